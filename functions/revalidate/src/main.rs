@@ -1,0 +1,48 @@
+//! The revalidate function.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+use lambda_http::{Body, Error, Request, Response, run, service_fn};
+use perennial::embedded::EmbeddedStores;
+use perennial::telemetry::{self, LogFormat};
+use perennial::{Engine, Settings, SystemClock};
+use revalidate::Revalidate;
+use revalidate::auth::{Secrets, own_secret};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    telemetry::start(LogFormat::Json);
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("revalidate cannot start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<(), Error> {
+    let settings = Settings::from_env(&[])?;
+    let mut secrets = settings.revalidate_secrets.clone();
+    if secrets.is_empty() {
+        // The embedded store has a secret of its own, shared by every process that uses it.
+        secrets.push(own_secret(&settings.store)?);
+    }
+    let site = Arc::new(site::site().ready(settings.base_path.as_deref(), settings.trailing_slash)?);
+    let clock = Arc::new(SystemClock);
+    let stores = EmbeddedStores::open(&settings.store, &settings.build_id, clock.clone());
+    let engine = Engine::new(site, stores, clock, settings.limits);
+    let revalidate = Arc::new(Revalidate::new(engine, Secrets::new(&secrets)?));
+    run(service_fn(move |request: Request| {
+        let revalidate = revalidate.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let (head, body) = revalidate.handle(&parts, &body).await.into_parts();
+            let body = body.collect().await.map(|b| Body::from(b.to_bytes().to_vec()));
+            body.map(|body| Response::from_parts(head, body))
+        }
+    }))
+    .await
+}

@@ -1,0 +1,230 @@
+//! What a call asks for. Pure: query and body in, a [`Plan`] out.
+
+use http::Method;
+use http::request::Parts;
+use perennial::key::decode_path;
+use perennial::pages::{SITE_TAG, route_tag, user_tag};
+use perennial::{Limits, ReadySite, Resolved, check_tag};
+use serde::Deserialize;
+
+/// How pages are revalidated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Mark, render, then answer. Pages found by tag, route or site are rendered by the queue.
+    #[default]
+    Now,
+    /// Mark, then answer: the next visitor gets the old page and has it renewed.
+    Stale,
+    /// The page is gone at once, and rendered anew for its next visitor.
+    Delete,
+}
+
+impl Mode {
+    /// `now`, `stale` or `delete`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Now => "now",
+            Mode::Stale => "stale",
+            Mode::Delete => "delete",
+        }
+    }
+}
+
+/// What a call asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// How.
+    pub mode: Mode,
+    /// Leave pages alone that nobody has generated.
+    pub only_generated: bool,
+    /// Page paths, as they were given.
+    pub paths: Vec<String>,
+    /// Tags as the store knows them: of pages, routes, the site.
+    pub tags: Vec<String>,
+}
+
+/// The JSON body of a POST, every member optional; the query parameters have the same names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Call {
+    mode: Mode,
+    only_generated: bool,
+    path: Option<String>,
+    paths: Vec<String>,
+    tag: Option<String>,
+    tags: Vec<String>,
+    route: Option<String>,
+    site: bool,
+}
+
+/// Reads a call.
+///
+/// # Errors
+/// Says what is wrong with it; nothing has been done.
+pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> Result<Plan, String> {
+    let mut call = match request.method {
+        Method::POST if !body.trim_ascii().is_empty() => {
+            serde_json::from_slice(body).map_err(|e| format!("the body is not a JSON call: {e}"))?
+        }
+        _ => Call::default(),
+    };
+    for (name, value) in form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes()) {
+        let value = value.into_owned();
+        match &*name {
+            "secret" => {}
+            "path" => call.paths.push(value),
+            "tag" => call.tags.push(value),
+            "route" => call.route = Some(value),
+            "site" => call.site = flag("site", &value)?,
+            "only_generated" => call.only_generated = flag("only_generated", &value)?,
+            "mode" => {
+                let mode = serde_json::Value::from(value);
+                call.mode = Mode::deserialize(&mode).map_err(|_| format!("mode is {mode}: give now, stale or delete"))?;
+            }
+            other => return Err(format!("`{}` is no parameter of this endpoint", other.escape_debug())),
+        }
+    }
+    let paths: Vec<_> = call.path.into_iter().chain(call.paths).collect();
+    let mut tags = Vec::new();
+    for tag in call.tag.iter().chain(&call.tags) {
+        check_tag(tag, limits)?;
+        tags.push(user_tag(tag));
+    }
+    if let Some(route) = call.route {
+        if !site.routes().iter().any(|r| r.id() == route) {
+            return Err(format!("the site has no route `{}`", route.escape_debug()));
+        }
+        tags.push(route_tag(&route));
+    }
+    if call.site {
+        tags.push(SITE_TAG.to_owned());
+    }
+    check(Plan { mode: call.mode, only_generated: call.only_generated, paths, tags }, limits)
+}
+
+fn check(plan: Plan, limits: &Limits) -> Result<Plan, String> {
+    let asked = plan.paths.len() + plan.tags.len();
+    if asked == 0 {
+        return Err("name what has changed: path=/a/page, tag=…, route=…, or site=true".into());
+    }
+    if asked > limits.max_revalidations {
+        return Err(format!(
+            "{asked} paths and tags in one call, the limit is {} (PERENNIAL_MAX_REVALIDATIONS)",
+            limits.max_revalidations
+        ));
+    }
+    if plan.mode == Mode::Delete && !plan.tags.is_empty() {
+        return Err("mode delete takes paths; mark tags, a route or the site with mode stale".into());
+    }
+    Ok(plan)
+}
+
+fn flag(name: &str, value: &str) -> Result<bool, String> {
+    value.parse().map_err(|_| format!("{name} is `{}`: give true or false", value.escape_debug()))
+}
+
+/// The pages a path may mean, the most exact route's first. Query, fragment, a trailing slash and the base path are
+/// tolerated; the path itself is the page's own, not one that was rewritten.
+///
+/// # Errors
+/// Says what is wrong with the path, or that no route accepts it.
+pub fn pages(path: &str, site: &ReadySite, limits: &Limits) -> Result<Vec<Resolved>, String> {
+    let shown = path.escape_debug();
+    if path.len() > limits.max_path_bytes {
+        return Err(format!("the path is longer than {} bytes (PERENNIAL_MAX_PATH_BYTES)", limits.max_path_bytes));
+    }
+    let path = path.split(['?', '#']).next().unwrap_or(path);
+    if !path.starts_with('/') || path.starts_with("//") || path.contains('\\') {
+        return Err(format!("the path `{shown}` must be a page's own, like /blog/a"));
+    }
+    let trimmed = path.strip_suffix('/').unwrap_or(path);
+    let found = |path: &str| -> Result<Vec<Resolved>, String> {
+        let segments = decode_path(path).map_err(|e| format!("the path `{shown}` cannot be read: {e}"))?;
+        Ok(site.candidates(&segments, None).collect())
+    };
+    let below = trimmed.strip_prefix(site.base_path()).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let mut pages = match below {
+        Some(below) => found(below)?,
+        None => Vec::new(),
+    };
+    if pages.is_empty() {
+        pages = found(trimmed)?;
+    }
+    if pages.is_empty() { Err(format!("no route of the site accepts the path `{shown}`")) } else { Ok(pages) }
+}
+
+#[cfg(test)]
+mod tests {
+    use perennial::{Context, Failure, Outcome, Page, Route, Settings, Site};
+
+    use super::*;
+
+    struct Text;
+
+    impl Page for Text {
+        type Props = ();
+        async fn props(&self, _: &Context) -> Result<Outcome<()>, Failure> {
+            Ok(Outcome::page(()))
+        }
+        fn render(&self, (): &(), _: &Context) -> Result<String, Failure> {
+            Ok("text".into())
+        }
+    }
+
+    fn site(base: &str) -> ReadySite {
+        let site = ["/", "/never", "/blog/{slug}"].iter().fold(Site::new(), |s, p| s.route(Route::new(*p, Text)));
+        site.ready(Some(base), None).unwrap()
+    }
+
+    fn read(uri: &str, body: &str) -> Result<Plan, String> {
+        let request = http::Request::post(uri).body(()).unwrap().into_parts().0;
+        plan(&request, body.as_bytes(), &site(""), &Settings::default().limits)
+    }
+
+    #[test]
+    fn query_and_body_say_the_same_things() {
+        let expected = Plan { mode: Mode::Stale, only_generated: true, paths: vec!["/a".into()], tags: vec!["tag:t".into()] };
+        assert_eq!(read("/?secret=x&path=/a&tag=t&mode=stale&only_generated=true", "").unwrap(), expected);
+        let body = r#"{"path":"/a","tags":["t"],"mode":"stale","only_generated":true}"#;
+        assert_eq!(read("/", body).unwrap(), expected);
+        assert_eq!(read("/?site=true&route=/never", "").unwrap().tags, ["route:/never", "site"]);
+    }
+
+    #[test]
+    fn a_bad_call_is_told_what_is_wrong() {
+        let many = "path=/a&".repeat(101);
+        for (uri, body, part) in [
+            ("/", "", "name what has changed"),
+            ("/?path=/a&mode=soon", "", "now, stale or delete"),
+            ("/?path=/a&only_generated=1", "", "true or false"),
+            ("/?pfad=/a", "", "`pfad` is no parameter"),
+            ("/?tag=a,b", "", "commas"),
+            ("/?route=/nowhere", "", "no route"),
+            ("/?tag=a&mode=delete", "", "takes paths"),
+            ("/", "{\"paths\":\"/a\"}", "not a JSON call"),
+            ("/", "{\"unknown\":1}", "not a JSON call"),
+            (&format!("/?{many}"), "", "PERENNIAL_MAX_REVALIDATIONS"),
+        ] {
+            let error = read(uri, body).unwrap_err();
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_the_pages_own_however_it_is_spelt() {
+        let limits = Settings::default().limits;
+        let key = |base: &str, path: &str| pages(path, &site(base), &limits).map(|p| p[0].key().as_str().to_owned());
+        for path in ["/blog/caf%C3%A9", "/blog/café", "/blog/caf%c3%a9/", "/blog/café?x=1#y"] {
+            assert_eq!(key("", path).unwrap(), "/blog/{slug}|caf%C3%A9", "{path}");
+        }
+        assert_eq!(key("", "/").unwrap(), "/");
+        for path in ["/docs", "/docs/", "/"] {
+            assert_eq!(key("/docs", path).unwrap(), "/", "{path}");
+        }
+        assert_eq!(key("/docs", "/docs/blog/a").unwrap(), key("/docs", "/blog/a").unwrap());
+        for path in ["", "blog/a", "https://x/", "//x", "/\\x", "/unknown", "/blog//a", "/blog/%", "/docsblog/a"] {
+            assert!(key("/docs", path).is_err(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Serve: HTTP request in, stored page out. The journey of a visitor, on one screen in [`Serve::handle`].
+
+pub mod decide;
+pub mod reply;
+pub mod request;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::USER_AGENT;
+use http::request::Parts;
+use perennial::freshness::{State, state};
+use perennial::memory::Entry;
+use perennial::refresh::Trouble;
+use perennial::{Engine, Fallback, Form, NOT_FOUND_DATA, Reason, Resolved, SHELL_DATA_URL, Sight, Stores, escape};
+
+use crate::decide::{Action, Circumstances, decide};
+use crate::reply::{Label, Reply, Shown};
+use crate::request::Target;
+
+/// How often a page that another process has rendered is looked for again before giving up.
+const LOOKS_MAX: usize = 3;
+
+/// When a stale page's renewal is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Beside the answer, in a task: the visitor does not wait for it.
+    Beside,
+    /// Before the answer: the process may be frozen after it, as Lambda's are.
+    Before,
+}
+
+/// Answers visitors.
+pub struct Serve<S: Stores> {
+    engine: Arc<Engine<S>>,
+    renewal: Renewal,
+}
+
+impl<S: Stores> Serve<S> {
+    /// Answers from the store; in `dev` renders every request, keeps nothing, and shows errors in the page.
+    pub fn new(engine: Arc<Engine<S>>, renewal: Renewal) -> Self {
+        Self { engine, renewal }
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: &Parts) -> Reply {
+        let (site, limits) = (self.engine.site(), self.engine.limits());
+        match request::target(request, site, self.engine.build(), limits) {
+            Target::Page(form, segments) => self.page(request, form, &segments).await,
+            Target::Elsewhere(path) => reply::elsewhere(request, path),
+            Target::Nothing => self.not_found(request, Form::Html),
+            Target::Method => reply::method_not_allowed(request),
+            Target::Malformed(bad) => self.malformed(request, bad),
+            Target::PathTooLong => reply::plain(request, StatusCode::URI_TOO_LONG, "The path is too long.\n"),
+            Target::HeadTooLong => reply::plain(
+                request,
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "The request's header fields are too large.\n",
+            ),
+        }
+    }
+
+    async fn page(&self, request: &Parts, form: Form, segments: &[String]) -> Reply {
+        let segments: Vec<_> = segments.iter().map(|s| s.as_str().into()).collect();
+        for page in self.engine.site().candidates(&segments, request.uri.query()) {
+            let answered = if self.engine.is_dev() || page.route().is_dynamic() {
+                self.rendered_for_one(request, &page, form).await
+            } else {
+                self.stored(request, &page, form).await
+            };
+            if let Some(reply) = answered {
+                return reply;
+            }
+        }
+        self.not_found(request, form)
+    }
+
+    /// The journey: look, decide, act. `None` if the page does not exist on this route.
+    async fn stored(&self, request: &Parts, page: &Resolved, form: Form) -> Option<Reply> {
+        for _ in 0..LOOKS_MAX {
+            let sight = match self.engine.look(page, form).await {
+                Ok(sight) => sight,
+                // The store cannot be read: whether a page that must be listed exists cannot be told.
+                Err(error) if page.route().fallback() == Fallback::NotFound => {
+                    return Some(self.trouble(request, form, 503, &error.to_string()));
+                }
+                Err(_) => Sight { entry: None, state: State::Missing, generation: 0, known: true },
+            };
+            let action = decide(Circumstances {
+                state: sight.state,
+                fallback: page.route().fallback(),
+                known: sight.known,
+                max_stale: page.route().max_stale(),
+                stale_on_error: page.route().serves_stale_on_error(),
+                takes_shell: form == Form::Html && !self.is_bot(request),
+            });
+            match (action, sight.entry) {
+                (Action::NotHere, _) => return None,
+                (Action::Shell, _) => return Some(self.shell(request, page)),
+                (Action::Answer, Some(entry)) => return Some(self.shown(request, page, form, &entry, Label::Hit, false)),
+                (Action::AnswerAndRenew, Some(entry)) => {
+                    self.renew(page, &entry).await;
+                    return Some(self.shown(request, page, form, &entry, Label::Stale, false));
+                }
+                (Action::Render { or_stored }, old) => {
+                    let (reason, label) = match old {
+                        Some(_) => (Reason::Stale, Label::Revalidated),
+                        None => (Reason::First, Label::Miss),
+                    };
+                    match (self.engine.first(page, reason, sight.generation).await, old.filter(|_| or_stored)) {
+                        ((Ok(Some(entry)), joined), _) => {
+                            return Some(self.shown(request, page, form, &entry, label, joined));
+                        }
+                        ((Ok(None), _), _) => {}
+                        ((Err(_), _), Some(old)) => {
+                            return Some(self.shown(request, page, form, &old, Label::Stale, false));
+                        }
+                        ((Err(trouble), _), None) => return Some(self.in_trouble(request, form, &trouble)),
+                    }
+                }
+                (Action::Answer | Action::AnswerAndRenew, None) => {}
+            }
+        }
+        Some(self.trouble(request, form, 503, "the page changed faster than it could be read"))
+    }
+
+    async fn renew(&self, page: &Resolved, entry: &Arc<Entry>) {
+        match self.renewal {
+            Renewal::Before => self.engine.trigger(page, entry).await,
+            Renewal::Beside if self.engine.may_trigger(entry) => {
+                let (engine, page, entry) = (self.engine.clone(), page.clone(), entry.clone());
+                self.engine.tasks().spawn(async move { engine.trigger(&page, &entry).await });
+            }
+            Renewal::Beside => {}
+        }
+    }
+
+    /// Dynamic routes, and all of them in `dev`.
+    async fn rendered_for_one(&self, request: &Parts, page: &Resolved, form: Form) -> Option<Reply> {
+        if self.engine.is_dev() && !page.route().is_dynamic() {
+            match page.route().fallback() {
+                Fallback::Blocking => {}
+                fallback => match self.is_listed(page).await {
+                    Ok(true) => {}
+                    Ok(false) if fallback == Fallback::NotFound => return None,
+                    Ok(false) if form == Form::Html && !self.is_bot(request) => return Some(self.shell(request, page)),
+                    Ok(false) => {}
+                    Err(message) => return Some(self.trouble(request, form, 500, &message)),
+                },
+            }
+        }
+        Some(match self.engine.render_only(page, Reason::Stale).await {
+            Ok(entry) => self.shown(request, page, form, &entry, Label::Bypass, false),
+            Err(trouble) => self.in_trouble(request, form, &trouble),
+        })
+    }
+
+    /// In `dev` the routes themselves say what they list.
+    async fn is_listed(&self, page: &Resolved) -> Result<bool, String> {
+        let listed = page.route().paths().await.map_err(|failure| failure.message().to_owned())?;
+        Ok(listed.iter().any(|other| other.key().path() == page.key().path()))
+    }
+
+    fn shown(&self, request: &Parts, page: &Resolved, form: Form, entry: &Entry, label: Label, collapsed: bool) -> Reply {
+        let now = self.engine.now();
+        let edge_stale_s = match page.route().max_stale() {
+            Some(limit) => limit.as_secs(),
+            None => self.engine.limits().edge_stale_s.into(),
+        };
+        let state = state(&entry.record, entry.snapshot.newest_epoch, now, false);
+        let base_path = self.engine.site().base_path();
+        reply::page(request, &Shown { entry, form, state, label, collapsed, now, edge_stale_s, base_path })
+    }
+
+    fn shell(&self, request: &Parts, page: &Resolved) -> Reply {
+        let url = request::data_url(self.engine.site().base_path(), self.engine.build(), page.key().path());
+        let html = page.route().shell().replace(SHELL_DATA_URL, &escape(&url));
+        reply::html(request, StatusCode::OK, html, Some(Label::Miss))
+    }
+
+    fn is_bot(&self, request: &Parts) -> bool {
+        request.headers.get(USER_AGENT).is_some_and(|agent| self.engine.site().is_bot(agent.as_bytes()))
+    }
+
+    fn not_found(&self, request: &Parts, form: Form) -> Reply {
+        if form == Form::Data {
+            return reply::json(request, StatusCode::NOT_FOUND, NOT_FOUND_DATA);
+        }
+        match self.engine.site().not_found_html(&shown_path(request)) {
+            Ok(html) => reply::html(request, StatusCode::NOT_FOUND, html, None),
+            Err(message) => self.trouble(request, form, 500, &message),
+        }
+    }
+
+    fn malformed(&self, request: &Parts, bad: perennial::key::BadPath) -> Reply {
+        tracing::debug!("refused a path: {bad}");
+        reply::plain(request, StatusCode::BAD_REQUEST, "The path is malformed.\n")
+    }
+
+    fn in_trouble(&self, request: &Parts, form: Form, trouble: &Trouble) -> Reply {
+        self.trouble(request, form, trouble.status, &trouble.message)
+    }
+
+    fn trouble(&self, request: &Parts, form: Form, status: u16, message: &str) -> Reply {
+        let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if form == Form::Data {
+            return reply::json(request, code, "{\"message\":\"Internal Server Error\"}");
+        }
+        let error = self.engine.is_dev().then_some(message);
+        reply::html(request, code, self.engine.site().error_html(status, &shown_path(request), error), None)
+    }
+}
+
+/// The decoded path for an error page; it is a stranger's text.
+fn shown_path(request: &Parts) -> String {
+    let path = request.uri.path();
+    perennial::key::decode_path(path).map_or_else(|_| path.to_owned(), |segments| format!("/{}", segments.join("/")))
+}

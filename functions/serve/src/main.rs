@@ -1,0 +1,44 @@
+//! The serve function.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+use lambda_http::{Body, Error, Request, Response, run, service_fn};
+use perennial::embedded::EmbeddedStores;
+use perennial::telemetry::{self, LogFormat};
+use perennial::{Engine, Settings, SystemClock};
+use serve::{Renewal, Serve};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    telemetry::start(LogFormat::Json);
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("serve cannot start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<(), Error> {
+    let settings = Settings::from_env(&[])?;
+    let site = Arc::new(site::site().ready(settings.base_path.as_deref(), settings.trailing_slash)?);
+    let clock = Arc::new(SystemClock);
+    let stores = EmbeddedStores::open(&settings.store, &settings.build_id, clock.clone());
+    let engine = Engine::new(site, stores, clock, settings.limits);
+    // Nobody else works the embedded queue; this process is not frozen between requests where that store is used.
+    engine.start_workers(&tokio_util::sync::CancellationToken::new());
+    let serve = Arc::new(Serve::new(engine, Renewal::Before));
+    run(service_fn(move |request: Request| {
+        let serve = serve.clone();
+        async move {
+            let (parts, _) = request.into_parts();
+            let (head, body) = serve.handle(&parts).await.into_parts();
+            let body = body.collect().await.map(|b| Body::from(b.to_bytes().to_vec()));
+            body.map(|body| Response::from_parts(head, body))
+        }
+    }))
+    .await
+}

@@ -1,0 +1,264 @@
+//! Answers: status, header fields and bytes. Pure.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::header::{
+    AGE, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, LOCATION,
+    VARY,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body_util::Full;
+use perennial::content::Content;
+use perennial::freshness::State;
+use perennial::memory::Entry;
+use perennial::record::{Coding, Record, Stored};
+use perennial::{Form, Millis};
+
+use crate::request::{coding, matches_etag};
+
+/// What all answers of this crate are.
+pub type Reply = Response<Full<Bytes>>;
+
+/// How an answer came about: the value of `x-perennial-cache`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// Stored and fresh.
+    Hit,
+    /// Stored and stale.
+    Stale,
+    /// Rendered for this visitor, and stored.
+    Miss,
+    /// Stored, but too old to be shown: rendered for this visitor.
+    Revalidated,
+    /// Rendered for this visitor alone.
+    Bypass,
+}
+
+impl Label {
+    fn value(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Label::Hit => "HIT",
+            Label::Stale => "STALE",
+            Label::Miss => "MISS",
+            Label::Revalidated => "REVALIDATED",
+            Label::Bypass => "BYPASS",
+        })
+    }
+}
+
+const X_PERENNIAL_CACHE: HeaderName = HeaderName::from_static("x-perennial-cache");
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What `s-maxage` says of pages that stay until they are invalidated: a year.
+const NEVER_S: u64 = 31_536_000;
+
+/// `stale-while-revalidate` of a stale answer: short, so that an edge asks again soon.
+const STALE_EDGE_S: u64 = 1;
+
+/// A page that is about to be answered.
+pub struct Shown<'a> {
+    /// The page.
+    pub entry: &'a Entry,
+    /// The form asked for.
+    pub form: Form,
+    /// Its state now.
+    pub state: State,
+    /// How it came about.
+    pub label: Label,
+    /// Whether a render that was under way for somebody else was shared.
+    pub collapsed: bool,
+    /// Now.
+    pub now: Millis,
+    /// For how many seconds a shared cache may go on showing it while it asks for a newer one.
+    pub edge_stale_s: u64,
+    /// Prefix of internal redirects.
+    pub base_path: &'a str,
+}
+
+/// The answer with a page, or 304 if the visitor has it already.
+pub fn page(request: &Parts, shown: &Shown<'_>) -> Reply {
+    let record = &shown.entry.record;
+    match (&record.stored, shown.entry.content(shown.form)) {
+        (Stored::Redirect { .. }, _) => redirect(request, shown),
+        (Stored::Page { .. }, Some(content)) => document(request, shown, content, StatusCode::OK),
+        (Stored::NotFound { .. }, Some(content)) => document(request, shown, content, StatusCode::NOT_FOUND),
+        // Neither is ever looked up without its content; there is no page to show.
+        (Stored::Deleted | Stored::Page { .. } | Stored::NotFound { .. }, _) => {
+            plain(request, StatusCode::NOT_FOUND, "Not found\n")
+        }
+    }
+}
+
+fn document(request: &Parts, shown: &Shown<'_>, content: &Content, status: StatusCode) -> Reply {
+    let coding = content.sent_as(coding(&request.headers));
+    let fixed = content.head(coding, || fixed_head(content, coding, shown.form, &shown.entry.record));
+    let mut reply = Response::new(Full::default());
+    let matched = fixed.get(ETAG).and_then(|tag| tag.to_str().ok()).is_some_and(|tag| matches_etag(&request.headers, tag));
+    *reply.status_mut() = if matched && status == StatusCode::OK { StatusCode::NOT_MODIFIED } else { status };
+    *reply.headers_mut() = fixed.clone();
+    cache_head(reply.headers_mut(), shown);
+    if reply.status() == StatusCode::NOT_MODIFIED {
+        for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, LAST_MODIFIED] {
+            reply.headers_mut().remove(name);
+        }
+    } else if request.method != Method::HEAD {
+        *reply.body_mut() = Full::new(content.coded(coding));
+    }
+    reply
+}
+
+/// What every answer with this content in this coding has; made once for each.
+fn fixed_head(content: &Content, coding: Coding, form: Form, record: &Record) -> HeaderMap {
+    let mut head = HeaderMap::with_capacity(16);
+    head.insert(CONTENT_TYPE, if form == Form::Html { HTML } else { JSON });
+    if form == Form::Html {
+        for (name, value) in &record.headers {
+            // Both were checked before the record was stored.
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                head.insert(name, value);
+            }
+        }
+    }
+    head.insert(CONTENT_LENGTH, content.coded(coding).len().into());
+    if coding != Coding::Identity {
+        head.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
+    }
+    head.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    head.insert(ETAG, text(content.etag(coding)));
+    head.insert(LAST_MODIFIED, text(httpdate::fmt_http_date(record.modified_at.to_system())));
+    head
+}
+
+fn redirect(request: &Parts, shown: &Shown<'_>) -> Reply {
+    let Stored::Redirect { destination, status, base_path } = &shown.entry.record.stored else {
+        return plain(request, StatusCode::NOT_FOUND, "Not found\n");
+    };
+    let prefix = if *base_path && destination.starts_with('/') { shown.base_path } else { "" };
+    let location = match (prefix, destination.as_str()) {
+        ("", destination) => destination.to_owned(),
+        (prefix, "/") => prefix.to_owned(),
+        (prefix, destination) => format!("{prefix}{destination}"),
+    };
+    let (status, body, kind) = match shown.form {
+        Form::Html => {
+            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
+            (status, format!("The page is at {location}\n"), HeaderValue::from_static("text/plain; charset=utf-8"))
+        }
+        Form::Data => {
+            let location = perennial::json_string(&location);
+            (StatusCode::OK, format!("{{\"redirect\":{{\"destination\":{location},\"status\":{status}}}}}"), JSON)
+        }
+    };
+    let mut reply = whole(request, status, body.into(), kind);
+    if shown.form == Form::Html {
+        reply.headers_mut().insert(LOCATION, text(location));
+    }
+    cache_head(reply.headers_mut(), shown);
+    reply
+}
+
+/// The fields that tell how the answer came about and how long caches may keep it.
+///
+/// `s-maxage` is what is left of the page's freshness at this moment, so `Age` is 0: each answer is checked against
+/// the store before it is sent (RFC 9111 section 5.1), and a cache that subtracted the page's age from what is left
+/// would count it twice.
+fn cache_head(head: &mut HeaderMap, shown: &Shown<'_>) {
+    let mut control = String::with_capacity(80);
+    let mut status = String::with_capacity(48);
+    let name = match shown.label {
+        Label::Hit | Label::Stale => "perennial; hit",
+        Label::Miss => "perennial; fwd=uri-miss",
+        Label::Revalidated => "perennial; fwd=stale",
+        Label::Bypass => {
+            head.insert(CACHE_CONTROL, NO_STORE);
+            head.insert(CACHE_STATUS, HeaderValue::from_static("perennial; fwd=bypass"));
+            head.insert(X_PERENNIAL_CACHE, shown.label.value());
+            return;
+        }
+    };
+    status.push_str(name);
+    if !matches!(shown.label, Label::Hit | Label::Stale) {
+        status.push_str(if shown.entry.unsaved { "" } else { "; stored" });
+        status.push_str(if shown.collapsed { "; collapsed" } else { "" });
+    }
+    let stale_by = match shown.state {
+        State::Fresh { until: None } => None,
+        State::Fresh { until: Some(until) } => {
+            let _ = write!(status, "; ttl={}", until.since(shown.now).as_secs());
+            Some(Err(until.since(shown.now).as_secs().clamp(1, NEVER_S)))
+        }
+        State::Stale { since, .. } => Some(Ok(since.as_secs())),
+        State::Missing => Some(Ok(0)),
+    };
+    let (fresh_s, edge_stale_s) = match stale_by {
+        None => (NEVER_S, shown.edge_stale_s),
+        Some(Err(left_s)) => (left_s, shown.edge_stale_s),
+        Some(Ok(since_s)) => {
+            let _ = write!(status, "; ttl=-{since_s}");
+            (1, STALE_EDGE_S.min(shown.edge_stale_s))
+        }
+    };
+    let _ = write!(control, "public, max-age=0, s-maxage={fresh_s}, stale-while-revalidate={edge_stale_s}");
+    head.insert(CACHE_CONTROL, text(control));
+    head.insert(CACHE_STATUS, text(status));
+    head.insert(X_PERENNIAL_CACHE, shown.label.value());
+    head.insert(AGE, HeaderValue::from_static("0"));
+}
+
+/// An answer that no cache may keep: error pages, shells, `dev`.
+pub fn html(request: &Parts, status: StatusCode, html: String, label: Option<Label>) -> Reply {
+    no_store(whole(request, status, html.into(), HTML), label)
+}
+
+/// The same for data requests.
+pub fn json(request: &Parts, status: StatusCode, json: &'static str) -> Reply {
+    no_store(whole(request, status, json.into(), JSON), None)
+}
+
+/// The same with plain text, for clients rather than visitors.
+pub fn plain(request: &Parts, status: StatusCode, body: &'static str) -> Reply {
+    no_store(whole(request, status, body.into(), HeaderValue::from_static("text/plain; charset=utf-8")), None)
+}
+
+/// 405, with the methods there are.
+pub fn method_not_allowed(request: &Parts) -> Reply {
+    let mut reply = plain(request, StatusCode::METHOD_NOT_ALLOWED, "Use GET or HEAD.\n");
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    reply
+}
+
+/// 308 to the canonical spelling of the path, on the same host.
+pub fn elsewhere(request: &Parts, path: String) -> Reply {
+    let mut reply = plain(request, StatusCode::PERMANENT_REDIRECT, "The path has another spelling.\n");
+    reply.headers_mut().insert(LOCATION, text(path));
+    reply
+}
+
+fn no_store(mut reply: Reply, label: Option<Label>) -> Reply {
+    reply.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    if let Some(label) = label {
+        reply.headers_mut().insert(X_PERENNIAL_CACHE, label.value());
+    }
+    reply
+}
+
+fn whole(request: &Parts, status: StatusCode, body: Bytes, kind: HeaderValue) -> Reply {
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, kind);
+    reply.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+    if request.method != Method::HEAD {
+        *reply.body_mut() = Full::new(body);
+    }
+    reply
+}
+
+/// Text that is made of what HTTP allows in a field, or an empty value.
+fn text(text: String) -> HeaderValue {
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

@@ -1,0 +1,301 @@
+//! What a request asks for. Pure: the request's line and fields in, a [`Target`] out.
+
+use std::borrow::Cow;
+
+use http::request::Parts;
+use http::{HeaderMap, Method, header};
+use perennial::key::{BadPath, RESERVED_SEGMENT, decode_path};
+use perennial::record::Coding;
+use perennial::{Form, Limits, ReadySite};
+
+/// What a request asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A form of the page at these decoded segments, base path removed.
+    Page(Form, Vec<String>),
+    /// The same path, spelt as it should be: 308 there.
+    Elsewhere(String),
+    /// Nothing of this site.
+    Nothing,
+    /// A method that pages do not have (RFC 9110 section 15.5.6).
+    Method,
+    /// A path that names nothing: 400.
+    Malformed(BadPath),
+    /// 414.
+    PathTooLong,
+    /// 431.
+    HeadTooLong,
+}
+
+/// Reads a request's line and the size of its fields.
+pub fn target(request: &Parts, site: &ReadySite, build: &str, limits: &Limits) -> Target {
+    if request.method != Method::GET && request.method != Method::HEAD {
+        return Target::Method;
+    }
+    let path = request.uri.path();
+    if path.len() > limits.max_path_bytes {
+        return Target::PathTooLong;
+    }
+    let field_bytes: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if field_bytes > limits.max_header_bytes {
+        return Target::HeadTooLong;
+    }
+    if !path.starts_with('/') {
+        return Target::Nothing;
+    }
+    page_target(path, request.uri.query(), site, build)
+}
+
+fn page_target(path: &str, query: Option<&str>, site: &ReadySite, build: &str) -> Target {
+    // A backslash is a slash to browsers, so it is one here, and the canonical spelling has neither twice.
+    let slashes = |c: char| c == '/' || c == '\\';
+    let raw: Vec<&str> = path.split(slashes).filter(|segment| !segment.is_empty()).collect();
+    let mut segments = Vec::with_capacity(raw.len());
+    for segment in &raw {
+        match decode_path(segment) {
+            Ok(decoded) => segments.push(decoded.into_iter().next().unwrap_or_default()),
+            Err(bad) => return Target::Malformed(bad),
+        }
+    }
+    let Some(inner) = below_base(&segments, site.base_path()) else { return Target::Nothing };
+    if let [first, kind, rest @ ..] = inner
+        && first == RESERVED_SEGMENT
+    {
+        let plain = !path.contains("//") && !path.ends_with('/') && !path.contains('\\');
+        return if kind == "data" && plain { data_target(rest, build) } else { Target::Nothing };
+    }
+    let file_like = inner.last().is_some_and(|last| last.contains('.'));
+    let end = if site.trailing_slash() && !file_like && !raw.is_empty() { "/" } else { "" };
+    let canonical_length = raw.iter().map(|segment| segment.len() + 1).sum::<usize>() + end.len();
+    let canonical = raw.is_empty() && path == "/"
+        || path.len() == canonical_length && !path.contains('\\') && !path.contains("//") && path.ends_with('/') != end.is_empty();
+    if canonical {
+        return Target::Page(Form::Html, inner.iter().map(|s| s.clone().into_owned()).collect());
+    }
+    let query = query.map_or_else(String::new, |query| format!("?{query}"));
+    let path = if raw.is_empty() { "/".to_owned() } else { format!("/{}{end}", raw.join("/")) };
+    Target::Elsewhere(format!("{path}{query}"))
+}
+
+fn below_base<'a, 'b>(segments: &'a [Cow<'b, str>], base_path: &str) -> Option<&'a [Cow<'b, str>]> {
+    let mut rest = segments;
+    for part in base_path.split('/').filter(|part| !part.is_empty()) {
+        match rest {
+            [first, tail @ ..] if first == part => rest = tail,
+            _ => return None,
+        }
+    }
+    Some(rest)
+}
+
+/// `<build>/<path>.json`, where `index` stands for `/`, and a path that begins with `index` has it twice
+/// (Next.js's rule, so that no two URLs mean one page).
+fn data_target(rest: &[Cow<'_, str>], build: &str) -> Target {
+    let [of_build, middle @ .., last] = rest else { return Target::Nothing };
+    let Some(last) = last.strip_suffix(".json").filter(|last| !last.is_empty()) else { return Target::Nothing };
+    if of_build != build {
+        return Target::Nothing;
+    }
+    let mut segments: Vec<String> = middle.iter().map(|s| s.clone().into_owned()).collect();
+    segments.push(last.to_owned());
+    match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["index"] => segments.clear(),
+        ["index", "index", ..] => drop(segments.remove(0)),
+        ["index", ..] => return Target::Nothing,
+        _ => {}
+    }
+    Target::Page(Form::Data, segments)
+}
+
+/// The data URL of a page, by its canonical path; the inverse of what [`target`] reads.
+pub fn data_url(base_path: &str, build: &str, path: &str) -> String {
+    let doubled = path == "/index" || path.starts_with("/index/");
+    let path = match path {
+        "/" => "/index".to_owned(),
+        path if doubled => format!("/index{path}"),
+        path => path.to_owned(),
+    };
+    format!("{base_path}/{RESERVED_SEGMENT}/data/{build}{path}.json")
+}
+
+/// The coding to send (RFC 9110 section 12.5.3): brotli, gzip or none, in this order among those the client takes.
+/// One that takes nothing but forbids plain text gets gzip, which everybody can read.
+pub fn coding(headers: &HeaderMap) -> Coding {
+    let (mut br, mut gzip, mut identity, mut any) = (None, None, None, None);
+    for value in headers.get_all(header::ACCEPT_ENCODING) {
+        for item in value.to_str().unwrap_or("").split(',') {
+            let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
+            let taken = !is_zero(parameters);
+            let name = name.trim();
+            if name.eq_ignore_ascii_case("br") {
+                br = Some(taken);
+            } else if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
+                gzip = Some(taken);
+            } else if name.eq_ignore_ascii_case("identity") {
+                identity = Some(taken);
+            } else if name == "*" {
+                any = Some(taken);
+            }
+        }
+    }
+    let any_taken = any == Some(true);
+    if br.unwrap_or(any_taken) {
+        Coding::Br
+    } else if gzip.unwrap_or(any_taken) || identity == Some(false) || (identity.is_none() && any == Some(false)) {
+        Coding::Gzip
+    } else {
+        Coding::Identity
+    }
+}
+
+/// Whether a coding's parameters weigh it 0: `q=0`, `q=0.000`.
+fn is_zero(parameters: &str) -> bool {
+    parameters.split(';').filter_map(|p| p.split_once('=')).any(|(name, value)| {
+        name.trim().eq_ignore_ascii_case("q") && value.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0)
+    })
+}
+
+/// Whether `If-None-Match` names this entity tag (weak comparison) or any (RFC 9110 section 13.1.2).
+pub fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
+    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, Request};
+    use perennial::{Settings, Site};
+
+    use super::*;
+
+    fn of(base: &str, slash: bool, uri: &str) -> Target {
+        let site = Site::new().ready(Some(base), Some(slash)).unwrap();
+        let request = Request::builder().uri(uri).body(()).unwrap().into_parts().0;
+        target(&request, &site, "b1", &Settings::default().limits)
+    }
+
+    fn page(form: Form, segments: &[&str]) -> Target {
+        Target::Page(form, segments.iter().map(|&s| s.to_owned()).collect())
+    }
+
+    fn to(path: &str) -> Target {
+        Target::Elsewhere(path.into())
+    }
+
+    #[test]
+    fn one_path_has_one_spelling() {
+        for (uri, expected) in [
+            ("/", page(Form::Html, &[])),
+            ("/never?x=1", page(Form::Html, &["never"])),
+            ("/never/", to("/never")),
+            ("//never", to("/never")),
+            ("//", to("/")),
+            ("//evil.example/x/?a=b", to("/evil.example/x?a=b")),
+            ("/blog//a", to("/blog/a")),
+            ("/blog\\a", to("/blog/a")),
+            ("/\\evil.example", to("/evil.example")),
+            ("/blog/a%2Fb", page(Form::Html, &["blog", "a/b"])),
+            ("/blog/%2e%2e", page(Form::Html, &["blog", ".."])),
+            ("/blog/%252e", page(Form::Html, &["blog", "%2e"])),
+            ("/blog/100%", Target::Malformed(BadPath::Escape)),
+            ("http://evil.example/never", page(Form::Html, &["never"])),
+        ] {
+            assert_eq!(of("", false, uri), expected, "{uri}");
+        }
+        assert_eq!(of("", false, &format!("/{}", "x".repeat(5000))), Target::PathTooLong);
+    }
+
+    #[test]
+    fn a_trailing_slash_is_a_policy() {
+        for (uri, expected) in [
+            ("/never", to("/never/")),
+            ("/never/", page(Form::Html, &["never"])),
+            ("/never?x=1", to("/never/?x=1")),
+            ("/blog/f.txt/", to("/blog/f.txt")),
+            ("/blog/f.txt", page(Form::Html, &["blog", "f.txt"])),
+            ("/", page(Form::Html, &[])),
+        ] {
+            assert_eq!(of("", true, uri), expected, "{uri}");
+        }
+        assert_eq!(of("/docs", true, "/docs"), to("/docs/"));
+        assert_eq!(of("/docs", true, "/docs/"), page(Form::Html, &[]));
+    }
+
+    #[test]
+    fn only_what_is_below_the_base_path_counts() {
+        for (uri, expected) in [
+            ("/", Target::Nothing),
+            ("/never", Target::Nothing),
+            ("/docsx/never", Target::Nothing),
+            ("/DOCS/never", Target::Nothing),
+            ("/docs", page(Form::Html, &[])),
+            ("/docs/", to("/docs")),
+            ("/docs/never", page(Form::Html, &["never"])),
+            ("/docs/docs/never", page(Form::Html, &["docs", "never"])),
+            ("//docs/never", to("/docs/never")),
+            ("/docs//never", to("/docs/never")),
+            ("/docs/_perennial/data/b1/never.json", page(Form::Data, &["never"])),
+            ("/_perennial/data/b1/never.json", Target::Nothing),
+        ] {
+            assert_eq!(of("/docs", false, uri), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn data_urls_are_read_and_written_alike() {
+        for (path, segments) in [
+            ("/", &[][..]),
+            ("/index", &["index"]),
+            ("/index/a", &["index", "a"]),
+            ("/blog/a.json", &["blog", "a.json"]),
+            ("/blog/caf%C3%A9", &["blog", "café"]),
+        ] {
+            assert_eq!(of("", false, &data_url("", "b1", path)), page(Form::Data, segments), "{path}");
+        }
+        for uri in [
+            "/_perennial/data/b2/never.json",
+            "/_perennial/data/b1/never",
+            "/_perennial/data/b1/.json",
+            "/_perennial/data/b1/index/a.json",
+            "/_perennial/data/b1/never.json/",
+            "/_perennial/data//b1/never.json",
+            "/_perennial/data/",
+            "/_perennial/x",
+        ] {
+            assert_eq!(of("", false, uri), Target::Nothing, "{uri}");
+        }
+    }
+
+    #[test]
+    fn codings_are_negotiated() {
+        for (given, expected) in [
+            (None, Coding::Identity),
+            (Some(""), Coding::Identity),
+            (Some("gzip, deflate, br;q=0.1"), Coding::Br),
+            (Some("GZIP"), Coding::Gzip),
+            (Some("br;q=0, gzip;q=0.5"), Coding::Gzip),
+            (Some("identity"), Coding::Identity),
+            (Some("identity;q=0"), Coding::Gzip),
+            (Some("*"), Coding::Br),
+            (Some("*;q=0"), Coding::Gzip),
+            (Some("br;q=0.000"), Coding::Identity),
+            (Some("zstd"), Coding::Identity),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(given) = given {
+                headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(given));
+            }
+            assert_eq!(coding(&headers), expected, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn entity_tags_are_compared_weakly() {
+        for (given, expected) in [("\"a\"", true), ("W/\"a\"", true), ("\"b\", \"a\"", true), ("*", true), ("\"b\"", false), ("a", false)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static(given));
+            assert_eq!(matches_etag(&headers, "\"a\""), expected, "{given}");
+        }
+    }
+}

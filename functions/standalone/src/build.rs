@@ -1,0 +1,105 @@
+//! `build`: every listed page, with a progress bar and a table.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use perennial::Fallback;
+use perennial::build::{BuildStep, Built, BuiltRoute};
+
+use crate::{Program, say};
+
+pub(crate) async fn run(program: &Program) -> Result<()> {
+    let engine = program.engine(false);
+    let bar = ProgressBar::new(0).with_style(
+        ProgressStyle::with_template("{bar:30.green} {pos}/{len} {wide_msg}").expect("a constant template"),
+    );
+    let built = engine
+        .build_site(|step| match step {
+            BuildStep::Listed(pages) => bar.set_length(pages as u64),
+            BuildStep::Rendered(path) => {
+                bar.set_message(path);
+                bar.inc(1);
+            }
+        })
+        .await;
+    bar.finish_and_clear();
+    say(format_args!("{}", table(&built?, engine.build())));
+    Ok(())
+}
+
+fn table(built: &Built, build: &str) -> String {
+    let width = built.routes.iter().map(|r| r.route.chars().count()).max().unwrap_or(0).max(5);
+    let mut text = format!("{:width$}  {:>6}  {:>9}  {:>9}  {:>10}  other paths\n", "route", "pages", "html", "slowest", "revalidate");
+    for route in &built.routes {
+        let _ = writeln!(
+            text,
+            "{:width$}  {:>6}  {:>9}  {:>6} ms  {:>10}  {}",
+            route.route,
+            route.pages,
+            size(route.html_bytes),
+            route.slowest.as_millis(),
+            period(route),
+            others(route)
+        );
+    }
+    let pages: usize = built.routes.iter().map(|r| r.pages).sum();
+    let bytes = built.routes.iter().map(|r| r.html_bytes).sum();
+    let _ = write!(text, "built {pages} pages, {} of HTML, as {build}", size(bytes));
+    text
+}
+
+fn period(route: &BuiltRoute) -> String {
+    match (route.period_s, route.pages) {
+        (Some(seconds), _) => format!("{seconds} s"),
+        (None, 0) => "-".to_owned(),
+        (None, _) => "on demand".to_owned(),
+    }
+}
+
+fn others(route: &BuiltRoute) -> &'static str {
+    match (route.dynamic, route.fallback) {
+        (true, _) => "rendered for every request",
+        (false, None) => "",
+        (false, Some(Fallback::NotFound)) => "404",
+        (false, Some(Fallback::Shell)) => "shell, then generated",
+        (false, Some(Fallback::Blocking)) => "generated when first visited",
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} kB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_table_says_what_was_built_and_what_becomes_of_other_paths() {
+        let blog = BuiltRoute {
+            route: "/blog/{slug}".into(),
+            fallback: Some(Fallback::Blocking),
+            dynamic: false,
+            pages: 2,
+            html_bytes: 2048,
+            slowest: Duration::from_millis(15),
+            period_s: Some(60),
+        };
+        let live = BuiltRoute { route: "/live".into(), dynamic: true, ..BuiltRoute::default() };
+        let text = table(&Built { routes: vec![blog, live] }, "b1");
+        assert_eq!(
+            text,
+            "route          pages       html    slowest  revalidate  other paths\n\
+             /blog/{slug}       2     2.0 kB      15 ms        60 s  generated when first visited\n\
+             /live              0        0 B       0 ms           -  rendered for every request\n\
+             built 2 pages, 2.0 kB of HTML, as b1"
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! Serve, regenerate and revalidate in one process on the embedded store, and the command line of every site.
+//!
+//! A site's whole program is `fn main() -> ExitCode { standalone::run(site()) }`.
+
+mod build;
+mod pages;
+mod revalidate;
+mod server;
+mod start;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use perennial::embedded::EmbeddedStores;
+use perennial::telemetry::{self, LogFormat};
+use perennial::{Engine, ReadySite, Settings, Site, SystemClock};
+
+/// A site with Incremental Static Regeneration. Settings are environment variables; the README lists them.
+#[derive(Parser)]
+#[command(name = "perennial", version, about)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the site and render every request: nothing is cached, errors are shown in the page
+    Dev,
+    /// Render every listed page into the store
+    Build,
+    /// Serve the site from the store, regenerate old pages, and answer /api/revalidate
+    Start,
+    /// List what the store holds: path, state, age, next refresh, generation, last error
+    Pages(pages::Args),
+    /// Have a running server revalidate pages
+    Revalidate(revalidate::Args),
+}
+
+/// Runs the command line of a site: `dev`, `build`, `start`, `pages`, `revalidate`; without a command, `build` and
+/// then `start`.
+pub fn run(site: Site) -> ExitCode {
+    run_with(site, &[])
+}
+
+/// [`run`] with values for settings that the environment does not give.
+pub fn run_with(site: Site, defaults: &[(&str, &str)]) -> ExitCode {
+    let command = CommandLine::parse().command;
+    telemetry::start(LogFormat::Text);
+    match execute(command, site, defaults) {
+        Ok(code) => code,
+        Err(error) => {
+            // What went wrong is for whoever typed the command, so it is not a log line.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> Result<ExitCode> {
+    let settings = Settings::from_env(defaults)?;
+    let site = Arc::new(site.ready(settings.base_path.as_deref(), settings.trailing_slash)?);
+    let program = Program { settings, site };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let code = runtime.block_on(async {
+        match command {
+            None => {
+                build::run(&program).await?;
+                start::run(&program, false).await
+            }
+            Some(Command::Dev) => start::run(&program, true).await,
+            Some(Command::Build) => build::run(&program).await.map(|()| ExitCode::SUCCESS),
+            Some(Command::Start) => start::run(&program, false).await,
+            Some(Command::Pages(args)) => pages::run(&program, &args).await,
+            Some(Command::Revalidate(args)) => revalidate::run(&program, args).await,
+        }
+    });
+    // A page that never returns must not keep the process from ending.
+    runtime.shutdown_background();
+    code
+}
+
+/// What every command works with.
+struct Program {
+    settings: Settings,
+    site: Arc<ReadySite>,
+}
+
+impl Program {
+    fn engine(&self, dev: bool) -> Arc<Engine<EmbeddedStores>> {
+        let clock = Arc::new(SystemClock);
+        let stores = EmbeddedStores::open(&self.settings.store, &self.settings.build_id, clock.clone());
+        let make = if dev { Engine::dev } else { Engine::new };
+        make(self.site.clone(), stores, clock, self.settings.limits.clone())
+    }
+}
+
+/// Writes a line for whoever typed the command.
+fn say(line: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    // A closed pipe is the reader's way of having seen enough.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

@@ -1,0 +1,120 @@
+//! The HTTP server: connections to requests, requests to the two handlers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use perennial::embedded::EmbeddedStores;
+use perennial::{Clock, Limits};
+use revalidate::Revalidate;
+use serve::{Serve, reply};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// A request's head is read into this much memory at most: enough for the longest that is answered with a status of
+/// its own.
+const HEAD_BUFFER_BYTES: usize = 128 << 10;
+
+/// Pause after a failed accept, for example when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the server answers with.
+pub(crate) struct Handlers {
+    pub(crate) serve: Serve<EmbeddedStores>,
+    pub(crate) revalidate: Revalidate<EmbeddedStores>,
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+}
+
+/// Answers until `stop`, then lets running requests end, at most as long as the grace allows.
+pub(crate) async fn run(listener: TcpListener, handlers: Arc<Handlers>, stop: &CancellationToken) -> Result<()> {
+    let graceful = GracefulShutdown::new();
+    let connections = Arc::new(Semaphore::new(handlers.limits.max_connections));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(handlers.limits.head_timeout)
+        .max_buf_size(HEAD_BUFFER_BYTES)
+        .pipeline_flush(true);
+    loop {
+        let place = connections.clone().acquire_owned().await?;
+        let (stream, _) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::error!("a connection could not be accepted: {error}");
+                    handlers.clock.sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        // Only speed depends on it.
+        let _ = stream.set_nodelay(true);
+        let handlers = handlers.clone();
+        let answer = service_fn(move |request| {
+            let handlers = handlers.clone();
+            async move { Ok::<_, std::convert::Infallible>(handlers.answer(request).await) }
+        });
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), answer));
+        tokio::spawn(async move {
+            // A client that breaks off or is malformed has been answered by the HTTP library.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = handlers.clock.sleep(handlers.limits.shutdown_grace) => {
+            tracing::warn!("some requests did not end within {:?}", handlers.limits.shutdown_grace);
+        }
+    }
+    Ok(())
+}
+
+impl Handlers {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (request, body) = request.into_parts();
+        let chunked = request.headers.contains_key(TRANSFER_ENCODING);
+        // Two framings of one body (RFC 9112 section 6.3): somebody in between may have read the other one.
+        let mut response = if chunked && request.headers.contains_key(CONTENT_LENGTH) {
+            reply::plain(&request, StatusCode::BAD_REQUEST, "The request has two lengths.\n")
+        } else if self.endpoints.iter().any(|endpoint| endpoint == request.uri.path()) {
+            self.revalidate(&request, body).await
+        } else {
+            self.serve.handle(&request).await
+        };
+        if chunked {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn revalidate(&self, request: &http::request::Parts, body: Incoming) -> Response<Full<Bytes>> {
+        let body = Limited::new(body, self.limits.max_webhook_bytes).collect();
+        let body = tokio::select! {
+            body = body => body,
+            () = self.clock.sleep(self.limits.head_timeout) => {
+                return reply::plain(request, StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time.\n");
+            }
+        };
+        match body {
+            Ok(body) => self.revalidate.handle(request, &body.to_bytes()).await,
+            Err(error) if error.is::<LengthLimitError>() => {
+                reply::plain(request, StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.\n")
+            }
+            Err(_) => reply::plain(request, StatusCode::BAD_REQUEST, "The body is malformed.\n"),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `start` and `dev`: the three functions in one process.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ::revalidate::Revalidate;
+use ::revalidate::auth::{Secrets, own_secret, secret_file};
+use ::serve::{Renewal, Serve};
+use anyhow::{Context as _, Result};
+use perennial::Engine;
+use perennial::embedded::EmbeddedStores;
+use perennial::pages::Pages as _;
+use perennial::store::Stores as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::server::{self, Handlers};
+use crate::{Program, say};
+
+pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
+    let settings = &program.settings;
+    let engine = program.engine(dev);
+    let secrets = secrets(program)?;
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("cannot listen on {} (PERENNIAL_LISTEN)", settings.listen))?;
+    let address = listener.local_addr()?;
+    let base = program.site.base_path();
+    let mut endpoints = vec![ENDPOINT.to_owned()];
+    if !base.is_empty() {
+        endpoints.push(format!("{base}{ENDPOINT}"));
+    }
+    let handlers = Arc::new(Handlers {
+        serve: Serve::new(engine.clone(), Renewal::Beside),
+        revalidate: Revalidate::new(engine.clone(), secrets),
+        endpoints,
+        clock: engine.clock().clone(),
+        limits: settings.limits.clone(),
+    });
+    let stop = CancellationToken::new();
+    if !dev {
+        list_if_new(&engine).await;
+        engine.start_workers(&stop);
+    }
+    stop_on_signal(stop.clone())?;
+    say(format_args!("listening on http://{address}"));
+    let root = if base.is_empty() { "/" } else { base };
+    if settings.revalidate_secrets.is_empty() {
+        let file = secret_file(&settings.store);
+        say(format_args!(
+            "revalidate a page: curl -X POST 'http://{address}{ENDPOINT}?path={root}' \
+             -H \"authorization: Bearer $(cat {})\"",
+            file.display()
+        ));
+    }
+    if dev {
+        say(format_args!("dev: every request is rendered, nothing is kept"));
+    }
+    server::run(listener, handlers, &stop).await?;
+    engine.shut_down(settings.limits.shutdown_grace).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where publishers call.
+pub(crate) const ENDPOINT: &str = "/api/revalidate";
+
+fn secrets(program: &Program) -> Result<Secrets> {
+    let mut secrets = program.settings.revalidate_secrets.clone();
+    if secrets.is_empty() {
+        let own = own_secret(&program.settings.store);
+        secrets.push(own.context("cannot make a secret for the revalidate endpoint; set PERENNIAL_REVALIDATE_SECRETS")?);
+    }
+    Secrets::new(&secrets).map_err(anyhow::Error::msg)
+}
+
+/// A store that holds nothing of this build does not know either which pages its routes list.
+async fn list_if_new(engine: &Arc<Engine<EmbeddedStores>>) {
+    match engine.stores().pages().list("", None, 1).await {
+        Ok(found) if found.is_empty() => {
+            tracing::warn!(
+                build = &**engine.build(),
+                "the store holds nothing of this build: pages are rendered when they are first visited (run `build` first)"
+            );
+            let engine = engine.clone();
+            // Beside serving: the site's listing may be slow, or down.
+            engine.clone().tasks().spawn(async move {
+                if let Err(error) = engine.list_pages().await {
+                    tracing::warn!("routes that serve listed paths only have none until `build` has run: {error}");
+                }
+            });
+        }
+        Ok(_) => {}
+        Err(error) => tracing::error!("the store cannot be read: {error}"),
+    }
+}
+
+fn stop_on_signal(stop: CancellationToken) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! Renders every listed page of a site, and publishes them together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::engine::Engine;
+use crate::key::PageKey;
+use crate::page::Reason;
+use crate::pages::{Begun, Grant, Pages};
+use crate::record::{Record, Stored};
+use crate::render::{Draft, NoDraft, Order};
+use crate::route::{Fallback, Resolved};
+use crate::store::{StoreError, Stores};
+
+/// What happens while a site is built, for a progress display.
+#[derive(Clone, Debug)]
+pub enum BuildStep {
+    /// So many pages are listed.
+    Listed(usize),
+    /// One page was rendered, well or not; its decoded path.
+    Rendered(String),
+}
+
+/// A site that was built.
+#[derive(Clone, Debug, Default)]
+pub struct Built {
+    /// By route, in the site's order.
+    pub routes: Vec<BuiltRoute>,
+}
+
+/// What was built of one route.
+#[derive(Clone, Debug, Default)]
+pub struct BuiltRoute {
+    /// The route's id.
+    pub route: String,
+    /// How it treats paths that are not listed; none for routes without parameters.
+    pub fallback: Option<Fallback>,
+    /// Rendered for every request: nothing was built.
+    pub dynamic: bool,
+    /// Pages rendered.
+    pub pages: usize,
+    /// Their HTML, together.
+    pub html_bytes: u64,
+    /// The slowest render.
+    pub slowest: Duration,
+    /// The shortest period a page gave, in seconds; none if all stay until invalidated.
+    pub period_s: Option<u32>,
+}
+
+/// A build that changed nothing, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Every page or listing that failed, with its message.
+    #[error("the build failed; what is served stays as it is:\n  {}", .0.join("\n  "))]
+    Pages(Vec<String>),
+    /// The store failed.
+    #[error("the build cannot be stored; what is served stays as it is: {0}")]
+    Store(#[from] StoreError),
+}
+
+struct Job {
+    route: usize,
+    page: Resolved,
+}
+
+impl<S: Stores> Engine<S> {
+    /// Renders every listed page, as many at once as may be rendered, and makes them visible together. Nothing
+    /// that is served changes before every page has succeeded.
+    ///
+    /// # Errors
+    /// [`BuildError`], naming every path that failed.
+    pub async fn build_site(self: &Arc<Self>, progress: impl Fn(BuildStep)) -> Result<Built, BuildError> {
+        let (mut built, jobs) = self.listing().await?;
+        progress(BuildStep::Listed(jobs.len()));
+        let mut running = JoinSet::new();
+        let listed: Vec<PageKey> = jobs.iter().map(|job| job.page.key.clone()).collect();
+        for job in jobs {
+            let engine = self.clone();
+            running.spawn(async move {
+                let started = engine.clock.now();
+                let drafted = engine.build_page(&job.page).await;
+                (job, drafted, engine.clock.now().since(started))
+            });
+        }
+        let (mut records, mut failures) = (Vec::new(), Vec::new());
+        while let Some(joined) = running.join_next().await {
+            let Ok((job, drafted, took)) = joined else { continue };
+            let path = job.page.decoded_path();
+            match drafted {
+                Ok((record, html_bytes)) => {
+                    built.routes[job.route].count(&record, html_bytes, took);
+                    records.push((job.page.key, record));
+                }
+                Err(failed) => failures.push(format!("{}: {}", path.escape_debug(), failed.message.escape_debug())),
+            }
+            progress(BuildStep::Rendered(path));
+        }
+        if !failures.is_empty() {
+            failures.sort();
+            return Err(BuildError::Pages(failures));
+        }
+        self.stores.pages().publish(&records, &listed).await?;
+        Ok(built)
+    }
+
+    /// Notes which pages the routes list, without rendering them: for a server whose build was made elsewhere or
+    /// has been lost.
+    ///
+    /// # Errors
+    /// A route cannot list its pages, or the store failed.
+    pub async fn list_pages(self: &Arc<Self>) -> Result<(), BuildError> {
+        let (_, jobs) = self.listing().await?;
+        let listed: Vec<_> = jobs.into_iter().map(|job| job.page.key).collect();
+        Ok(self.stores.pages().publish(&[], &listed).await?)
+    }
+
+    async fn listing(&self) -> Result<(Built, Vec<Job>), BuildError> {
+        let (mut built, mut jobs, mut failures) = (Built::default(), Vec::new(), Vec::new());
+        for (index, route) in self.site.routes().iter().enumerate() {
+            let dynamic = route.is_dynamic();
+            let fallback = route.pattern.is_dynamic().then_some(route.fallback());
+            built.routes.push(BuiltRoute { route: route.id().to_owned(), fallback, dynamic, ..BuiltRoute::default() });
+            if dynamic {
+                continue;
+            }
+            match route.paths().await {
+                Ok(pages) if pages.is_empty() && fallback == Some(Fallback::NotFound) => tracing::warn!(
+                    "route {} serves listed paths only, and lists none: all its paths are 404",
+                    route.id()
+                ),
+                Ok(pages) => jobs.extend(pages.into_iter().map(|page| Job { route: index, page })),
+                Err(failure) => failures.push(format!("{}: {}", route.id(), failure.message().escape_debug())),
+            }
+        }
+        // A path belongs to the most exact route that lists it or serves it.
+        let mut owners: HashMap<String, usize> = HashMap::new();
+        jobs.retain(|job| owners.insert(job.page.key.path().to_owned(), job.route).is_none());
+        if failures.is_empty() { Ok((built, jobs)) } else { Err(BuildError::Pages(failures)) }
+    }
+
+    async fn build_page(&self, page: &Resolved) -> Result<(Record, u64), NoDraft> {
+        let store = |e: StoreError| NoDraft::new(e.to_string());
+        let begun = self.stores.pages().begin(&page.key, self.ask(None, true)).await.map_err(store)?;
+        let Begun::Granted(Grant { ticket, epoch, .. }) = begun else {
+            return Err(NoDraft::new(format!("the build's render was not granted: {begun:?}")));
+        };
+        let order = Order { page: page.clone(), reason: Reason::Build, generation: ticket, epoch };
+        let drafted = self.renders.run(order).await.and_then(|draft| match draft.record.stored {
+            Stored::Redirect { ref destination, .. } => Err(NoDraft::new(format!(
+                "a listed page redirects (to {destination}): list the page it leads to instead"
+            ))),
+            _ => Ok(draft),
+        });
+        let stored = match drafted {
+            Ok(mut draft) => self.put_built(page, &mut draft).await.map_err(store),
+            Err(failed) => Err(failed),
+        };
+        if stored.is_err() {
+            // Nothing was promised: visitors may render it at once. If this fails the lease ends by itself.
+            let _ = self.stores.pages().release(&page.key, ticket).await;
+        }
+        stored
+    }
+
+    async fn put_built(&self, page: &Resolved, draft: &mut Draft) -> Result<(Record, u64), StoreError> {
+        self.put_bodies(page, draft).await?;
+        let html_bytes = draft.html.as_ref().map_or(0, |html| html.body().bytes);
+        Ok((draft.record.clone(), html_bytes))
+    }
+}
+
+impl BuiltRoute {
+    fn count(&mut self, record: &Record, html_bytes: u64, took: Duration) {
+        self.pages += 1;
+        self.html_bytes += html_bytes;
+        self.slowest = self.slowest.max(took);
+        self.period_s = match (self.period_s, record.period_s) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+}

@@ -1,0 +1,163 @@
+//! The bytes of one form of a page, in the codings it can be sent in. Compressed once per render.
+
+use std::io::{Read, Write};
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use sha2::{Digest, Sha256};
+
+use crate::key::hex;
+use crate::record::{BodyRef, Coding};
+
+/// Shorter content is stored as it is: compressing it saves less than it costs.
+const COMPRESS_BYTES_MIN: usize = 256;
+
+/// Brotli quality: at 5 a page takes about a millisecond and is within a few per cent of the best.
+const BROTLI_QUALITY: i32 = 5;
+
+/// One form (HTML or data) of one generation of a page.
+#[derive(Debug)]
+pub struct Content {
+    body: BodyRef,
+    stored: Bytes,
+    identity: OnceLock<Bytes>,
+    gzip: OnceLock<Bytes>,
+    heads: [OnceLock<HeaderMap>; 3],
+}
+
+impl Content {
+    /// From a render: hashes and compresses. Takes milliseconds for large content.
+    pub fn render(text: String) -> Self {
+        let identity = Bytes::from(text);
+        let compressed = (identity.len() >= COMPRESS_BYTES_MIN).then(|| compress(&identity));
+        let (coding, stored) = match compressed {
+            Some(br) if br.len() < identity.len() => (Coding::Br, br),
+            _ => (Coding::Identity, identity.clone()),
+        };
+        let body = BodyRef {
+            sha256: hex(&Sha256::digest(&stored)),
+            coding,
+            stored_bytes: stored.len() as u64,
+            bytes: identity.len() as u64,
+            etag: hex(&Sha256::digest(&identity)[..16]),
+        };
+        Self { body, stored, identity: OnceLock::from(identity), gzip: OnceLock::new(), heads: Default::default() }
+    }
+
+    /// From a store. `None` if the bytes are not what the record says.
+    pub fn load(body: BodyRef, stored: Bytes) -> Option<Self> {
+        if stored.len() as u64 != body.stored_bytes {
+            return None;
+        }
+        let content = Self { body, stored, identity: OnceLock::new(), gzip: OnceLock::new(), heads: Default::default() };
+        Some(content)
+    }
+
+    /// What the record says of it.
+    pub fn body(&self) -> &BodyRef {
+        &self.body
+    }
+
+    /// The stored bytes.
+    pub fn stored(&self) -> &Bytes {
+        &self.stored
+    }
+
+    /// The bytes in a coding. The stored one costs nothing, the others are made once.
+    pub fn coded(&self, coding: Coding) -> Bytes {
+        match coding {
+            _ if coding == self.body.coding => self.stored.clone(),
+            Coding::Identity => self.identity.get_or_init(|| self.decompress()).clone(),
+            Coding::Gzip => self.gzip.get_or_init(|| gzip(&self.coded(Coding::Identity))).clone(),
+            // Content that brotli does not shrink is sent as it is.
+            Coding::Br => self.coded(Coding::Identity),
+        }
+    }
+
+    /// The coding that is sent when this one was negotiated.
+    pub fn sent_as(&self, negotiated: Coding) -> Coding {
+        if self.body.coding == Coding::Identity { Coding::Identity } else { negotiated }
+    }
+
+    /// The entity tag of a coding, quotes included (RFC 9110 section 8.8.3): one per coding.
+    pub fn etag(&self, coding: Coding) -> String {
+        match coding {
+            Coding::Identity => format!("\"{}\"", self.body.etag),
+            Coding::Br => format!("\"{}-br\"", self.body.etag),
+            Coding::Gzip => format!("\"{}-gz\"", self.body.etag),
+        }
+    }
+
+    /// The header fields that are the same for every answer with this content in this coding, made once.
+    pub fn head(&self, coding: Coding, make: impl FnOnce() -> HeaderMap) -> &HeaderMap {
+        self.heads[coding as usize].get_or_init(make)
+    }
+
+    /// Memory this takes once every coding has been asked for.
+    pub fn weight(&self) -> u64 {
+        let gzip = self.body.stored_bytes + self.body.stored_bytes / 4;
+        match self.body.coding {
+            Coding::Identity => self.body.bytes,
+            _ => self.body.stored_bytes + self.body.bytes + gzip,
+        }
+    }
+
+    fn decompress(&self) -> Bytes {
+        let mut out = Vec::with_capacity(usize::try_from(self.body.bytes).unwrap_or(0));
+        // The bytes were checked against their hash when they were read, and were made by `compress`.
+        if let Err(error) = brotli::Decompressor::new(&self.stored[..], 4096).take(self.body.bytes).read_to_end(&mut out) {
+            tracing::error!(sha256 = self.body.sha256, "a stored body does not decompress: {error}");
+        }
+        out.into()
+    }
+}
+
+fn compress(bytes: &[u8]) -> Bytes {
+    let params = brotli::enc::BrotliEncoderParams {
+        quality: BROTLI_QUALITY,
+        size_hint: bytes.len(),
+        ..Default::default()
+    };
+    let mut out = Vec::with_capacity(bytes.len() / 3);
+    let mut input = bytes;
+    brotli::BrotliCompress(&mut input, &mut out, &params).expect("memory does not fail to be read or written");
+    out.into()
+}
+
+fn gzip(bytes: &[u8]) -> Bytes {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory does not fail to be written").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_coding_decodes_to_the_same_bytes() {
+        let text = "perennial ".repeat(1000);
+        let rendered = Content::render(text.clone());
+        assert_eq!(rendered.body().coding, Coding::Br);
+        let loaded = Content::load(rendered.body().clone(), rendered.stored().clone()).unwrap();
+        assert_eq!(loaded.coded(Coding::Identity), text);
+        let mut gunzipped = String::new();
+        flate2::read::GzDecoder::new(&loaded.coded(Coding::Gzip)[..]).read_to_string(&mut gunzipped).unwrap();
+        assert_eq!(gunzipped, text);
+        let tags: std::collections::HashSet<_> = [Coding::Identity, Coding::Br, Coding::Gzip].map(|c| loaded.etag(c)).into();
+        assert_eq!(tags.len(), 3);
+    }
+
+    #[test]
+    fn content_that_does_not_shrink_is_stored_and_sent_as_it_is() {
+        let short = Content::render("short".into());
+        assert_eq!((short.body().coding, short.sent_as(Coding::Br)), (Coding::Identity, Coding::Identity));
+        assert_eq!(short.coded(Coding::Br), "short");
+    }
+
+    #[test]
+    fn bytes_of_another_length_are_not_loaded() {
+        let content = Content::render("short".into());
+        assert!(Content::load(content.body().clone(), Bytes::from_static(b"shor")).is_none());
+    }
+}

@@ -1,0 +1,115 @@
+//! The stores of one machine, and the worker of its queue.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bodies::files::FileBodies;
+use crate::clock::Clock;
+use crate::edge::NoEdge;
+use crate::engine::Engine;
+use crate::jobs::Job;
+use crate::jobs::sqlite::SqliteJobs;
+use crate::pages::sqlite::SqlitePages;
+use crate::refresh::Worked;
+use crate::store::{StoreError, Stores};
+
+/// SQLite and files in one folder. Any number of processes may use it at the same time.
+#[derive(Clone)]
+pub struct EmbeddedStores {
+    build: Arc<str>,
+    pages: SqlitePages,
+    bodies: FileBodies,
+    jobs: SqliteJobs,
+}
+
+impl EmbeddedStores {
+    /// Opens or creates the store at `folder` for one build. A folder that cannot be written is reported in the log;
+    /// what it holds is served.
+    pub fn open(folder: &Path, build: &Arc<str>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            build: build.clone(),
+            pages: SqlitePages::open(folder, build.clone()),
+            bodies: FileBodies::open(folder, build),
+            jobs: SqliteJobs::open(folder, build.clone(), clock),
+        }
+    }
+}
+
+impl Stores for EmbeddedStores {
+    type Pages = SqlitePages;
+    type Bodies = FileBodies;
+    type Jobs = SqliteJobs;
+    type Edge = NoEdge;
+
+    fn pages(&self) -> &SqlitePages {
+        &self.pages
+    }
+
+    fn bodies(&self) -> &FileBodies {
+        &self.bodies
+    }
+
+    fn jobs(&self) -> &SqliteJobs {
+        &self.jobs
+    }
+
+    fn edge(&self) -> &NoEdge {
+        &NoEdge
+    }
+
+    fn build(&self) -> &Arc<str> {
+        &self.build
+    }
+}
+
+/// How often an idle worker looks for jobs that another process has sent, or left behind when it died.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+impl Engine<EmbeddedStores> {
+    /// Starts the workers that regenerate what this machine's processes have queued: as many as may render at once.
+    /// They stop taking jobs when `stop` is cancelled; [`Engine::shut_down`] waits for those under way.
+    pub fn start_workers(self: &Arc<Self>, stop: &tokio_util::sync::CancellationToken) {
+        for _ in 0..self.limits.max_concurrent_renders {
+            let (engine, stop) = (self.clone(), stop.clone());
+            self.tasks.spawn(async move {
+                while !stop.is_cancelled() {
+                    match engine.work_next().await {
+                        Ok(true) => continue,
+                        Ok(false) => {}
+                        Err(error) => tracing::error!("the queue cannot be read: {error}"),
+                    }
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = engine.stores.jobs.arrived() => {}
+                        () = engine.clock.sleep(LOOK_EVERY) => {}
+                    }
+                }
+            });
+        }
+    }
+
+    /// Carries out the next job that is due, if there is one.
+    ///
+    /// # Errors
+    /// The queue cannot be read or written.
+    pub async fn work_next(&self) -> Result<bool, StoreError> {
+        // A worker that dies gives its job back after this long; a living one is done by then.
+        let hidden = self.limits.render_timeout + self.limits.max_wait + self.limits.lease;
+        let Some(taken) = self.stores.jobs.take(hidden).await? else { return Ok(false) };
+        match Job::from_json(&taken.message) {
+            Err(error) => tracing::error!("a job was dropped: {error}"),
+            Ok(job) => match self.work(&job).await {
+                Worked::Done(_) | Worked::Dropped => {}
+                Worked::Gone => tracing::warn!(key = job.key, "a job was dropped: this build has no such page"),
+                // Not finished: it comes back when it is no longer hidden.
+                Worked::Retry(error) => {
+                    tracing::error!(key = job.key, "a job will be tried again: {error}");
+                    return Ok(true);
+                }
+            },
+        }
+        self.stores.jobs.finish(taken).await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,267 @@
+//! The engine: a site on its stores. Looks pages up, and has them rendered by [`refresh`](crate::refresh).
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::bodies::Bodies;
+use crate::clock::{Clock, Millis};
+use crate::content::Content;
+use crate::flights::{Flights, Turns};
+use crate::freshness::{State, state};
+use crate::key::PageKey;
+use crate::memory::{Entry, Memory};
+use crate::pages::{Pages, Snapshot};
+use crate::record::{BodyRef, Record, Stored, Ticket};
+use crate::refresh::{Demanded, First};
+use crate::render::Renders;
+use crate::route::Resolved;
+use crate::settings::Limits;
+use crate::site::ReadySite;
+use crate::store::{StoreError, Stores};
+
+/// A site on its stores, within its limits. One per process; cheap to share.
+pub struct Engine<S: Stores> {
+    pub(crate) site: Arc<ReadySite>,
+    pub(crate) stores: S,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) memory: Memory,
+    pub(crate) renders: Renders,
+    pub(crate) waiting: Semaphore,
+    pub(crate) flights: Flights<First>,
+    pub(crate) demands: Turns<Demanded>,
+    pub(crate) triggered: Mutex<HashSet<Arc<str>>>,
+    pub(crate) held: Mutex<HashSet<(PageKey, Ticket)>>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) dev: bool,
+}
+
+/// The two forms of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The document.
+    Html,
+    /// The data JSON.
+    Data,
+}
+
+/// What a look found.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// The page with the content of the wanted form; none if it is missing.
+    pub entry: Option<Arc<Entry>>,
+    /// Its state now.
+    pub state: State,
+    /// The generation that was judged; 0 for none. A missing page may have one: deleted, expired, or damaged.
+    pub generation: Ticket,
+    /// Whether the page exists for a route that serves listed pages only: it was listed, or generated before.
+    pub known: bool,
+}
+
+impl Entry {
+    /// The content of a form; none for redirects, whose answer is made of the record alone.
+    pub fn content(&self, form: Form) -> Option<&Arc<Content>> {
+        match form {
+            Form::Html => self.html.as_ref(),
+            Form::Data => self.data.as_ref(),
+        }
+    }
+
+    fn has(&self, form: Form) -> bool {
+        body_of(&self.record, form).is_none() || self.content(form).is_some()
+    }
+}
+
+fn body_of(record: &Record, form: Form) -> Option<&BodyRef> {
+    match &record.stored {
+        Stored::Page { html, data } | Stored::NotFound { html, data } => Some(match form {
+            Form::Html => html,
+            Form::Data => data,
+        }),
+        Stored::Redirect { .. } | Stored::Deleted => None,
+    }
+}
+
+impl<S: Stores> Engine<S> {
+    /// Puts a site on its stores.
+    pub fn new(site: Arc<ReadySite>, stores: S, clock: Arc<dyn Clock>, limits: Limits) -> Arc<Self> {
+        Self::in_mode(site, stores, clock, limits, false)
+    }
+
+    /// A site under development: every request is rendered, and neither memory nor the store is read or written.
+    pub fn dev(site: Arc<ReadySite>, stores: S, clock: Arc<dyn Clock>, limits: Limits) -> Arc<Self> {
+        Self::in_mode(site, stores, clock, limits, true)
+    }
+
+    fn in_mode(site: Arc<ReadySite>, stores: S, clock: Arc<dyn Clock>, limits: Limits, dev: bool) -> Arc<Self> {
+        let renders = Renders::new(site.clone(), clock.clone(), limits.clone(), stores.build().clone());
+        Arc::new(Self {
+            site,
+            clock,
+            renders,
+            memory: Memory::new(limits.memory_cache_bytes),
+            waiting: Semaphore::new(limits.max_waiting_visitors),
+            limits,
+            stores,
+            flights: Flights::default(),
+            demands: Turns::default(),
+            triggered: Mutex::default(),
+            held: Mutex::default(),
+            tasks: TaskTracker::new(),
+            dev,
+        })
+    }
+
+    /// The site.
+    pub fn site(&self) -> &ReadySite {
+        &self.site
+    }
+
+    /// Whether the site is under development; see [`Engine::dev`].
+    pub fn is_dev(&self) -> bool {
+        self.dev
+    }
+
+    /// Work that outlives the request that asked for it; [`Engine::shut_down`] waits for it.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// The ports it runs on.
+    pub fn stores(&self) -> &S {
+        &self.stores
+    }
+
+    /// The build it serves.
+    pub fn build(&self) -> &Arc<str> {
+        self.stores.build()
+    }
+
+    /// The limits it keeps.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The present.
+    pub fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    /// The clock it goes by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Bytes in the memory cache, and their limit.
+    pub fn memory_usage(&self) -> (u64, u64) {
+        self.memory.usage()
+    }
+
+    /// Looks a page up: in memory if nothing was written since, else in the store.
+    ///
+    /// # Errors
+    /// The store cannot be read, and the page is not in memory either.
+    pub async fn look(&self, page: &Resolved, form: Form) -> Result<Sight, StoreError> {
+        let now = self.clock.now();
+        // Noted before reading: what is read may be newer than this version, never older.
+        let version = self.stores.pages().version();
+        let kept = self.memory.get(&page.key);
+        if let Some(entry) = kept.as_ref().filter(|e| e.is_current(version, now) && e.has(form)) {
+            return Ok(self.sight(page, entry.clone(), now));
+        }
+        let mut body_gone = false;
+        loop {
+            let snapshot = match self.stores.pages().read(&page.key).await {
+                Ok(snapshot) => snapshot,
+                Err(error) => {
+                    tracing::error!(page = %page.key.path(), "the store cannot be read; serving what is in memory: {error}");
+                    return match kept.filter(|e| e.has(form)) {
+                        Some(entry) => Ok(self.sight(page, entry, now)),
+                        None => Err(error),
+                    };
+                }
+            };
+            let known = snapshot.listed || snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
+            if let Some(unsaved) = kept.as_ref().filter(|e| e.unsaved && outlives(e, &snapshot, now) && e.has(form)) {
+                return Ok(self.sight(page, unsaved.clone(), now));
+            }
+            let generation = snapshot.generation();
+            let missing = Sight { entry: None, state: State::Missing, generation, known };
+            let Some(record) = snapshot.record.clone() else { return Ok(missing) };
+            let seen = state(&record, snapshot.newest_epoch, now, page.route.options.missing_when_expired);
+            if seen == State::Missing {
+                return Ok(missing);
+            }
+            match self.load(page, form, &record, kept.as_deref()).await {
+                Some((html, data)) => {
+                    let entry = Arc::new(Entry { record, html, data, snapshot, version, read_at: now, unsaved: false });
+                    self.memory.insert(&page.key, entry.clone());
+                    return Ok(Sight { entry: Some(entry), state: seen, generation, known });
+                }
+                // A commit may have replaced the record, and its body been removed, since it was read.
+                None if !body_gone => body_gone = true,
+                None => {
+                    tracing::error!(page = %page.key.path(), "the stored body is gone or damaged; the page is rendered again");
+                    return Ok(missing);
+                }
+            }
+        }
+    }
+
+    fn sight(&self, page: &Resolved, entry: Arc<Entry>, now: Millis) -> Sight {
+        let state = state(&entry.record, entry.snapshot.newest_epoch, now, page.route.options.missing_when_expired);
+        let generation = entry.record.generation;
+        let entry = (state != State::Missing).then_some(entry);
+        Sight { entry, state, generation, known: true }
+    }
+
+    /// The contents of a record, with the wanted form loaded; those of the same generation in memory are kept.
+    async fn load(&self, page: &Resolved, form: Form, record: &Record, kept: Option<&Entry>) -> Option<Contents> {
+        let kept = kept.filter(|e| e.record.generation == record.generation && !e.unsaved);
+        let (mut html, mut data) = kept.map_or((None, None), |e| (e.html.clone(), e.data.clone()));
+        let slot = match form {
+            Form::Html => &mut html,
+            Form::Data => &mut data,
+        };
+        if let (None, Some(body)) = (&slot, body_of(record, form)) {
+            let bytes = match self.stores.bodies().get(&page.key, &body.sha256).await {
+                Ok(bytes) => bytes?,
+                Err(error) => {
+                    tracing::error!(page = %page.key.path(), "a stored body cannot be read: {error}");
+                    return None;
+                }
+            };
+            *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));
+        }
+        Some((html, data))
+    }
+
+    /// Waits until everything under way has ended, at most as long as the grace allows, and gives back the leases
+    /// of what has not.
+    pub async fn shut_down(&self, grace: Duration) {
+        self.tasks.close();
+        if crate::clock::within(&*self.clock, grace, self.tasks.wait()).await.is_some() {
+            return;
+        }
+        let held: Vec<_> = self.held.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
+        for (page, ticket) in held {
+            match self.stores.pages().release(&page, ticket).await {
+                Ok(()) => tracing::warn!(page = %page.path(), "stopped while it was rendered; its lease is given back"),
+                Err(error) => tracing::error!(page = %page.path(), "cannot give its lease back, it will end by itself: {error}"),
+            }
+        }
+    }
+}
+
+type Contents = (Option<Arc<Content>>, Option<Arc<Content>>);
+
+/// Whether a page rendered while the store could not be written still counts beside what the store says now.
+fn outlives(unsaved: &Entry, snapshot: &Snapshot, now: Millis) -> bool {
+    snapshot.generation() <= unsaved.record.generation
+        && snapshot.newest_epoch <= unsaved.snapshot.newest_epoch
+        && matches!(state(&unsaved.record, unsaved.snapshot.newest_epoch, now, true), State::Fresh { .. })
+}

@@ -1,0 +1,163 @@
+//! The queue in SQLite: durable, worked by any process of the build on the machine.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, params};
+use tokio::sync::Notify;
+
+use super::{Job, Jobs};
+use crate::clock::{Clock, Millis};
+use crate::sqlite::{Db, Durable};
+use crate::store::StoreError;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS jobs (
+  id INTEGER PRIMARY KEY, build TEXT NOT NULL, due INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
+  message TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS jobs_due ON jobs (build, due);
+";
+
+/// A job that was taken this often without being finished (its worker died each time) is dropped.
+const TRIES_MAX: u32 = 5;
+
+/// The queue of one machine.
+#[derive(Clone)]
+pub struct SqliteJobs {
+    db: Arc<Db>,
+    build: Arc<str>,
+    clock: Arc<dyn Clock>,
+    arrived: Arc<Notify>,
+}
+
+/// A job that was taken from the queue, and will come back unless it is finished in time.
+#[derive(Debug)]
+pub struct Taken {
+    id: i64,
+    /// The message; see [`Job::from_json`].
+    pub message: String,
+}
+
+impl SqliteJobs {
+    /// The queue in the store at `folder`, for jobs of `build`.
+    pub fn open(folder: &Path, build: Arc<str>, clock: Arc<dyn Clock>) -> Self {
+        Self { db: Db::open(&folder.join("jobs.db"), SCHEMA), build, clock, arrived: Arc::default() }
+    }
+
+    /// Takes the job that has been due the longest; others cannot take it for `hidden`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn take(&self, hidden: Duration) -> Result<Option<Taken>, StoreError> {
+        let now = self.clock.now();
+        // Most looks find nothing: a read is enough to know.
+        if self.due(now)?.is_none() {
+            return Ok(None);
+        }
+        let (build, until) = (self.build.clone(), now.plus(hidden));
+        let take = move |tx: &rusqlite::Transaction<'_>| {
+            tx.execute("DELETE FROM jobs WHERE build = ?1 AND tries >= ?2 AND due <= ?3", params![build, TRIES_MAX, ms(now)])?;
+            tx.query_row(
+                "UPDATE jobs SET due = ?3, tries = tries + 1 WHERE id =
+                   (SELECT id FROM jobs WHERE build = ?1 AND due <= ?2 ORDER BY due, id LIMIT 1)
+                 RETURNING id, message",
+                params![build, ms(now), ms(until)],
+                |row| Ok(Taken { id: row.get(0)?, message: row.get(1)? }),
+            )
+            .optional()
+        };
+        self.db.write(Durable::No, take).await
+    }
+
+    /// Finishes a job.
+    ///
+    /// # Errors
+    /// The store's; the job then comes back.
+    pub async fn finish(&self, taken: Taken) -> Result<(), StoreError> {
+        let finish = move |tx: &rusqlite::Transaction<'_>| tx.execute("DELETE FROM jobs WHERE id = ?1", [taken.id]);
+        self.db.write(Durable::No, finish).await.map(drop)
+    }
+
+    /// How many jobs are waiting or being worked on, delayed ones included.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn len(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM jobs WHERE build = ?1";
+        self.db.read(|c| c.query_row(sql, [&*self.build], |row| row.get::<_, i64>(0))).map(|n| n.unsigned_abs())
+    }
+
+    /// Whether [`SqliteJobs::len`] is 0.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn is_empty(&self) -> Result<bool, StoreError> {
+        self.len().map(|n| n == 0)
+    }
+
+    /// Completes when this process has sent a job, or soon if it already has.
+    pub async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    fn due(&self, now: Millis) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT id FROM jobs WHERE build = ?1 AND due <= ?2 LIMIT 1";
+        self.db.read(|c| c.prepare_cached(sql)?.query_row(params![self.build, ms(now)], |row| row.get(0)).optional())
+    }
+}
+
+fn ms(instant: Millis) -> i64 {
+    i64::try_from(instant.0).unwrap_or(i64::MAX)
+}
+
+impl Jobs for SqliteJobs {
+    async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
+        let (build, message, due) = (job.build.clone(), job.to_json(), self.clock.now().plus(delay));
+        let send = move |tx: &rusqlite::Transaction<'_>| {
+            tx.execute("INSERT INTO jobs (build, due, message) VALUES (?1, ?2, ?3)", params![build, ms(due), message])
+        };
+        self.db.write(Durable::No, send).await?;
+        self.arrived.notify_one();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::jobs::Task;
+
+    #[tokio::test]
+    async fn a_job_comes_back_until_it_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |build: &str| SqliteJobs::open(folder.path(), build.into(), Arc::new(SystemClock));
+        let (jobs, other) = (open("b"), open("c"));
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Renew { epoch: 1 } };
+        jobs.send(&job, Duration::ZERO).await.unwrap();
+        jobs.send(&job, Duration::from_secs(60)).await.unwrap();
+        assert!(other.take(Duration::ZERO).await.unwrap().is_none(), "another build's");
+        let taken = jobs.take(Duration::ZERO).await.unwrap().unwrap();
+        assert_eq!(Job::from_json(&taken.message).unwrap(), job);
+        let again = jobs.take(Duration::from_secs(60)).await.unwrap().unwrap();
+        assert_eq!(again.id, taken.id);
+        assert!(jobs.take(Duration::ZERO).await.unwrap().is_none(), "one is hidden, the other not due");
+        jobs.finish(again).await.unwrap();
+        assert_eq!(jobs.len().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_kills_its_workers_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let jobs = SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Renew { epoch: 1 } };
+        jobs.send(&job, Duration::ZERO).await.unwrap();
+        for _ in 0..TRIES_MAX {
+            assert!(jobs.take(Duration::ZERO).await.unwrap().is_some());
+        }
+        assert!(jobs.take(Duration::ZERO).await.unwrap().is_none());
+        assert!(jobs.is_empty().unwrap());
+    }
+}

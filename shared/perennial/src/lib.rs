@@ -1,0 +1,80 @@
+//! Incremental Static Regeneration for Rust.
+//!
+//! A page is rendered once, stored, served from the store, and renewed behind its visitors' backs: when it is old,
+//! or when a publisher says that its content has changed. A path nobody has generated is rendered while its first
+//! visitor waits.
+//!
+//! ```
+//! use perennial::{Context, Failure, Outcome, Page, Route, Site, escape};
+//!
+//! #[derive(serde::Serialize)]
+//! struct Post {
+//!     title: String,
+//! }
+//!
+//! struct Blog;
+//!
+//! impl Page for Blog {
+//!     type Props = Post;
+//!
+//!     async fn props(&self, cx: &Context) -> Result<Outcome<Post>, Failure> {
+//!         let title = cx.param("slug").replace('-', " ");
+//!         Ok(Outcome::page(Post { title }).revalidate(60).tag("posts"))
+//!     }
+//!
+//!     fn render(&self, post: &Post, _: &Context) -> Result<String, Failure> {
+//!         Ok(format!("<!doctype html><title>{0}</title><h1>{0}</h1>", escape(&post.title)))
+//!     }
+//! }
+//!
+//! pub fn site() -> Site {
+//!     Site::new().route(Route::new("/blog/{slug}", Blog))
+//! }
+//! # site().ready(None, None).unwrap();
+//! ```
+//!
+//! The modules, in the order a request meets them: [`site`] and [`route`] give a path its [`key`]; [`engine`] looks
+//! the page up in [`memory`] and the stores ([`pages`], [`bodies`]); [`freshness`] decides what it is worth;
+//! [`refresh`] renders it and commits it, called by a visitor of a missing page, by the queue ([`jobs`]) and by a
+//! publisher, who has the [`edge`] told.
+
+pub mod bodies;
+pub mod build;
+pub mod clock;
+pub mod content;
+pub mod edge;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+pub mod engine;
+mod flights;
+pub mod freshness;
+pub mod jobs;
+mod judge;
+pub mod key;
+pub mod memory;
+pub mod page;
+pub mod pages;
+pub mod record;
+pub mod refresh;
+mod render;
+pub mod route;
+pub mod settings;
+pub mod site;
+#[cfg(feature = "embedded")]
+mod sqlite;
+pub mod store;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use clock::{Clock, Millis, SystemClock};
+pub use engine::{Engine, Form, Sight};
+pub use judge::check_tag;
+pub use page::{
+    Context, Failure, Outcome, Page, Param, Params, Reason, Redirect, Revalidate, SHELL_DATA_URL,
+};
+pub use render::NOT_FOUND_DATA;
+pub use route::{Fallback, Query, Resolved, Route};
+pub use settings::{Limits, Settings, SettingsError};
+pub use site::{ErrorContext, ReadySite, Site, SiteError, escape, json_string};
+pub use store::{StoreError, Stores};

@@ -1,0 +1,265 @@
+//! The port to records, leases and epochs: all coordination goes through it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Millis;
+use crate::freshness::holds;
+use crate::key::PageKey;
+use crate::record::{Epoch, Record, Ticket};
+use crate::store::StoreError;
+
+#[cfg(feature = "embedded")]
+pub mod sqlite;
+#[cfg(any(test, feature = "testing"))]
+pub mod suite;
+
+/// Records, leases and epochs of one build. Tags and their epochs are shared by all builds.
+///
+/// Every method is one atomic step as far as its contract says, and every reader sees a write from the moment
+/// its call returns. An error that is [`StoreError::Unsure`] may have been carried out; repeating is harmless.
+pub trait Pages: Send + Sync + 'static {
+    /// A number that differs from every earlier one once any process has changed anything; cheap enough for every
+    /// request. `None` if the store cannot tell: then nothing read may be used again.
+    fn version(&self) -> Option<u64>;
+
+    /// The page's record, its slot and the newest epoch of its tags, as of one instant. A record that cannot be
+    /// read counts as none, and is logged.
+    fn read(&self, page: &PageKey) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
+
+    /// Asks for the right to render. Granted iff no lease and no back-off holds (an urgent ask skips both) and the
+    /// record is still the one that was judged. A grant increments the ticket and writes the lease in one
+    /// conditional write; the epoch in it is read after that, so before any content is fetched.
+    fn begin(&self, page: &PageKey, ask: Ask) -> impl Future<Output = Result<Begun, StoreError>> + Send;
+
+    /// Takes up a grant that somebody else got and passed on: extends its lease and reads the epoch. `None` if a
+    /// newer ticket has been handed out or this one is already committed.
+    fn resume(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        lease: Duration,
+        now: Millis,
+    ) -> impl Future<Output = Result<Option<Grant>, StoreError>> + Send;
+
+    /// Extends the lease of this ticket. `false` if it is no longer the newest.
+    fn renew(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        lease: Duration,
+        now: Millis,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Makes `record` the page's iff its generation (the ticket) is above the stored one's, and then forgets past
+    /// failures. Releases the lease of that ticket.
+    fn commit(&self, page: &PageKey, record: &Record) -> impl Future<Output = Result<Committed, StoreError>> + Send;
+
+    /// Notes that the render of this ticket failed, and releases its lease; tells what was noted. Ignored if a newer
+    /// ticket was handed out. `retry_at` holds renders back only where there is a record to show.
+    fn fail(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        failed: Failed,
+    ) -> impl Future<Output = Result<Option<FailureNote>, StoreError>> + Send;
+
+    /// Gives the lease of this ticket back, as if it had not been granted. Ignored if it is not the newest.
+    fn release(&self, page: &PageKey, ticket: Ticket) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Advances the site's epoch, then stamps every tag with it, then returns it. Whatever number of pages carry a
+    /// tag, it is one write. Tags are those of [`page_tags`] and [`user_tag`].
+    fn invalidate(&self, tags: &[String]) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
+
+    /// Pages in the order of their keys' texts: those that begin with `prefix` and come after `after`.
+    fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(String, Snapshot)>, StoreError>> + Send;
+
+    /// Commits a build in one step: its records, and which pages its routes list. Records older than what is
+    /// stored are left out.
+    fn publish(
+        &self,
+        records: &[(PageKey, Record)],
+        listed: &[PageKey],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// What [`Pages::read`] found.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The record, unless there is none or it cannot be read.
+    pub record: Option<Arc<Record>>,
+    /// Who may render.
+    pub slot: Slot,
+    /// The newest epoch of the record's tags, implicit ones included.
+    pub newest_epoch: Epoch,
+    /// Whether the build listed this page.
+    pub listed: bool,
+}
+
+impl Snapshot {
+    /// The generation shown; 0 for none.
+    pub fn generation(&self) -> Ticket {
+        self.record.as_ref().map_or(0, |r| r.generation)
+    }
+}
+
+/// Who may render a page, and what became of those who did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// The newest ticket handed out; 0 for none.
+    pub ticket: Ticket,
+    /// Its lease, unless it was released. It may have ended: see [`Slot::leased_until`].
+    pub lease: Option<Lease>,
+    /// The newest failure since the last commit.
+    pub failure: Option<FailureNote>,
+}
+
+/// Who may render until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The ticket it belongs to.
+    pub ticket: Ticket,
+    /// When it was granted or last extended.
+    pub from: Millis,
+    /// When it ends by itself.
+    pub until: Millis,
+}
+
+/// A failed render.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureNote {
+    /// Whose render.
+    pub ticket: Ticket,
+    /// How many in a row.
+    pub count: u32,
+    /// When.
+    pub at: Millis,
+    /// Not before then.
+    pub retry_at: Millis,
+    /// What it said.
+    pub message: String,
+}
+
+impl Slot {
+    /// The end of the lease that holds now.
+    pub fn leased_until(&self, now: Millis) -> Option<Millis> {
+        self.lease.filter(|l| holds(l.from, l.until, now)).map(|l| l.until)
+    }
+
+    /// The end of the back-off that holds now.
+    pub fn backed_off_until(&self, now: Millis) -> Option<Millis> {
+        self.failure.as_ref().filter(|f| holds(f.at, f.retry_at, now)).map(|f| f.retry_at)
+    }
+
+    /// The decision of [`Pages::begin`], for stores that hold a slot's fields in one place.
+    pub fn may_begin(&self, generation: Ticket, ask: &Ask) -> Result<(), Begun> {
+        if ask.judged.is_some_and(|judged| judged != generation) {
+            return Err(Begun::Unneeded);
+        }
+        if ask.urgent {
+            return Ok(());
+        }
+        if let Some(until) = self.leased_until(ask.now) {
+            return Err(Begun::Busy { until });
+        }
+        match self.backed_off_until(ask.now).filter(|_| generation > 0) {
+            Some(until) => Err(Begun::BackedOff { until }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A wish to render.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// The generation the caller saw (0 for none); `None` if it does not matter.
+    pub judged: Option<Ticket>,
+    /// On demand, or for a build: leases and back-offs of others do not count.
+    pub urgent: bool,
+    /// How long the lease is to last.
+    pub lease: Duration,
+    /// The present.
+    pub now: Millis,
+}
+
+/// Answer to a wish to render.
+#[derive(Clone, Debug)]
+pub enum Begun {
+    /// Render.
+    Granted(Grant),
+    /// Somebody else does, until then at the latest.
+    Busy {
+        /// The end of their lease.
+        until: Millis,
+    },
+    /// The last render failed; not before then.
+    BackedOff {
+        /// The end of the back-off.
+        until: Millis,
+    },
+    /// The record is not the one that was judged: look again.
+    Unneeded,
+}
+
+/// The right to render.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The render's number.
+    pub ticket: Ticket,
+    /// The site's epoch, read after the grant.
+    pub epoch: Epoch,
+    /// The record that will be replaced.
+    pub replaces: Option<Arc<Record>>,
+}
+
+/// Answer to a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// It is the page's record now.
+    Stored {
+        /// The record it replaced.
+        replaced: Option<Arc<Record>>,
+    },
+    /// A newer render was committed before.
+    Superseded,
+}
+
+/// How a render failed.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// What it said.
+    pub message: String,
+    /// What the upstream said about when to come back.
+    pub retry_after: Option<Duration>,
+    /// The present.
+    pub now: Millis,
+}
+
+/// The implicit tags of a page: `path:…`, `route:…`, `site`.
+pub fn page_tags(page: &PageKey) -> [String; 3] {
+    [path_tag(page.path()), route_tag(page.route()), SITE_TAG.to_owned()]
+}
+
+/// The tag that every page of the site carries.
+pub const SITE_TAG: &str = "site";
+
+/// The tag that all variants of one path carry.
+pub fn path_tag(path: &str) -> String {
+    format!("path:{path}")
+}
+
+/// The tag that all pages of one route carry.
+pub fn route_tag(route: &str) -> String {
+    format!("route:{route}")
+}
+
+/// A tag that a render gave; its own name space, so that it cannot stand for an implicit one.
+pub fn user_tag(name: &str) -> String {
+    format!("tag:{name}")
+}

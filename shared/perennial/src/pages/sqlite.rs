@@ -1,0 +1,379 @@
+//! Records, leases and epochs in SQLite, for several processes of one machine.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{
+    Ask, Begun, Committed, Failed, FailureNote, Grant, Lease, Pages, Slot, Snapshot, page_tags, user_tag,
+};
+use crate::clock::Millis;
+use crate::freshness::back_off;
+use crate::key::PageKey;
+use crate::record::{Epoch, Record, Ticket};
+use crate::sqlite::{Db, Durable};
+use crate::store::StoreError;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS pages (
+  build TEXT NOT NULL, page TEXT NOT NULL,
+  record BLOB, generation INTEGER NOT NULL DEFAULT 0, listed INTEGER NOT NULL DEFAULT 0,
+  ticket INTEGER NOT NULL DEFAULT 0, lease_from INTEGER, lease_until INTEGER,
+  failed_ticket INTEGER, failures INTEGER, failed_at INTEGER, retry_at INTEGER, error TEXT,
+  PRIMARY KEY (build, page)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tags (tag TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS epoch (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL);
+INSERT OR IGNORE INTO epoch VALUES (1, 0);
+";
+
+/// The [`Pages`] of one machine.
+#[derive(Clone)]
+pub struct SqlitePages {
+    db: Arc<Db>,
+    build: Arc<str>,
+}
+
+impl SqlitePages {
+    /// The records of `build` in the store at `folder`.
+    pub fn open(folder: &Path, build: Arc<str>) -> Self {
+        Self { db: Db::open(&folder.join("pages.db"), SCHEMA), build }
+    }
+
+    fn row(&self, connection: &Connection, page: &str) -> rusqlite::Result<PageRow> {
+        let sql = format!("SELECT {COLUMNS} FROM pages WHERE build = ?1 AND page = ?2");
+        let row = connection.prepare_cached(&sql)?.query_row([&*self.build, page], PageRow::read).optional()?;
+        Ok(row.unwrap_or_default())
+    }
+}
+
+const COLUMNS: &str = "record, generation, listed, ticket, lease_from, lease_until, \
+                       failed_ticket, failures, failed_at, retry_at, error";
+
+#[derive(Default)]
+struct PageRow {
+    record: Option<Vec<u8>>,
+    generation: Ticket,
+    listed: bool,
+    slot: Slot,
+}
+
+impl PageRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let ticket = unsigned(row, 3)?.unwrap_or(0);
+        let lease = match (unsigned(row, 4)?, unsigned(row, 5)?) {
+            (Some(from), Some(until)) => Some(Lease { ticket, from: Millis(from), until: Millis(until) }),
+            _ => None,
+        };
+        let failure = match unsigned(row, 6)? {
+            Some(ticket) => Some(FailureNote {
+                ticket,
+                count: unsigned(row, 7)?.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+                at: Millis(unsigned(row, 8)?.unwrap_or(0)),
+                retry_at: Millis(unsigned(row, 9)?.unwrap_or(0)),
+                message: row.get::<_, Option<String>>(10)?.unwrap_or_default(),
+            }),
+            None => None,
+        };
+        let slot = Slot { ticket, lease, failure };
+        Ok(Self { record: row.get(0)?, generation: unsigned(row, 1)?.unwrap_or(0), listed: row.get(2)?, slot })
+    }
+
+    /// The record, unless it is damaged: then there is none, and the next render replaces it.
+    fn record(&self, page: &str) -> Option<Arc<Record>> {
+        match Record::from_bytes(self.record.as_deref()?) {
+            Ok(record) => Some(Arc::new(record)),
+            Err(error) => {
+                tracing::warn!(page, "a stored record cannot be read and counts as missing: {error}");
+                None
+            }
+        }
+    }
+
+    fn snapshot(self, connection: &Connection, page: &PageKey) -> rusqlite::Result<Snapshot> {
+        let record = self.record(page.as_str());
+        let mut newest_epoch = 0;
+        let mut statement = connection.prepare_cached("SELECT epoch FROM tags WHERE tag = ?1")?;
+        let tags = record.as_ref().map_or(&[][..], |r| &r.tags);
+        for tag in page_tags(page).into_iter().chain(tags.iter().map(|t| user_tag(t))) {
+            let epoch = statement.query_row([tag], |row| unsigned(row, 0)).optional()?.flatten();
+            newest_epoch = newest_epoch.max(epoch.unwrap_or(0));
+        }
+        Ok(Snapshot { record, slot: self.slot, newest_epoch, listed: self.listed })
+    }
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(|n| u64::try_from(n).unwrap_or(0)))
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn epoch(connection: &Connection) -> rusqlite::Result<Epoch> {
+    let epoch = connection.query_row("SELECT epoch FROM epoch", [], |row| unsigned(row, 0))?;
+    Ok(epoch.unwrap_or(0))
+}
+
+fn store(
+    tx: &Connection,
+    build: &str,
+    page: &str,
+    record: &Record,
+) -> rusqlite::Result<()> {
+    tx.execute(
+        "INSERT INTO pages (build, page, record, generation) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET record = ?3, generation = ?4,
+           failed_ticket = NULL, failures = NULL, failed_at = NULL, retry_at = NULL, error = NULL",
+        params![build, page, record.to_bytes(), signed(record.generation)],
+    )?;
+    release(tx, build, page, record.generation)
+}
+
+fn release(tx: &Connection, build: &str, page: &str, ticket: Ticket) -> rusqlite::Result<()> {
+    tx.execute(
+        "UPDATE pages SET lease_from = NULL, lease_until = NULL
+         WHERE build = ?1 AND page = ?2 AND ticket = ?3 AND lease_until IS NOT NULL",
+        params![build, page, signed(ticket)],
+    )?;
+    Ok(())
+}
+
+fn renew(
+    tx: &Connection,
+    build: &str,
+    page: &str,
+    ticket: Ticket,
+    lease: Duration,
+    now: Millis,
+) -> rusqlite::Result<bool> {
+    let renewed = tx.execute(
+        "UPDATE pages SET lease_from = ?4, lease_until = ?5
+         WHERE build = ?1 AND page = ?2 AND ticket = ?3 AND generation < ?3",
+        params![build, page, signed(ticket), signed(now.0), signed(now.plus(lease).0)],
+    )?;
+    Ok(renewed == 1)
+}
+
+impl Pages for SqlitePages {
+    fn version(&self) -> Option<u64> {
+        self.db.version()
+    }
+
+    async fn read(&self, page: &PageKey) -> Result<Snapshot, StoreError> {
+        self.db.read(|c| self.row(c, page.as_str())?.snapshot(c, page))
+    }
+
+    async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
+        let (this, page) = (self.clone(), page.shared());
+        let begin = move |tx: &rusqlite::Transaction<'_>| {
+            let row = this.row(tx, &page)?;
+            let replaces = row.record(&page);
+            // A record that cannot be read was judged missing, yet its number still counts for the next ticket.
+            let shown = replaces.as_ref().map_or(0, |r| r.generation);
+            if let Err(refusal) = row.slot.may_begin(shown, &ask) {
+                return Ok(refusal);
+            }
+            let ticket = row.slot.ticket.max(row.generation) + 1;
+            tx.execute(
+                "INSERT INTO pages (build, page, ticket, lease_from, lease_until) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO UPDATE SET ticket = ?3, lease_from = ?4, lease_until = ?5",
+                params![
+                    this.build,
+                    page,
+                    signed(ticket),
+                    signed(ask.now.0),
+                    signed(ask.now.plus(ask.lease).0)
+                ],
+            )?;
+            Ok(Begun::Granted(Grant { ticket, epoch: epoch(tx)?, replaces }))
+        };
+        self.db.write(Durable::No, begin).await
+    }
+
+    async fn resume(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        lease: Duration,
+        now: Millis,
+    ) -> Result<Option<Grant>, StoreError> {
+        let (this, page) = (self.clone(), page.shared());
+        let resume = move |tx: &rusqlite::Transaction<'_>| {
+            if !renew(tx, &this.build, &page, ticket, lease, now)? {
+                return Ok(None);
+            }
+            let replaces = this.row(tx, &page)?.record(&page);
+            Ok(Some(Grant { ticket, epoch: epoch(tx)?, replaces }))
+        };
+        self.db.write(Durable::No, resume).await
+    }
+
+    async fn renew(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        lease: Duration,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        let (build, page) = (self.build.clone(), page.shared());
+        self.db.write(Durable::No, move |tx| renew(tx, &build, &page, ticket, lease, now)).await
+    }
+
+    async fn commit(&self, page: &PageKey, record: &Record) -> Result<Committed, StoreError> {
+        let (this, page, record) = (self.clone(), page.shared(), record.clone());
+        let commit = move |tx: &rusqlite::Transaction<'_>| {
+            let row = this.row(tx, &page)?;
+            if row.generation >= record.generation {
+                release(tx, &this.build, &page, record.generation)?;
+                return Ok(Committed::Superseded);
+            }
+            store(tx, &this.build, &page, &record)?;
+            Ok(Committed::Stored { replaced: row.record(&page) })
+        };
+        self.db.write(Durable::Yes, commit).await
+    }
+
+    async fn fail(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        failed: Failed,
+    ) -> Result<Option<FailureNote>, StoreError> {
+        let (this, page) = (self.clone(), page.shared());
+        let fail = move |tx: &rusqlite::Transaction<'_>| {
+            let row = this.row(tx, &page)?;
+            if row.slot.ticket != ticket || row.generation >= ticket {
+                return Ok(None);
+            }
+            let count = row.slot.failure.map_or(1, |f| f.count.saturating_add(1));
+            let retry_at = failed.now.plus(back_off(count, failed.retry_after, ticket ^ seed(&page)));
+            tx.execute(
+                "UPDATE pages SET failed_ticket = ?3, failures = ?4, failed_at = ?5, retry_at = ?6, error = ?7
+                 WHERE build = ?1 AND page = ?2",
+                params![
+                    this.build,
+                    page,
+                    signed(ticket),
+                    count,
+                    signed(failed.now.0),
+                    signed(retry_at.0),
+                    failed.message
+                ],
+            )?;
+            release(tx, &this.build, &page, ticket)?;
+            Ok(Some(FailureNote { ticket, count, at: failed.now, retry_at, message: failed.message }))
+        };
+        self.db.write(Durable::No, fail).await
+    }
+
+    async fn release(&self, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
+        let (build, page) = (self.build.clone(), page.shared());
+        self.db.write(Durable::No, move |tx| release(tx, &build, &page, ticket)).await
+    }
+
+    async fn invalidate(&self, tags: &[String]) -> Result<Epoch, StoreError> {
+        let tags = tags.to_vec();
+        let invalidate = move |tx: &rusqlite::Transaction<'_>| {
+            tx.execute("UPDATE epoch SET epoch = epoch + 1", [])?;
+            let epoch = epoch(tx)?;
+            for tag in &tags {
+                tx.execute(
+                    "INSERT INTO tags VALUES (?1, ?2) ON CONFLICT DO UPDATE SET epoch = max(epoch, ?2)",
+                    params![tag, signed(epoch)],
+                )?;
+            }
+            Ok(epoch)
+        };
+        self.db.write(Durable::Yes, invalidate).await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Snapshot)>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.db.read(|c| {
+            let sql = format!(
+                "SELECT {COLUMNS}, page FROM pages
+                 WHERE build = ?1 AND page >= ?2 AND page > ?3 AND substr(page, 1, length(?2)) = ?2
+                 ORDER BY page LIMIT ?4"
+            );
+            let mut statement = c.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![self.build, prefix, after.unwrap_or(""), limit], |row| {
+                Ok((row.get::<_, String>(11)?, PageRow::read(row)?))
+            })?;
+            rows.map(|row| {
+                let (text, row) = row?;
+                let snapshot = match PageKey::from_stored(&text) {
+                    Some(page) => row.snapshot(c, &page)?,
+                    None => Snapshot { record: row.record(&text), slot: row.slot, newest_epoch: 0, listed: row.listed },
+                };
+                Ok((text, snapshot))
+            })
+            .collect()
+        })
+    }
+
+    async fn publish(&self, records: &[(PageKey, Record)], listed: &[PageKey]) -> Result<(), StoreError> {
+        let records: Vec<_> = records.iter().map(|(page, record)| (page.shared(), record.clone())).collect();
+        let listed: Vec<_> = listed.iter().map(PageKey::shared).collect();
+        let this = self.clone();
+        let publish = move |tx: &rusqlite::Transaction<'_>| {
+            for (page, record) in &records {
+                if this.row(tx, page)?.generation < record.generation {
+                    store(tx, &this.build, page, record)?;
+                }
+            }
+            tx.execute("UPDATE pages SET listed = 0 WHERE build = ?1", [&*this.build])?;
+            for page in &listed {
+                tx.execute(
+                    "INSERT INTO pages (build, page, listed) VALUES (?1, ?2, 1)
+                     ON CONFLICT DO UPDATE SET listed = 1",
+                    params![this.build, page],
+                )?;
+            }
+            Ok(())
+        };
+        self.db.write(Durable::Yes, publish).await
+    }
+}
+
+/// A number of the page's own, to spread back-offs with.
+fn seed(page: &str) -> u64 {
+    page.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn keeps_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |build: &str| SqlitePages::open(folder.path(), build.into());
+        crate::pages::suite::run(open).await;
+    }
+
+    #[tokio::test]
+    async fn a_damaged_record_counts_as_missing_and_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let pages = SqlitePages::open(folder.path(), "b".into());
+        let page = crate::pages::suite::page("damaged");
+        let (ask, record) = crate::pages::suite::ask_and_record();
+        let Begun::Granted(grant) = pages.begin(&page, ask).await.unwrap() else { panic!("refused") };
+        pages.commit(&page, &Record { generation: grant.ticket, ..record.clone() }).await.unwrap();
+        let break_it = |tx: &rusqlite::Transaction<'_>| tx.execute("UPDATE pages SET record = x'00'", []);
+        pages.db.write(Durable::No, break_it).await.unwrap();
+        assert!(pages.read(&page).await.unwrap().record.is_none());
+        let Begun::Granted(again) = pages.begin(&page, ask).await.unwrap() else { panic!("refused") };
+        assert!(again.ticket > grant.ticket, "tickets never restart");
+        pages.commit(&page, &Record { generation: again.ticket, ..record }).await.unwrap();
+        assert_eq!(pages.read(&page).await.unwrap().generation(), again.ticket);
+    }
+}

@@ -1,0 +1,273 @@
+//! What every implementation of [`Pages`] must do: one entry, [`run`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::key::{Params, Pattern};
+use crate::page::Reason;
+use crate::record::Stored;
+
+/// A page of a route `/suite/{name}`.
+pub fn page(name: &str) -> PageKey {
+    let pattern = Pattern::parse("/suite/{name}").expect("a constant");
+    PageKey::new(&pattern, &Params::new().with("name", name), &[])
+}
+
+/// A wish to render a missing page, and a record that could be the result once it has a generation.
+pub fn ask_and_record() -> (Ask, Record) {
+    let ask = Ask { judged: Some(0), urgent: false, lease: Duration::from_secs(10), now: Millis(1_000_000) };
+    let record = Record {
+        generation: 0,
+        epoch: 0,
+        started_at: ask.now,
+        period_s: Some(2),
+        expires_at: None,
+        modified_at: ask.now,
+        reason: Reason::First,
+        tags: vec!["t".into()],
+        headers: Default::default(),
+        stored: Stored::Redirect { destination: "/x".into(), status: 307, base_path: true },
+    };
+    (ask, record)
+}
+
+/// Runs every check against stores that `open` opens on one place, for the named build.
+pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {
+    let pages = open("b");
+    one_lease(&pages).await;
+    tickets_decide(&pages).await;
+    failures_hold_back(&pages).await;
+    urgent_pre_empts(&pages).await;
+    epochs(&pages).await;
+    passed_on(&pages).await;
+    versions(&pages, &open("b")).await;
+    builds_are_apart(&pages, &open("c")).await;
+    listing(&pages).await;
+    races(Arc::new(open("b"))).await;
+}
+
+async fn granted<P: Pages>(pages: &P, page: &PageKey, ask: Ask) -> Grant {
+    match pages.begin(page, ask).await.expect("begin") {
+        Begun::Granted(grant) => grant,
+        other => panic!("not granted: {other:?}"),
+    }
+}
+
+fn later(ask: Ask, ms: u64) -> Ask {
+    Ask { now: Millis(ask.now.0 + ms), ..ask }
+}
+
+async fn one_lease<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("lease"), ask_and_record());
+    let first = granted(pages, &page, ask).await;
+    assert!(first.replaces.is_none());
+    let busy = pages.begin(&page, later(ask, 9_999)).await.expect("begin");
+    assert!(matches!(busy, Begun::Busy { until } if until == Millis(1_010_000)), "{busy:?}");
+    assert!(pages.renew(&page, first.ticket, ask.lease, Millis(1_009_000)).await.expect("renew"));
+    let busy = pages.begin(&page, later(ask, 18_999)).await.expect("begin");
+    assert!(matches!(busy, Begun::Busy { .. }), "a renewed lease holds: {busy:?}");
+    let second = granted(pages, &page, later(ask, 19_000)).await;
+    assert!(second.ticket > first.ticket, "an ended lease is taken over under a newer ticket");
+    assert!(!pages.renew(&page, first.ticket, ask.lease, ask.now).await.expect("renew"));
+    pages.release(&page, first.ticket).await.expect("release");
+    let busy = pages.begin(&page, later(ask, 19_001)).await.expect("begin");
+    assert!(matches!(busy, Begun::Busy { .. }), "a lease that is not one's own stays: {busy:?}");
+    pages.release(&page, second.ticket).await.expect("release");
+    let third = granted(pages, &page, later(ask, 19_002)).await;
+    pages.commit(&page, &Record { generation: third.ticket, ..record }).await.expect("commit");
+    let unneeded = pages.begin(&page, later(ask, 19_003)).await.expect("begin");
+    assert!(matches!(unneeded, Begun::Unneeded), "the page is no longer missing: {unneeded:?}");
+    let slot = pages.read(&page).await.expect("read").slot;
+    assert_eq!(slot.leased_until(ask.now), None, "a commit releases its lease");
+    let ahead = Ask { judged: Some(third.ticket), ..later(ask, 60_000) };
+    granted(pages, &page, ahead).await;
+    let stepped_back = Ask { judged: Some(third.ticket), ..ask };
+    granted(pages, &page, stepped_back).await;
+}
+
+async fn tickets_decide<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("tickets"), ask_and_record());
+    let old = granted(pages, &page, ask).await;
+    let new = granted(pages, &page, Ask { urgent: true, judged: None, ..ask }).await;
+    let of = |grant: &Grant| Record { generation: grant.ticket, period_s: Some(grant.ticket as u32), ..record.clone() };
+    let stored = pages.commit(&page, &of(&new)).await.expect("commit");
+    assert_eq!(stored, Committed::Stored { replaced: None });
+    assert_eq!(pages.commit(&page, &of(&old)).await.expect("commit"), Committed::Superseded);
+    assert_eq!(pages.commit(&page, &of(&new)).await.expect("commit"), Committed::Superseded, "once");
+    let read = pages.read(&page).await.expect("read");
+    assert_eq!(read.record.as_deref(), Some(&of(&new)));
+    let next = granted(pages, &page, Ask { judged: Some(new.ticket), ..ask }).await;
+    assert_eq!(next.replaces.as_deref(), Some(&of(&new)));
+    let stored = pages.commit(&page, &of(&next)).await.expect("commit");
+    assert_eq!(stored, Committed::Stored { replaced: Some(Arc::new(of(&new))) });
+}
+
+async fn failures_hold_back<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("failures"), ask_and_record());
+    let failed = |now, retry_after| Failed { message: "no".into(), retry_after, now };
+    let grant = granted(pages, &page, ask).await;
+    pages.fail(&page, grant.ticket, failed(ask.now, None)).await.expect("fail");
+    let grant = granted(pages, &page, ask).await;
+    let first_note = pages.read(&page).await.expect("read").slot.failure.expect("a note");
+    assert_eq!((first_note.count, &*first_note.message), (1, "no"));
+    pages.commit(&page, &Record { generation: grant.ticket, ..record }).await.expect("commit");
+    assert_eq!(pages.read(&page).await.expect("read").slot.failure, None, "a commit forgets failures");
+
+    let stale = Ask { judged: Some(grant.ticket), ..ask };
+    let grant = granted(pages, &page, stale).await;
+    pages.fail(&page, grant.ticket, failed(ask.now, None)).await.expect("fail");
+    let held = pages.begin(&page, later(stale, 1_000)).await.expect("begin");
+    assert!(matches!(held, Begun::BackedOff { .. }), "{held:?}");
+    let grant = granted(pages, &page, later(stale, 1_500)).await;
+    let asked = Some(Duration::from_secs(60));
+    pages.fail(&page, grant.ticket, failed(ask.now, asked)).await.expect("fail");
+    let note = pages.read(&page).await.expect("read").slot.failure.expect("a note");
+    assert_eq!((note.count, note.retry_at), (2, ask.now.plus(Duration::from_secs(60))));
+    let held = pages.begin(&page, later(stale, 59_999)).await.expect("begin");
+    assert!(matches!(held, Begun::BackedOff { .. }), "Retry-After wins: {held:?}");
+    granted(pages, &page, Ask { urgent: true, ..stale }).await;
+}
+
+async fn urgent_pre_empts<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("urgent"), ask_and_record());
+    let slow = granted(pages, &page, ask).await;
+    let urgent = granted(pages, &page, Ask { urgent: true, judged: None, ..ask }).await;
+    let failed = Failed { message: "late".into(), retry_after: None, now: ask.now };
+    pages.fail(&page, slow.ticket, failed).await.expect("fail");
+    let slot = pages.read(&page).await.expect("read").slot;
+    assert_eq!((slot.ticket, slot.failure), (urgent.ticket, None), "an older render's failure is nothing new");
+    let stored = pages.commit(&page, &Record { generation: slow.ticket, ..record }).await.expect("commit");
+    assert_eq!(stored, Committed::Stored { replaced: None });
+    let busy = pages.begin(&page, Ask { judged: Some(slow.ticket), ..ask }).await.expect("begin");
+    assert!(matches!(busy, Begun::Busy { .. }), "the urgent render's lease stays: {busy:?}");
+}
+
+async fn epochs<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("epochs"), ask_and_record());
+    let before = granted(pages, &page, ask).await;
+    let advanced = pages.invalidate(&[path_tag(page.path())]).await.expect("invalidate");
+    assert!(advanced > before.epoch);
+    let record = Record { generation: before.ticket, epoch: before.epoch, ..record };
+    pages.commit(&page, &record).await.expect("commit");
+    let read = pages.read(&page).await.expect("read");
+    assert!(read.newest_epoch > before.epoch, "invalidated meanwhile: stored, but already stale");
+    for tags in [vec![user_tag("t")], vec![route_tag(page.route())], vec![SITE_TAG.to_owned(), user_tag("u")]] {
+        let before = pages.read(&page).await.expect("read").newest_epoch;
+        let epoch = pages.invalidate(&tags).await.expect("invalidate");
+        assert!(epoch > before);
+        assert_eq!(pages.read(&page).await.expect("read").newest_epoch, epoch, "{tags:?}");
+    }
+    let epoch = pages.read(&page).await.expect("read").newest_epoch;
+    pages.invalidate(&["tag:path:/suite/epochs".into(), "path:t".into()]).await.expect("invalidate");
+    assert_eq!(pages.read(&page).await.expect("read").newest_epoch, epoch, "tags of others");
+    let after = granted(pages, &page, Ask { judged: None, urgent: true, ..ask }).await;
+    assert!(after.epoch > epoch, "the epoch is the site's, not the page's");
+}
+
+async fn passed_on<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("passed"), ask_and_record());
+    let grant = granted(pages, &page, ask).await;
+    let late = Millis(ask.now.0 + 60_000);
+    let epoch = pages.invalidate(&[SITE_TAG.to_owned()]).await.expect("invalidate");
+    let resumed = pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume").expect("the newest");
+    assert_eq!((resumed.ticket, resumed.epoch), (grant.ticket, epoch));
+    let busy = pages.begin(&page, Ask { now: late, ..ask }).await.expect("begin");
+    assert!(matches!(busy, Begun::Busy { .. }), "{busy:?}");
+    pages.commit(&page, &Record { generation: grant.ticket, ..record }).await.expect("commit");
+    let again = pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume");
+    assert!(again.is_none(), "it is committed");
+    let newer = granted(pages, &page, Ask { judged: None, ..ask }).await;
+    pages.release(&page, newer.ticket).await.expect("release");
+    let newest = granted(pages, &page, Ask { judged: None, ..ask }).await;
+    assert!(pages.resume(&page, newer.ticket, ask.lease, late).await.expect("resume").is_none());
+    pages.release(&page, newest.ticket).await.expect("release");
+}
+
+async fn versions<P: Pages>(pages: &P, other: &P) {
+    let Some(before) = pages.version() else { return };
+    assert_eq!(other.version(), Some(before));
+    let (page, (ask, _)) = (page("versions"), ask_and_record());
+    granted(other, &page, ask).await;
+    let after = pages.version().expect("nothing under way");
+    assert_ne!(after, before, "another's write is seen");
+    let busy = other.begin(&page, ask).await.expect("begin");
+    assert!(matches!(busy, Begun::Busy { .. }));
+    assert_eq!(pages.version(), Some(after), "a refusal changes nothing");
+}
+
+async fn builds_are_apart<P: Pages>(pages: &P, other: &P) {
+    let (page, (ask, record)) = (page("builds"), ask_and_record());
+    let grant = granted(pages, &page, ask).await;
+    pages.commit(&page, &Record { generation: grant.ticket, ..record.clone() }).await.expect("commit");
+    assert!(other.read(&page).await.expect("read").record.is_none());
+    let elsewhere = granted(other, &page, ask).await;
+    other.commit(&page, &Record { generation: elsewhere.ticket, ..record }).await.expect("commit");
+    let epoch = other.invalidate(&[path_tag(page.path())]).await.expect("invalidate");
+    assert_eq!(pages.read(&page).await.expect("read").newest_epoch, epoch, "tags are shared");
+}
+
+async fn listing<P: Pages>(pages: &P) {
+    let (ask, record) = ask_and_record();
+    let names = ["list-a", "list-b", "list-c"].map(page);
+    let mut records = Vec::new();
+    for page in &names[..2] {
+        let grant = granted(pages, page, ask).await;
+        records.push((page.clone(), Record { generation: grant.ticket, ..record.clone() }));
+    }
+    pages.publish(&records, &names).await.expect("publish");
+    let read = pages.read(&names[2]).await.expect("read");
+    assert!(read.listed && read.record.is_none());
+    let prefix = "/suite/{name}|list-";
+    let all = pages.list(prefix, None, 10).await.expect("list");
+    let texts: Vec<_> = all.iter().map(|(text, _)| text.as_str()).collect();
+    assert_eq!(texts, names.each_ref().map(PageKey::as_str));
+    let rest = pages.list(prefix, Some(texts[0]), 1).await.expect("list");
+    assert_eq!(rest.len(), 1);
+    assert_eq!(rest[0].0, texts[1]);
+
+    let newer = granted(pages, &names[0], Ask { judged: None, ..ask }).await;
+    let renewed = Record { generation: newer.ticket, ..record };
+    pages.commit(&names[0], &renewed).await.expect("commit");
+    pages.publish(&records, &names[..1]).await.expect("publish");
+    let read = pages.read(&names[0]).await.expect("read");
+    assert_eq!(read.generation(), newer.ticket, "a build does not undo newer renders");
+    assert!(!pages.read(&names[1]).await.expect("read").listed, "the new listing replaces the old one");
+}
+
+async fn races<P: Pages>(pages: Arc<P>) {
+    const WRITERS: usize = 20;
+    let (page, (ask, record)) = (page("races"), ask_and_record());
+    let barrier = Arc::new(tokio::sync::Barrier::new(WRITERS));
+    let begin = |urgent: bool| {
+        let (pages, page, barrier) = (pages.clone(), page.clone(), barrier.clone());
+        tokio::spawn(async move {
+            barrier.wait().await;
+            pages.begin(&page, Ask { urgent, judged: None, ..ask }).await.expect("begin")
+        })
+    };
+    let mut tickets = Vec::new();
+    for task in (0..WRITERS).map(|_| begin(false)).collect::<Vec<_>>() {
+        if let Begun::Granted(grant) = task.await.expect("no panic") {
+            tickets.push(grant.ticket);
+        }
+    }
+    assert_eq!(tickets.len(), 1, "one winner");
+    for task in (0..WRITERS).map(|_| begin(true)).collect::<Vec<_>>() {
+        if let Begun::Granted(grant) = task.await.expect("no panic") {
+            tickets.push(grant.ticket);
+        }
+    }
+    tickets.sort_unstable();
+    assert_eq!(tickets.len(), 1 + WRITERS);
+    assert!(tickets.windows(2).all(|pair| pair[0] < pair[1]), "one order of tickets: {tickets:?}");
+    let newest = *tickets.last().expect("some");
+    let commits = tickets.into_iter().map(|generation| {
+        let (pages, page, record) = (pages.clone(), page.clone(), Record { generation, ..record.clone() });
+        tokio::spawn(async move { pages.commit(&page, &record).await.expect("commit") })
+    });
+    for task in commits.collect::<Vec<_>>() {
+        task.await.expect("no panic");
+    }
+    assert_eq!(pages.read(&page).await.expect("read").generation(), newest, "the newest start wins");
+}

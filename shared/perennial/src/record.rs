@@ -1,0 +1,242 @@
+//! What is stored about a page: version 1, and the reader of every version.
+//!
+//! Stored as JSON with a leading version number. A reader meets text of a version it does not know, or damaged
+//! text, with [`BadRecord`]; the page then counts as missing and is rendered again.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Millis;
+use crate::page::Reason;
+
+/// Number of a render: handed out when it starts, the page's generation once it is committed. Only grows.
+pub type Ticket = u64;
+
+/// The site-wide logical clock: advanced by every invalidation.
+pub type Epoch = u64;
+
+/// Where a body is and what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BodyRef {
+    /// SHA-256 of the stored bytes, hexadecimal: the body's name within its page.
+    pub sha256: String,
+    /// How the stored bytes are coded.
+    pub coding: Coding,
+    /// Length of the stored bytes.
+    pub stored_bytes: u64,
+    /// Length once decoded.
+    pub bytes: u64,
+    /// The first 128 bits of the decoded content's SHA-256, hexadecimal: what entity tags are made of.
+    pub etag: String,
+}
+
+/// A content coding (RFC 9110 section 8.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coding {
+    /// As it is.
+    Identity,
+    /// Brotli (RFC 7932).
+    Br,
+    /// Gzip (RFC 1952). Sent, never stored.
+    Gzip,
+}
+
+impl Coding {
+    /// The name used in `Content-Encoding`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Coding::Identity => "identity",
+            Coding::Br => "br",
+            Coding::Gzip => "gzip",
+        }
+    }
+}
+
+/// What the render gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Stored {
+    /// A page: HTML and data JSON, made from one value by one render.
+    Page {
+        /// The HTML.
+        html: BodyRef,
+        /// The data JSON.
+        data: BodyRef,
+    },
+    /// The site's 404 page as it was rendered for this path.
+    NotFound {
+        /// The HTML.
+        html: BodyRef,
+        /// The data JSON.
+        data: BodyRef,
+    },
+    /// The page is elsewhere.
+    Redirect {
+        /// Where, without the base path.
+        destination: String,
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// Whether the base path goes before an internal destination.
+        base_path: bool,
+    },
+    /// Deleted: visible as missing, and keeps older renders from bringing the page back.
+    Deleted,
+}
+
+impl Stored {
+    /// The bodies it refers to.
+    pub fn bodies(&self) -> impl Iterator<Item = &BodyRef> {
+        let pair = match self {
+            Stored::Page { html, data } | Stored::NotFound { html, data } => [Some(html), Some(data)],
+            Stored::Redirect { .. } | Stored::Deleted => [None, None],
+        };
+        pair.into_iter().flatten()
+    }
+
+    /// `page`, `not-found`, `redirect` or `deleted`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Stored::Page { .. } => "page",
+            Stored::NotFound { .. } => "not-found",
+            Stored::Redirect { .. } => "redirect",
+            Stored::Deleted => "deleted",
+        }
+    }
+}
+
+/// What is stored about a page under one build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The ticket of the render that is shown.
+    pub generation: Ticket,
+    /// The site's epoch before that render fetched anything.
+    pub epoch: Epoch,
+    /// When that render started.
+    pub started_at: Millis,
+    /// The period it gave, in seconds; none: until invalidated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period_s: Option<u32>,
+    /// The instant it gave from which it is stale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Millis>,
+    /// When the content last changed; an unchanged render keeps it.
+    pub modified_at: Millis,
+    /// Why it was rendered.
+    pub reason: Reason,
+    /// The names it can be invalidated by, without the implicit ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Response headers the render gave.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// What it gave.
+    #[serde(flatten)]
+    pub stored: Stored,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<'a> {
+    v: u32,
+    #[serde(flatten)]
+    record: Cow<'a, Record>,
+}
+
+const VERSION: u32 = 1;
+
+/// A stored record that cannot be read: the page counts as missing.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRecord {
+    /// Written by a newer version of Perennial.
+    #[error("the record has version {0}; this program reads versions up to {VERSION}")]
+    Version(u64),
+    /// Damaged.
+    #[error("the record is damaged: {0}")]
+    Damaged(#[from] serde_json::Error),
+}
+
+impl Record {
+    /// The stored form.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let versioned = Versioned { v: VERSION, record: Cow::Borrowed(self) };
+        serde_json::to_vec(&versioned).expect("a record has string keys and no failing parts")
+    }
+
+    /// Reads any version that was ever written.
+    ///
+    /// # Errors
+    /// [`BadRecord`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadRecord> {
+        #[derive(Deserialize)]
+        struct Head {
+            v: u64,
+        }
+        match serde_json::from_slice::<Head>(bytes)?.v {
+            1 => Ok(serde_json::from_slice::<Versioned<'_>>(bytes)?.record.into_owned()),
+            newer => Err(BadRecord::Version(newer)),
+        }
+    }
+
+    /// Whether the other record shows the same content: only its freshness differs.
+    pub fn same_content(&self, other: &Self) -> bool {
+        let same_bodies = match (&self.stored, &other.stored) {
+            (Stored::Page { html: h1, data: d1 }, Stored::Page { html: h2, data: d2 })
+            | (Stored::NotFound { html: h1, data: d1 }, Stored::NotFound { html: h2, data: d2 }) => {
+                h1.etag == h2.etag && h1.bytes == h2.bytes && d1.etag == d2.etag && d1.bytes == d2.bytes
+            }
+            (a, b) => a == b,
+        };
+        same_bodies && self.headers == other.headers
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn body(name: &str) -> BodyRef {
+        BodyRef { sha256: name.repeat(64), coding: Coding::Br, stored_bytes: 10, bytes: 30, etag: name.repeat(32) }
+    }
+
+    pub(crate) fn record() -> Record {
+        Record {
+            generation: 7,
+            epoch: 3,
+            started_at: Millis(1_000_000),
+            period_s: Some(60),
+            expires_at: None,
+            modified_at: Millis(900_000),
+            reason: Reason::OnDemand,
+            tags: vec!["posts".into()],
+            headers: BTreeMap::new(),
+            stored: Stored::Page { html: body("a"), data: body("b") },
+        }
+    }
+
+    const GOLDEN_PAGE: &str = include_str!("record/v1_page.json");
+    const GOLDEN_REDIRECT: &str = include_str!("record/v1_redirect.json");
+
+    #[test]
+    fn version_1_is_golden() {
+        assert_eq!(String::from_utf8(record().to_bytes()).unwrap(), GOLDEN_PAGE.trim_end());
+        assert_eq!(Record::from_bytes(GOLDEN_PAGE.as_bytes()).unwrap(), record());
+        let redirect = Record::from_bytes(GOLDEN_REDIRECT.as_bytes()).unwrap();
+        assert_eq!(
+            redirect.stored,
+            Stored::Redirect { destination: "/never".into(), status: 307, base_path: true }
+        );
+        assert_eq!(String::from_utf8(redirect.to_bytes()).unwrap(), GOLDEN_REDIRECT.trim_end());
+    }
+
+    #[test]
+    fn damage_and_newer_versions_are_told_apart() {
+        let golden = GOLDEN_PAGE.trim_end().as_bytes();
+        for end in 0..golden.len() {
+            assert!(matches!(Record::from_bytes(&golden[..end]), Err(BadRecord::Damaged(_))));
+        }
+        let newer = GOLDEN_PAGE.replace("\"v\":1", "\"v\":2");
+        assert!(matches!(Record::from_bytes(newer.as_bytes()), Err(BadRecord::Version(2))));
+    }
+}

@@ -1,0 +1,331 @@
+//! A route: a pattern, its page, and its options.
+
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::key::{PageKey, Params, Pattern};
+use crate::page::{Context, Failure, Kind, Meta, Page};
+
+/// What a visitor gets of a path that nobody has generated (getStaticPaths' `fallback`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fallback {
+    /// `false`: only listed paths exist, all others are 404 without asking for data.
+    NotFound,
+    /// `true`: a person gets the route's shell at once, and its data request generates the page; bots wait.
+    Shell,
+    /// `"blocking"`: the visitor waits for the page.
+    #[default]
+    Blocking,
+}
+
+/// A declared query parameter: part of the page's identity, with a bounded set of values.
+#[derive(Clone, Debug)]
+pub struct Query {
+    pub(crate) name: String,
+    allowed: Allowed,
+}
+
+#[derive(Clone, Debug)]
+enum Allowed {
+    Int(RangeInclusive<u32>),
+    OneOf(Vec<String>),
+}
+
+impl Query {
+    /// A whole number within the range, written without sign or leading zeros.
+    pub fn int(name: impl Into<String>, range: RangeInclusive<u32>) -> Self {
+        Self { name: name.into(), allowed: Allowed::Int(range) }
+    }
+
+    /// One of these texts.
+    pub fn one_of(name: impl Into<String>, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { name: name.into(), allowed: Allowed::OneOf(values.into_iter().map(Into::into).collect()) }
+    }
+
+    /// Whether the text is an allowed value in its one canonical spelling.
+    pub(crate) fn allows(&self, value: &str) -> bool {
+        match &self.allowed {
+            Allowed::Int(range) => value.parse().is_ok_and(|n: u32| range.contains(&n) && n.to_string() == value),
+            Allowed::OneOf(values) => values.iter().any(|v| v == value),
+        }
+    }
+}
+
+/// A pattern, its page, and its options.
+pub struct Route {
+    pub(crate) pattern_text: String,
+    pub(crate) page: Arc<dyn AnyPage>,
+    pub(crate) options: RouteOptions,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RouteOptions {
+    pub(crate) fallback: Fallback,
+    pub(crate) max_stale: Option<Duration>,
+    pub(crate) stale_on_error: bool,
+    pub(crate) missing_when_expired: bool,
+    pub(crate) render_timeout: Option<Duration>,
+    pub(crate) max_concurrent_renders: Option<usize>,
+    pub(crate) query: Vec<Query>,
+    pub(crate) dynamic: bool,
+}
+
+impl Route {
+    /// A route for the paths that fit `pattern`: literal segments, `{name}` for one, `{*name}` for all that are left.
+    /// The most exact route wins: literal before `{name}` before `{*name}`.
+    pub fn new(pattern: impl Into<String>, page: impl Page) -> Self {
+        let options = RouteOptions { stale_on_error: true, ..RouteOptions::default() };
+        Self { pattern_text: pattern.into(), page: Arc::new(page), options }
+    }
+
+    /// What visitors of ungenerated paths get. Default: [`Fallback::Blocking`]. A path that a route with
+    /// [`Fallback::NotFound`] does not list may be taken by a less exact route.
+    pub fn fallback(mut self, fallback: Fallback) -> Self {
+        self.options.fallback = fallback;
+        self
+    }
+
+    /// A page that has been stale for longer than this is renewed before it is answered. Default: no limit.
+    pub fn max_stale(mut self, limit: Duration) -> Self {
+        self.options.max_stale = Some(limit);
+        self
+    }
+
+    /// With [`Route::max_stale`]: an error instead of the old page when that renewal fails.
+    pub fn error_beyond_max_stale(mut self) -> Self {
+        self.options.stale_on_error = false;
+        self
+    }
+
+    /// A page whose `expires_at` has passed counts as never generated, instead of as stale.
+    pub fn missing_when_expired(mut self) -> Self {
+        self.options.missing_when_expired = true;
+        self
+    }
+
+    /// Time limit of one render. Default: the site's (`PERENNIAL_RENDER_TIMEOUT_MS`).
+    pub fn render_timeout(mut self, limit: Duration) -> Self {
+        self.options.render_timeout = Some(limit);
+        self
+    }
+
+    /// How many pages of this route one process renders at once. Default: the process's limit alone.
+    pub fn max_concurrent_renders(mut self, limit: usize) -> Self {
+        self.options.max_concurrent_renders = Some(limit);
+        self
+    }
+
+    /// Declares a query parameter. Each allowed value is a page of its own; all other parameters are ignored.
+    pub fn query(mut self, query: Query) -> Self {
+        self.options.query.push(query);
+        self
+    }
+
+    /// Rendered for every request and never stored.
+    pub fn dynamic(mut self) -> Self {
+        self.options.dynamic = true;
+        self
+    }
+}
+
+/// A route that has been checked and takes part in a site.
+pub struct ReadyRoute {
+    pub(crate) pattern: Pattern,
+    pub(crate) page: Arc<dyn AnyPage>,
+    pub(crate) options: RouteOptions,
+    pub(crate) shell: String,
+}
+
+impl ReadyRoute {
+    /// The route's id: its pattern.
+    pub fn id(&self) -> &str {
+        self.pattern.as_str()
+    }
+
+    /// What visitors of ungenerated paths get.
+    pub fn fallback(&self) -> Fallback {
+        self.options.fallback
+    }
+
+    /// Rendered for every request and never stored.
+    pub fn is_dynamic(&self) -> bool {
+        self.options.dynamic
+    }
+
+    /// The route's `max_stale`.
+    pub fn max_stale(&self) -> Option<Duration> {
+        self.options.max_stale
+    }
+
+    /// Whether the old page is answered when a renewal beyond `max_stale` fails.
+    pub fn serves_stale_on_error(&self) -> bool {
+        self.options.stale_on_error
+    }
+
+    /// The HTML for persons while a page of this route is generated.
+    pub fn shell(&self) -> &str {
+        &self.shell
+    }
+
+    /// Whether some of the page's identity is in the query.
+    pub fn has_query(&self) -> bool {
+        !self.options.query.is_empty()
+    }
+
+    /// The pages this route lists, in the listing's order without repetitions.
+    ///
+    /// # Errors
+    /// The page's own failure, or what is wrong with a listed path.
+    pub async fn paths(self: &Arc<Self>) -> Result<Vec<Resolved>, Failure> {
+        if !self.pattern.is_dynamic() {
+            return Ok(vec![self.resolve(Params::new(), Vec::new())]);
+        }
+        let mut pages: Vec<Resolved> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for given in self.page.paths().await? {
+            let params = self.pattern.arrange(&given).map_err(Failure::new)?;
+            let page = self.resolve(params, Vec::new());
+            if seen.insert(page.key.clone()) {
+                pages.push(page);
+            }
+        }
+        Ok(pages)
+    }
+
+    pub(crate) fn resolve(self: &Arc<Self>, params: Params, query: Vec<(String, String)>) -> Resolved {
+        let key = PageKey::new(&self.pattern, &params, &query);
+        Resolved { route: self.clone(), params, query, key }
+    }
+
+    /// The allowed values of declared query parameters in a raw query string, by name.
+    pub(crate) fn declared_query(&self, raw: Option<&str>) -> Vec<(String, String)> {
+        let declared = &self.options.query;
+        let Some(raw) = raw.filter(|_| !declared.is_empty()) else { return Vec::new() };
+        let mut found: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(raw.as_bytes()) {
+            let allowed = declared.iter().any(|q| q.name == name && q.allows(&value));
+            if allowed && !found.iter().any(|(n, _)| *n == name) {
+                found.push((name.into_owned(), value.into_owned()));
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+impl std::fmt::Debug for ReadyRoute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Route({})", self.id())
+    }
+}
+
+/// One page of a site: its route, parameters and key.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    pub(crate) route: Arc<ReadyRoute>,
+    pub(crate) params: Params,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) key: PageKey,
+}
+
+impl Resolved {
+    /// The page's route.
+    pub fn route(&self) -> &Arc<ReadyRoute> {
+        &self.route
+    }
+
+    /// The page's identity.
+    pub fn key(&self) -> &PageKey {
+        &self.key
+    }
+
+    /// The page's decoded path, as renders and logs see it: `/blog/café`.
+    pub fn decoded_path(&self) -> String {
+        crate::key::decode_path(self.key.path()).map_or_else(
+            |_| self.key.path().to_owned(),
+            |segments| format!("/{}", segments.join("/")),
+        )
+    }
+}
+
+/// What a page's data function and template gave, with the props already turned into HTML and JSON.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    pub(crate) kind: Kind<Documents>,
+    pub(crate) meta: Meta,
+}
+
+/// The two forms of one page, made from one value.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    pub(crate) html: String,
+    pub(crate) data: String,
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// [`Page`] with its `Props` type erased: what the engine renders.
+pub(crate) trait AnyPage: Send + Sync + 'static {
+    fn paths(&self) -> BoxFuture<'_, Result<Vec<Params>, Failure>>;
+    fn render(self: Arc<Self>, cx: Context) -> BoxFuture<'static, Result<Rendered, Failure>>;
+    fn shell(&self) -> String;
+}
+
+impl<P: Page> AnyPage for P {
+    fn paths(&self) -> BoxFuture<'_, Result<Vec<Params>, Failure>> {
+        Box::pin(Page::paths(self))
+    }
+
+    fn render(self: Arc<Self>, cx: Context) -> BoxFuture<'static, Result<Rendered, Failure>> {
+        Box::pin(async move {
+            let outcome = self.props(&cx).await?;
+            let kind = match outcome.kind {
+                Kind::NotFound => Kind::NotFound,
+                Kind::Redirect(to) => Kind::Redirect(to),
+                Kind::KeepStale { retry_after } => Kind::KeepStale { retry_after },
+                Kind::Page(props) => {
+                    // A template is synchronous and may be slow: it must not hold up other requests.
+                    let documents = tokio::task::spawn_blocking(move || documents(&*self, &props, &cx));
+                    match documents.await {
+                        Ok(documents) => Kind::Page(documents?),
+                        Err(joined) => std::panic::resume_unwind(joined.into_panic()),
+                    }
+                }
+            };
+            Ok(Rendered { kind, meta: outcome.meta })
+        })
+    }
+
+    fn shell(&self) -> String {
+        Page::shell(self)
+    }
+}
+
+fn documents<P: Page>(page: &P, props: &P::Props, cx: &Context) -> Result<Documents, Failure> {
+    #[derive(serde::Serialize)]
+    struct Data<'a, T> {
+        props: &'a T,
+    }
+    let data = serde_json::to_string(&Data { props })
+        .map_err(|e| Failure::new(format!("the props of {} cannot be written as JSON: {e}", cx.path())))?;
+    Ok(Documents { html: page.render(props, cx)?, data })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_canonical_values_of_a_declared_parameter_are_allowed() {
+        let page = Query::int("page", 1..=20);
+        assert!(page.allows("1") && page.allows("20"));
+        for bad in ["0", "21", "01", "+1", " 1", "", "x", "1.0", "99999999999999999999"] {
+            assert!(!page.allows(bad), "{bad}");
+        }
+        let sort = Query::one_of("sort", ["asc", "desc"]);
+        assert!(sort.allows("asc") && !sort.allows("ASC"));
+    }
+}

@@ -1,0 +1,262 @@
+//! Settings: read once at the start, from a lookup, and refused by name.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Every limit and choice of a deployment. Each field names the variable it is read from and its default.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `BUILD_ID` (`dev-build`): which build's pages are shown and made. Letters, digits, `.`, `_`, `-`; at most 64.
+    pub build_id: Arc<str>,
+    /// `PERENNIAL_STORE` (`.perennial`): folder of the embedded store.
+    pub store: PathBuf,
+    /// `PERENNIAL_LISTEN` (`127.0.0.1:3000`): where the standalone server listens.
+    pub listen: SocketAddr,
+    /// `PERENNIAL_BASE_PATH` (the site's own): the path before every page's, like `/docs`.
+    pub base_path: Option<String>,
+    /// `PERENNIAL_TRAILING_SLASH` (the site's own): `true` or `false`.
+    pub trailing_slash: Option<bool>,
+    /// `PERENNIAL_REVALIDATE_SECRETS` (none): who may call the revalidate endpoint; comma-separated, all live.
+    pub revalidate_secrets: Vec<String>,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// What is bounded, and by how much.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// `PERENNIAL_MEMORY_CACHE_BYTES` (52428800): memory for pages; 0 turns the memory cache off.
+    pub memory_cache_bytes: u64,
+    /// `PERENNIAL_RENDER_TIMEOUT_MS` (30000): time for one render.
+    pub render_timeout: Duration,
+    /// `PERENNIAL_MAX_CONCURRENT_RENDERS` (8): renders at once in this process; on-demand ones have as many of their own,
+    /// so that hung pages cannot hold up a publisher.
+    pub max_concurrent_renders: usize,
+    /// `PERENNIAL_LEASE_MS` (10000): how long a page waits for a renderer that died. Living ones extend their lease.
+    pub lease: Duration,
+    /// `PERENNIAL_MAX_WAIT_MS` (60000): how long a visitor waits for a page that others render, queue included.
+    pub max_wait: Duration,
+    /// `PERENNIAL_MAX_WAITING_VISITORS` (1000): visitors of one process who wait for renders; more get 503.
+    pub max_waiting_visitors: usize,
+    /// `PERENNIAL_MAX_BODY_BYTES` (16777216): HTML or data of one page.
+    pub max_body_bytes: usize,
+    /// `PERENNIAL_MAX_PATH_BYTES` (4096): a request's path; longer ones get 414.
+    pub max_path_bytes: usize,
+    /// `PERENNIAL_MAX_HEADER_BYTES` (16384): a request's header fields together; more get 431.
+    pub max_header_bytes: usize,
+    /// `PERENNIAL_MAX_CONNECTIONS` (10000): connections to the standalone server at once; more wait to be accepted.
+    pub max_connections: usize,
+    /// `PERENNIAL_HEAD_TIMEOUT_MS` (10000): time for a request's head to arrive, and for a webhook's body.
+    pub head_timeout: Duration,
+    /// `PERENNIAL_MAX_TAGS` (64): tags of one page.
+    pub max_tags: usize,
+    /// `PERENNIAL_MAX_TAG_BYTES` (256): one tag.
+    pub max_tag_bytes: usize,
+    /// `PERENNIAL_MAX_REVALIDATIONS` (100): paths and tags in one call of the revalidate endpoint.
+    pub max_revalidations: usize,
+    /// `PERENNIAL_MAX_WEBHOOK_BYTES` (262144): body of a call of the revalidate endpoint.
+    pub max_webhook_bytes: usize,
+    /// `PERENNIAL_EDGE_STALE_SECONDS` (86400): `stale-while-revalidate` for routes without `max_stale`.
+    pub edge_stale_s: u32,
+    /// `PERENNIAL_SHUTDOWN_GRACE_MS` (10000): time for running requests and renders after SIGTERM.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Settings {
+    /// What an empty environment gives.
+    fn default() -> Self {
+        Self::read(std::iter::empty()).expect("defaults are valid")
+    }
+}
+
+/// Settings that cannot be used: every mistake, one a line.
+#[derive(Debug, thiserror::Error)]
+#[error("settings cannot be used:\n  {}", .0.join("\n  "))]
+pub struct SettingsError(Vec<String>);
+
+struct Reader {
+    given: Vec<(String, String)>,
+    known: Vec<&'static str>,
+    errors: Vec<String>,
+}
+
+impl Reader {
+    fn text(&mut self, name: &'static str) -> Option<String> {
+        self.known.push(name);
+        let found = self.given.iter().find(|(n, _)| n == name)?;
+        Some(found.1.clone())
+    }
+
+    fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
+        let text = self.text(name)?;
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.errors.push(format!("{name} is `{text}`: {error}"));
+                None
+            }
+        }
+    }
+
+    fn or<T: FromStr<Err: Display>>(&mut self, name: &'static str, default: T) -> T {
+        self.optional(name).unwrap_or(default)
+    }
+
+    fn above_zero<T: FromStr<Err: Display> + Default + PartialEq>(&mut self, name: &'static str, default: T) -> T {
+        let value = self.or(name, default);
+        if value == T::default() {
+            self.errors.push(format!("{name} is `0`: give 1 or more"));
+        }
+        value
+    }
+
+    fn millis(&mut self, name: &'static str, default: u64) -> Duration {
+        Duration::from_millis(self.above_zero(name, default))
+    }
+}
+
+impl Settings {
+    /// Reads the process's environment; the defaults stand in for variables that are unset.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    #[allow(clippy::disallowed_methods, reason = "this is where settings are read, once")]
+    pub fn from_env(defaults: &[(&str, &str)]) -> Result<Self, SettingsError> {
+        let given: Vec<_> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+            .collect();
+        let unset = defaults.iter().filter(|(name, _)| !given.iter().any(|(n, _)| n == name));
+        let defaults: Vec<_> = unset.map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Self::read(given.into_iter().chain(defaults))
+    }
+
+    /// Reads settings from names and values. Unknown names that begin with `PERENNIAL_` are errors, so that a
+    /// misspelt setting does not silently mean its default; `PERENNIAL_SITE_…` names are the site's own.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn read(given: impl IntoIterator<Item = (String, String)>) -> Result<Self, SettingsError> {
+        let mut r = Reader { given: given.into_iter().collect(), known: Vec::new(), errors: Vec::new() };
+        let build_id = r.text("BUILD_ID").unwrap_or_else(|| "dev-build".to_owned());
+        let plain = build_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        if build_id.is_empty() || build_id.len() > 64 || build_id.starts_with('.') || !plain {
+            r.errors.push(format!(
+                "BUILD_ID is `{build_id}`: give 1 to 64 letters, digits, `.`, `_` or `-`, not beginning with `.`"
+            ));
+        }
+        let store = PathBuf::from(r.text("PERENNIAL_STORE").unwrap_or_else(|| ".perennial".to_owned()));
+        let listen = r.or("PERENNIAL_LISTEN", SocketAddr::from(([127, 0, 0, 1], 3000)));
+        let base_path = r.text("PERENNIAL_BASE_PATH");
+        let trailing_slash = r.optional("PERENNIAL_TRAILING_SLASH");
+        let secrets = r.text("PERENNIAL_REVALIDATE_SECRETS");
+        let revalidate_secrets: Vec<_> =
+            secrets.iter().flat_map(|s| s.split(',')).map(|s| s.trim().to_owned()).collect();
+        if revalidate_secrets.iter().any(String::is_empty) {
+            r.errors.push("PERENNIAL_REVALIDATE_SECRETS holds an empty secret: give them separated by single commas, or unset it".into());
+        }
+        let limits = Limits::read(&mut r);
+        for (name, _) in &r.given {
+            if name.starts_with("PERENNIAL_") && !name.starts_with("PERENNIAL_SITE_") && !r.known.contains(&&**name) {
+                let closest = r.known.iter().min_by_key(|known| distance(known, name)).expect("some are known");
+                r.errors.push(format!("{name} is no setting; did you mean {closest}?"));
+            }
+        }
+        if !r.errors.is_empty() {
+            return Err(SettingsError(r.errors));
+        }
+        let build_id = build_id.into();
+        Ok(Self { build_id, store, listen, base_path, trailing_slash, revalidate_secrets, limits })
+    }
+}
+
+impl Limits {
+    fn read(r: &mut Reader) -> Self {
+        Self {
+            memory_cache_bytes: r.or("PERENNIAL_MEMORY_CACHE_BYTES", 50 << 20),
+            render_timeout: r.millis("PERENNIAL_RENDER_TIMEOUT_MS", 30_000),
+            max_concurrent_renders: r.above_zero("PERENNIAL_MAX_CONCURRENT_RENDERS", 8),
+            lease: r.millis("PERENNIAL_LEASE_MS", 10_000),
+            max_wait: r.millis("PERENNIAL_MAX_WAIT_MS", 60_000),
+            max_waiting_visitors: r.above_zero("PERENNIAL_MAX_WAITING_VISITORS", 1_000),
+            max_body_bytes: r.above_zero("PERENNIAL_MAX_BODY_BYTES", 16 << 20),
+            max_path_bytes: r.above_zero("PERENNIAL_MAX_PATH_BYTES", 4096),
+            max_header_bytes: r.above_zero("PERENNIAL_MAX_HEADER_BYTES", 16 << 10),
+            max_connections: r.above_zero("PERENNIAL_MAX_CONNECTIONS", 10_000),
+            head_timeout: r.millis("PERENNIAL_HEAD_TIMEOUT_MS", 10_000),
+            max_tags: r.above_zero("PERENNIAL_MAX_TAGS", 64),
+            max_tag_bytes: r.above_zero("PERENNIAL_MAX_TAG_BYTES", 256),
+            max_revalidations: r.above_zero("PERENNIAL_MAX_REVALIDATIONS", 100),
+            max_webhook_bytes: r.above_zero("PERENNIAL_MAX_WEBHOOK_BYTES", 256 << 10),
+            edge_stale_s: r.or("PERENNIAL_EDGE_STALE_SECONDS", 86_400),
+            shutdown_grace: r.millis("PERENNIAL_SHUTDOWN_GRACE_MS", 10_000),
+        }
+    }
+}
+
+/// Levenshtein distance, for a suggestion in an error message.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(given: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        Settings::read(given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        let error = read(&[
+            ("PERENNIAL_LEASE_MS", "soon"),
+            ("PERENNIAL_MAX_CONCURRENT_RENDERS", "0"),
+            ("PERENNIAL_TRAILING_SLASH", "yes"),
+            ("PERENNIAL_LISTEN", "localhost"),
+            ("PERENNIAL_REVALIDATE_SECRETS", "a,,b"),
+            ("PERENNIAL_MEMORY_CASH_BYTES", "1"),
+            ("BUILD_ID", "../x"),
+        ])
+        .unwrap_err()
+        .to_string();
+        for part in [
+            "PERENNIAL_LEASE_MS is `soon`",
+            "PERENNIAL_MAX_CONCURRENT_RENDERS is `0`",
+            "PERENNIAL_TRAILING_SLASH is `yes`",
+            "PERENNIAL_LISTEN is `localhost`",
+            "empty secret",
+            "did you mean PERENNIAL_MEMORY_CACHE_BYTES?",
+            "BUILD_ID is `../x`",
+        ] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_given_is_used() {
+        let settings = read(&[
+            ("PERENNIAL_REVALIDATE_SECRETS", "one, two"),
+            ("PERENNIAL_MEMORY_CACHE_BYTES", "0"),
+            ("PERENNIAL_SITE_ANYTHING", "x"),
+            ("PATH", "/bin"),
+        ])
+        .unwrap();
+        assert_eq!(settings.revalidate_secrets, ["one", "two"]);
+        assert_eq!(settings.limits.memory_cache_bytes, 0);
+        assert_eq!(&*settings.build_id, "dev-build");
+    }
+}

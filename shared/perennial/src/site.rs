@@ -1,0 +1,330 @@
+//! A site: routes, error pages and the policies all routes share.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::key::Pattern;
+use crate::route::{Fallback, ReadyRoute, Resolved, Route};
+
+/// What an error page is told.
+#[derive(Clone, Debug)]
+pub struct ErrorContext<'a> {
+    /// 404 or a 5xx status.
+    pub status: u16,
+    /// The decoded path that was asked for. It is a stranger's text: escape it.
+    pub path: &'a str,
+    /// Prefix of the site's internal links.
+    pub base_path: &'a str,
+    /// What went wrong; only in `dev`, where the visitor is the author.
+    pub error: Option<&'a str>,
+}
+
+type ErrorPage = Box<dyn Fn(&ErrorContext<'_>) -> String + Send + Sync>;
+
+/// What a site author builds: routes and options. See the [crate]'s example.
+pub struct Site {
+    routes: Vec<Route>,
+    not_found: ErrorPage,
+    error: ErrorPage,
+    bots: Vec<String>,
+    base_path: Option<String>,
+    trailing_slash: Option<bool>,
+}
+
+/// Search and link-preview crawlers: they never get a shell. Matched as parts of the user agent, ignoring case.
+pub const DEFAULT_BOTS: &[&str] = &[
+    "googlebot", "google-inspectiontool", "storebot-google", "adsbot-google", "mediapartners-google", "feedfetcher-google",
+    "bingbot", "bingpreview", "msnbot", "adidxbot", "yandex", "baiduspider", "duckduckbot", "slurp", "applebot",
+    "petalbot", "sogou", "seznambot", "facebookexternalhit", "facebookcatalog", "twitterbot", "linkedinbot",
+    "slackbot", "slack-imgproxy", "discordbot", "telegrambot", "whatsapp", "skypeuripreview", "pinterest", "redditbot",
+    "embedly", "quora link preview", "outbrain", "vkshare", "w3c_validator", "tumblr", "bitlybot", "mastodon", "bluesky",
+    "ia_archiver", "iframely", "flipboard", "nuzzel", "chrome-lighthouse",
+];
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Site {
+    /// A site without routes, with plain error pages.
+    pub fn new() -> Self {
+        Self {
+            routes: Vec::new(),
+            not_found: Box::new(plain_error_page),
+            error: Box::new(plain_error_page),
+            bots: DEFAULT_BOTS.iter().map(|&b| b.to_owned()).collect(),
+            base_path: None,
+            trailing_slash: None,
+        }
+    }
+
+    /// Adds a route. Their order does not matter.
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// The 404 page, for paths without a route and for pages whose outcome is not found.
+    pub fn not_found(mut self, page: impl Fn(&ErrorContext<'_>) -> String + Send + Sync + 'static) -> Self {
+        self.not_found = Box::new(page);
+        self
+    }
+
+    /// The 5xx page. If it panics the visitor gets a plain one.
+    pub fn error(mut self, page: impl Fn(&ErrorContext<'_>) -> String + Send + Sync + 'static) -> Self {
+        self.error = Box::new(page);
+        self
+    }
+
+    /// Replaces [`DEFAULT_BOTS`].
+    pub fn bots(mut self, parts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.bots = parts.into_iter().map(|p| p.into().to_ascii_lowercase()).collect();
+        self
+    }
+
+    /// Serves the site under this path (`/docs`). `PERENNIAL_BASE_PATH` wins.
+    pub fn base_path(mut self, path: impl Into<String>) -> Self {
+        self.base_path = Some(path.into());
+        self
+    }
+
+    /// Canonical paths end in `/`. `PERENNIAL_TRAILING_SLASH` wins.
+    pub fn trailing_slash(mut self, yes: bool) -> Self {
+        self.trailing_slash = Some(yes);
+        self
+    }
+
+    /// Checks the site and makes it servable; the arguments are the settings that win over the site's own.
+    ///
+    /// # Errors
+    /// Every mistake found, one a line.
+    pub fn ready(self, base_path: Option<&str>, trailing_slash: Option<bool>) -> Result<ReadySite, SiteError> {
+        let mut errors = Vec::new();
+        let base_path = base_path.or(self.base_path.as_deref()).unwrap_or("").to_owned();
+        if !base_path.is_empty()
+            && (!base_path.starts_with('/') || base_path.ends_with('/') || Pattern::parse(&base_path).map_or(true, |p| p.is_dynamic()))
+        {
+            errors.push(format!("base path `{base_path}` must look like `/docs`, without a slash at its end"));
+        }
+        let mut routes: Vec<Arc<ReadyRoute>> = Vec::new();
+        for route in self.routes {
+            match Pattern::parse(&route.pattern_text) {
+                Err(error) => errors.push(error),
+                Ok(pattern) => {
+                    if let Some(other) = routes.iter().find(|r| r.pattern.shape() == pattern.shape()) {
+                        errors.push(format!("routes {} and {} match the same paths", other.id(), pattern.as_str()));
+                    }
+                    if route.options.max_concurrent_renders == Some(0) {
+                        errors.push(format!("route {} may render 0 pages at once: give 1 or more", pattern.as_str()));
+                    }
+                    let shell = match route.options.fallback {
+                        Fallback::Shell => route.page.shell(),
+                        _ => String::new(),
+                    };
+                    routes.push(Arc::new(ReadyRoute { pattern, page: route.page, options: route.options, shell }));
+                }
+            }
+        }
+        routes.sort_by_cached_key(|route| route.pattern.specificity());
+        if errors.is_empty() {
+            let trailing_slash = trailing_slash.or(self.trailing_slash).unwrap_or(false);
+            let Self { not_found, error, bots, .. } = self;
+            Ok(ReadySite { routes, not_found, error, bots, base_path, trailing_slash })
+        } else {
+            Err(SiteError(errors))
+        }
+    }
+}
+
+/// A site that cannot be served as it is written.
+#[derive(Debug, thiserror::Error)]
+#[error("the site cannot be served:\n  {}", .0.join("\n  "))]
+pub struct SiteError(Vec<String>);
+
+/// A site that has been checked: patterns parsed, routes ordered by how exactly they match.
+pub struct ReadySite {
+    routes: Vec<Arc<ReadyRoute>>,
+    not_found: ErrorPage,
+    error: ErrorPage,
+    bots: Vec<String>,
+    base_path: String,
+    trailing_slash: bool,
+}
+
+/// User agents are only looked at this far: the list is matched over bounded text.
+const USER_AGENT_BYTES_MAX: usize = 1024;
+
+impl ReadySite {
+    /// All routes, the most exact first.
+    pub fn routes(&self) -> &[Arc<ReadyRoute>] {
+        &self.routes
+    }
+
+    /// The path before every page's own, without a slash at its end; empty for none.
+    pub fn base_path(&self) -> &str {
+        &self.base_path
+    }
+
+    /// Whether canonical paths end in `/`.
+    pub fn trailing_slash(&self) -> bool {
+        self.trailing_slash
+    }
+
+    /// The pages that decoded segments and a raw query may mean, the most exact route's first.
+    pub fn candidates<'a>(&'a self, segments: &'a [Cow<'_, str>], query: Option<&'a str>) -> impl Iterator<Item = Resolved> + 'a {
+        self.routes.iter().filter_map(move |route| {
+            let params = route.pattern.matches(segments)?;
+            if params.0.iter().any(|(_, value)| is_empty(value)) {
+                return None;
+            }
+            Some(route.resolve(params, route.declared_query(query)))
+        })
+    }
+
+    /// The page a key's text names, if this build has its route and allows its values.
+    pub fn page_of_key(&self, text: &str) -> Option<Resolved> {
+        self.routes.iter().find_map(|route| {
+            let (params, query) = route.pattern.parse_key(text)?;
+            let allowed = |(name, value): &(String, String)| {
+                route.options.query.iter().any(|q| q.name == *name && q.allows(value))
+            };
+            let page = query.iter().all(allowed).then(|| route.resolve(params, query.clone()))?;
+            (page.key.as_str() == text).then_some(page)
+        })
+    }
+
+    /// Whether a user agent is a crawler that must not get a shell.
+    pub fn is_bot(&self, user_agent: &[u8]) -> bool {
+        let head = &user_agent[..user_agent.len().min(USER_AGENT_BYTES_MAX)];
+        let head = head.to_ascii_lowercase();
+        self.bots.iter().any(|bot| {
+            !bot.is_empty() && head.windows(bot.len()).any(|window| window == bot.as_bytes())
+        })
+    }
+
+    /// The 404 page. A page that panics is answered as a 500.
+    pub fn not_found_html(&self, path: &str) -> Result<String, String> {
+        let cx = ErrorContext { status: 404, path, base_path: &self.base_path, error: None };
+        guarded(|| (self.not_found)(&cx))
+    }
+
+    /// The 5xx page; plain text in HTML if the site's own panics.
+    pub fn error_html(&self, status: u16, path: &str, error: Option<&str>) -> String {
+        let cx = ErrorContext { status, path, base_path: &self.base_path, error };
+        guarded(|| (self.error)(&cx)).unwrap_or_else(|_| plain_error_page(&cx))
+    }
+}
+
+fn is_empty(param: &crate::key::Param) -> bool {
+    match param {
+        crate::key::Param::One(value) => value.is_empty(),
+        crate::key::Param::Rest(values) => values.iter().any(String::is_empty),
+    }
+}
+
+fn guarded(page: impl FnOnce() -> String) -> Result<String, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(page)).map_err(|panic| panic_text(&*panic))
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", text.unwrap_or("without a message"))
+}
+
+fn plain_error_page(cx: &ErrorContext<'_>) -> String {
+    let title = if cx.status == 404 { "This page could not be found." } else { "This page could not be made." };
+    let detail = cx.error.map_or_else(String::new, |error| format!("<pre>{}</pre>", escape(error)));
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{status}</title><h1>{status}</h1><p>{title}</p>{detail}</html>",
+        status = cx.status
+    )
+}
+
+/// Text as a JSON string, quotes included.
+pub fn json_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Escapes text for HTML content and quoted attributes.
+pub fn escape(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::decode_path;
+    use crate::page::{Context, Failure, Outcome, Page};
+
+    struct Text;
+
+    impl Page for Text {
+        type Props = String;
+        async fn props(&self, cx: &Context) -> Result<Outcome<String>, Failure> {
+            Ok(Outcome::page(cx.path().to_owned()))
+        }
+        fn render(&self, props: &String, _: &Context) -> Result<String, Failure> {
+            Ok(props.clone())
+        }
+    }
+
+    fn site(patterns: &[&str]) -> Result<ReadySite, SiteError> {
+        patterns.iter().fold(Site::new(), |site, p| site.route(Route::new(*p, Text))).ready(None, None)
+    }
+
+    #[test]
+    fn the_most_exact_route_comes_first() {
+        let site = site(&["/mix/{*all}", "/mix/{slug}", "/mix/new", "/{*rest}"]).unwrap();
+        let ids = |path: &str| {
+            let segments = decode_path(path).unwrap();
+            site.candidates(&segments, None).map(|p| p.route.id().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids("/mix/new"), ["/mix/new", "/mix/{slug}", "/mix/{*all}", "/{*rest}"]);
+        assert_eq!(ids("/mix/a/b"), ["/mix/{*all}", "/{*rest}"]);
+        assert_eq!(ids("/"), [""; 0]);
+    }
+
+    #[test]
+    fn mistakes_are_all_named_at_once() {
+        let Err(error) = site(&["/a/{x}", "/a/{y}", "b"]) else { panic!("accepted") };
+        let text = error.to_string();
+        assert!(text.contains("/a/{x} and /a/{y}") && text.contains("`b` must begin"), "{text}");
+        assert!(Site::new().ready(Some("/docs/"), None).is_err());
+        assert!(Site::new().ready(Some("docs"), None).is_err());
+    }
+
+    #[test]
+    fn a_key_with_a_value_that_is_not_allowed_names_no_page() {
+        let site = site(&["/vary/{slug}"]).unwrap();
+        assert!(site.page_of_key("/vary/{slug}|x").is_some());
+        assert!(site.page_of_key("/vary/{slug}|x?page=2").is_none());
+        assert!(site.page_of_key("/gone/{slug}|x").is_none());
+        assert!(site.page_of_key("/vary/{slug}|%61").is_none(), "not canonical");
+    }
+
+    #[test]
+    fn bots_are_matched_over_bounded_text() {
+        let site = site(&[]).unwrap();
+        assert!(site.is_bot(b"Mozilla/5.0 (compatible; GOOGLEBOT/2.1)"));
+        for person in ["curl/8", "Mozilla/5.0 Chrome/120", "GPTBot/1.0", "", "(.*)+$"] {
+            assert!(!site.is_bot(person.as_bytes()), "{person}");
+        }
+        let mut long = vec![b'a'; USER_AGENT_BYTES_MAX];
+        long.extend_from_slice(b"googlebot");
+        assert!(!site.is_bot(&long));
+    }
+}

@@ -1,0 +1,42 @@
+//! What every port to a store shares: its error, and the group of ports a deployment runs on.
+
+use std::sync::Arc;
+
+use crate::bodies::Bodies;
+use crate::edge::Edge;
+use crate::jobs::Jobs;
+use crate::pages::Pages;
+
+/// A store that did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing was changed: try again, or do without.
+    #[error("{0}")]
+    Refused(String),
+    /// The answer is lost; a write may or may not have landed. Repeating the call is always safe.
+    #[error("{0} (the write may have landed)")]
+    Unsure(String),
+}
+
+/// The ports one deployment runs on.
+pub trait Stores: Send + Sync + 'static {
+    /// Records, leases, epochs.
+    type Pages: Pages;
+    /// Immutable bytes.
+    type Bodies: Bodies;
+    /// Regenerations to be done.
+    type Jobs: Jobs;
+    /// The shared cache in front.
+    type Edge: Edge;
+
+    /// Records, leases, epochs.
+    fn pages(&self) -> &Self::Pages;
+    /// Immutable bytes.
+    fn bodies(&self) -> &Self::Bodies;
+    /// Regenerations to be done.
+    fn jobs(&self) -> &Self::Jobs;
+    /// The shared cache in front.
+    fn edge(&self) -> &Self::Edge;
+    /// The build whose records these ports show.
+    fn build(&self) -> &Arc<str>;
+}

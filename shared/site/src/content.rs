@@ -1,0 +1,176 @@
+//! The guides: Markdown files with front matter, read whenever a page is rendered.
+//!
+//! A visitor's slug never becomes a file name: it is compared with the names that the folder has.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+mod front_matter;
+
+/// A guide may be this long; a file that is longer fails the render.
+const GUIDE_BYTES_MAX: u64 = 1024 * 1024;
+/// A slug may be this long: with its prefix it is still a tag.
+const SLUG_BYTES_MAX: usize = 80;
+
+/// One guide, as its file says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Guide {
+    /// The file's name without `.md`: the guide's address.
+    pub slug: String,
+    /// From the front matter.
+    pub title: String,
+    /// From the front matter: one sentence.
+    pub description: String,
+    /// From the front matter; each is a slug too.
+    pub tags: Vec<String>,
+    /// From the front matter: its place in the list.
+    pub order: u32,
+    /// The text after the front matter.
+    pub markdown: String,
+}
+
+/// What a list or a link shows of a guide.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    /// The guide's address.
+    pub slug: String,
+    /// Its title.
+    pub title: String,
+    /// One sentence.
+    pub description: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+impl From<&Guide> for Entry {
+    fn from(guide: &Guide) -> Self {
+        let Guide { slug, title, description, tags, .. } = guide.clone();
+        Self { slug, title, description, tags }
+    }
+}
+
+/// Where the guides are.
+#[derive(Debug)]
+pub struct Content {
+    guides: PathBuf,
+    given: bool,
+}
+
+/// Why the guides cannot be read.
+#[derive(Debug)]
+pub struct ContentError {
+    file: PathBuf,
+    what: String,
+}
+
+impl std::fmt::Display for ContentError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.file.display(), self.what)
+    }
+}
+
+impl std::error::Error for ContentError {}
+
+impl Content {
+    /// The given folder, or this crate's own.
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        let given = folder.is_some();
+        let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("content"));
+        Self { guides: folder.join("guides"), given }
+    }
+
+    /// All guides in reading order, as they are on disk now. The copies compiled in stand for this crate's
+    /// folder where only the binary was deployed; a folder that was asked for must exist.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read, or what is wrong in it: half a list is worse than yesterday's.
+    pub fn guides(&self) -> Result<Vec<Guide>, ContentError> {
+        let mut guides = match std::fs::read_dir(&self.guides) {
+            Ok(entries) => self.read(entries)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !self.given => compiled_in()?,
+            Err(e) => return Err(failed(&self.guides, e)),
+        };
+        guides.sort_by(|a, b| (a.order, &a.slug).cmp(&(b.order, &b.slug)));
+        Ok(guides)
+    }
+
+    fn read(&self, entries: std::fs::ReadDir) -> Result<Vec<Guide>, ContentError> {
+        let mut guides = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|e| failed(&self.guides, e))?.path();
+            let slug = path.file_stem().and_then(|stem| stem.to_str()).filter(|stem| is_slug(stem));
+            let (Some(slug), Some("md")) = (slug, path.extension().and_then(|e| e.to_str())) else { continue };
+            let size = std::fs::metadata(&path).map_err(|e| failed(&path, e))?.len();
+            if size > GUIDE_BYTES_MAX {
+                return Err(failed(&path, format!("{size} bytes; a guide has at most {GUIDE_BYTES_MAX}")));
+            }
+            let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
+            guides.push(front_matter::parse(slug, &text).map_err(|what| failed(&path, what))?);
+        }
+        Ok(guides)
+    }
+}
+
+fn failed(file: &Path, what: impl ToString) -> ContentError {
+    ContentError { file: file.to_owned(), what: what.to_string() }
+}
+
+/// Whether a text is an address of ours: `a-z`, `0-9` and `-`, not too long.
+pub fn is_slug(text: &str) -> bool {
+    (1..=SLUG_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+macro_rules! compiled {
+    ($($slug:literal),* $(,)?) => {
+        &[$(($slug, include_str!(concat!("../content/guides/", $slug, ".md")))),*]
+    };
+}
+
+const COMPILED: &[(&str, &str)] = compiled![
+    "getting-started",
+    "how-isr-works",
+    "routes-and-pages",
+    "on-demand-revalidation",
+    "error-handling",
+    "self-hosting",
+    "deploying",
+    "http-answers",
+];
+
+fn compiled_in() -> Result<Vec<Guide>, ContentError> {
+    let parse = |(slug, text): &(&str, &str)| {
+        front_matter::parse(slug, text).map_err(|what| failed(Path::new(slug), what))
+    };
+    COMPILED.iter().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_cannot_name_anything_outside() {
+        assert!(is_slug("getting-started") && is_slug("a") && is_slug("2026"));
+        for bad in ["", "..", "../x", "a/b", "a\\b", "A", "é", "a.md", "a b", "a\0", "%2e", &"a".repeat(81)] {
+            assert!(!is_slug(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_copies_compiled_in_are_the_files() {
+        let files = Content::new(None).guides().unwrap();
+        let mut copies = compiled_in().unwrap();
+        copies.sort_by_key(|guide| guide.order);
+        assert_eq!(files, copies);
+    }
+
+    #[test]
+    fn without_a_folder_the_copies_are_served_unless_one_was_asked_for() {
+        let gone = PathBuf::from("/nonexistent/perennial");
+        assert!(Content { guides: gone.clone(), given: false }.guides().unwrap().len() == COMPILED.len());
+        assert!(Content::new(Some(gone)).guides().is_err());
+    }
+}

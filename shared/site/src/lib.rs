@@ -1,0 +1,55 @@
+//! Perennial's own documentation, served by Perennial: the demo site, and the example to start from.
+//!
+//! In the order a page is made: [`content`] reads Markdown files, `pages` decides what a path shows,
+//! `markdown` and `layout` turn that into HTML, `stamp` says when and why it was made.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use perennial::{Route, Site};
+
+pub mod content;
+mod highlight;
+mod layout;
+mod links;
+mod markdown;
+mod pages;
+mod stamp;
+
+use content::Content;
+use pages::{error, guide::GuidePage, index::IndexPage, posts::PostsPage, tag::TagPage};
+
+/// What the site reads from its environment, once.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The folder with `guides/*.md`. Missing: this crate's own, or the copies compiled in if that is gone.
+    pub content: Option<PathBuf>,
+    /// Where the posts come from: a JSON list of `{id, title, body}`.
+    pub posts_url: Option<String>,
+}
+
+impl Options {
+    /// `PERENNIAL_SITE_CONTENT` and `POSTS_URL`; unset and empty mean the same.
+    pub fn from_env() -> Self {
+        #[allow(clippy::disallowed_methods, reason = "the one place where the site reads its own settings")]
+        let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self { content: read("PERENNIAL_SITE_CONTENT").map(PathBuf::from), posts_url: read("POSTS_URL") }
+    }
+}
+
+/// The site, with its options from the environment.
+pub fn site() -> Site {
+    with(Options::from_env())
+}
+
+/// The site with these options.
+pub fn with(options: Options) -> Site {
+    let content = Arc::new(Content::new(options.content));
+    Site::new()
+        .route(Route::new("/", IndexPage(content.clone())))
+        .route(Route::new("/guides/{slug}", GuidePage(content.clone())))
+        .route(Route::new("/tags/{tag}", TagPage(content)))
+        .route(Route::new("/posts", PostsPage::new(options.posts_url)))
+        .not_found(|cx| error::page(cx))
+        .error(|cx| error::page(cx))
+}

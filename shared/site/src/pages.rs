@@ -1,0 +1,19 @@
+//! One module for each kind of page.
+
+pub(crate) mod error;
+pub(crate) mod guide;
+pub(crate) mod index;
+pub(crate) mod posts;
+pub(crate) mod tag;
+
+use std::sync::Arc;
+
+use perennial::Failure;
+
+use crate::content::{Content, Guide};
+
+/// The guides, read where a slow disk holds up nobody.
+async fn guides(content: &Arc<Content>) -> Result<Vec<Guide>, Failure> {
+    let content = content.clone();
+    Ok(tokio::task::spawn_blocking(move || content.guides()).await??)
+}

@@ -1,0 +1,152 @@
+//! `/posts`: a page from somewhere else. A JSON list behind `POSTS_URL`, and what happens when that is down.
+
+use std::time::Duration;
+
+use maud::{Markup, html};
+use perennial::{Context, Failure, Outcome, Page};
+use serde::{Deserialize, Serialize};
+
+use crate::layout::{self, Frame};
+use crate::links::href;
+use crate::stamp::{self, Stamp};
+
+const PERIOD_SECONDS: u32 = 60;
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+const POSTS_SHOWN_MAX: usize = 100;
+
+pub(crate) struct PostsPage {
+    url: Option<String>,
+    /// Or why there is none: known at the start, told by the render.
+    client: Result<reqwest::Client, String>,
+}
+
+/// One post, as the upstream gives it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Post {
+    id: serde_json::Value,
+    title: String,
+    body: String,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Props {
+    /// `None` where the site has no `POSTS_URL`.
+    posts: Option<Vec<Post>>,
+    rendered_at: String,
+}
+
+impl PostsPage {
+    pub(crate) fn new(url: Option<String>) -> Self {
+        Self { url, client: client() }
+    }
+
+    async fn fetch(&self, url: &str) -> Result<Vec<Post>, Failure> {
+        let client = self.client.as_ref().map_err(Failure::new)?;
+        let mut answer = client.get(url).header("accept", "application/json").send().await.map_err(without_url)?;
+        if !answer.status().is_success() {
+            // An error here, not an empty list: the last good page stays.
+            let failure = Failure::new(format!("POSTS_URL answered {}", answer.status()));
+            return Err(match retry_after(&answer) {
+                Some(delay) => failure.retry_after(delay),
+                None => failure,
+            });
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(without_url)? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(Failure::new(format!("POSTS_URL answered more than {ANSWER_BYTES_MAX} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut posts: Vec<Post> = serde_json::from_slice(&body)
+            .map_err(|e| Failure::new(format!("POSTS_URL did not answer a list of {{id, title, body}}: {e}")))?;
+        posts.truncate(POSTS_SHOWN_MAX);
+        Ok(posts)
+    }
+}
+
+impl Page for PostsPage {
+    type Props = Props;
+
+    async fn props(&self, _: &Context) -> Result<Outcome<Props>, Failure> {
+        let rendered_at = stamp::now();
+        let posts = match &self.url {
+            Some(url) => Some(self.fetch(url).await?),
+            None => None,
+        };
+        Ok(Outcome::page(Props { posts, rendered_at }).revalidate(PERIOD_SECONDS).tag("posts"))
+    }
+
+    fn render(&self, props: &Props, cx: &Context) -> Result<String, Failure> {
+        let base = cx.base_path();
+        let content = html! {
+            div.wrap {
+                div.narrow {
+                    p.eyebrow { "From an upstream" }
+                    h1 { "Posts" }
+                    @match &props.posts {
+                        Some(posts) => (list(posts)),
+                        None => (how_to(base)),
+                    }
+                }
+            }
+        };
+        let frame = Frame {
+            base,
+            path: cx.path(),
+            title: "Posts",
+            description: "A page rendered from a JSON upstream, and kept when that is down.",
+            stamp: Some(Stamp::new(&props.rendered_at, cx)),
+        };
+        Ok(layout::document(&frame, &content))
+    }
+}
+
+fn list(posts: &[Post]) -> Markup {
+    html! {
+        p.soft { "Fetched by this render. If the upstream fails, the page you see now stays." }
+        @for post in posts {
+            section.post data-id=(post.id) {
+                h2 { (post.title) }
+                p { (post.body) }
+            }
+        }
+        @if posts.is_empty() { p { "The upstream has no posts." } }
+    }
+}
+
+fn how_to(base: &str) -> Markup {
+    html! {
+        p {
+            "This page is rendered from JSON that it fetches from somewhere else: a list of objects with "
+            code { "id" } ", " code { "title" } " and " code { "body" } ". This site has not been told from where."
+        }
+        p { "Give it an address, and start it again:" }
+        pre tabindex="0" { code { "POSTS_URL=https://jsonplaceholder.typicode.com/posts cargo run" } }
+        p {
+            "Then take the upstream away. " a href=(href(base, "/guides/error-handling")) { "Nothing changes for visitors" }
+            ": a render that fails leaves the last good page where it is."
+        }
+    }
+}
+
+fn client() -> Result<reqwest::Client, String> {
+    // Fails if the program has chosen a provider already, and then that one is used.
+    #[cfg(feature = "https")]
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .timeout(ANSWER_TIME_MAX)
+        .build()
+        .map_err(|e| format!("no HTTP client for POSTS_URL: {}", Failure::from(e).message()))
+}
+
+/// The address may hold a password: it stays out of logs.
+fn without_url(error: reqwest::Error) -> Failure {
+    Failure::from(error.without_url())
+}
+
+fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
+    let seconds = answer.headers().get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}

@@ -1,0 +1,95 @@
+//! Hits a second, with wrk, the servers in turns within each round so that noise hits all alike.
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::Load;
+use crate::server::{Running, Server, median};
+
+#[derive(Default)]
+struct Rounds {
+    per_second: Vec<f64>,
+    p99_us: Vec<f64>,
+    errors: u64,
+}
+
+/// Medians over the rounds for each server, and the first one's rate as a part of the second one's.
+pub async fn measure(servers: &[&Server; 2], load: &Load) -> Value {
+    let running = [servers[0].start().await, servers[1].start().await];
+    let mut rounds = [Rounds::default(), Rounds::default()];
+    for server in &running {
+        wrk(server, load.connections, 1).await;
+    }
+    for _ in 0..load.rounds {
+        for (server, rounds) in running.iter().zip(&mut rounds) {
+            let said = wrk(server, load.connections, load.seconds).await;
+            rounds.per_second.push(number_after(&said, "Requests/sec:"));
+            rounds.p99_us.push(microseconds(word_after(&said, "99%")));
+            rounds.errors += errors(&said);
+        }
+    }
+    let mut rows = Vec::new();
+    for ((server, running), mut rounds) in servers.iter().zip(running).zip(rounds) {
+        rows.push(json!({
+            "name": server.name,
+            "per_second": median(&mut rounds.per_second),
+            "p99_us": median(&mut rounds.p99_us),
+            "errors": rounds.errors,
+            "peak_bytes": running.peak_bytes(),
+        }));
+        running.stop().await;
+    }
+    let rate = |row: &Value| row["per_second"].as_f64().unwrap_or(f64::NAN);
+    json!({ "ratio": rate(&rows[0]) / rate(&rows[1]), "servers": rows })
+}
+
+async fn wrk(server: &Running, connections: u32, seconds: u32) -> String {
+    let args = [
+        "-t1".to_owned(),
+        format!("-c{connections}"),
+        format!("-d{seconds}s"),
+        "--latency".to_owned(),
+        server.url(),
+    ];
+    let output =
+        Command::new("wrk").args(args).output().await.expect("`wrk` is installed by tests/tools/install");
+    assert!(output.status.success(), "wrk failed: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn word_after<'a>(said: &'a str, label: &str) -> &'a str {
+    let rest = said.split_once(label).unwrap_or_else(|| panic!("wrk did not say {label}:\n{said}")).1;
+    rest.split_whitespace().next().unwrap_or_default()
+}
+
+fn number_after(said: &str, label: &str) -> f64 {
+    let word = word_after(said, label);
+    word.trim_end_matches(',').parse().unwrap_or_else(|_| panic!("wrk said {label} {word}"))
+}
+
+/// Wrk writes `731.00us`, `1.20ms`, `2.00s` or `1.00m`.
+fn microseconds(text: &str) -> f64 {
+    let unit_at = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
+    let factor = match &text[unit_at..] {
+        "us" => 1.0,
+        "ms" => 1e3,
+        "s" => 1e6,
+        "m" => 6e7,
+        other => panic!("wrk measures in {other:?}?"),
+    };
+    text[..unit_at].parse::<f64>().expect("a number") * factor
+}
+
+/// Answers that were not 2xx or 3xx, and connections that broke.
+fn errors(said: &str) -> u64 {
+    let mut sum = 0.0;
+    if said.contains("Non-2xx") {
+        sum += number_after(said, "Non-2xx or 3xx responses:");
+    }
+    if let Some((_, rest)) = said.split_once("Socket errors:") {
+        let line = rest.lines().next().unwrap_or_default();
+        sum +=
+            ["connect", "read", "write", "timeout"].map(|kind| number_after(line, kind)).iter().sum::<f64>();
+    }
+    sum as u64
+}

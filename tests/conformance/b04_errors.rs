@@ -1,0 +1,114 @@
+//! B4. Errors of first renders; those of regenerations are in `journeys`.
+
+use serde_json::json;
+use tests::until::soon;
+use tests::{Asks as _, Gate, Reply};
+
+use crate::Fixture;
+
+/// B4.62, B4.63, B4.73: nothing of a failed first render is kept; the next request tries again.
+#[tokio::test]
+async fn a_failed_first_render_is_not_kept() {
+    let f = Fixture::start().await;
+    f.up.on("/blog/e", Reply::throw("the-cause"));
+    for _ in 0..2 {
+        let answer = f.get("/blog/e").await.expect(500, "").nostore().holds("custom-500");
+        assert!(!answer.text().contains("the-cause"), "{answer}");
+    }
+    f.data("/blog/e").await.expect(500, "").nostore();
+    assert_eq!(f.up.count("/blog/e"), 3);
+    f.site.log.wait_for(&["/blog/e", "first", "the-cause"]).await;
+    f.up.on("/blog/e", Reply::value("well"));
+    f.get("/blog/e").await.expect(200, "MISS");
+    f.get("/blog/e").await.expect(200, "HIT");
+}
+
+/// B4.64: everyone who waited for it gets the failure, by one call.
+#[tokio::test]
+async fn simultaneous_first_requests_fail_together() {
+    let f = Fixture::start().await;
+    let gate = Gate::new();
+    f.up.on("/blog/e", Reply::throw("no").behind(&gate));
+    let client = f.site.client();
+    let asked: Vec<_> = (0..3).map(|_| tokio::spawn(async move { client.get("/blog/e").await })).collect();
+    f.up.wait_for_calls("/blog/e", 1).await;
+    // A fourth, of another page, has been through the whole server: the three are waiting by now.
+    f.get("/blog/other").await.expect(200, "MISS");
+    gate.open();
+    for answer in asked {
+        soon("an answer", answer).await.expect("joined").expect(500, "").nostore();
+    }
+    assert_eq!(f.up.count("/blog/e"), 1);
+}
+
+/// B4.65, B4.66, B4.69, rule 3: a render that is not one of the allowed results is a failure with a clear log.
+#[tokio::test]
+async fn what_no_render_may_give() {
+    let f = Fixture::start().await;
+    let cases: Vec<(&str, Reply)> = vec![
+        ("zero", json!({ "revalidate": 0 }).into()),
+        ("negative", json!({ "revalidate": -1 }).into()),
+        ("fraction", json!({ "revalidate": 1.5 }).into()),
+        ("text", json!({ "revalidate": "5" }).into()),
+        ("null", json!({ "revalidate": null }).into()),
+        ("list", json!({ "revalidate": [1] }).into()),
+        ("huge", json!({ "revalidate": 1e300 }).into()),
+        ("nan", Reply::raw(r#"{"revalidate": NaN}"#)),
+        ("infinite", Reply::raw(r#"{"revalidate": Infinity}"#)),
+        ("no-value", Reply::raw("")),
+        ("null-value", Reply::raw("null")),
+        ("list-value", Reply::raw("[]")),
+        ("cut-off", Reply::raw(r#"{"value": "a"#)),
+        ("two-results", json!({ "not_found": true, "redirect": { "destination": "/", "permanent": true } }).into()),
+        ("template", json!({ "render_throw": true }).into()),
+        ("panic", json!({ "panic": true }).into()),
+        ("empty", json!({ "empty": true }).into()),
+        ("status-404", Reply::status(404)),
+        ("status-204", Reply::status(204)),
+        ("hang-up", Reply::hang_up()),
+        ("zero-404", json!({ "not_found": true, "revalidate": 0 }).into()),
+    ];
+    for (name, reply) in cases {
+        let path = format!("/blog/{name}");
+        f.up.on(&path, reply);
+        for tries in 1..=2 {
+            f.get(&path).await.expect(500, "").nostore().holds("custom-500");
+            assert_eq!(f.up.count(&path), tries, "{path}");
+        }
+        f.site.log.wait_for(&[&path]).await;
+    }
+}
+
+/// B4.68: long, but a period.
+#[tokio::test]
+async fn more_than_a_year_is_a_period() {
+    let f = Fixture::start().await;
+    f.up.on("/blog/long", json!({ "revalidate": 31_536_001 }));
+    let answer = f.get("/blog/long").await.expect(200, "MISS");
+    assert!(answer.s_maxage().is_some_and(|s| s >= 31_535_999), "{answer}");
+    f.get("/blog/long").await.expect(200, "HIT");
+    f.site.log.wait_for(&["WARN", "/blog/long"]).await;
+}
+
+/// Rule 4.3: a hung first render ends by itself; other pages and the endpoint never wait for it.
+#[tokio::test]
+async fn a_hung_first_render_ends() {
+    let f = Fixture::with(&[("PERENNIAL_RENDER_TIMEOUT_MS", "500")]).await;
+    f.up.next("/blog/h", Reply::value("never").behind(&Gate::new()));
+    f.get("/blog/h").await.expect(500, "").nostore();
+    f.get("/blog/h").await.expect(200, "MISS");
+    f.up.on("/never", Reply::value("never").behind(&Gate::new()));
+    let answer = f.revalidate("/never").await;
+    assert_eq!((answer.status, &answer.json()["revalidated"]), (500, &json!(false)), "{answer}");
+}
+
+/// A first render that says `KeepStale` has nothing to keep: the visitor is told to come back, nothing is stored.
+#[tokio::test]
+async fn keep_stale_without_a_page() {
+    let f = Fixture::start().await;
+    f.up.next("/blog/k", json!({ "keep_stale": true }));
+    let answer = f.get("/blog/k").await;
+    assert!(matches!(answer.status, 500 | 503), "{answer}");
+    answer.nostore();
+    f.get("/blog/k").await.expect(200, "MISS");
+}

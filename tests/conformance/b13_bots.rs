@@ -1,0 +1,52 @@
+//! B13. Bots never get a shell.
+
+use tests::answer::{GOOGLEBOT, PERSON};
+use tests::{Ask, Asks as _};
+
+use crate::Fixture;
+
+/// B13.166, B13.167: a bot waits for the page, and everyone after it has it.
+#[tokio::test]
+async fn a_bot_makes_the_page() {
+    let f = Fixture::start().await;
+    let full = f.ask(Ask::get("/fb/b").agent(GOOGLEBOT)).await.expect(200, "MISS");
+    assert!(full.is_page());
+    assert_eq!(f.get("/fb/b").await.expect(200, "HIT").id(), full.id());
+    assert_eq!(f.up.count("/fb/b"), 1);
+    assert!(f.get("/fb/c").await.expect(200, "MISS").is_shell());
+    let full = f.ask(Ask::get("/fb/c").agent("Twitterbot/1.0")).await.expect(200, "MISS");
+    assert_eq!(f.get("/fb/c").await.expect(200, "HIT").id(), full.id());
+}
+
+/// B13.168, B13.169, B13.172: who is a bot.
+#[tokio::test]
+async fn who_is_a_bot() {
+    let f = Fixture::start().await;
+    let long = "(.*)+$ [a-z]* \\ ( ".repeat(500);
+    let cases = [
+        ("Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)", true),
+        ("Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)", true),
+        ("facebookexternalhit/1.1", true),
+        ("Mozilla/5.0 (Applebot/0.1; +http://www.apple.com/go/applebot)", true),
+        ("DuckDuckBot/1.1", true),
+        ("Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)", true),
+        ("LinkedInBot/1.0", true),
+        ("WhatsApp/2.23", true),
+        ("gOOGLEbOT", true),
+        ("curl/8.5.0", false),
+        (PERSON, false),
+        ("GPTBot/1.0", false),
+        ("", false),
+        (&long, false),
+    ];
+    for (i, (agent, bot)) in cases.iter().enumerate() {
+        let answer = f.ask(Ask::get(format!("/fb/a{i}")).agent(agent)).await.expect(200, "MISS");
+        assert_eq!((answer.is_page(), answer.is_shell()), (*bot, !bot), "{agent:.60}");
+    }
+    assert!(f.ask(Ask::get("/fb/none")).await.expect(200, "MISS").is_shell(), "no user agent");
+    let bytes = "GET /fb/bytes HTTP/1.1\r\nhost: x\r\nuser-agent: \u{ff}\u{fe}Googlebot\r\nconnection: close\r\n\r\n";
+    let raw = f.site.client().raw(bytes.as_bytes()).await;
+    assert_eq!(raw.statuses(), [200], "{raw:?}");
+    f.ask(Ask::head("/fb/head").agent(GOOGLEBOT)).await.expect(200, "MISS");
+    assert_eq!(f.up.count("/fb/head"), 1);
+}

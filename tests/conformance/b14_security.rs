@@ -1,0 +1,220 @@
+//! B14. Security and poisoning.
+
+use std::path::Path;
+
+use serde_json::json;
+use tests::answer::PERSON;
+use tests::until::until_true;
+use tests::{Ask, Asks as _, data_target};
+
+use crate::Fixture;
+
+/// B14.174, B14.179, B14.184, invariant 9: nothing a visitor sends but the path reaches a stored page.
+#[tokio::test]
+async fn headers_leave_no_trace() {
+    let f = Fixture::start().await;
+    f.up.otherwise(|_| json!({ "revalidate": false }).into());
+    f.up.on("/blog/moved", json!({ "redirect": { "destination": "/blog/to", "permanent": false }, "revalidate": false }));
+    let headers = [
+        ("host", "evil.example"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "evil"),
+        ("x-forwarded-prefix", "/evil.example"),
+        ("forwarded", "host=evil.example"),
+        ("x-original-url", "/evil.example"),
+        ("x-rewrite-url", "/evil.example"),
+        ("x-matched-path", "/evil.example"),
+        ("x-invoke-path", "/evil.example"),
+        ("x-now-route-matches", "1=evil.example"),
+        ("x-http-method-override", "POST"),
+        ("x-nextjs-data", "1"),
+        ("x-middleware-prefetch", "1"),
+        ("x-middleware-subrequest", "middleware"),
+        ("x-prerender-revalidate", "evil.example"),
+        ("rsc", "1"),
+        ("next-router-prefetch", "1"),
+        ("next-router-state-tree", "evil.example"),
+        ("purpose", "prefetch"),
+        ("accept", "text/x-component"),
+        ("accept-language", "evil.example"),
+        ("cookie", "session=evil.example; __prerender_bypass=x; __next_preview_data=y"),
+        ("authorization", "Bearer evil.example"),
+        ("x-perennial-cache", "evil.example"),
+        ("x-perennial-reason", "evil.example"),
+    ];
+    for (i, (name, value)) in headers.iter().enumerate() {
+        let path = format!("/blog/h{i}");
+        let dirty = f.ask(Ask::get(path.as_str()).agent(PERSON).header(*name, *value)).await.expect(200, "MISS");
+        let clean = f.get(&path).await.expect(200, "HIT");
+        assert_eq!(clean.body, dirty.body, "{name}");
+        assert!(!dirty.to_string().contains("evil"), "{name}: {dirty}");
+        assert!(!clean.headers.contains_key("set-cookie"), "{clean}");
+        assert_eq!(f.up.count(&path), 1, "{name}");
+        let moved = f.ask(Ask::get("/blog/moved").header(*name, *value)).await;
+        assert_eq!((moved.status, moved.header("location")), (307, "/blog/to"), "{name}: {moved}");
+    }
+    assert_eq!(f.up.count("/blog/moved"), 1);
+}
+
+/// B14.174, rule 6.6: internal-looking query keys change nothing.
+#[tokio::test]
+async fn internal_looking_query_keys_change_nothing() {
+    let f = Fixture::start().await;
+    let page = f.get("/never").await.expect(200, "MISS");
+    for query in ["__nextDataReq=1", "_perennial=1", "_rsc=x", "nxtPslug=x", "build=other", "reason=build", "secret=test-secret"] {
+        let answer = f.get(&format!("/never?{query}")).await.expect(200, "HIT");
+        assert_eq!((answer.id(), answer.body), (page.id(), page.body.clone()), "{query}");
+    }
+    assert_eq!(f.up.count_all(), 1);
+}
+
+/// B14.176: a URL that contains another page's data URL, key or path is its own page and touches no other.
+#[tokio::test]
+async fn one_pages_url_cannot_reach_anothers_entry() {
+    let f = Fixture::start().await;
+    f.up.otherwise(|_| json!({ "value": "attack", "revalidate": false }).into());
+    f.up.on("/never", json!({ "value": "victim" }));
+    let victim = f.get("/never").await.expect(200, "MISS");
+    for path in [
+        "/catch/_perennial/data/dev-build/never.json",
+        "/catch/never",
+        "/catch/..%2F..%2Fnever",
+        "/blog/..%2Fnever",
+        "/blog/%2Fnever",
+        "/blog/never.json",
+        "/blog/%2F_perennial%2Fdata%2Fdev-build%2Fnever.json",
+    ] {
+        assert_eq!(f.get(path).await.expect(200, "MISS").value(), "attack", "{path}");
+        assert_eq!(f.data(path).await.expect(200, "HIT").value(), "attack", "{path}");
+    }
+    assert_eq!(f.get(&data_target("dev-build", "/_perennial/data/dev-build/never")).await.status, 404);
+    assert_eq!(f.get("/never").await.expect(200, "HIT").id(), victim.id());
+    assert_eq!(f.data("/never").await.expect(200, "HIT").id(), victim.id());
+    assert_eq!(f.up.count("/never"), 1);
+}
+
+/// B14.183: ambiguous framing is refused and the connection closed; no second request is smuggled in.
+#[tokio::test]
+async fn ambiguous_framing_is_refused() {
+    let f = Fixture::start().await;
+    let client = f.site.client();
+    let smuggled = "GET /blog/smuggled HTTP/1.1\r\nhost: x\r\n\r\n";
+    for (what, head) in [
+        ("length and chunked", "POST /never HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ("two lengths", "POST /never HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\ncontent-length: 44\r\n\r\n"),
+        ("length list", "POST /never HTTP/1.1\r\nhost: x\r\ncontent-length: 0, 44\r\n\r\n"),
+        ("signed length", "POST /never HTTP/1.1\r\nhost: x\r\ncontent-length: +0\r\n\r\n"),
+        ("odd coding", "POST /never HTTP/1.1\r\nhost: x\r\ntransfer-encoding: xchunked\r\n\r\n"),
+        ("chunked twice", "POST /never HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, identity\r\n\r\n"),
+        ("folded line", "GET /never HTTP/1.1\r\nhost: x\r\nx-a: b\r\n c\r\n\r\n"),
+        ("space before colon", "GET /never HTTP/1.1\r\nhost: x\r\ncontent-length : 44\r\n\r\n"),
+        ("control character", "GET /never HTTP/1.1\r\nhost: x\r\nx-a: b\0c\r\n\r\n"),
+        ("bad version", "GET /never HTTP/1.9\r\nhost: x\r\n\r\n"),
+        ("no version", "GET /never\r\n\r\n"),
+    ] {
+        let raw = client.raw(format!("{head}{smuggled}").as_bytes()).await;
+        let statuses = raw.statuses();
+        let refused = statuses.first().is_none_or(|s| (400..=505).contains(s));
+        assert!(refused && raw.closed, "{what}: {raw:?}");
+        assert!(statuses.len() <= 1, "{what}: the connection went on: {raw:?}");
+    }
+    // A chunked body on a method without one: consumed or the connection closed, never taken for a request.
+    let chunked = "DELETE /never HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2c\r\nGET /blog/smuggled HTTP/1.1\r\nhost: x\r\n\r\n\r\n0\r\n\r\n";
+    let raw = client.raw(chunked.as_bytes()).await;
+    assert!(raw.statuses().len() <= 1, "{raw:?}");
+    assert_eq!(f.up.count_all(), 0);
+}
+
+/// B14.187: too much of anything is refused or borne; slow senders hold up nobody.
+#[tokio::test]
+async fn too_much_of_anything() {
+    let f = Fixture::start().await;
+    f.up.on("/never", json!({}));
+    f.get("/never").await.expect(200, "MISS");
+    let client = f.site.client();
+    let path = format!("GET /blog/{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(20_000));
+    assert!(matches!(client.raw(path.as_bytes()).await.statuses()[..], [414 | 431 | 400]));
+    let path = format!("GET /blog/{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(2_000_000));
+    assert!(matches!(client.raw(path.as_bytes()).await.statuses()[..], [] | [414 | 431 | 400]));
+    let header = format!("GET /never HTTP/1.1\r\nhost: x\r\nx-a: {}\r\n\r\n", "a".repeat(20_000));
+    assert!(matches!(client.raw(header.as_bytes()).await.statuses()[..], [200 | 431 | 400]));
+    let headers: String = (0..1000).map(|i| format!("x-{i}: a\r\n")).collect();
+    let headers = format!("GET /never HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+    assert!(matches!(client.raw(headers.as_bytes()).await.statuses()[..], [200 | 431 | 400]));
+    let body = format!("POST /api/revalidate HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000\r\n\r\n{}", "a".repeat(5_000_000));
+    assert!(matches!(client.raw(body.as_bytes()).await.statuses()[..], [] | [401 | 413 | 400]));
+    let mut slow = Vec::new();
+    for _ in 0..100 {
+        slow.push(client.leave("GET /never HTTP/1.1\r\nhost: x\r\nx-a:").await);
+    }
+    f.get("/never").await.expect(200, "HIT");
+    assert_eq!(f.up.count_all(), 1);
+}
+
+/// B14.188: a stranger's text is escaped wherever it is shown, and cannot write log lines.
+#[tokio::test]
+async fn strangers_text_is_escaped() {
+    let f = Fixture::start().await;
+    let text = "%3Cscript%3Ealert(1)%3C%2Fscript%3E%22%0Aforged%20line%1B%5B31m";
+    f.up.otherwise(|call| match call.path.as_bytes()[6] {
+        b'e' => json!({ "throw": format!("no {}", call.path) }).into(),
+        b'n' => json!({ "not_found": true }).into(),
+        _ => json!({ "value": call.path }).into(),
+    });
+    for (prefix, status) in [("/none/", 404), ("/blog/e", 500), ("/blog/n", 404), ("/blog/p", 200), ("/nofb/", 404)] {
+        let answer = f.get(&format!("{prefix}{text}")).await;
+        assert_eq!(answer.status, status, "{answer}");
+        assert!(!answer.text().contains("<script>alert"), "{answer}");
+    }
+    let redirected = f.get(&format!("/blog//{text}")).await.expect(308, "");
+    assert!(!redirected.to_string().contains("<script>"), "{redirected}");
+    f.revalidate("/blog/e<script>alert(1)</script>\nforged line").await;
+    f.site.log.wait_for(&["/blog/e", "first"]).await;
+    let log = f.site.log.text();
+    assert!(!f.site.log.lines().iter().any(|line| line.starts_with("forged line")), "{log}");
+    assert!(!log.contains("\u{1b}[31m"), "{log}");
+}
+
+/// B14.185: a forged draft cookie is nothing.
+#[tokio::test]
+async fn forged_draft_cookies_are_nothing() {
+    let f = Fixture::start().await;
+    let page = f.get("/never").await.expect(200, "MISS");
+    for cookie in ["__prerender_bypass=x", "__perennial_draft=x", "perennial-draft=true", "perennial_draft=", "draft=1"] {
+        let answer = f.ask(Ask::get("/never").agent(PERSON).header("cookie", cookie)).await.expect(200, "HIT");
+        assert_eq!(answer.id(), page.id(), "{cookie}");
+    }
+    assert_eq!(f.up.count_all(), 1);
+}
+
+/// B14.189: no file of the store can be had by its name.
+#[tokio::test]
+async fn store_files_are_not_served() {
+    let f = Fixture::start().await;
+    f.up.otherwise(|_| json!({ "revalidate": false, "pad_bytes": 20_000 }).into());
+    f.get("/blog/a").await.expect(200, "MISS");
+    let root = f._store.path().to_owned();
+    let mut files = Vec::new();
+    walk(&root, &mut files);
+    assert!(files.len() > 1, "the store has no files: {files:?}");
+    for file in files {
+        let name = file.strip_prefix(&root).expect("under the root").to_str().expect("a plain name").to_owned();
+        for prefix in ["/", "/_perennial/", "/_perennial/data/", "/.perennial/"] {
+            f.get(&format!("{prefix}{name}")).await.expect(404, "").nostore();
+        }
+    }
+    for path in ["/.meta", "/.env", "/Cargo.toml", "/_perennial/data/", "/_perennial/bodies", "/_perennial/../Cargo.toml"] {
+        assert!(matches!(f.get(path).await.status, 308 | 404), "{path}");
+    }
+    until_true("no call but the first", || f.up.count_all() == 1).await;
+}
+
+fn walk(dir: &Path, files: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(dir).expect("a directory").flatten() {
+        if entry.path().is_dir() {
+            walk(&entry.path(), files);
+        } else {
+            files.push(entry.path());
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! B8 and B10 in one process: many visitors, and several engines on one store.
+
+use std::collections::HashSet;
+
+use serde_json::json;
+use tests::{Ask, Asks as _, Gate, Reply, answer::revalidate_target};
+
+use crate::world::{World, s};
+
+/// B8.120: everyone during a renewal gets the old page at once; there is one call.
+#[tokio::test]
+async fn everyone_during_a_renewal_gets_the_old_page() {
+    let w = World::new().await;
+    let old = w.get("/blog/a").await.expect(200, "MISS");
+    w.advance(s(2));
+    let gate = Gate::new();
+    w.up.on("/blog/a", Reply::value("new").behind(&gate));
+    let simultaneous: Vec<_> = (0..6).map(|_| w.begin(Ask::get("/blog/a"))).collect();
+    for answer in simultaneous {
+        assert_eq!(answer.await.expect("joined").expect(200, "STALE").id(), old.id());
+    }
+    let renewal = w.work();
+    w.up.wait_for_calls("/blog/a", 2).await;
+    for _ in 0..4 {
+        assert_eq!(w.get("/blog/a").await.expect(200, "STALE").id(), old.id());
+    }
+    gate.open();
+    renewal.await.expect("joined");
+    assert_eq!(w.get("/blog/a").await.expect(200, "HIT").value(), "new");
+    assert_eq!(w.up.count("/blog/a"), 2);
+}
+
+/// B8.123: five hundred pages go stale at once: never more renders than allowed, each page once, nobody waits.
+#[tokio::test]
+async fn a_stampede_keeps_to_the_limit() {
+    const PAGES: usize = 500;
+    let w = World::with(|limits| limits.max_concurrent_renders = 4).await;
+    let mut ids = HashSet::new();
+    for i in 0..PAGES {
+        ids.insert(w.get(&format!("/blog/p{i}")).await.expect(200, "MISS").id());
+    }
+    w.advance(s(2));
+    let gate = Gate::new();
+    let behind = gate.clone();
+    w.up.otherwise(move |_| Reply::value("new").behind(&behind));
+    for i in 0..PAGES {
+        assert!(ids.contains(&w.get(&format!("/blog/p{i}")).await.expect(200, "STALE").id()));
+    }
+    let workers: Vec<_> = (0..8).map(|_| w.work()).collect();
+    w.up.wait_for_all_calls(PAGES + 4).await;
+    gate.open();
+    for worker in workers {
+        worker.await.expect("joined");
+    }
+    w.settle().await;
+    assert!(w.up.most_at_once() <= 4, "{} at once", w.up.most_at_once());
+    assert_eq!(w.up.count_all(), 2 * PAGES);
+    for i in 0..PAGES {
+        assert_eq!(w.get(&format!("/blog/p{i}")).await.expect(200, "HIT").value(), "new");
+    }
+}
+
+/// B10.142, B10.144, B10.146, B10.150: two engines on one store act as one, with and without memory.
+#[tokio::test]
+async fn two_engines_act_as_one() {
+    for memory in [0, 1 << 20] {
+        let a = World::with(|limits| limits.memory_cache_bytes = memory).await;
+        let b = a.beside();
+        let page = a.get("/blog/t").await.expect(200, "MISS");
+        assert_eq!(b.get("/blog/t").await.expect(200, "HIT").id(), page.id());
+        a.revalidate("/blog/t").await.expect(200, "");
+        let new = b.get("/blog/t").await.expect(200, "HIT");
+        assert_ne!(new.id(), page.id());
+        assert_eq!(a.get("/blog/t").await.expect(200, "HIT").id(), new.id());
+        a.advance(s(2));
+        a.get("/blog/t").await.expect(200, "STALE");
+        b.get("/blog/t").await.expect(200, "STALE");
+        b.settle().await;
+        a.settle().await;
+        assert_eq!(a.up.count("/blog/t"), 3);
+        assert_eq!(a.get("/blog/t").await.expect(200, "HIT").id(), b.get("/blog/t").await.expect(200, "HIT").id());
+        a.up.on("/blog/t", Reply::throw("no"));
+        a.advance(s(2));
+        for _ in 0..3 {
+            a.get("/blog/t").await.expect(200, "STALE");
+            a.settle().await;
+            b.get("/blog/t").await.expect(200, "STALE");
+            b.settle().await;
+        }
+        assert_eq!(a.up.count("/blog/t"), 4, "the back-off is not shared");
+    }
+}
+
+/// B10.148, invariant 1: of two renders the one that began later stays, in whatever order they end.
+#[tokio::test]
+async fn the_render_that_began_later_wins() {
+    let a = World::new().await;
+    let b = a.beside();
+    a.get("/never").await.expect(200, "MISS");
+    let gate = Gate::new();
+    a.up.next("/never", Reply::value("began first").behind(&gate));
+    let early = a.begin(Ask::get(revalidate_target("/never")));
+    a.up.wait_for_calls("/never", 2).await;
+    a.up.on("/never", Reply::value("began later"));
+    b.revalidate("/never").await.expect(200, "");
+    assert_eq!(a.get("/never").await.expect(200, "HIT").value(), "began later");
+    gate.open();
+    early.await.expect("joined").expect(200, "");
+    assert_eq!(a.get("/never").await.expect(200, "HIT").value(), "began later");
+    assert_eq!(b.get("/never").await.expect(200, "HIT").value(), "began later");
+}
+
+/// Section 6 of the design: a visitor's wait for somebody else's render is bounded.
+#[tokio::test]
+async fn a_visitors_wait_is_bounded() {
+    let w = World::with(|limits| {
+        limits.max_wait = s(5);
+        limits.render_timeout = s(600);
+    })
+    .await;
+    w.up.next("/blog/w", Reply::value("hung").behind(&Gate::new()));
+    let asked = w.begin(Ask::get("/blog/w"));
+    w.up.wait_for_calls("/blog/w", 1).await;
+    w.idle().await;
+    w.advance(s(5));
+    let answer = tests::until::soon("an answer", asked).await.expect("joined");
+    assert!(matches!(answer.status, 500 | 503), "{answer}");
+    answer.nostore();
+}
+
+/// Invariant 11: more visitors than may wait are told to come back, and cost nothing.
+#[tokio::test]
+async fn waiting_visitors_are_bounded() {
+    let w = World::with(|limits| limits.max_waiting_visitors = 3).await;
+    let gate = Gate::new();
+    w.up.on("/blog/w", Reply::value("v").behind(&gate));
+    let waiting: Vec<_> = (0..3).map(|_| w.begin(Ask::get("/blog/w"))).collect();
+    w.up.wait_for_calls("/blog/w", 1).await;
+    w.idle().await;
+    w.get("/blog/w").await.expect(503, "").nostore();
+    gate.open();
+    for answer in waiting {
+        answer.await.expect("joined").expect(200, "MISS");
+    }
+    w.get("/blog/w").await.expect(200, "HIT");
+}
+
+/// Invariant 9: an entry is the same whoever made it.
+#[tokio::test]
+async fn an_entry_does_not_depend_on_who_made_it() {
+    let w = World::new().await;
+    w.up.otherwise(|_| json!({ "id": "fixed", "revalidate": false }).into());
+    let plain = w.get("/blog/a").await.expect(200, "MISS");
+    let odd = Ask::get("/blog/b?x=1").agent("Googlebot").header("cookie", "a=b").header("accept-encoding", "br");
+    w.ask(odd).await.expect(200, "MISS");
+    let b = w.get("/blog/b").await.expect(200, "HIT");
+    assert_eq!(b.text(), plain.text().replace("/blog/a", "/blog/b").replace("&quot;a&quot;", "&quot;b&quot;"));
+}

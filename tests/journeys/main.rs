@@ -1,0 +1,10 @@
+//! Journeys: cases of `SEMANTICS.md` through the real handlers in one process, on a real store, under a clock that
+//! the test turns. Hours cost nothing here, and nothing is left to chance: a stale page's renewal is in the queue
+//! when its answer is there, and runs when the test says so.
+
+mod j01_freshness;
+mod j03_on_demand;
+mod j04_errors;
+mod j05_outcomes;
+mod j08_crowds;
+mod world;

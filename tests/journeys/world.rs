@@ -1,0 +1,143 @@
+//! The handlers on a temporary store, with the test's hand on the clock, the upstream and the queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use perennial::embedded::EmbeddedStores;
+use perennial::testing::ManualClock;
+use perennial::{Clock, Engine, Limits, ReadySite, Settings, Site};
+use revalidate::Revalidate;
+use revalidate::auth::Secrets;
+use serve::{Renewal, Serve};
+use tempfile::TempDir;
+use tests::{Answer, Ask, Asks, Upstream};
+use tokio::task::JoinHandle;
+
+/// Seconds.
+pub(crate) fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Milliseconds.
+pub(crate) fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// One engine with its handlers; several may share a store.
+pub(crate) struct World {
+    pub(crate) up: Arc<Upstream>,
+    pub(crate) clock: ManualClock,
+    node: Arc<Node>,
+    site: Arc<ReadySite>,
+    store: Arc<TempDir>,
+}
+
+struct Node {
+    engine: Arc<Engine<EmbeddedStores>>,
+    serve: Serve<EmbeddedStores>,
+    revalidate: Revalidate<EmbeddedStores>,
+}
+
+impl Node {
+    fn open(site: &Arc<ReadySite>, store: &TempDir, clock: &ManualClock, limits: Limits) -> Arc<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(clock.clone());
+        let stores = EmbeddedStores::open(store.path(), &"dev-build".into(), clock.clone());
+        let engine = Engine::new(site.clone(), stores, clock, limits);
+        // Before the answer, as on Lambda: when the answer is there, so is the job.
+        let serve = Serve::new(engine.clone(), Renewal::Before);
+        let secrets = Secrets::new(&["test-secret".to_owned()]).expect("one secret");
+        Arc::new(Self { revalidate: Revalidate::new(engine.clone(), secrets), engine, serve })
+    }
+
+    async fn answer(&self, ask: Ask) -> Answer {
+        let request = ask.headers.iter().fold(http::Request::builder(), |r, (name, value)| r.header(name, value));
+        let request = request.method(ask.method).uri(ask.target).header("host", "site.example").body(());
+        let parts = request.expect("a request").into_parts().0;
+        let response = match parts.uri.path() {
+            "/api/revalidate" => self.revalidate.handle(&parts, &ask.body).await,
+            _ => self.serve.handle(&parts).await,
+        };
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.expect("a body in memory").to_bytes();
+        Answer { status: head.status.as_u16(), headers: head.headers, body }
+    }
+
+    async fn settle(&self) {
+        while self.engine.work_next().await.expect("the queue") {}
+    }
+}
+
+impl World {
+    /// The conformance site on an empty store, with default limits.
+    pub(crate) async fn new() -> Self {
+        Self::make(|_| {}, |site| site).await
+    }
+
+    /// With other limits.
+    pub(crate) async fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        Self::make(change, |site| site).await
+    }
+
+    /// With a changed site.
+    pub(crate) async fn of(change: impl FnOnce(Site) -> Site) -> Self {
+        Self::make(|_| {}, change).await
+    }
+
+    async fn make(change: impl FnOnce(&mut Limits), change_site: impl FnOnce(Site) -> Site) -> Self {
+        let up = Arc::new(Upstream::start().await);
+        let clock = ManualClock::default();
+        let store = Arc::new(TempDir::new().expect("a temporary directory"));
+        let mut limits = Settings::default().limits;
+        change(&mut limits);
+        let site = change_site(tests::conformance::site(up.url())).ready(None, None).expect("a site");
+        let site = Arc::new(site);
+        let node = Node::open(&site, &store, &clock, limits);
+        Self { up, clock, node, site, store }
+    }
+
+    /// Another engine, as in another process, on the same store, clock and upstream.
+    pub(crate) fn beside(&self) -> Self {
+        let limits = self.node.engine.limits().clone();
+        let (up, clock, site, store) = (self.up.clone(), self.clock.clone(), self.site.clone(), self.store.clone());
+        Self { node: Node::open(&site, &store, &clock, limits), up, clock, site, store }
+    }
+
+    /// Turns the clock forward.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Works the queue until nothing in it is due.
+    pub(crate) async fn settle(&self) {
+        self.node.settle().await;
+    }
+
+    /// [`World::settle`] in a task, for when a gate holds a render.
+    pub(crate) fn work(&self) -> JoinHandle<()> {
+        let node = self.node.clone();
+        tokio::spawn(async move { node.settle().await })
+    }
+
+    /// Starts a request in a task, for when a gate holds its render.
+    pub(crate) fn begin(&self, ask: Ask) -> JoinHandle<Answer> {
+        let node = self.node.clone();
+        tokio::spawn(async move { node.answer(ask).await })
+    }
+
+    /// Lets every task go as far as it can by itself: before something is said not to have happened.
+    pub(crate) async fn idle(&self) {
+        tests::until::pass(ms(50)).await;
+    }
+
+    /// Builds the site's listed pages.
+    pub(crate) async fn build(&self) {
+        self.node.engine.build_site(|_| {}).await.expect("a build");
+    }
+}
+
+impl Asks for World {
+    async fn ask(&self, ask: Ask) -> Answer {
+        self.node.answer(ask).await
+    }
+}

@@ -1,0 +1,58 @@
+//! The three functions under a Lambda emulator: events in, answers out, one store.
+#![allow(clippy::disallowed_methods, missing_docs, reason = "tests look at processes from outside")]
+
+mod emulator;
+
+use emulator::{Lambda, SECRET};
+use serde_json::{Value, json};
+use tests::Asks as _;
+use tests::answer::Ask;
+
+#[tokio::test]
+async fn visitors_get_pages() {
+    let lambda = Lambda::start().await;
+    let first = lambda.get("/").await.expect(200, "MISS");
+    let second = lambda.get("/").await.expect(200, "HIT");
+    assert_eq!(first.etag(), second.etag());
+    assert_eq!(first.body, second.body);
+    let missing = lambda.get("/no/such/page").await;
+    assert_eq!(missing.status, 404, "{missing}");
+    let not_modified = lambda.ask(Ask::get("/").header("if-none-match", second.etag())).await.expect(304, "HIT");
+    assert!(not_modified.body.is_empty(), "{not_modified}");
+}
+
+#[tokio::test]
+async fn publishers_renew_pages() {
+    let lambda = Lambda::start().await;
+    let before = generation(&lambda).await;
+    let refused = lambda.get("/api/revalidate?secret=wrong&path=/").await;
+    assert_eq!((refused.status, refused.text().as_str()), (401, r#"{"message":"Invalid token"}"#), "{refused}");
+    assert_eq!(generation(&lambda).await, before);
+
+    let done = lambda.get(&format!("/api/revalidate?secret={SECRET}&path=/")).await;
+    assert_eq!((done.status, &done.json()["revalidated"]), (200, &Value::Bool(true)), "{done}");
+    assert!(generation(&lambda).await > before);
+}
+
+#[tokio::test]
+async fn a_queue_renews_pages_and_drops_what_it_cannot_read() {
+    let lambda = Lambda::start().await;
+    let before = generation(&lambda).await;
+    let mut event: Value = serde_json::from_str(include_str!("sqs.json")).expect("a captured event");
+    // As a publisher's invalidation of many pages leaves it in the queue.
+    let job = json!({ "v": 1, "build": "dev-build", "key": "/", "task": "renew", "epoch": 1_000_000 });
+    event["Records"][0]["body"] = job.to_string().into();
+
+    let answer = lambda.invoke("regenerate", &event).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({ "batchItemFailures": [] })), "{answer}");
+    assert!(generation(&lambda).await > before);
+    let log = lambda.log("regenerate");
+    assert!(log.contains("2e1424d4-f796-459a-8184-9c92662be6da"), "the unreadable message is not in the log:\n{log}");
+}
+
+/// The generation of the front page that a visitor sees: the demo site shows it at the foot of every page.
+async fn generation(lambda: &Lambda) -> u64 {
+    let page = lambda.get("/").await.text();
+    let (_, rest) = page.split_once("<dt>Generation</dt><dd>").unwrap_or_else(|| panic!("no generation in {page}"));
+    rest.split('<').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no generation in {page}"))
+}

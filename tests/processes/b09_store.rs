@@ -1,0 +1,139 @@
+//! B9. A store that is damaged, emptied or cannot be written.
+
+use serde_json::json;
+use tests::Asks as _;
+use tests::until::until_true;
+
+use crate::{Host, success, until_new};
+
+/// B9.141: what is in memory is served though its file is gone.
+#[tokio::test]
+async fn a_removed_file_is_served_from_memory() {
+    let h = Host::new().await;
+    h.up.on("/never", json!({ "pad_bytes": 100_000 }));
+    let site = h.launch.start().await;
+    let page = site.get("/never").await.expect(200, "MISS");
+    assert_eq!(site.get("/never").await.expect(200, "HIT").body, page.body);
+    let files = h.body_files();
+    assert!(!files.is_empty(), "no body files in the store");
+    for file in files {
+        std::fs::remove_file(file).expect("removed");
+    }
+    assert_eq!(site.get("/never").await.expect(200, "HIT").body, page.body);
+}
+
+/// Section 8: a damaged entry is missing, is logged once, and heals.
+#[tokio::test]
+async fn damaged_bodies_heal() {
+    let h = Host::new().await.env("PERENNIAL_MEMORY_CACHE_BYTES", "0");
+    h.up.otherwise(|_| json!({ "revalidate": false, "pad_bytes": 100_000 }).into());
+    let site = h.launch.start().await;
+    type Damage = fn(&std::path::Path);
+    let damages: [(&str, Damage); 4] = [
+        ("removed", |file| std::fs::remove_file(file).expect("removed")),
+        ("emptied", |file| std::fs::write(file, "").expect("written")),
+        ("cut", |file| {
+            let bytes = std::fs::read(file).expect("read");
+            std::fs::write(file, &bytes[..bytes.len() / 2]).expect("written");
+        }),
+        ("garbled", |file| {
+            let bytes = std::fs::read(file).expect("read").into_iter().map(|b| b ^ 0x55).collect::<Vec<_>>();
+            std::fs::write(file, bytes).expect("written");
+        }),
+    ];
+    for (name, damage) in damages {
+        let path = format!("/blog/{name}");
+        let before = h.body_files();
+        let page = site.get(&path).await.expect(200, "MISS");
+        let files: Vec<_> = h.body_files().into_iter().filter(|file| !before.contains(file)).collect();
+        assert!(!files.is_empty(), "no body files of {path}");
+        for file in files {
+            damage(&file);
+        }
+        let healed = site.get(&path).await;
+        assert_eq!(healed.status, 200, "{name}: {healed}");
+        assert_ne!(healed.id(), page.id(), "{name}");
+        assert_eq!(site.get(&path).await.expect(200, "HIT").body, healed.body, "{name}");
+        assert_eq!(site.data(&path).await.expect(200, "HIT").id(), healed.id(), "{name}");
+        assert_eq!(h.up.count(&path), 2, "{name}");
+    }
+    let said = site.log.lines().iter().filter(|line| line.contains("WARN") || line.contains("ERROR")).count();
+    assert!((1..=damages.len()).contains(&said), "{said} lines about {} damages:\n{}", damages.len(), site.log.text());
+}
+
+/// B2.31: a listed page whose files are gone is rendered again; it does not become a 404.
+#[tokio::test]
+async fn a_listed_page_without_files_is_rendered_again() {
+    let h = Host::new().await;
+    h.up.list("/nofb/{slug}", json!([{ "slug": "in" }]));
+    h.up.on("/nofb/in", json!({ "revalidate": 600, "pad_bytes": 100_000 }));
+    h.launch.run(&["build"]).await.success();
+    for file in h.body_files() {
+        std::fs::remove_file(file).expect("removed");
+    }
+    let site = h.launch.start().await;
+    let page = site.get("/nofb/in").await;
+    assert!(page.status == 200 && page.is_page(), "{page}");
+    site.get("/nofb/in").await.expect(200, "HIT");
+    site.get("/nofb/out").await.expect(404, "");
+}
+
+/// B9.138: what cannot be stored is served all the same, and the process stays well.
+#[tokio::test]
+async fn a_full_disk_is_no_outage() {
+    let h = Host::new().await;
+    // 512 blocks: the database fits, a large body does not.
+    let site = h.launch.clone().limited("-f 512").start().await;
+    let stored = site.get("/never").await.expect(200, "MISS");
+    h.up.on("/blog/big", json!({ "revalidate": false, "pad_bytes": 2_000_000 }));
+    let first = site.get("/blog/big").await;
+    assert_eq!(first.status, 200, "{first}");
+    assert!(first.text().ends_with("</html>"));
+    let second = site.get("/blog/big").await;
+    assert_eq!(second.status, 200, "{second}");
+    until_true("the failed write in the log", || site.log.count("/blog/big") >= 1).await;
+    assert_ne!(site.revalidate("/blog/big").await.status, 401);
+    assert_eq!(site.get("/never").await.expect(200, "HIT").id(), stored.id());
+    site.get("/blog/small").await.expect(200, "MISS");
+    site.stop().await.success();
+    let site = h.launch.start().await;
+    assert_eq!(site.get("/blog/big").await.status, 200);
+    assert_eq!(site.get("/never").await.expect(200, "HIT").id(), stored.id());
+}
+
+/// Section 8: a store that cannot be read any more: memory, then renders without storing.
+#[tokio::test]
+async fn a_vanished_store_is_no_outage() {
+    let h = Host::new().await;
+    let site = h.launch.start().await;
+    let page = site.get("/never").await.expect(200, "MISS");
+    site.get("/never").await.expect(200, "HIT");
+    for entry in std::fs::read_dir(h.store.path()).expect("a store").flatten() {
+        let path = entry.path();
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::write(path, "no database".repeat(1000)) }.expect("damaged");
+    }
+    let answer = site.get("/never").await;
+    assert_eq!(answer.status, 200, "{answer}");
+    assert!(answer.is_page());
+    let fresh = site.get("/blog/new").await;
+    assert_eq!(fresh.status, 200, "{fresh}");
+    assert!(!page.id().is_empty());
+}
+
+/// Section 8: an emptied store is a new one.
+#[tokio::test]
+async fn an_emptied_store_is_a_new_one() {
+    let h = Host::new().await;
+    let site = h.launch.start().await;
+    let old = site.get("/never").await.expect(200, "MISS");
+    site.stop().await.success();
+    for entry in std::fs::read_dir(h.store.path()).expect("a store").flatten() {
+        let path = entry.path();
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.expect("removed");
+    }
+    let site = h.launch.start().await;
+    let new = site.get("/never").await.expect(200, "MISS");
+    assert_ne!(new.id(), old.id());
+    success(&site.revalidate("/never").await);
+    until_new(&site, "/never", &new.id()).await;
+}

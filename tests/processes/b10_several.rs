@@ -1,0 +1,229 @@
+//! B10. Several processes on one store act as one.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tests::until::{pass, soon, until};
+use tests::{Asks as _, Gate, Reply, Running};
+
+use crate::{Host, success, until_new};
+
+async fn two(h: &Host) -> (Running, Running) {
+    (h.launch.start().await, h.launch.start().await)
+}
+
+/// B10.142, B10.144, B10.145, B10.151: what one does, the other shows, whatever it holds in memory.
+#[tokio::test]
+async fn what_one_does_the_other_shows() {
+    for memory in ["0", "50000000"] {
+        let h = Host::new().await.env("PERENNIAL_MEMORY_CACHE_BYTES", memory);
+        let (a, b) = two(&h).await;
+        let page = a.get("/never").await.expect(200, "MISS");
+        assert_eq!(b.get("/never").await.expect(200, "HIT").id(), page.id());
+        assert_eq!(b.data("/never").await.expect(200, "HIT").id(), page.id());
+        success(&a.revalidate("/never").await);
+        let new = b.get("/never").await.expect(200, "HIT");
+        assert_ne!(new.id(), page.id(), "memory {memory}: an older page after the call was acknowledged");
+        assert_eq!(a.get("/never").await.expect(200, "HIT").id(), new.id());
+        h.up.on("/blog/gone", json!({ "not_found": true, "revalidate": 60 }));
+        a.get("/blog/gone").await.expect(404, "MISS");
+        b.get("/blog/gone").await.expect(404, "HIT");
+        h.up.on("/never", json!({ "not_found": true }));
+        success(&b.revalidate("/never").await);
+        a.get("/never").await.expect(404, "HIT");
+        assert_eq!((h.up.count("/never"), h.up.count("/blog/gone")), (3, 1));
+    }
+}
+
+/// B10.146: both see it stale, one renews it.
+#[tokio::test]
+async fn both_see_it_stale_one_renews_it() {
+    let h = Host::new().await;
+    let (a, b) = two(&h).await;
+    h.up.on("/blog/s", json!({ "revalidate": 1 }));
+    let old = a.get("/blog/s").await.expect(200, "MISS");
+    b.get("/blog/s").await.expect(200, "HIT");
+    pass(Duration::from_millis(1100)).await;
+    let gate = Gate::new();
+    h.up.on("/blog/s", Reply::from(json!({ "revalidate": 60 })).behind(&gate));
+    for _ in 0..3 {
+        let (from_a, from_b) = tokio::join!(a.get("/blog/s"), b.get("/blog/s"));
+        assert_eq!(from_a.expect(200, "STALE").id(), old.id());
+        assert_eq!(from_b.expect(200, "STALE").id(), old.id());
+    }
+    h.up.wait_for_calls("/blog/s", 2).await;
+    gate.open();
+    let new = until_new(&a, "/blog/s", &old.id()).await;
+    assert_eq!(until_new(&b, "/blog/s", &old.id()).await.id(), new.id());
+    assert_eq!(h.up.count("/blog/s"), 2);
+}
+
+/// Invariant 4 for first renders: both wait for the one render.
+#[tokio::test]
+async fn both_miss_it_one_renders_it() {
+    let h = Host::new().await;
+    let (a, b) = two(&h).await;
+    let gate = Gate::new();
+    h.up.on("/blog/m", Reply::from(json!({ "revalidate": 60 })).behind(&gate));
+    let asked: Vec<_> = [a.client(), b.client(), a.client(), b.client()]
+        .into_iter()
+        .map(|client| tokio::spawn(async move { client.get("/blog/m").await }))
+        .collect();
+    h.up.wait_for_calls("/blog/m", 1).await;
+    a.get("/never").await;
+    b.get("/never").await;
+    gate.open();
+    let mut ids = HashSet::new();
+    for answer in asked {
+        let answer = soon("an answer", answer).await.expect("joined");
+        assert_eq!(answer.status, 200, "{answer}");
+        ids.insert(answer.id());
+    }
+    assert_eq!((ids.len(), h.up.count("/blog/m")), (1, 1));
+}
+
+/// Simultaneous on-demand calls at both: all succeed, and the newest content is what stays.
+#[tokio::test]
+async fn on_demand_at_both() {
+    let h = Host::new().await;
+    let (a, b) = two(&h).await;
+    let renders = AtomicU64::new(0);
+    h.up.script("/never", move |_| Reply::value(&renders.fetch_add(1, Ordering::SeqCst).to_string()));
+    a.get("/never").await.expect(200, "MISS");
+    for _ in 0..5 {
+        let before = h.up.count("/never");
+        let (from_a, from_b) = tokio::join!(a.revalidate("/never"), b.revalidate("/never"));
+        success(&from_a);
+        success(&from_b);
+        let shown: usize = a.get("/never").await.expect(200, "HIT").value().parse().expect("a number");
+        assert!(shown >= before, "render {shown} is shown, {before} were done before the calls");
+        assert_eq!(b.get("/never").await.value(), shown.to_string());
+    }
+}
+
+/// B10.148, invariant 1: a render that was held up cannot replace one that began after it.
+#[tokio::test]
+async fn the_newer_render_wins() {
+    let h = Host::new().await.env("PERENNIAL_LEASE_MS", "1000");
+    let (a, b) = two(&h).await;
+    let first = a.get("/never").await.expect(200, "MISS");
+    let gate = Gate::new();
+    h.up.next("/never", Reply::value("held up").behind(&gate));
+    let client = a.client();
+    let call = tokio::spawn(async move { client.revalidate("/never").await });
+    h.up.wait_for_calls("/never", 2).await;
+    a.pause().await;
+    h.up.on("/never", Reply::value("newer"));
+    success(&b.revalidate("/never").await);
+    let newer = b.get("/never").await.expect(200, "HIT");
+    assert_eq!(newer.value(), "newer");
+    assert_ne!(newer.id(), first.id());
+    a.resume().await;
+    gate.open();
+    // However that call ends, it ends; and the newer page stays.
+    soon("the held-up call", call).await.expect("joined");
+    for site in [&a, &b] {
+        assert_eq!(site.get("/never").await.expect(200, "HIT").id(), newer.id());
+    }
+}
+
+/// B10.149, invariant 7: the lease of a killed process ends by itself.
+#[tokio::test]
+async fn a_dead_process_holds_nobody_up() {
+    let h = Host::new().await.env("PERENNIAL_LEASE_MS", "1000");
+    let (a, b) = two(&h).await;
+    h.up.on("/blog/s", json!({ "revalidate": 1 }));
+    let old = a.get("/blog/s").await.expect(200, "MISS");
+    pass(Duration::from_millis(1100)).await;
+    h.up.next("/blog/s", Reply::value("never").behind(&Gate::new()));
+    h.up.next("/blog/m", Reply::value("never").behind(&Gate::new()));
+    a.get("/blog/s").await.expect(200, "STALE");
+    let connection = a.client().leave("GET /blog/m HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    h.up.wait_for_calls("/blog/s", 2).await;
+    h.up.wait_for_calls("/blog/m", 1).await;
+    a.kill().await;
+    drop(connection);
+    assert_eq!(b.get("/blog/s").await.expect(200, "STALE").id(), old.id());
+    let killed = Instant::now();
+    assert_eq!(b.get("/blog/m").await.status, 200);
+    until_new(&b, "/blog/s", &old.id()).await;
+    assert!(killed.elapsed() < Duration::from_secs(10), "taken over after {:?}", killed.elapsed());
+}
+
+/// B10.150: a failure one process saw holds back the others too.
+#[tokio::test]
+async fn back_off_is_shared() {
+    let h = Host::new().await;
+    let (a, b) = two(&h).await;
+    h.up.on("/blog/e", json!({ "revalidate": 1 }));
+    let old = a.get("/blog/e").await.expect(200, "MISS");
+    h.up.on("/blog/e", Reply::throw("no"));
+    pass(Duration::from_millis(1100)).await;
+    let end = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < end {
+        assert_eq!(a.get("/blog/e").await.expect(200, "STALE").id(), old.id());
+        assert_eq!(b.get("/blog/e").await.expect(200, "STALE").id(), old.id());
+        pass(Duration::from_millis(50)).await;
+    }
+    // At 0, about 1 and about 3 s.
+    let failed = h.up.count("/blog/e") - 1;
+    assert!((1..=4).contains(&failed), "{failed} failed renders in 3 s");
+}
+
+/// Invariants 1 and 6 across processes: what an on-demand call has acknowledged, nobody misses anywhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_content_is_never_missed_anywhere() {
+    let h = Host::new().await;
+    let (a, b) = two(&h).await;
+    let content = Arc::new(AtomicU64::new(0));
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let shown = content.clone();
+    h.up.script("/blog/w", move |_| json!({ "value": shown.load(Ordering::SeqCst).to_string(), "revalidate": 1 }).into());
+    a.get("/blog/w").await.expect(200, "MISS");
+    let done = Arc::new(AtomicBool::new(false));
+    let clients = [a.client(), b.client()];
+    let readers: Vec<_> = (0..4)
+        .map(|i| {
+            let (acknowledged, done) = (acknowledged.clone(), done.clone());
+            tokio::spawn(async move {
+                let mut newest = 0;
+                for turn in i.. {
+                    if done.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let at_least = acknowledged.load(Ordering::SeqCst).max(newest);
+                    let answer = clients[turn % 2].get("/blog/w").await;
+                    newest = answer.value().parse().expect("a number");
+                    assert!(newest >= at_least, "{newest} after {at_least} was acknowledged or seen: {answer}");
+                }
+            })
+        })
+        .collect();
+    let end = Instant::now() + Duration::from_secs(3);
+    for turn in 0.. {
+        if Instant::now() > end {
+            break;
+        }
+        let version = content.fetch_add(1, Ordering::SeqCst) + 1;
+        success(&clients[turn % 2].revalidate("/blog/w").await);
+        acknowledged.store(version, Ordering::SeqCst);
+    }
+    done.store(true, Ordering::SeqCst);
+    for reader in readers {
+        reader.await.expect("a reader");
+    }
+}
+
+/// A command beside the running server does what the endpoint does.
+#[tokio::test]
+async fn the_revalidate_command() {
+    let h = Host::new().await;
+    let site = h.launch.start().await;
+    let old = site.get("/never").await.expect(200, "MISS");
+    h.launch.run(&["revalidate", "/never"]).await.success();
+    until("the new page", async || (site.get("/never").await.id() != old.id()).then_some(())).await;
+    h.launch.run(&["revalidate", "/none"]).await.failure(&["/none"]);
+}

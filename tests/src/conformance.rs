@@ -1,0 +1,268 @@
+//! The conformance site: every render is decided by an upstream that a test controls.
+//!
+//! A data function makes exactly one request, `GET {upstream}/props?…`, and does what the JSON answer says.
+//! Names, routes and fields are fixed: harnesses outside the project rely on them.
+
+use std::time::{Duration, SystemTime};
+
+use perennial::{Context, Failure, Fallback, Outcome, Page, Params, Query, Redirect, Revalidate, Route, Site, escape};
+use serde::Serialize;
+use serde_json::Value;
+
+/// The conformance site on the upstream of that base URL.
+pub fn site(upstream_url: String) -> Site {
+    let upstream = Upstream::new(upstream_url);
+    let route = |pattern: &'static str, period| {
+        Route::new(pattern, Controlled { upstream: upstream.clone(), pattern, period })
+    };
+    Site::new()
+        .route(route("/", Some(2)))
+        .route(route("/never", None))
+        .route(route("/maybe404", Some(2)))
+        .route(route("/blog/{slug}", Some(2)))
+        .route(route("/fb/{slug}", Some(2)).fallback(Fallback::Shell))
+        .route(route("/nofb/{slug}", Some(2)).fallback(Fallback::NotFound))
+        .route(route("/catch/{*all}", Some(2)))
+        .route(route("/tagged/{slug}", None))
+        .route(route("/vary/{slug}", Some(2)).query(Query::int("page", 1..=20)))
+        .route(route("/mix/{slug}", Some(2)).fallback(Fallback::NotFound))
+        .route(route("/mix/{*all}", Some(2)))
+        .route(route("/ssr", None).dynamic())
+        .not_found(|cx| error_page("custom-404", cx.path, None))
+        .error(|cx| error_page("custom-500", cx.path, cx.error))
+}
+
+fn error_page(class: &str, path: &str, error: Option<&str>) -> String {
+    let error = error.map_or_else(String::new, |e| format!("<pre>{}</pre>", escape(e)));
+    format!("<!doctype html><title>{class}</title><h1 class=\"{class}\">{class}</h1><p>{}</p>{error}", escape(path))
+}
+
+/// A page that does what the upstream says.
+struct Controlled {
+    upstream: Upstream,
+    pattern: &'static str,
+    /// Seconds, unless the upstream says otherwise; `None` is for ever.
+    period: Option<u32>,
+}
+
+/// What the page shows, and what its template is to do.
+#[derive(Serialize)]
+struct Props {
+    id: String,
+    value: String,
+    reason: &'static str,
+    path: String,
+    params: Value,
+    build: String,
+    #[serde(skip)]
+    template: Template,
+}
+
+#[derive(Default)]
+struct Template {
+    throw: Option<String>,
+    pad_bytes: usize,
+    empty: bool,
+}
+
+impl Page for Controlled {
+    type Props = Props;
+
+    async fn paths(&self) -> Result<Vec<Params>, Failure> {
+        let answer = self.upstream.get("paths", &[("route", self.pattern)]).await?;
+        let listed = answer.get("params").and_then(Value::as_array);
+        let listed = listed.ok_or_else(|| Failure::new(format!("paths of {}: no list `params`", self.pattern)))?;
+        listed.iter().map(|params| Params::from_json(params).map_err(Failure::new)).collect()
+    }
+
+    async fn props(&self, cx: &Context) -> Result<Outcome<Props>, Failure> {
+        let query: serde_json::Map<String, Value> =
+            cx.queries().iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+        let answer = self
+            .upstream
+            .get(
+                "props",
+                &[
+                    ("route", cx.pattern()),
+                    ("path", cx.path()),
+                    ("params", &cx.params().to_json()),
+                    ("reason", cx.reason().as_str()),
+                    ("query", &Value::from(query).to_string()),
+                ],
+            )
+            .await?;
+        outcome(&answer, cx, self.period)
+    }
+
+    fn render(&self, props: &Props, cx: &Context) -> Result<String, Failure> {
+        if let Some(message) = &props.template.throw {
+            return Err(Failure::new(message.clone()));
+        }
+        if props.template.empty {
+            return Ok(String::new());
+        }
+        Ok(format!(
+            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{value}</title>\
+             <main data-id=\"{id}\" data-value=\"{value}\" data-reason=\"{reason}\" data-path=\"{path}\" \
+             data-params=\"{params}\" data-build=\"{build}\"><p>{value}</p></main>{pad}</html>",
+            id = escape(&props.id),
+            value = escape(&props.value),
+            reason = props.reason,
+            path = escape(cx.path()),
+            params = escape(&cx.params().to_json()),
+            build = escape(cx.build()),
+            pad = pad(&props.id, props.template.pad_bytes),
+        ))
+    }
+
+    fn shell(&self) -> String {
+        format!(
+            "<!doctype html><title>loading</title><p>FALLBACK-LOADING</p><script data-url=\"{}\"></script>",
+            perennial::SHELL_DATA_URL
+        )
+    }
+}
+
+/// Does what one answer of the upstream says.
+fn outcome(answer: &Value, cx: &Context, period: Option<u32>) -> Result<Outcome<Props>, Failure> {
+    if !answer.is_object() {
+        return Err(Failure::new(format!("the upstream answered {answer}, which is not an object")));
+    }
+    if let Some(message) = text(answer, "throw")? {
+        return Err(Failure::new(message));
+    }
+    if flag(answer, "panic")? {
+        panic!("the upstream asked for a panic");
+    }
+    let redirect = answer.get("redirect").filter(|r| !r.is_null());
+    let results = [flag(answer, "not_found")?, redirect.is_some(), flag(answer, "keep_stale")?];
+    if results.iter().filter(|given| **given).count() > 1 {
+        return Err(Failure::new("the upstream gave two results at once"));
+    }
+    let mut outcome = match (results, redirect) {
+        ([true, _, _], _) => Outcome::not_found(),
+        ([_, _, true], _) => Outcome::keep_stale(None),
+        (_, Some(to)) => Outcome::redirect(redirect_to(to)?),
+        _ => Outcome::page(props(answer, cx)?),
+    };
+    match (answer.get("revalidate"), period) {
+        (Some(given), _) => outcome = outcome.revalidate(Revalidate::from(given)),
+        (None, Some(seconds)) => outcome = outcome.revalidate(seconds),
+        (None, None) => {}
+    }
+    for tag in answer.get("tags").and_then(Value::as_array).into_iter().flatten() {
+        outcome = outcome.tag(tag.as_str().ok_or_else(|| Failure::new(format!("tag {tag} is not a string")))?);
+    }
+    if let Some(instant) = text(answer, "expires_at")? {
+        let rfc3339 = &time::format_description::well_known::Rfc3339;
+        outcome = outcome.expires_at(time::OffsetDateTime::parse(&instant, rfc3339)?.into());
+    }
+    Ok(outcome)
+}
+
+fn props(answer: &Value, cx: &Context) -> Result<Props, Failure> {
+    let id = match text(answer, "id")? {
+        Some(id) => id,
+        None => unique_id()?,
+    };
+    let throw = flag(answer, "render_throw")?.then(|| "the upstream asked the template to fail".to_owned());
+    let pad_bytes = answer.get("pad_bytes").and_then(Value::as_u64).unwrap_or(0);
+    Ok(Props {
+        id,
+        value: text(answer, "value")?.unwrap_or_default(),
+        reason: cx.reason().as_str(),
+        path: cx.path().to_owned(),
+        params: serde_json::from_str(&cx.params().to_json())?,
+        build: cx.build().to_owned(),
+        template: Template { throw, pad_bytes: usize::try_from(pad_bytes)?, empty: flag(answer, "empty")? },
+    })
+}
+
+fn redirect_to(given: &Value) -> Result<Redirect, Failure> {
+    let destination = text(given, "destination")?.ok_or_else(|| Failure::new("a redirect needs a destination"))?;
+    let redirect = match (given.get("permanent").and_then(Value::as_bool), given.get("status").and_then(Value::as_u64)) {
+        (Some(true), None) => Redirect::permanent(destination),
+        (Some(false), None) => Redirect::temporary(destination),
+        (None, Some(status)) => Redirect::with_status(destination, u16::try_from(status)?),
+        _ => return Err(Failure::new(format!("redirect {given} needs either `permanent` or `status`"))),
+    };
+    let bare = ["base_path", "basePath"].iter().any(|name| given.get(name) == Some(&Value::Bool(false)));
+    Ok(if bare { redirect.without_base_path() } else { redirect })
+}
+
+fn text(answer: &Value, field: &str) -> Result<Option<String>, Failure> {
+    match answer.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(Failure::new(format!("`{field}` is {other}, not a string"))),
+    }
+}
+
+fn flag(answer: &Value, field: &str) -> Result<bool, Failure> {
+    match answer.get(field) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(yes)) => Ok(*yes),
+        Some(other) => Err(Failure::new(format!("`{field}` is {other}, not true or false"))),
+    }
+}
+
+/// Unique across renders, processes and restarts.
+fn unique_id() -> Result<String, Failure> {
+    Ok(format!("{:016x}{:016x}", getrandom::u64()?, getrandom::u64()?))
+}
+
+/// Text that hardly compresses and differs from id to id, so that a page torn between two renders shows.
+pub fn pad(id: &str, bytes: usize) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    // FNV-1a of the id seeds xorshift64.
+    let mut state = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        LETTERS[(state >> 58) as usize] as char
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+/// The data functions' way to the upstream: one request a call, no retries, no limits of its own.
+#[derive(Clone)]
+struct Upstream {
+    base: String,
+    client: reqwest::Client,
+}
+
+impl Upstream {
+    fn new(base: String) -> Self {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            // A kept connection that the upstream closed meanwhile would fail a call, or make it twice.
+            .pool_max_idle_per_host(0)
+            .build()
+            .expect("a client without TLS has nothing to fail on");
+        Self { base: base.trim_end_matches('/').to_owned(), client }
+    }
+
+    async fn get(&self, what: &str, query: &[(&str, &str)]) -> Result<Value, Failure> {
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let answer = self.client.get(format!("{}/{what}?{query}", self.base)).send().await?;
+        let status = answer.status();
+        if status != reqwest::StatusCode::OK {
+            let failure = Failure::new(format!("the upstream answered {status}"));
+            let asked = matches!(status.as_u16(), 429 | 503).then(|| retry_after(answer.headers())).flatten();
+            return Err(asked.into_iter().fold(failure, Failure::retry_after));
+        }
+        Ok(serde_json::from_slice(&answer.bytes().await?)?)
+    }
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3).
+fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok(),
+    }
+}

@@ -1,0 +1,26 @@
+//! The test world: a site whose every render a test decides, the upstream that decides it, and clients and
+//! processes to look at it from outside.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`conformance`] | the site under test, the same for every harness (`CONFORMANCE.md`) |
+//! | [`upstream`] | the HTTP server its data functions ask, scripted by the test |
+//! | [`answer`] | one HTTP answer, and the [`answer::Ask`] that gets it |
+//! | [`client`] | asks over a socket, also with malformed bytes |
+//! | [`process`] | the site as a process: started, stopped, killed, its log read |
+//! | [`until`] | waits for a condition, never for a time |
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests look at a process from outside: its clock is the machine's"
+)]
+
+pub mod answer;
+pub mod client;
+pub mod conformance;
+pub mod process;
+pub mod until;
+pub mod upstream;
+
+pub use answer::{Answer, Ask, Asks, data_target};
+pub use process::{Launch, Running};
+pub use upstream::{Gate, Reply, Upstream};
