@@ -14,7 +14,7 @@ struct Rounds {
 }
 
 /// Medians over the rounds for each server, and the first one's rate as a part of the second one's.
-pub async fn measure(servers: &[&Server; 2], load: &Load) -> Value {
+pub(crate) async fn measure(servers: &[&Server; 2], load: &Load) -> Value {
     let running = [servers[0].start().await, servers[1].start().await];
     let mut rounds = [Rounds::default(), Rounds::default()];
     for server in &running {

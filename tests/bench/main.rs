@@ -27,10 +27,10 @@ Hits of one stored page against bare hyper, in turns; memory; start; stampedes. 
 const PAD_BYTES: usize = 19_400;
 
 /// How the load is made.
-pub struct Load {
-    pub seconds: u32,
-    pub rounds: u32,
-    pub connections: u32,
+pub(crate) struct Load {
+    pub(crate) seconds: u32,
+    pub(crate) rounds: u32,
+    pub(crate) connections: u32,
 }
 
 #[tokio::main]

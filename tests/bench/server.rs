@@ -5,34 +5,33 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use tests::Asks as _;
 use tests::answer::Ask;
 use tests::client::Client;
 use tests::until::soon;
 use tokio::process::{Child, Command};
 
 /// How to start it.
-pub struct Server {
-    pub name: &'static str,
-    pub program: PathBuf,
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) program: PathBuf,
     /// `ADDRESS` stands for where it is to listen.
-    pub args: Vec<String>,
-    pub env: Vec<(String, String)>,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
 }
 
 /// Under way; killed when dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
-    pub addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     /// From the start of the process to its first 200.
-    pub start_ms: f64,
+    pub(crate) start_ms: f64,
 }
 
 const PAGE: &str = "/never";
 
 impl Server {
     /// Starts it and waits for its first 200.
-    pub async fn start(&self) -> Running {
+    pub(crate) async fn start(&self) -> Running {
         let addr = free_address();
         let args = self.args.iter().map(|arg| arg.replace("ADDRESS", &addr.to_string()));
         let mut command = Command::new(&self.program);
@@ -52,7 +51,7 @@ impl Server {
     }
 
     /// Process start to first 200: the median of five starts.
-    pub async fn start_ms(&self) -> f64 {
+    pub(crate) async fn start_ms(&self) -> f64 {
         let mut times = Vec::new();
         for _ in 0..5 {
             let running = self.start().await;
@@ -64,16 +63,16 @@ impl Server {
 }
 
 impl Running {
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client { addr: self.addr }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}{PAGE}", self.addr)
     }
 
     /// The most memory it has ever held.
-    pub fn peak_bytes(&self) -> u64 {
+    pub(crate) fn peak_bytes(&self) -> u64 {
         let pid = self.child.id().expect("still running");
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
@@ -81,7 +80,7 @@ impl Running {
     }
 
     /// Ends it and waits until it is gone.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.child.kill().await.expect("our own process");
     }
 }
@@ -91,7 +90,7 @@ fn free_address() -> SocketAddr {
     listener.local_addr().expect("a bound port")
 }
 
-pub fn median(values: &mut [f64]) -> f64 {
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

@@ -14,7 +14,7 @@ use crate::slow;
 const CROWD: usize = 200;
 
 /// Nobody has seen the page yet.
-pub async fn on_a_new_page(server: &Server, upstream: &Upstream) -> Value {
+pub(crate) async fn on_a_new_page(server: &Server, upstream: &Upstream) -> Value {
     let running = server.start().await;
     let path = "/blog/new";
     upstream.on(path, slow(json!({ "value": "new", "revalidate": 60 })));
@@ -24,7 +24,7 @@ pub async fn on_a_new_page(server: &Server, upstream: &Upstream) -> Value {
 }
 
 /// The page has just become old.
-pub async fn at_expiry(server: &Server, upstream: &Upstream) -> Value {
+pub(crate) async fn at_expiry(server: &Server, upstream: &Upstream) -> Value {
     let running = server.start().await;
     let path = "/blog/old";
     // Fresh for longer than the crowd needs, so that it expires once.

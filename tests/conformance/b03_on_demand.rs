@@ -15,7 +15,11 @@ fn success(answer: Answer) -> Answer {
 
 fn failure(answer: Answer) -> Answer {
     let body = answer.json();
-    assert_eq!((&body["revalidated"], &body["message"]), (&json!(false), &json!("Error revalidating")), "{answer}");
+    assert_eq!(
+        (&body["revalidated"], &body["message"]),
+        (&json!(false), &json!("Error revalidating")),
+        "{answer}"
+    );
     answer.expect(500, "").nostore()
 }
 
@@ -99,7 +103,9 @@ async fn success_is_said_once_the_new_page_is_there() {
 async fn a_failed_call_keeps_the_page() {
     let f = Fixture::start().await;
     let old = f.get("/never").await.expect(200, "MISS");
-    for broken in [Reply::throw("the-cause"), Reply::status(500), Reply::hang_up(), json!({ "panic": true }).into()] {
+    for broken in
+        [Reply::throw("the-cause"), Reply::status(500), Reply::hang_up(), json!({ "panic": true }).into()]
+    {
         f.up.on("/never", broken);
         failure(f.revalidate("/never").await);
         assert_eq!(f.get("/never").await.expect(200, "STALE").id(), old.id());
@@ -127,12 +133,27 @@ async fn ungenerated_pages_are_generated() {
 #[tokio::test]
 async fn what_is_no_page_is_an_error() {
     let f = Fixture::start().await;
-    let mut targets: Vec<String> =
-        ["/nofb/x", "", "blog/a", "https://x/", "http://127.0.0.1/never", "//x", "//127.0.0.1/never", "/none", "/NEVER", "/blog",
-            "/ssr", "/api/revalidate", "/_perennial/data/dev-build/never.json", "/blog/100%", "/blog/%FF", "/blog/a\0"]
-        .iter()
-        .map(|path| revalidate_target(path))
-        .collect();
+    let mut targets: Vec<String> = [
+        "/nofb/x",
+        "",
+        "blog/a",
+        "https://x/",
+        "http://127.0.0.1/never",
+        "//x",
+        "//127.0.0.1/never",
+        "/none",
+        "/NEVER",
+        "/blog",
+        "/ssr",
+        "/api/revalidate",
+        "/_perennial/data/dev-build/never.json",
+        "/blog/100%",
+        "/blog/%FF",
+        "/blog/a\0",
+    ]
+    .iter()
+    .map(|path| revalidate_target(path))
+    .collect();
     targets.push("/api/revalidate?secret=test-secret".to_owned());
     for target in targets {
         let answer = f.get(&target).await;
@@ -149,7 +170,14 @@ async fn tolerated_spellings_of_a_path() {
     let f = Fixture::start().await;
     f.up.on("/blog/café", json!({ "revalidate": false }));
     f.get("/blog/caf%C3%A9").await.expect(200, "MISS");
-    let spellings = ["/blog/café", "/blog/caf%C3%A9", "/blog/caf%c3%a9", "/blog/café/", "/blog/café?x=1", "/blog/café#part"];
+    let spellings = [
+        "/blog/café",
+        "/blog/caf%C3%A9",
+        "/blog/caf%c3%a9",
+        "/blog/café/",
+        "/blog/café?x=1",
+        "/blog/café#part",
+    ];
     for (i, path) in spellings.iter().enumerate() {
         success(f.revalidate(path).await);
         assert_eq!(f.up.count("/blog/café"), i + 2, "{path}");
@@ -209,7 +237,8 @@ async fn simultaneous_calls_share_a_render() {
     let gate = Gate::new();
     f.up.on("/never", Reply::value("new").behind(&gate));
     let client = f.site.client();
-    let calls: Vec<_> = (0..4).map(|_| tokio::spawn(async move { client.revalidate("/never").await })).collect();
+    let calls: Vec<_> =
+        (0..4).map(|_| tokio::spawn(async move { client.revalidate("/never").await })).collect();
     f.up.wait_for_calls("/never", 2).await;
     gate.open();
     for call in calls {
@@ -239,7 +268,8 @@ async fn a_caller_who_leaves_changes_nothing() {
 #[tokio::test]
 async fn the_callers_cookies_do_not_matter() {
     let f = Fixture::start().await;
-    let call = Ask::get(revalidate_target("/blog/c")).header("cookie", "__prerender_bypass=x; perennial-draft=x; session=y");
+    let call = Ask::get(revalidate_target("/blog/c"))
+        .header("cookie", "__prerender_bypass=x; perennial-draft=x; session=y");
     success(f.ask(call).await);
     let page = f.get("/blog/c").await.expect(200, "HIT");
     assert!(!page.headers.contains_key("set-cookie"), "{page}");

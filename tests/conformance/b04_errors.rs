@@ -59,7 +59,10 @@ async fn what_no_render_may_give() {
         ("null-value", Reply::raw("null")),
         ("list-value", Reply::raw("[]")),
         ("cut-off", Reply::raw(r#"{"value": "a"#)),
-        ("two-results", json!({ "not_found": true, "redirect": { "destination": "/", "permanent": true } }).into()),
+        (
+            "two-results",
+            json!({ "not_found": true, "redirect": { "destination": "/", "permanent": true } }).into(),
+        ),
         ("template", json!({ "render_throw": true }).into()),
         ("panic", json!({ "panic": true }).into()),
         ("empty", json!({ "empty": true }).into()),

@@ -42,12 +42,16 @@ async fn redirects_are_stored() {
     ] {
         let path = format!("/blog/{name}");
         f.up.on(&path, redirect("/blog/there?a=b#c", how));
-        for (target, label) in [(path.clone(), "MISS"), (format!("{path}?x=1"), "HIT"), (path.clone(), "HIT")] {
+        for (target, label) in [(path.clone(), "MISS"), (format!("{path}?x=1"), "HIT"), (path.clone(), "HIT")]
+        {
             let answer = f.get(&target).await.expect(status, label).cc(2);
             assert_eq!(answer.header("location"), "/blog/there?a=b#c", "{target}");
         }
         let data = f.data(&path).await.expect(200, "HIT");
-        assert_eq!(data.json(), json!({ "redirect": { "destination": "/blog/there?a=b#c", "status": status } }));
+        assert_eq!(
+            data.json(),
+            json!({ "redirect": { "destination": "/blog/there?a=b#c", "status": status } })
+        );
         let head = f.head(&path).await.expect(status, "HIT");
         assert_eq!(head.header("location"), "/blog/there?a=b#c");
         assert_eq!(f.up.count(&path), 1);
@@ -86,8 +90,17 @@ async fn bad_redirects_are_failures() {
         json!({ "redirect": { "permanent": true } }),
     ];
     let destinations = [
-        "//evil.example", "/\\evil.example", "\\\\evil.example", "javascript:alert(1)", "data:text/html,x", "ftp://example.com/",
-        "/a\r\nset-cookie: x=1", "/a\nb", "/a\tb", "/a\u{0}b", "",
+        "//evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "ftp://example.com/",
+        "/a\r\nset-cookie: x=1",
+        "/a\nb",
+        "/a\tb",
+        "/a\u{0}b",
+        "",
     ];
     cases.extend(destinations.map(|destination| redirect(destination, temporary())));
     for (i, case) in cases.into_iter().enumerate() {

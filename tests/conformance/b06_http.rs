@@ -20,7 +20,9 @@ async fn head_is_get_without_a_body() {
     assert_eq!(get.value(), "caf\u{e9} \u{4e2d}\u{6587} \u{1f980}");
     let head = f.head("/never").await.expect(200, "HIT");
     assert!(head.body.is_empty());
-    for name in ["content-length", "content-type", "etag", "cache-control", "vary", "cache-status", "last-modified"] {
+    for name in
+        ["content-length", "content-type", "etag", "cache-control", "vary", "cache-status", "last-modified"]
+    {
         // The ages of the two may differ by the second between them.
         assert_eq!(head.headers.contains_key(name), get.headers.contains_key(name), "{name}");
         if !matches!(name, "cache-control" | "cache-status") {
@@ -47,19 +49,34 @@ async fn conditional_requests() {
     let full = f.get("/never").await.expect(200, "MISS");
     let tag = full.etag().to_owned();
     let strong = tag.trim_start_matches("W/").to_owned();
-    for matching in [tag.clone(), format!("W/{strong}"), format!("\"other\", {tag} , W/\"x\""), "*".to_owned()] {
-        let answer = f.ask(Ask::get("/never").agent(PERSON).header("if-none-match", matching.as_str())).await.expect(304, "HIT");
+    for matching in
+        [tag.clone(), format!("W/{strong}"), format!("\"other\", {tag} , W/\"x\""), "*".to_owned()]
+    {
+        let answer = f
+            .ask(Ask::get("/never").agent(PERSON).header("if-none-match", matching.as_str()))
+            .await
+            .expect(304, "HIT");
         assert!(answer.body.is_empty(), "{answer}");
         assert_eq!(answer.etag(), tag);
         assert_eq!(answer.header("vary"), full.header("vary"));
         answer.cc_forever();
     }
-    for other in ["\"other\"".to_owned(), strong.trim_matches('"').to_owned(), "\"\"".to_owned(), "junk,,\"".to_owned()] {
-        let ask = Ask::get("/never").agent(PERSON).header("if-none-match", other.as_str()).header("cache-control", "no-cache");
+    for other in [
+        "\"other\"".to_owned(),
+        strong.trim_matches('"').to_owned(),
+        "\"\"".to_owned(),
+        "junk,,\"".to_owned(),
+    ] {
+        let ask = Ask::get("/never")
+            .agent(PERSON)
+            .header("if-none-match", other.as_str())
+            .header("cache-control", "no-cache");
         assert_eq!(f.ask(ask).await.expect(200, "HIT").id(), full.id(), "{other}");
     }
     // With If-None-Match, If-Modified-Since is not looked at.
-    let ask = Ask::get("/never").header("if-none-match", "\"other\"").header("if-modified-since", "Fri, 31 Dec 2199 23:59:59 GMT");
+    let ask = Ask::get("/never")
+        .header("if-none-match", "\"other\"")
+        .header("if-modified-since", "Fri, 31 Dec 2199 23:59:59 GMT");
     f.ask(ask).await.expect(200, "HIT");
     let head = f.ask(Ask::head("/never").header("if-none-match", tag.as_str())).await.expect(304, "HIT");
     assert!(head.body.is_empty());
@@ -70,8 +87,12 @@ fn decoded(answer: &Answer) -> Vec<u8> {
     let mut bytes = Vec::new();
     match answer.header("content-encoding") {
         "" => bytes.extend_from_slice(&answer.body),
-        "br" => drop(brotli::Decompressor::new(&answer.body[..], 4096).read_to_end(&mut bytes).expect("brotli")),
-        "gzip" => drop(flate2::read::MultiGzDecoder::new(&answer.body[..]).read_to_end(&mut bytes).expect("gzip")),
+        "br" => {
+            drop(brotli::Decompressor::new(&answer.body[..], 4096).read_to_end(&mut bytes).expect("brotli"))
+        }
+        "gzip" => {
+            drop(flate2::read::MultiGzDecoder::new(&answer.body[..]).read_to_end(&mut bytes).expect("gzip"))
+        }
         other => panic!("coding {other}"),
     }
     bytes
@@ -98,7 +119,8 @@ async fn codings() {
             ("gzip;q=0", ""),
             ("deflate, zstd", ""),
         ] {
-            let answer = f.ask(Ask::get(target.as_str()).header("accept-encoding", accept)).await.expect(200, "HIT");
+            let answer =
+                f.ask(Ask::get(target.as_str()).header("accept-encoding", accept)).await.expect(200, "HIT");
             assert_eq!(answer.header("content-encoding"), coding, "accept-encoding: {accept}");
             assert!(answer.header("vary").to_ascii_lowercase().contains("accept-encoding"), "{answer}");
             assert_eq!(decoded(&answer), plain.body, "accept-encoding: {accept}");
@@ -107,18 +129,32 @@ async fn codings() {
         }
         for (coding, tag) in &tags {
             for (other_coding, other) in &tags {
-                assert!(coding == other_coding || tag != other || tag.starts_with("W/"), "{coding:?} and {other_coding:?}: {tag}");
+                assert!(
+                    coding == other_coding || tag != other || tag.starts_with("W/"),
+                    "{coding:?} and {other_coding:?}: {tag}"
+                );
             }
         }
         // What was sent in one coding is not modified for who holds that coding.
         let br = &tags.iter().find(|(coding, _)| coding == "br").expect("asked").1;
-        let again = Ask::get(target.as_str()).header("accept-encoding", "br").header("if-none-match", br.as_str());
-        assert!(f.ask(again).await.expect(304, "HIT").header("vary").to_ascii_lowercase().contains("accept-encoding"));
+        let again =
+            Ask::get(target.as_str()).header("accept-encoding", "br").header("if-none-match", br.as_str());
+        assert!(
+            f.ask(again)
+                .await
+                .expect(304, "HIT")
+                .header("vary")
+                .to_ascii_lowercase()
+                .contains("accept-encoding")
+        );
     }
     // Who takes nothing gets something readable, or is told so.
     for accept in ["identity;q=0", "*;q=0"] {
         let answer = f.ask(Ask::get("/never").header("accept-encoding", accept)).await;
-        assert!(answer.status == 406 || decoded(&answer) == plain.body, "accept-encoding: {accept}: {answer}");
+        assert!(
+            answer.status == 406 || decoded(&answer) == plain.body,
+            "accept-encoding: {accept}: {answer}"
+        );
     }
 }
 
@@ -128,7 +164,9 @@ async fn other_methods_are_refused() {
     let f = Fixture::start().await;
     let page = f.get("/never").await.expect(200, "MISS");
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH] {
-        for target in ["/never", "/blog/ungenerated", "/fb/ungenerated", "/_perennial/data/dev-build/never.json"] {
+        for target in
+            ["/never", "/blog/ungenerated", "/fb/ungenerated", "/_perennial/data/dev-build/never.json"]
+        {
             let answer = f.ask(Ask::new(method.clone(), target).body("x=1")).await.expect(405, "");
             assert_eq!(answer.header("allow"), "GET, HEAD", "{method} {target}: {answer}");
         }
@@ -152,7 +190,8 @@ async fn framing() {
     assert_eq!(both.statuses(), [200, 404], "{both:?}");
     let text = both.text();
     assert!(text.find("data-path=\"/blog/one\"") < text.find("custom-404"), "{text}");
-    let get_then_head = b"HEAD /never HTTP/1.1\r\nhost: x\r\n\r\nGET /never HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let get_then_head =
+        b"HEAD /never HTTP/1.1\r\nhost: x\r\n\r\nGET /never HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     assert_eq!(client.raw(get_then_head).await.statuses(), [200, 200]);
 }
 

@@ -30,7 +30,10 @@ async fn slashes_are_made_canonical() {
         let answer = f.get(target).await.expect(308, "");
         let found = answer.header("location");
         assert_eq!(found.trim_end_matches('?'), location, "{target}");
-        assert!(found.starts_with('/') && !found.starts_with("//") && !found.starts_with("/\\"), "{target}: {found}");
+        assert!(
+            found.starts_with('/') && !found.starts_with("//") && !found.starts_with("/\\"),
+            "{target}: {found}"
+        );
     }
     assert_eq!(f.up.count_all(), 0);
 }
@@ -69,11 +72,17 @@ async fn slugs_are_decoded_once() {
         let answer = f.get(&format!("/blog/{encoded}")).await.expect(200, "MISS");
         assert_eq!(answer.params(), json!({ "slug": slug }), "{encoded}");
         assert_eq!(answer.prop("path"), format!("/blog/{slug}"));
-        assert_eq!(f.data(&format!("/blog/{encoded}")).await.expect(200, "HIT").id(), answer.id(), "{encoded}");
+        assert_eq!(
+            f.data(&format!("/blog/{encoded}")).await.expect(200, "HIT").id(),
+            answer.id(),
+            "{encoded}"
+        );
         assert!(ids.insert(answer.id()), "{encoded} is somebody else's page");
         assert_eq!(f.up.calls(&format!("/blog/{slug}"))[0].params, json!({ "slug": slug }));
     }
-    for (spelling, slug) in [("caf%c3%a9", "caf\u{e9}"), ("%63af%C3%A9", "caf\u{e9}"), ("%61", "a"), ("a%2fb", "a/b")] {
+    for (spelling, slug) in
+        [("caf%c3%a9", "caf\u{e9}"), ("%63af%C3%A9", "caf\u{e9}"), ("%61", "a"), ("a%2fb", "a/b")]
+    {
         let answer = f.get(&format!("/blog/{spelling}")).await.expect(200, "HIT");
         assert_eq!(answer.params(), json!({ "slug": slug }), "{spelling}");
     }
@@ -84,7 +93,9 @@ async fn slugs_are_decoded_once() {
 #[tokio::test]
 async fn catch_all_segments_stay_apart() {
     let f = Fixture::start().await;
-    for (path, all) in [("/catch/a/b", json!(["a", "b"])), ("/catch/a%2Fb", json!(["a/b"])), ("/catch/a", json!(["a"]))] {
+    for (path, all) in
+        [("/catch/a/b", json!(["a", "b"])), ("/catch/a%2Fb", json!(["a/b"])), ("/catch/a", json!(["a"]))]
+    {
         assert_eq!(f.get(path).await.expect(200, "MISS").params(), json!({ "all": all }), "{path}");
     }
     f.get("/catch").await.expect(404, "").nostore();
@@ -94,7 +105,9 @@ async fn catch_all_segments_stay_apart() {
 #[tokio::test]
 async fn malformed_escapes_are_400() {
     let f = Fixture::start().await;
-    for path in ["/blog/100%", "/blog/%E0%A4%A", "/blog/%FF", "/blog/%zz", "/blog/a%00", "/%C0%AF", "/blog/%ED%A0%80"] {
+    for path in
+        ["/blog/100%", "/blog/%E0%A4%A", "/blog/%FF", "/blog/%zz", "/blog/a%00", "/%C0%AF", "/blog/%ED%A0%80"]
+    {
         for target in [path.to_owned(), data_target("dev-build", path)] {
             f.get(&target).await.expect(400, "").nostore();
         }
@@ -109,16 +122,43 @@ async fn odd_names_are_ordinary_and_survive_a_restart() {
     let mut f = Fixture::start().await;
     f.up.otherwise(|_| json!({ "revalidate": false }).into());
     let mut paths: Vec<String> = [
-        "a", "A", "a.html", "a.json", "index", "index.html", "index.json", "con", "nul", "...", "..a", ".meta", "a.json.json",
-        "_perennial", "%5Fperennial%2Fdata", "%2Fblog%2F%7Bslug%7D%7Ca", "shell", "%2E%2E%2Fnever", "api", "CON.txt", "~", "-", "a:b",
-        "a*b", "%3Cscript%3E", "path:%2Fnever", "%24%7Bx%7D", "%27%20OR%201=1--",
+        "a",
+        "A",
+        "a.html",
+        "a.json",
+        "index",
+        "index.html",
+        "index.json",
+        "con",
+        "nul",
+        "...",
+        "..a",
+        ".meta",
+        "a.json.json",
+        "_perennial",
+        "%5Fperennial%2Fdata",
+        "%2Fblog%2F%7Bslug%7D%7Ca",
+        "shell",
+        "%2E%2E%2Fnever",
+        "api",
+        "CON.txt",
+        "~",
+        "-",
+        "a:b",
+        "a*b",
+        "%3Cscript%3E",
+        "path:%2Fnever",
+        "%24%7Bx%7D",
+        "%27%20OR%201=1--",
     ]
     .map(|slug| format!("/blog/{slug}"))
     .into();
     paths.push(format!("/blog/{}", "x".repeat(250)));
     paths.push(format!("/blog/{}", "%E4%B8%AD".repeat(90)));
     paths.push(format!("/catch/{}", ["seg"; 60].join("/")));
-    paths.extend(["/catch/_perennial/data/dev-build/never.json", "/catch/blog/a", "/index"].map(str::to_owned));
+    paths.extend(
+        ["/catch/_perennial/data/dev-build/never.json", "/catch/blog/a", "/index"].map(str::to_owned),
+    );
     let mut ids = HashSet::new();
     let mut seen = Vec::new();
     for path in &paths {
@@ -162,8 +202,16 @@ async fn overlong_paths_work_or_are_refused() {
 #[tokio::test]
 async fn dot_segments_stay_in_their_segment() {
     let f = Fixture::start().await;
-    let paths =
-        ["/blog/..", "/blog/.", "/blog/%2E%2E", "/blog/%2e", "/blog/../never", "/blog/%2E%2E/never", "/catch/../never", "/../never"];
+    let paths = [
+        "/blog/..",
+        "/blog/.",
+        "/blog/%2E%2E",
+        "/blog/%2e",
+        "/blog/../never",
+        "/blog/%2E%2E/never",
+        "/catch/../never",
+        "/../never",
+    ];
     for path in paths {
         let answer = f.get(path).await;
         assert!(matches!(answer.status, 200 | 308 | 400 | 404), "{path}: {answer}");
@@ -206,7 +254,10 @@ async fn targets_of_other_forms() {
     ] {
         let answer = client.raw(format!("{request}connection: close\r\n\r\n").as_bytes()).await;
         let statuses = answer.statuses();
-        assert!(statuses.len() == 1 && matches!(statuses[0], 200 | 308 | 400 | 404 | 405 | 501), "{request:?}: {answer:?}");
+        assert!(
+            statuses.len() == 1 && matches!(statuses[0], 200 | 308 | 400 | 404 | 405 | 501),
+            "{request:?}: {answer:?}"
+        );
         assert!(!answer.text().contains("evil.example"), "{request:?}: {answer:?}");
     }
     f.get("/never").await;
@@ -244,6 +295,7 @@ async fn data_urls() {
     let slug_with_json = f.data("/blog/a.json").await.expect(200, "MISS");
     assert_eq!(slug_with_json.params(), json!({ "slug": "a.json" }));
     // Only the URL's path chooses between HTML and data.
-    let html = f.ask(Ask::get("/never").header("accept", "application/json").header("x-nextjs-data", "1")).await;
+    let html =
+        f.ask(Ask::get("/never").header("accept", "application/json").header("x-nextjs-data", "1")).await;
     assert!(html.is_page(), "{html}");
 }

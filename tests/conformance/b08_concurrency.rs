@@ -104,7 +104,9 @@ async fn acknowledged_content_is_never_missed() {
     let content = Arc::new(AtomicU64::new(0));
     let acknowledged = Arc::new(AtomicU64::new(0));
     let shown = content.clone();
-    f.up.script("/blog/w", move |_| json!({ "value": shown.load(Ordering::SeqCst).to_string(), "revalidate": 1 }).into());
+    f.up.script("/blog/w", move |_| {
+        json!({ "value": shown.load(Ordering::SeqCst).to_string(), "revalidate": 1 }).into()
+    });
     f.get("/blog/w").await.expect(200, "MISS");
     let done = Arc::new(AtomicBool::new(false));
     let client = f.site.client();

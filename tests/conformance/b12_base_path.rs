@@ -13,7 +13,9 @@ const SLASH: &[(&str, &str)] = &[("PERENNIAL_TRAILING_SLASH", "true")];
 #[tokio::test]
 async fn only_what_is_under_the_base_path() {
     let f = Fixture::with(DOCS).await;
-    for path in ["/", "/never", "/docsx/never", "/DOCS/never", "/docs/docs/never", "/docs/none", "/docs/%64ocs"] {
+    for path in
+        ["/", "/never", "/docsx/never", "/DOCS/never", "/docs/docs/never", "/docs/none", "/docs/%64ocs"]
+    {
         f.get(path).await.expect(404, "").nostore();
     }
     assert_eq!(f.up.count_all(), 0);
@@ -42,7 +44,11 @@ async fn data_and_on_demand_under_a_base_path() {
     assert_eq!(f.get("/docs/blog/a").await.expect(200, "HIT").id(), under.id());
     assert!(f.get("/docs/fb/s").await.text().contains("/docs/_perennial/data/dev-build/fb/s.json"));
     let mut calls = 1;
-    let endpoint = if f.get("/docs/api/revalidate").await.status == 401 { "/docs/api/revalidate" } else { "/api/revalidate" };
+    let endpoint = if f.get("/docs/api/revalidate").await.status == 401 {
+        "/docs/api/revalidate"
+    } else {
+        "/api/revalidate"
+    };
     for path in ["/blog/a", "/docs/blog/a"] {
         let answer = f.get(&format!("{endpoint}?secret=test-secret&path={path}")).await;
         assert_eq!(answer.json()["revalidated"], json!(true), "{path}: {answer}");
@@ -67,7 +73,11 @@ async fn redirects_under_a_base_path() {
     for (name, redirect, location) in [
         ("internal", json!({ "destination": "/never", "permanent": false }), "/docs/never"),
         ("home", json!({ "destination": "/", "permanent": false }), "/docs"),
-        ("external", json!({ "destination": "https://example.com/", "permanent": false }), "https://example.com/"),
+        (
+            "external",
+            json!({ "destination": "https://example.com/", "permanent": false }),
+            "https://example.com/",
+        ),
         ("bare", json!({ "destination": "/never", "permanent": false, "base_path": false }), "/never"),
     ] {
         f.up.on(&format!("/blog/{name}"), json!({ "redirect": redirect }));
@@ -110,7 +120,9 @@ async fn trailing_slash() {
 #[tokio::test]
 async fn trailing_slash_under_a_base_path() {
     let f = Fixture::with(&[DOCS[0], SLASH[0]]).await;
-    for (path, location) in [("/docs", "/docs/"), ("/docs/never", "/docs/never/"), ("/docs//never", "/docs/never/")] {
+    for (path, location) in
+        [("/docs", "/docs/"), ("/docs/never", "/docs/never/"), ("/docs//never", "/docs/never/")]
+    {
         assert_eq!(f.get(path).await.expect(308, "").header("location"), location, "{path}");
     }
     f.get("/docs/").await.expect(200, "MISS");

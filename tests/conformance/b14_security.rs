@@ -14,7 +14,10 @@ use crate::Fixture;
 async fn headers_leave_no_trace() {
     let f = Fixture::start().await;
     f.up.otherwise(|_| json!({ "revalidate": false }).into());
-    f.up.on("/blog/moved", json!({ "redirect": { "destination": "/blog/to", "permanent": false }, "revalidate": false }));
+    f.up.on(
+        "/blog/moved",
+        json!({ "redirect": { "destination": "/blog/to", "permanent": false }, "revalidate": false }),
+    );
     let headers = [
         ("host", "evil.example"),
         ("x-forwarded-host", "evil.example"),
@@ -44,7 +47,8 @@ async fn headers_leave_no_trace() {
     ];
     for (i, (name, value)) in headers.iter().enumerate() {
         let path = format!("/blog/h{i}");
-        let dirty = f.ask(Ask::get(path.as_str()).agent(PERSON).header(*name, *value)).await.expect(200, "MISS");
+        let dirty =
+            f.ask(Ask::get(path.as_str()).agent(PERSON).header(*name, *value)).await.expect(200, "MISS");
         let clean = f.get(&path).await.expect(200, "HIT");
         assert_eq!(clean.body, dirty.body, "{name}");
         assert!(!dirty.to_string().contains("evil"), "{name}: {dirty}");
@@ -61,7 +65,15 @@ async fn headers_leave_no_trace() {
 async fn internal_looking_query_keys_change_nothing() {
     let f = Fixture::start().await;
     let page = f.get("/never").await.expect(200, "MISS");
-    for query in ["__nextDataReq=1", "_perennial=1", "_rsc=x", "nxtPslug=x", "build=other", "reason=build", "secret=test-secret"] {
+    for query in [
+        "__nextDataReq=1",
+        "_perennial=1",
+        "_rsc=x",
+        "nxtPslug=x",
+        "build=other",
+        "reason=build",
+        "secret=test-secret",
+    ] {
         let answer = f.get(&format!("/never?{query}")).await.expect(200, "HIT");
         assert_eq!((answer.id(), answer.body), (page.id(), page.body.clone()), "{query}");
     }
@@ -100,7 +112,10 @@ async fn ambiguous_framing_is_refused() {
     let client = f.site.client();
     let smuggled = "GET /blog/smuggled HTTP/1.1\r\nhost: x\r\n\r\n";
     for (what, head) in [
-        ("length and chunked", "POST /never HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+        (
+            "length and chunked",
+            "POST /never HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
         ("two lengths", "POST /never HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\ncontent-length: 44\r\n\r\n"),
         ("length list", "POST /never HTTP/1.1\r\nhost: x\r\ncontent-length: 0, 44\r\n\r\n"),
         ("signed length", "POST /never HTTP/1.1\r\nhost: x\r\ncontent-length: +0\r\n\r\n"),
@@ -133,16 +148,24 @@ async fn too_much_of_anything() {
     f.get("/never").await.expect(200, "MISS");
     let client = f.site.client();
     let path = format!("GET /blog/{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(20_000));
-    assert!(matches!(client.raw(path.as_bytes()).await.statuses()[..], [414 | 431 | 400]));
+    let raw = client.raw(path.as_bytes()).await;
+    assert!(matches!(raw.statuses()[..], [414 | 431 | 400]), "{raw:?}");
     let path = format!("GET /blog/{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(2_000_000));
-    assert!(matches!(client.raw(path.as_bytes()).await.statuses()[..], [] | [414 | 431 | 400]));
+    let raw = client.raw(path.as_bytes()).await;
+    assert!(matches!(raw.statuses()[..], [] | [414 | 431 | 400]), "{raw:?}");
     let header = format!("GET /never HTTP/1.1\r\nhost: x\r\nx-a: {}\r\n\r\n", "a".repeat(20_000));
-    assert!(matches!(client.raw(header.as_bytes()).await.statuses()[..], [200 | 431 | 400]));
+    let raw = client.raw(header.as_bytes()).await;
+    assert!(matches!(raw.statuses()[..], [200 | 431 | 400]), "{raw:?}");
     let headers: String = (0..1000).map(|i| format!("x-{i}: a\r\n")).collect();
     let headers = format!("GET /never HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
-    assert!(matches!(client.raw(headers.as_bytes()).await.statuses()[..], [200 | 431 | 400]));
-    let body = format!("POST /api/revalidate HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000\r\n\r\n{}", "a".repeat(5_000_000));
-    assert!(matches!(client.raw(body.as_bytes()).await.statuses()[..], [] | [401 | 413 | 400]));
+    let raw = client.raw(headers.as_bytes()).await;
+    assert!(matches!(raw.statuses()[..], [200 | 431 | 400]), "{raw:?}");
+    let body = format!(
+        "POST /api/revalidate HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000\r\n\r\n{}",
+        "a".repeat(5_000_000)
+    );
+    let raw = client.raw(body.as_bytes()).await;
+    assert!(matches!(raw.statuses()[..], [] | [401 | 413 | 400]), "{raw:?}");
     let mut slow = Vec::new();
     for _ in 0..100 {
         slow.push(client.leave("GET /never HTTP/1.1\r\nhost: x\r\nx-a:").await);
@@ -161,7 +184,9 @@ async fn strangers_text_is_escaped() {
         b'n' => json!({ "not_found": true }).into(),
         _ => json!({ "value": call.path }).into(),
     });
-    for (prefix, status) in [("/none/", 404), ("/blog/e", 500), ("/blog/n", 404), ("/blog/p", 200), ("/nofb/", 404)] {
+    for (prefix, status) in
+        [("/none/", 404), ("/blog/e", 500), ("/blog/n", 404), ("/blog/p", 200), ("/nofb/", 404)]
+    {
         let answer = f.get(&format!("{prefix}{text}")).await;
         assert_eq!(answer.status, status, "{answer}");
         assert!(!answer.text().contains("<script>alert"), "{answer}");
@@ -180,30 +205,42 @@ async fn strangers_text_is_escaped() {
 async fn forged_draft_cookies_are_nothing() {
     let f = Fixture::start().await;
     let page = f.get("/never").await.expect(200, "MISS");
-    for cookie in ["__prerender_bypass=x", "__perennial_draft=x", "perennial-draft=true", "perennial_draft=", "draft=1"] {
-        let answer = f.ask(Ask::get("/never").agent(PERSON).header("cookie", cookie)).await.expect(200, "HIT");
+    for cookie in
+        ["__prerender_bypass=x", "__perennial_draft=x", "perennial-draft=true", "perennial_draft=", "draft=1"]
+    {
+        let answer =
+            f.ask(Ask::get("/never").agent(PERSON).header("cookie", cookie)).await.expect(200, "HIT");
         assert_eq!(answer.id(), page.id(), "{cookie}");
     }
     assert_eq!(f.up.count_all(), 1);
 }
 
-/// B14.189: no file of the store can be had by its name.
+/// B14.189: no file of the store can be had by its name, and no link in it is followed.
 #[tokio::test]
 async fn store_files_are_not_served() {
     let f = Fixture::start().await;
     f.up.otherwise(|_| json!({ "revalidate": false, "pad_bytes": 20_000 }).into());
     f.get("/blog/a").await.expect(200, "MISS");
-    let root = f._store.path().to_owned();
+    let root = f.store.path().to_owned();
+    std::os::unix::fs::symlink("/etc/hostname", root.join("link")).expect("a symbolic link");
     let mut files = Vec::new();
     walk(&root, &mut files);
     assert!(files.len() > 1, "the store has no files: {files:?}");
     for file in files {
-        let name = file.strip_prefix(&root).expect("under the root").to_str().expect("a plain name").to_owned();
+        let name =
+            file.strip_prefix(&root).expect("under the root").to_str().expect("a plain name").to_owned();
         for prefix in ["/", "/_perennial/", "/_perennial/data/", "/.perennial/"] {
             f.get(&format!("{prefix}{name}")).await.expect(404, "").nostore();
         }
     }
-    for path in ["/.meta", "/.env", "/Cargo.toml", "/_perennial/data/", "/_perennial/bodies", "/_perennial/../Cargo.toml"] {
+    for path in [
+        "/.meta",
+        "/.env",
+        "/Cargo.toml",
+        "/_perennial/data/",
+        "/_perennial/bodies",
+        "/_perennial/../Cargo.toml",
+    ] {
         assert!(matches!(f.get(path).await.status, 308 | 404), "{path}");
     }
     until_true("no call but the first", || f.up.count_all() == 1).await;

@@ -89,7 +89,12 @@ async fn failures_are_visible() {
     f.site.log.wait_for(&["/blog/f", "stale", "the-cause"]).await;
     assert_eq!(f.site.log.count("the-cause"), 1, "{}", f.site.log.text());
     let pages = f.launch.run(&["pages"]).await.success();
-    let line = pages.output.lines().find(|line| line.contains("/blog/f")).unwrap_or_else(|| panic!("{}", pages.output)).to_owned();
+    let line = pages
+        .output
+        .lines()
+        .find(|line| line.contains("/blog/f"))
+        .unwrap_or_else(|| panic!("{}", pages.output))
+        .to_owned();
     assert!(pages.output.contains("the-cause"), "{}", pages.output);
     assert!(!line.is_empty());
 }

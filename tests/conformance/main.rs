@@ -27,7 +27,7 @@ struct Fixture {
     up: Upstream,
     launch: Launch,
     site: Running,
-    _store: TempDir,
+    store: TempDir,
 }
 
 impl Asks for Fixture {
@@ -51,7 +51,7 @@ impl Fixture {
         let up = Upstream::start().await;
         let (launch, store) = launch(&up, env);
         let site = launch.start().await;
-        Self { up, launch, site, _store: store }
+        Self { up, launch, site, store }
     }
 
     /// On a store that `build` has filled as the upstream says.
@@ -59,7 +59,7 @@ impl Fixture {
         let (launch, store) = launch(&up, env);
         launch.run(&["build"]).await.success();
         let site = launch.start().await;
-        Self { up, launch, site, _store: store }
+        Self { up, launch, site, store }
     }
 
     /// Stops the process and starts another on the same store.

@@ -147,7 +147,8 @@ async fn a_render_longer_than_its_period() {
 async fn pages_expire_at_an_instant() {
     let w = World::new().await;
     let instant = time::OffsetDateTime::from(w.clock.now().plus(s(10)).to_system());
-    let instant = instant.format(&time::format_description::well_known::Rfc3339).expect("a year of four digits");
+    let instant =
+        instant.format(&time::format_description::well_known::Rfc3339).expect("a year of four digits");
     w.up.on("/never", json!({ "value": "before", "expires_at": instant }));
     w.get("/never").await.expect(200, "MISS").cc(10);
     w.up.on("/never", Reply::value("after"));
@@ -195,7 +196,10 @@ async fn every_form_of_request_starts_the_renewal() {
         let w = World::new().await;
         let old = w.get("/blog/a").await.expect(200, "MISS");
         let mut ask = form.clone();
-        ask.headers.iter_mut().filter(|(_, value)| value == "TAG").for_each(|(_, value)| *value = old.etag().to_owned());
+        ask.headers
+            .iter_mut()
+            .filter(|(_, value)| value == "TAG")
+            .for_each(|(_, value)| *value = old.etag().to_owned());
         w.advance(s(2));
         let stale = w.ask(ask.clone()).await.expect(status, "STALE");
         assert!(stale.s_maxage() <= Some(1), "{stale}");
@@ -226,7 +230,11 @@ async fn lifetimes() {
     w.advance(s(1));
     let stale = w.get("/blog/l").await.expect(200, "STALE");
     assert!(stale.s_maxage() <= Some(1), "{stale}");
-    let fresh_swr = w.get("/blog/new").await.directive("stale-while-revalidate").map(|d| d.parse::<u64>().expect("a number"));
+    let fresh_swr = w
+        .get("/blog/new")
+        .await
+        .directive("stale-while-revalidate")
+        .map(|d| d.parse::<u64>().expect("a number"));
     let stale_swr = stale.directive("stale-while-revalidate").map(|d| d.parse::<u64>().expect("a number"));
     assert!(stale_swr <= fresh_swr, "{stale}");
 }
@@ -247,7 +255,10 @@ async fn unchanged_content_keeps_its_tag() {
     w.get("/blog/u").await.expect(200, "STALE");
     w.settle().await;
     let again = w.get("/blog/u").await.expect(200, "HIT").cc(2);
-    assert_eq!((again.etag(), again.header("last-modified")), (renewed.etag(), renewed.header("last-modified")));
+    assert_eq!(
+        (again.etag(), again.header("last-modified")),
+        (renewed.etag(), renewed.header("last-modified"))
+    );
     assert_ne!(again.etag(), old.etag());
     assert_eq!(w.up.count("/blog/u"), 3);
 }

@@ -176,7 +176,9 @@ async fn first_renders_are_not_backed_off() {
 /// B4.72: an error page that panics is answered by a plain one, and the process lives.
 #[tokio::test]
 async fn a_panicking_error_page() {
-    let w = World::of(|site| site.error(|_| panic!("the error page")).not_found(|_| panic!("the 404 page"))).await;
+    let w =
+        World::of(|site, _| site.error(|_| panic!("the error page")).not_found(|_| panic!("the 404 page")))
+            .await;
     w.up.on("/blog/e", Reply::throw("no"));
     let answer = w.get("/blog/e").await.expect(500, "").nostore();
     assert!(!answer.body.is_empty() && !answer.text().contains("the error page"), "{answer}");

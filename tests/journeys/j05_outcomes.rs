@@ -51,7 +51,10 @@ async fn not_found_for_ever_until_a_call() {
 /// Rule 4.1 for every kind: a page that is gone or moved stays so while its renewal fails.
 #[tokio::test]
 async fn failures_keep_every_kind_of_outcome() {
-    for (first, status) in [(json!({ "not_found": true }), 404), (json!({ "redirect": { "destination": "/", "permanent": true } }), 308)] {
+    for (first, status) in [
+        (json!({ "not_found": true }), 404),
+        (json!({ "redirect": { "destination": "/", "permanent": true } }), 308),
+    ] {
         let w = World::new().await;
         w.up.on("/blog/k", first);
         w.get("/blog/k").await.expect(status, "MISS");

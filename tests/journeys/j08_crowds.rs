@@ -78,7 +78,10 @@ async fn two_engines_act_as_one() {
         b.settle().await;
         a.settle().await;
         assert_eq!(a.up.count("/blog/t"), 3);
-        assert_eq!(a.get("/blog/t").await.expect(200, "HIT").id(), b.get("/blog/t").await.expect(200, "HIT").id());
+        assert_eq!(
+            a.get("/blog/t").await.expect(200, "HIT").id(),
+            b.get("/blog/t").await.expect(200, "HIT").id()
+        );
         a.up.on("/blog/t", Reply::throw("no"));
         a.advance(s(2));
         for _ in 0..3 {
@@ -151,8 +154,12 @@ async fn an_entry_does_not_depend_on_who_made_it() {
     let w = World::new().await;
     w.up.otherwise(|_| json!({ "id": "fixed", "revalidate": false }).into());
     let plain = w.get("/blog/a").await.expect(200, "MISS");
-    let odd = Ask::get("/blog/b?x=1").agent("Googlebot").header("cookie", "a=b").header("accept-encoding", "br");
+    let odd =
+        Ask::get("/blog/b?x=1").agent("Googlebot").header("cookie", "a=b").header("accept-encoding", "br");
     w.ask(odd).await.expect(200, "MISS");
     let b = w.get("/blog/b").await.expect(200, "HIT");
-    assert_eq!(b.text(), plain.text().replace("/blog/a", "/blog/b").replace("&quot;a&quot;", "&quot;b&quot;"));
+    assert_eq!(
+        b.text(),
+        plain.text().replace("/blog/a", "/blog/b").replace("&quot;a&quot;", "&quot;b&quot;")
+    );
 }

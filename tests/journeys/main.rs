@@ -6,5 +6,7 @@ mod j01_freshness;
 mod j03_on_demand;
 mod j04_errors;
 mod j05_outcomes;
+mod j06_policies;
+mod j07_tags;
 mod j08_crowds;
 mod world;

@@ -51,7 +51,8 @@ impl Node {
     }
 
     async fn answer(&self, ask: Ask) -> Answer {
-        let request = ask.headers.iter().fold(http::Request::builder(), |r, (name, value)| r.header(name, value));
+        let request =
+            ask.headers.iter().fold(http::Request::builder(), |r, (name, value)| r.header(name, value));
         let request = request.method(ask.method).uri(ask.target).header("host", "site.example").body(());
         let parts = request.expect("a request").into_parts().0;
         let response = match parts.uri.path() {
@@ -71,26 +72,27 @@ impl Node {
 impl World {
     /// The conformance site on an empty store, with default limits.
     pub(crate) async fn new() -> Self {
-        Self::make(|_| {}, |site| site).await
+        Self::make(|_| {}, |site, _| site).await
     }
 
     /// With other limits.
     pub(crate) async fn with(change: impl FnOnce(&mut Limits)) -> Self {
-        Self::make(change, |site| site).await
+        Self::make(change, |site, _| site).await
     }
 
-    /// With a changed site.
-    pub(crate) async fn of(change: impl FnOnce(Site) -> Site) -> Self {
+    /// With a changed site; the change is told the upstream's URL.
+    pub(crate) async fn of(change: impl FnOnce(Site, &str) -> Site) -> Self {
         Self::make(|_| {}, change).await
     }
 
-    async fn make(change: impl FnOnce(&mut Limits), change_site: impl FnOnce(Site) -> Site) -> Self {
+    async fn make(change: impl FnOnce(&mut Limits), change_site: impl FnOnce(Site, &str) -> Site) -> Self {
         let up = Arc::new(Upstream::start().await);
         let clock = ManualClock::default();
         let store = Arc::new(TempDir::new().expect("a temporary directory"));
         let mut limits = Settings::default().limits;
         change(&mut limits);
-        let site = change_site(tests::conformance::site(up.url())).ready(None, None).expect("a site");
+        let site =
+            change_site(tests::conformance::site(up.url()), &up.url()).ready(None, None).expect("a site");
         let site = Arc::new(site);
         let node = Node::open(&site, &store, &clock, limits);
         Self { up, clock, node, site, store }
@@ -99,7 +101,8 @@ impl World {
     /// Another engine, as in another process, on the same store, clock and upstream.
     pub(crate) fn beside(&self) -> Self {
         let limits = self.node.engine.limits().clone();
-        let (up, clock, site, store) = (self.up.clone(), self.clock.clone(), self.site.clone(), self.store.clone());
+        let (up, clock, site, store) =
+            (self.up.clone(), self.clock.clone(), self.site.clone(), self.store.clone());
         Self { node: Node::open(&site, &store, &clock, limits), up, clock, site, store }
     }
 
@@ -130,9 +133,33 @@ impl World {
         tests::until::pass(ms(50)).await;
     }
 
+    /// The names of all files in the store that are bodies.
+    pub(crate) fn bodies(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut folders = vec![self.store.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                match entry.path().is_dir() {
+                    true => folders.push(entry.path()),
+                    false if name.len() >= 64 && name.as_bytes()[..64].iter().all(u8::is_ascii_hexdigit) => {
+                        names.push(name)
+                    }
+                    false => {}
+                }
+            }
+        }
+        names
+    }
+
     /// Builds the site's listed pages.
     pub(crate) async fn build(&self) {
-        self.node.engine.build_site(|_| {}).await.expect("a build");
+        self.try_build().await.expect("a build");
+    }
+
+    /// The same, or why it failed.
+    pub(crate) async fn try_build(&self) -> Result<(), String> {
+        self.node.engine.build_site(|_| {}).await.map(drop).map_err(|e| e.to_string())
     }
 }
 

@@ -12,10 +12,10 @@ use tests::until::until;
 use tokio::process::{Child, Command};
 
 /// The secret of the revalidate endpoint.
-pub const SECRET: &str = "lambda-secret";
+pub(crate) const SECRET: &str = "lambda-secret";
 
 /// Under way; everything is killed and removed when dropped.
-pub struct Lambda {
+pub(crate) struct Lambda {
     client: Client,
     _processes: Vec<Child>,
     store: tempfile::TempDir,
@@ -23,7 +23,7 @@ pub struct Lambda {
 
 impl Lambda {
     /// Starts the emulator and the functions on a new store.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let addr = free_address();
         let store = tempfile::tempdir().expect("a temporary folder");
         let mut processes = vec![emulator(addr)];
@@ -36,13 +36,13 @@ impl Lambda {
     }
 
     /// Invokes a function with an event and gives its answer.
-    pub async fn invoke(&self, function: &str, event: &serde_json::Value) -> Answer {
+    pub(crate) async fn invoke(&self, function: &str, event: &serde_json::Value) -> Answer {
         let target = format!("/2015-03-31/functions/{function}/invocations");
         self.ask(Ask::new(http::Method::POST, target).body(event.to_string())).await
     }
 
     /// What a function has logged.
-    pub fn log(&self, function: &str) -> String {
+    pub(crate) fn log(&self, function: &str) -> String {
         std::fs::read_to_string(log_file(self.store.path(), function)).unwrap_or_default()
     }
 }
@@ -56,17 +56,29 @@ impl Asks for Lambda {
 fn emulator(addr: SocketAddr) -> Child {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests crate has a parent folder");
     let program = root.join(".tools/venv/bin/cargo-lambda");
-    assert!(program.exists(), "cargo-lambda is not installed: run `tests/tools/install cargo-lambda`, or `tests/run`");
+    assert!(
+        program.exists(),
+        "cargo-lambda is not installed: run `tests/tools/install cargo-lambda`, or `tests/run`"
+    );
     let mut command = Command::new(program);
     command.args(["lambda", "watch", "--only-lambda-apis", "--disable-cors", "--invoke-address"]);
     command.arg(addr.ip().to_string()).arg("--invoke-port").arg(addr.port().to_string());
-    command.current_dir(root).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
     command.spawn().expect("cargo-lambda starts")
 }
 
 fn function(name: &str, addr: SocketAddr, store: &Path) -> Child {
     let program = programs().join(name);
-    assert!(program.exists(), "{} is not built: run `cargo build --workspace`, or `tests/run`", program.display());
+    assert!(
+        program.exists(),
+        "{} is not built: run `cargo build --workspace`, or `tests/run`",
+        program.display()
+    );
     let log = std::fs::File::create(log_file(store, name)).expect("a writable folder");
     let mut command = Command::new(program);
     command.env_clear().stdin(Stdio::null()).kill_on_drop(true);

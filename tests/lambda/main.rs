@@ -17,7 +17,8 @@ async fn visitors_get_pages() {
     assert_eq!(first.body, second.body);
     let missing = lambda.get("/no/such/page").await;
     assert_eq!(missing.status, 404, "{missing}");
-    let not_modified = lambda.ask(Ask::get("/").header("if-none-match", second.etag())).await.expect(304, "HIT");
+    let not_modified =
+        lambda.ask(Ask::get("/").header("if-none-match", second.etag())).await.expect(304, "HIT");
     assert!(not_modified.body.is_empty(), "{not_modified}");
 }
 
@@ -26,7 +27,7 @@ async fn publishers_renew_pages() {
     let lambda = Lambda::start().await;
     let before = generation(&lambda).await;
     let refused = lambda.get("/api/revalidate?secret=wrong&path=/").await;
-    assert_eq!((refused.status, refused.text().as_str()), (401, r#"{"message":"Invalid token"}"#), "{refused}");
+    assert_eq!((refused.status, refused.json()), (401, json!({ "message": "Invalid token" })), "{refused}");
     assert_eq!(generation(&lambda).await, before);
 
     let done = lambda.get(&format!("/api/revalidate?secret={SECRET}&path=/")).await;
@@ -47,12 +48,19 @@ async fn a_queue_renews_pages_and_drops_what_it_cannot_read() {
     assert_eq!((answer.status, answer.json()), (200, json!({ "batchItemFailures": [] })), "{answer}");
     assert!(generation(&lambda).await > before);
     let log = lambda.log("regenerate");
-    assert!(log.contains("2e1424d4-f796-459a-8184-9c92662be6da"), "the unreadable message is not in the log:\n{log}");
+    assert!(
+        log.contains("2e1424d4-f796-459a-8184-9c92662be6da"),
+        "the unreadable message is not in the log:\n{log}"
+    );
 }
 
 /// The generation of the front page that a visitor sees: the demo site shows it at the foot of every page.
 async fn generation(lambda: &Lambda) -> u64 {
     let page = lambda.get("/").await.text();
-    let (_, rest) = page.split_once("<dt>Generation</dt><dd>").unwrap_or_else(|| panic!("no generation in {page}"));
-    rest.split('<').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no generation in {page}"))
+    let (_, rest) =
+        page.split_once("<dt>Generation</dt><dd>").unwrap_or_else(|| panic!("no generation in {page}"));
+    rest.split('<')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("no generation in {page}"))
 }

@@ -31,7 +31,9 @@ async fn killed_at_any_instant() {
         let site = h.launch.start().await;
         let client = site.client();
         let calls = h.up.count("/never");
-        let call = tokio::spawn(async move { client.try_ask(tests::Ask::get(tests::answer::revalidate_target("/never"))).await });
+        let call = tokio::spawn(async move {
+            client.try_ask(tests::Ask::get(tests::answer::revalidate_target("/never"))).await
+        });
         h.up.wait_for_calls("/never", calls + 1).await;
         pass(Duration::from_millis(round * 15)).await;
         site.kill().await;
@@ -79,7 +81,9 @@ async fn an_invalidation_outlives_its_process() {
     let old = site.get("/never").await.expect(200, "MISS");
     h.up.next("/never", tests::Reply::value("never").behind(&tests::Gate::new()));
     let client = site.client();
-    let call = tokio::spawn(async move { client.try_ask(tests::Ask::get(tests::answer::revalidate_target("/never"))).await });
+    let call = tokio::spawn(async move {
+        client.try_ask(tests::Ask::get(tests::answer::revalidate_target("/never"))).await
+    });
     h.up.wait_for_calls("/never", 2).await;
     site.kill().await;
     assert!(call.await.expect("joined").is_err());

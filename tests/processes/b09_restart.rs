@@ -14,7 +14,10 @@ async fn entries_survive_a_restart() {
     let h = Host::new().await;
     h.up.on("/blog/timed", json!({ "revalidate": 600 }));
     h.up.on("/blog/gone", json!({ "not_found": true, "revalidate": 600 }));
-    h.up.on("/blog/moved", json!({ "redirect": { "destination": "/", "permanent": true }, "revalidate": 600 }));
+    h.up.on(
+        "/blog/moved",
+        json!({ "redirect": { "destination": "/", "permanent": true }, "revalidate": 600 }),
+    );
     h.up.on("/blog/large", json!({ "revalidate": 600, "pad_bytes": 200_000 }));
     let site = h.launch.start().await;
     let timed = site.get("/blog/timed").await.expect(200, "MISS");
@@ -81,7 +84,10 @@ async fn termination_drains_requests() {
     h.up.wait_for_calls("/blog/slow", 1).await;
     site.terminate().await;
     // It listens no longer, so that a load balancer goes elsewhere.
-    tests::until::until("the port to close", async || client.try_ask(tests::Ask::get("/never")).await.is_err().then_some(())).await;
+    tests::until::until("the port to close", async || {
+        client.try_ask(tests::Ask::get("/never")).await.is_err().then_some(())
+    })
+    .await;
     gate.open();
     let page = soon("the answer", asked).await.expect("joined").expect(200, "MISS");
     site.wait().await.success();
@@ -131,7 +137,11 @@ async fn deployments_do_not_mix() {
     let touched = first.get("/never").await.expect(200, "HIT");
 
     two.run(&["build"]).await.success();
-    assert_eq!(first.get("/blog/a").await.expect(200, "HIT").id(), runtime.id(), "the next build changed the live one");
+    assert_eq!(
+        first.get("/blog/a").await.expect(200, "HIT").id(),
+        runtime.id(),
+        "the next build changed the live one"
+    );
     let second = two.start().await;
     first.stop().await.success();
     let next = second.get("/blog/a").await.expect(200, "HIT");

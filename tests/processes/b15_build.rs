@@ -19,7 +19,11 @@ async fn a_failing_path_fails_the_build() {
     let live = site.get("/blog/good").await.expect(200, "HIT");
     h.up.on("/blog/bad", Reply::throw("the-cause"));
     h.launch.run(&["build"]).await.failure(&["/blog/bad", "the-cause"]);
-    assert_eq!(site.get("/blog/good").await.expect(200, "HIT").id(), live.id(), "a failed build changed a live page");
+    assert_eq!(
+        site.get("/blog/good").await.expect(200, "HIT").id(),
+        live.id(),
+        "a failed build changed a live page"
+    );
     site.get("/blog/bad").await.expect(200, "HIT");
     site.stop().await.success();
     let site = h.launch.start().await;
@@ -65,7 +69,10 @@ async fn what_a_build_refuses() {
 #[tokio::test]
 async fn listed_twice_and_listed_but_missing() {
     let h = Host::new().await;
-    h.up.list("/blog/{slug}", json!([{ "slug": "a" }, { "slug": "a" }, { "slug": "gone" }, { "slug": "caf\u{e9}" }]));
+    h.up.list(
+        "/blog/{slug}",
+        json!([{ "slug": "a" }, { "slug": "a" }, { "slug": "gone" }, { "slug": "caf\u{e9}" }]),
+    );
     h.up.list("/catch/{*all}", json!([{ "all": ["x", "y/z"] }]));
     h.up.on("/blog/gone", json!({ "not_found": true, "revalidate": 1 }));
     h.up.on("/blog/caf\u{e9}", json!({ "revalidate": false }));

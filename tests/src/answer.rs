@@ -54,7 +54,8 @@ impl Ask {
 }
 
 /// The user agents of the cases.
-pub const PERSON: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36";
+pub const PERSON: &str =
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36";
 /// A search crawler.
 pub const GOOGLEBOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
@@ -159,7 +160,8 @@ impl Answer {
         if let Some(main) = self.main() {
             let marker = format!(" data-{name}=\"");
             let from = main.find(&marker).unwrap_or_else(|| panic!("no data-{name}: {self}")) + marker.len();
-            let to = from + main[from..].find('"').unwrap_or_else(|| panic!("data-{name} does not end: {self}"));
+            let to =
+                from + main[from..].find('"').unwrap_or_else(|| panic!("data-{name} does not end: {self}"));
             return unescape(&main[from..to]);
         }
         match &self.json()["props"][name] {
@@ -190,7 +192,8 @@ impl Answer {
     /// The page's parameters.
     #[track_caller]
     pub fn params(&self) -> Value {
-        serde_json::from_str(&self.prop("params")).unwrap_or_else(|e| panic!("params are not JSON ({e}): {self}"))
+        serde_json::from_str(&self.prop("params"))
+            .unwrap_or_else(|e| panic!("params are not JSON ({e}): {self}"))
     }
 
     /// `s-maxage`, if `cache-control` has one.
@@ -216,7 +219,10 @@ impl Answer {
     /// cc(N) of the cases: `s-maxage` between 1 and N.
     #[track_caller]
     pub fn cc(self, period: u64) -> Self {
-        assert!(self.s_maxage().is_some_and(|s| (1..=period).contains(&s)), "expected s-maxage 1..={period}, got {self}");
+        assert!(
+            self.s_maxage().is_some_and(|s| (1..=period).contains(&s)),
+            "expected s-maxage 1..={period}, got {self}"
+        );
         self
     }
 
@@ -230,7 +236,10 @@ impl Answer {
     /// Checks that no cache may keep the answer.
     #[track_caller]
     pub fn nostore(self) -> Self {
-        assert!(self.directive("no-store").is_some() && self.s_maxage().is_none(), "expected no-store, got {self}");
+        assert!(
+            self.directive("no-store").is_some() && self.s_maxage().is_none(),
+            "expected no-store, got {self}"
+        );
         self
     }
 

@@ -39,8 +39,10 @@ impl Client {
     async fn exchange(&self, ask: Ask) -> Result<Answer, Broken> {
         let stream = TcpStream::connect(self.addr).await?;
         stream.set_nodelay(true)?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::Builder::new().max_headers(2000).handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+            .max_headers(2000)
+            .handshake(TokioIo::new(stream))
+            .await?;
         let connection = tokio::spawn(connection);
         let mut request = http::Request::builder().method(ask.method).uri(ask.target);
         if !ask.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -104,7 +106,8 @@ impl Raw {
     /// The status codes of all answers, in order.
     pub fn statuses(&self) -> Vec<u16> {
         let text = self.text();
-        let lines = text.match_indices("HTTP/1.").filter_map(|(at, _)| text[at..].split(' ').nth(1)?.parse().ok());
+        let lines =
+            text.match_indices("HTTP/1.").filter_map(|(at, _)| text[at..].split(' ').nth(1)?.parse().ok());
         lines.collect()
     }
 }

@@ -5,13 +5,30 @@
 
 use std::time::{Duration, SystemTime};
 
-use perennial::{Context, Failure, Fallback, Outcome, Page, Params, Query, Redirect, Revalidate, Route, Site, escape};
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use perennial::{
+    Context, Failure, Fallback, Outcome, Page, Params, Query, Redirect, Revalidate, Route, Site, escape,
+};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A route whose pages the upstream decides; `period` in seconds, `None` is for ever. For sites that need more than
+/// the conformance site has.
+pub fn route(pattern: &'static str, upstream_url: &str, period: Option<u32>) -> Route {
+    Route::new(pattern, Controlled { upstream: Upstream::new(upstream_url), pattern, period })
+}
 
 /// The conformance site on the upstream of that base URL.
 pub fn site(upstream_url: String) -> Site {
-    let upstream = Upstream::new(upstream_url);
+    let upstream = Upstream::new(&upstream_url);
     let route = |pattern: &'static str, period| {
         Route::new(pattern, Controlled { upstream: upstream.clone(), pattern, period })
     };
@@ -34,7 +51,10 @@ pub fn site(upstream_url: String) -> Site {
 
 fn error_page(class: &str, path: &str, error: Option<&str>) -> String {
     let error = error.map_or_else(String::new, |e| format!("<pre>{}</pre>", escape(e)));
-    format!("<!doctype html><title>{class}</title><h1 class=\"{class}\">{class}</h1><p>{}</p>{error}", escape(path))
+    format!(
+        "<!doctype html><title>{class}</title><h1 class=\"{class}\">{class}</h1><p>{}</p>{error}",
+        escape(path)
+    )
 }
 
 /// A page that does what the upstream says.
@@ -71,7 +91,8 @@ impl Page for Controlled {
     async fn paths(&self) -> Result<Vec<Params>, Failure> {
         let answer = self.upstream.get("paths", &[("route", self.pattern)]).await?;
         let listed = answer.get("params").and_then(Value::as_array);
-        let listed = listed.ok_or_else(|| Failure::new(format!("paths of {}: no list `params`", self.pattern)))?;
+        let listed =
+            listed.ok_or_else(|| Failure::new(format!("paths of {}: no list `params`", self.pattern)))?;
         listed.iter().map(|params| Params::from_json(params).map_err(Failure::new)).collect()
     }
 
@@ -151,7 +172,8 @@ fn outcome(answer: &Value, cx: &Context, period: Option<u32>) -> Result<Outcome<
         (None, None) => {}
     }
     for tag in answer.get("tags").and_then(Value::as_array).into_iter().flatten() {
-        outcome = outcome.tag(tag.as_str().ok_or_else(|| Failure::new(format!("tag {tag} is not a string")))?);
+        outcome =
+            outcome.tag(tag.as_str().ok_or_else(|| Failure::new(format!("tag {tag} is not a string")))?);
     }
     if let Some(instant) = text(answer, "expires_at")? {
         let rfc3339 = &time::format_description::well_known::Rfc3339;
@@ -179,8 +201,12 @@ fn props(answer: &Value, cx: &Context) -> Result<Props, Failure> {
 }
 
 fn redirect_to(given: &Value) -> Result<Redirect, Failure> {
-    let destination = text(given, "destination")?.ok_or_else(|| Failure::new("a redirect needs a destination"))?;
-    let redirect = match (given.get("permanent").and_then(Value::as_bool), given.get("status").and_then(Value::as_u64)) {
+    let destination =
+        text(given, "destination")?.ok_or_else(|| Failure::new("a redirect needs a destination"))?;
+    let redirect = match (
+        given.get("permanent").and_then(Value::as_bool),
+        given.get("status").and_then(Value::as_u64),
+    ) {
         (Some(true), None) => Redirect::permanent(destination),
         (Some(false), None) => Redirect::temporary(destination),
         (None, Some(status)) => Redirect::with_status(destination, u16::try_from(status)?),
@@ -215,7 +241,10 @@ fn unique_id() -> Result<String, Failure> {
 pub fn pad(id: &str, bytes: usize) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     // FNV-1a of the id seeds xorshift64.
-    let mut state = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)) | 1;
+    let mut state = id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+        | 1;
     let mut next = || {
         state ^= state << 13;
         state ^= state >> 7;
@@ -225,42 +254,47 @@ pub fn pad(id: &str, bytes: usize) -> String {
     (0..bytes).map(|_| next()).collect()
 }
 
-/// The data functions' way to the upstream: one request a call, no retries, no limits of its own.
+/// The data functions' way to the upstream: one connection and one request a call, no retries, no limits of its own.
 #[derive(Clone)]
 struct Upstream {
     base: String,
-    client: reqwest::Client,
 }
 
 impl Upstream {
-    fn new(base: String) -> Self {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            // A kept connection that the upstream closed meanwhile would fail a call, or make it twice.
-            .pool_max_idle_per_host(0)
-            .build()
-            .expect("a client without TLS has nothing to fail on");
-        Self { base: base.trim_end_matches('/').to_owned(), client }
+    fn new(base: &str) -> Self {
+        Self { base: base.trim_end_matches('/').to_owned() }
     }
 
     async fn get(&self, what: &str, query: &[(&str, &str)]) -> Result<Value, Failure> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        let answer = self.client.get(format!("{}/{what}?{query}", self.base)).send().await?;
-        let status = answer.status();
-        if status != reqwest::StatusCode::OK {
-            let failure = Failure::new(format!("the upstream answered {status}"));
-            let asked = matches!(status.as_u16(), 429 | 503).then(|| retry_after(answer.headers())).flatten();
+        let uri: Uri = format!("{}/{what}?{query}", self.base).parse()?;
+        let host = uri.host().filter(|_| uri.scheme_str() == Some("http"));
+        let host =
+            host.ok_or_else(|| Failure::new(format!("the upstream {} is not an http URL", self.base)))?;
+        let stream =
+            TcpStream::connect((host.trim_matches(['[', ']']), uri.port_u16().unwrap_or(80))).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let connection = AbortOnDropHandle::new(tokio::spawn(connection));
+        let request = http::Request::get(uri.path_and_query().map_or("/", PathAndQuery::as_str));
+        let request = request
+            .header("host", uri.authority().map_or("", Authority::as_str))
+            .header("connection", "close");
+        let (head, body) = sender.send_request(request.body(Empty::<Bytes>::new())?).await?.into_parts();
+        if head.status != StatusCode::OK {
+            let failure = Failure::new(format!("the upstream answered {}", head.status));
+            let asked =
+                matches!(head.status.as_u16(), 429 | 503).then(|| retry_after(&head.headers)).flatten();
             return Err(asked.into_iter().fold(failure, Failure::retry_after));
         }
-        Ok(serde_json::from_slice(&answer.bytes().await?)?)
+        let bytes = body.collect().await?.to_bytes();
+        drop(connection);
+        Ok(serde_json::from_slice(&bytes)?)
     }
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3).
-fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
-    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok(),

@@ -27,7 +27,10 @@ impl Launch {
     pub fn new(program: &str, store: &Path, upstream: &Upstream) -> Self {
         let launch = Self { program: program.into(), env: BTreeMap::new(), wrapper: None };
         let store = store.to_str().expect("a temporary directory with a plain name");
-        launch.env("PERENNIAL_STORE", store).env("UPSTREAM_URL", upstream.url()).env("PERENNIAL_LISTEN", "127.0.0.1:0")
+        launch
+            .env("PERENNIAL_STORE", store)
+            .env("UPSTREAM_URL", upstream.url())
+            .env("PERENNIAL_LISTEN", "127.0.0.1:0")
     }
 
     /// The same under limits of the shell's `ulimit`, set before the program starts.
@@ -57,7 +60,8 @@ impl Launch {
             command.env("PATH", path);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot run {}: {e}", self.program.display()));
+        let mut child =
+            command.spawn().unwrap_or_else(|e| panic!("cannot run {}: {e}", self.program.display()));
         let log = Log::default();
         let readers = [
             tokio::spawn(log.clone().read(child.stdout.take().expect("piped"))),
@@ -140,7 +144,10 @@ impl Log {
 
     /// Waits for a line that holds all the parts.
     pub async fn wait_for(&self, parts: &[&str]) -> String {
-        until(&format!("a log line with {parts:?}"), async || self.find(|line| parts.iter().all(|p| line.contains(p)))).await
+        until(&format!("a log line with {parts:?}"), async || {
+            self.find(|line| parts.iter().all(|p| line.contains(p)))
+        })
+        .await
     }
 }
 
@@ -176,7 +183,12 @@ impl Finished {
     /// Checks that it ended with another code than 0, by itself, and said all of these.
     #[track_caller]
     pub fn failure(self, parts: &[&str]) -> Self {
-        assert!(self.status.code().is_some_and(|code| code != 0), "expected a failure, got {}\n{}", self.status, self.output);
+        assert!(
+            self.status.code().is_some_and(|code| code != 0),
+            "expected a failure, got {}\n{}",
+            self.status,
+            self.output
+        );
         for part in parts {
             assert!(self.output.contains(part), "expected {part:?} in:\n{}", self.output);
         }
@@ -197,7 +209,8 @@ impl Running {
 
     /// Resident memory in bytes.
     pub fn memory_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("a running process");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("a running process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") * 1024
     }

@@ -80,7 +80,14 @@ impl<T: Into<Value>> From<T> for Reply {
 impl Reply {
     /// 200 with a body that need not be JSON.
     pub fn raw(body: impl Into<String>) -> Self {
-        Self { status: 200, retry_after: None, body: body.into(), delay: Duration::ZERO, gate: None, hang_up: false }
+        Self {
+            status: 200,
+            retry_after: None,
+            body: body.into(),
+            delay: Duration::ZERO,
+            gate: None,
+            hang_up: false,
+        }
     }
 
     /// A page that shows this value.
@@ -245,7 +252,10 @@ impl Upstream {
     /// # Panics
     /// If that takes too long.
     pub async fn wait_for_calls(&self, path: &str, n: usize) {
-        self.wait(&format!("{n} calls for {path}"), |state| state.calls.iter().filter(|c| c.path == path).count() >= n).await;
+        self.wait(&format!("{n} calls for {path}"), |state| {
+            state.calls.iter().filter(|c| c.path == path).count() >= n
+        })
+        .await;
     }
 
     /// Waits until there were `n` calls for all paths.
@@ -279,7 +289,9 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         }
         let shared = shared.clone();
         let service = hyper::service::service_fn(move |request| answer(shared.clone(), request));
-        connections.spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        connections.spawn(
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+        );
         while connections.try_join_next().is_some() {}
     }
 }
@@ -333,7 +345,9 @@ fn begin(shared: &Shared, call: Call) -> Reply {
     reply
 }
 
-async fn respond(reply: Reply) -> Result<http::Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
+async fn respond(
+    reply: Reply,
+) -> Result<http::Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
     if let Some(gate) = &reply.gate {
         gate.passed().await;
     }
@@ -343,7 +357,8 @@ async fn respond(reply: Reply) -> Result<http::Response<Full<Bytes>>, Box<dyn st
     if reply.hang_up {
         return Err("the script hangs up".into());
     }
-    let mut response = http::Response::builder().status(reply.status).header("content-type", "application/json");
+    let mut response =
+        http::Response::builder().status(reply.status).header("content-type", "application/json");
     if let Some(text) = reply.retry_after {
         response = response.header("retry-after", text);
     }

@@ -23,7 +23,7 @@ const PROCESS: [&str; 8] = [
     "time::sleep",
 ];
 
-pub fn broken(tree: &Tree) -> Vec<String> {
+pub(crate) fn broken(tree: &Tree) -> Vec<String> {
     let manifests = tree.files.iter().filter(|f| f.path.ends_with("/Cargo.toml"));
     let mut complaints: Vec<String> = manifests.flat_map(functions_alone).collect();
     for file in tree.rust() {

@@ -18,25 +18,25 @@ use source::Tree;
 
 #[test]
 fn arrows_point_one_way() {
-    report(arrows::broken(&Tree::read()));
+    report(&arrows::broken(&Tree::read()));
 }
 
 #[test]
 fn files_and_functions_are_short() {
-    report(shape::broken(&Tree::read()));
+    report(&shape::broken(&Tree::read()));
 }
 
 #[test]
 fn nothing_is_left_unfinished_or_unexplained() {
-    report(words::broken(&Tree::read()));
+    report(&words::broken(&Tree::read()));
 }
 
 #[test]
 fn the_readme_tells_the_truth() {
-    report(readme::broken(&Tree::read()));
+    report(&readme::broken(&Tree::read()));
 }
 
 /// Fails with every complaint.
-fn report(complaints: Vec<String>) {
+fn report(complaints: &[String]) {
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }

@@ -4,7 +4,7 @@ use crate::source::{File, Tree};
 
 const SETTINGS: &str = "shared/perennial/src/settings.rs";
 
-pub fn broken(tree: &Tree) -> Vec<String> {
+pub(crate) fn broken(tree: &Tree) -> Vec<String> {
     let readme = tree.get("README.md").expect("a README.md");
     let settings = tree.get(SETTINGS).expect("settings are read in settings.rs");
     let product = &settings.text[..settings.product_code().len()];

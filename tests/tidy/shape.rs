@@ -6,7 +6,7 @@ const FILE_LINES_MAX: usize = 400;
 const MAIN_LINES_MAX: usize = 60;
 const FUNCTION_LINES_MAX: usize = 70;
 
-pub fn broken(tree: &Tree) -> Vec<String> {
+pub(crate) fn broken(tree: &Tree) -> Vec<String> {
     tree.rust().flat_map(|file| [file_length(file), functions(file), no_mod_rs(file)].concat()).collect()
 }
 

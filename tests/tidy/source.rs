@@ -3,22 +3,22 @@
 use std::path::{Path, PathBuf};
 
 /// Every text file of the project that somebody wrote.
-pub struct Tree {
-    pub files: Vec<File>,
+pub(crate) struct Tree {
+    pub(crate) files: Vec<File>,
 }
 
 /// One file.
-pub struct File {
+pub(crate) struct File {
     /// Relative to the project's root, with `/`.
-    pub path: String,
-    pub text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
     /// Rust only: `text` with the insides of comments and literals blanked out, line for line and byte for byte.
-    pub code: String,
+    pub(crate) code: String,
 }
 
 impl Tree {
     /// Reads the project this test belongs to.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let root = root();
         let mut files = Vec::new();
         walk(&root, &root, &mut files);
@@ -28,43 +28,43 @@ impl Tree {
     }
 
     /// The Rust files.
-    pub fn rust(&self) -> impl Iterator<Item = &File> {
+    pub(crate) fn rust(&self) -> impl Iterator<Item = &File> {
         self.files.iter().filter(|f| f.is_rust())
     }
 
     /// The file of that path.
-    pub fn get(&self, path: &str) -> Option<&File> {
+    pub(crate) fn get(&self, path: &str) -> Option<&File> {
         self.files.iter().find(|f| f.path == path)
     }
 }
 
 impl File {
-    pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
+    pub(crate) fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
         let (path, text) = (path.into(), text.into());
         let code = if path.ends_with(".rs") { blank_out(&text) } else { String::new() };
         Self { path, text, code }
     }
 
-    pub fn is_rust(&self) -> bool {
+    pub(crate) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
 
     /// Code before the tests at its end.
-    pub fn product_code(&self) -> &str {
+    pub(crate) fn product_code(&self) -> &str {
         let end =
             self.code.find("#[cfg(test)]\nmod ").or_else(|| self.code.find("#[cfg(test)]\npub(crate) mod "));
         &self.code[..end.unwrap_or(self.code.len())]
     }
 
     /// A complaint about the line that holds this byte.
-    pub fn complain(&self, byte: usize, what: &str) -> String {
+    pub(crate) fn complain(&self, byte: usize, what: &str) -> String {
         let line = self.text[..byte].matches('\n').count() + 1;
         format!("{}:{line}: {what}", self.path)
     }
 }
 
 /// Every place where `needle` stands in `code` as a whole word.
-pub fn places<'a>(code: &'a str, needle: &'a str) -> impl Iterator<Item = usize> + 'a {
+pub(crate) fn places<'a>(code: &'a str, needle: &'a str) -> impl Iterator<Item = usize> + 'a {
     let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     code.match_indices(needle).map(|(at, _)| at).filter(move |&at| {
         let joined_before = is_word(needle.chars().next()) && is_word(code[..at].chars().next_back());

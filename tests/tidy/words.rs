@@ -2,7 +2,7 @@
 
 use crate::source::{File, Tree, places};
 
-pub fn broken(tree: &Tree) -> Vec<String> {
+pub(crate) fn broken(tree: &Tree) -> Vec<String> {
     tree.files.iter().flat_map(|file| [unfinished(file), unexplained(file), waiting(file)].concat()).collect()
 }
 

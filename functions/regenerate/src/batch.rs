@@ -50,7 +50,10 @@ mod tests {
         let good = r#"{"v":1,"build":"b","key":"/","task":"renew","epoch":1}"#;
         assert!(item(&record("1", good)).job.is_ok());
         assert!(matches!(item(&record("2", "{}")).job, Err(BadJob::Damaged(_))));
-        assert!(matches!(item(&record("3", &good.replace("\"v\":1", "\"v\":9"))).job, Err(BadJob::Version(9))));
+        assert!(matches!(
+            item(&record("3", &good.replace("\"v\":1", "\"v\":9"))).job,
+            Err(BadJob::Version(9))
+        ));
         assert!(item(&SqsMessage::default()).job.is_err());
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use perennial::jobs::Job;
-use perennial::refresh::Worked;
+use perennial::queue::Worked;
 use perennial::{Engine, Stores};
 use tokio::task::JoinSet;
 
@@ -47,7 +47,11 @@ async fn work<S: Stores>(engine: &Engine<S>, job: &Job) -> bool {
     match engine.work(job).await {
         Worked::Done(_) | Worked::Dropped => false,
         Worked::Gone => {
-            tracing::warn!(key = job.key, build = job.build, "a job was dropped: this build has no such page");
+            tracing::warn!(
+                key = job.key,
+                build = job.build,
+                "a job was dropped: this build has no such page"
+            );
             false
         }
         Worked::Retry(error) => {

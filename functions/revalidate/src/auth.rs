@@ -20,9 +20,11 @@ impl Secrets {
     /// There is none, or an empty one: the endpoint is never open.
     pub fn new(secrets: &[String]) -> Result<Self, String> {
         if secrets.is_empty() || secrets.iter().any(String::is_empty) {
-            return Err("set PERENNIAL_REVALIDATE_SECRETS to one or more secrets, separated by commas: without one \
+            return Err(
+                "set PERENNIAL_REVALIDATE_SECRETS to one or more secrets, separated by commas: without one \
                         anybody could have pages rendered"
-                .into());
+                    .into(),
+            );
         }
         Ok(Self(secrets.iter().map(|secret| digest(secret)).collect()))
     }
@@ -32,7 +34,8 @@ impl Secrets {
     pub fn admit(&self, request: &Parts) -> bool {
         let query = form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes());
         let in_query = query.filter(|(name, _)| name == "secret").map(|(_, secret)| secret.into_owned());
-        let values = |name| request.headers.get_all(name).iter().map(|v: &http::HeaderValue| v.to_str().unwrap_or(""));
+        let values =
+            |name| request.headers.get_all(name).iter().map(|v: &http::HeaderValue| v.to_str().unwrap_or(""));
         let bearer = values(AUTHORIZATION.as_str()).map(|value| match value.split_once(' ') {
             Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => secret.trim().to_owned(),
             _ => String::new(),
@@ -49,7 +52,8 @@ impl Secrets {
 
     fn knows(&self, given: &str) -> bool {
         let given_digest = digest(given);
-        let known = self.0.iter().map(|secret| secret.ct_eq(&given_digest)).fold(Choice::from(0), |a, b| a | b);
+        let known =
+            self.0.iter().map(|secret| secret.ct_eq(&given_digest)).fold(Choice::from(0), |a, b| a | b);
         bool::from(known) && !given.is_empty()
     }
 }
@@ -83,13 +87,16 @@ pub fn own_secret(store: &Path) -> io::Result<String> {
     let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     // Written whole beside its place: another process that starts now finds all of it or nothing.
     let part = store.join(format!(".revalidate-secret-{}", std::process::id()));
-    let mut file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(wrong)?;
+    let mut file =
+        fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(wrong)?;
     file.write_all(secret.as_bytes()).map_err(wrong)?;
     let linked = fs::hard_link(&part, &path);
     fs::remove_file(&part).map_err(wrong)?;
     match linked {
         Ok(()) => Ok(secret),
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(fs::read_to_string(&path).map_err(wrong)?.trim().to_owned()),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            Ok(fs::read_to_string(&path).map_err(wrong)?.trim().to_owned())
+        }
         Err(e) => Err(wrong(e)),
     }
 }
@@ -111,7 +118,9 @@ mod tests {
         for uri in ["/?secret=one", "/?x=1&secret=t%25o%20%26", "/?s%65cret=one"] {
             assert!(admits(uri, &[]), "{uri}");
         }
-        for uri in ["/", "/?secret=", "/?secret=two", "/?secret=one&secret=one", "/?secret=ONE", "/?secret=one%00"] {
+        for uri in
+            ["/", "/?secret=", "/?secret=two", "/?secret=one&secret=one", "/?secret=ONE", "/?secret=one%00"]
+        {
             assert!(!admits(uri, &[]), "{uri}");
         }
         assert!(admits("/", &[("authorization", "Bearer one")]));

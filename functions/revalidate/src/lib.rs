@@ -10,7 +10,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
-use perennial::refresh::{Demand, Undone};
+use perennial::demand::{Demand, Undone};
 use perennial::{Engine, Resolved, Stores};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -62,7 +62,10 @@ impl<S: Stores> Revalidate<S> {
 
     async fn answer(&self, request: &Parts, body: &[u8]) -> Done {
         if ![Method::GET, Method::HEAD, Method::POST].contains(&request.method) {
-            return Done { status: StatusCode::METHOD_NOT_ALLOWED, answer: json!({"message": "Use GET, HEAD or POST"}) };
+            return Done {
+                status: StatusCode::METHOD_NOT_ALLOWED,
+                answer: json!({"message": "Use GET, HEAD or POST"}),
+            };
         }
         if !self.secrets.admit(request) {
             return Done { status: StatusCode::UNAUTHORIZED, answer: json!({"message": "Invalid token"}) };
@@ -116,7 +119,11 @@ impl<S: Stores> Revalidate<S> {
         if tags.is_empty() { Ok(0) } else { self.engine.invalidate(&tags, plan.mode == Mode::Now).await }
     }
 
-    async fn each(&self, plan: &Plan, pages: Vec<(String, Vec<Resolved>)>) -> Vec<(String, Result<Demand, Undone>)> {
+    async fn each(
+        &self,
+        plan: &Plan,
+        pages: Vec<(String, Vec<Resolved>)>,
+    ) -> Vec<(String, Result<Demand, Undone>)> {
         let mut running = JoinSet::new();
         for (index, (path, candidates)) in pages.into_iter().enumerate() {
             let (engine, mode, only_generated) = (self.engine.clone(), plan.mode, plan.only_generated);
@@ -136,7 +143,11 @@ impl<S: Stores> Revalidate<S> {
 }
 
 /// The first route that has the page; a route that serves listed pages only leaves the others to less exact ones.
-async fn demand<S: Stores>(engine: &Arc<Engine<S>>, pages: &[Resolved], only_generated: bool) -> Result<Demand, Undone> {
+async fn demand<S: Stores>(
+    engine: &Arc<Engine<S>>,
+    pages: &[Resolved],
+    only_generated: bool,
+) -> Result<Demand, Undone> {
     let mut result = Err(Undone::NotListed);
     for page in pages {
         result = engine.demand(page, only_generated).await;

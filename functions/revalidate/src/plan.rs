@@ -80,7 +80,8 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
             "only_generated" => call.only_generated = flag("only_generated", &value)?,
             "mode" => {
                 let mode = serde_json::Value::from(value);
-                call.mode = Mode::deserialize(&mode).map_err(|_| format!("mode is {mode}: give now, stale or delete"))?;
+                call.mode = Mode::deserialize(&mode)
+                    .map_err(|_| format!("mode is {mode}: give now, stale or delete"))?;
             }
             other => return Err(format!("`{}` is no parameter of this endpoint", other.escape_debug())),
         }
@@ -132,7 +133,10 @@ fn flag(name: &str, value: &str) -> Result<bool, String> {
 pub fn pages(path: &str, site: &ReadySite, limits: &Limits) -> Result<Vec<Resolved>, String> {
     let shown = path.escape_debug();
     if path.len() > limits.max_path_bytes {
-        return Err(format!("the path is longer than {} bytes (PERENNIAL_MAX_PATH_BYTES)", limits.max_path_bytes));
+        return Err(format!(
+            "the path is longer than {} bytes (PERENNIAL_MAX_PATH_BYTES)",
+            limits.max_path_bytes
+        ));
     }
     let path = path.split(['?', '#']).next().unwrap_or(path);
     if !path.starts_with('/') || path.starts_with("//") || path.contains('\\') {
@@ -143,7 +147,8 @@ pub fn pages(path: &str, site: &ReadySite, limits: &Limits) -> Result<Vec<Resolv
         let segments = decode_path(path).map_err(|e| format!("the path `{shown}` cannot be read: {e}"))?;
         Ok(site.candidates(&segments, None).collect())
     };
-    let below = trimmed.strip_prefix(site.base_path()).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let below =
+        trimmed.strip_prefix(site.base_path()).filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let mut pages = match below {
         Some(below) => found(below)?,
         None => Vec::new(),
@@ -173,7 +178,8 @@ mod tests {
     }
 
     fn site(base: &str) -> ReadySite {
-        let site = ["/", "/never", "/blog/{slug}"].iter().fold(Site::new(), |s, p| s.route(Route::new(*p, Text)));
+        let site =
+            ["/", "/never", "/blog/{slug}"].iter().fold(Site::new(), |s, p| s.route(Route::new(*p, Text)));
         site.ready(Some(base), None).unwrap()
     }
 
@@ -184,7 +190,12 @@ mod tests {
 
     #[test]
     fn query_and_body_say_the_same_things() {
-        let expected = Plan { mode: Mode::Stale, only_generated: true, paths: vec!["/a".into()], tags: vec!["tag:t".into()] };
+        let expected = Plan {
+            mode: Mode::Stale,
+            only_generated: true,
+            paths: vec!["/a".into()],
+            tags: vec!["tag:t".into()],
+        };
         assert_eq!(read("/?secret=x&path=/a&tag=t&mode=stale&only_generated=true", "").unwrap(), expected);
         let body = r#"{"path":"/a","tags":["t"],"mode":"stale","only_generated":true}"#;
         assert_eq!(read("/", body).unwrap(), expected);
@@ -214,7 +225,9 @@ mod tests {
     #[test]
     fn a_path_is_the_pages_own_however_it_is_spelt() {
         let limits = Settings::default().limits;
-        let key = |base: &str, path: &str| pages(path, &site(base), &limits).map(|p| p[0].key().as_str().to_owned());
+        let key = |base: &str, path: &str| {
+            pages(path, &site(base), &limits).map(|p| p[0].key().as_str().to_owned())
+        };
         for path in ["/blog/caf%C3%A9", "/blog/café", "/blog/caf%c3%a9/", "/blog/café?x=1#y"] {
             assert_eq!(key("", path).unwrap(), "/blog/{slug}|caf%C3%A9", "{path}");
         }
@@ -223,7 +236,9 @@ mod tests {
             assert_eq!(key("/docs", path).unwrap(), "/", "{path}");
         }
         assert_eq!(key("/docs", "/docs/blog/a").unwrap(), key("/docs", "/blog/a").unwrap());
-        for path in ["", "blog/a", "https://x/", "//x", "/\\x", "/unknown", "/blog//a", "/blog/%", "/docsblog/a"] {
+        for path in
+            ["", "blog/a", "https://x/", "//x", "/\\x", "/unknown", "/blog//a", "/blog/%", "/docsblog/a"]
+        {
             assert!(key("/docs", path).is_err(), "{path}");
         }
     }

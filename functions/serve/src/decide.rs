@@ -73,12 +73,17 @@ mod tests {
 
     #[test]
     fn a_missing_page_is_generated_as_its_route_says() {
-        let with = |fallback, known, takes_shell| decide(Circumstances { fallback, known, takes_shell, ..MISSING });
+        let with =
+            |fallback, known, takes_shell| decide(Circumstances { fallback, known, takes_shell, ..MISSING });
         let render = Action::Render { or_stored: false };
         assert_eq!(with(Fallback::Blocking, false, true), render);
         assert_eq!(with(Fallback::Shell, false, true), Action::Shell);
         assert_eq!(with(Fallback::Shell, false, false), render);
-        assert_eq!(with(Fallback::Shell, true, true), render, "listed pages are whole, even if they were lost");
+        assert_eq!(
+            with(Fallback::Shell, true, true),
+            render,
+            "listed pages are whole, even if they were lost"
+        );
         assert_eq!(with(Fallback::NotFound, false, false), Action::NotHere);
         assert_eq!(with(Fallback::NotFound, true, true), render);
     }

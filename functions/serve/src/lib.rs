@@ -9,10 +9,12 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::USER_AGENT;
 use http::request::Parts;
+use perennial::first::Trouble;
 use perennial::freshness::{State, state};
 use perennial::memory::Entry;
-use perennial::refresh::Trouble;
-use perennial::{Engine, Fallback, Form, NOT_FOUND_DATA, Reason, Resolved, SHELL_DATA_URL, Sight, Stores, escape};
+use perennial::{
+    Engine, Fallback, Form, NOT_FOUND_DATA, Reason, Resolved, SHELL_DATA_URL, Sight, Stores, escape,
+};
 
 use crate::decide::{Action, Circumstances, decide};
 use crate::reply::{Label, Reply, Shown};
@@ -97,7 +99,9 @@ impl<S: Stores> Serve<S> {
             match (action, sight.entry) {
                 (Action::NotHere, _) => return None,
                 (Action::Shell, _) => return Some(self.shell(request, page)),
-                (Action::Answer, Some(entry)) => return Some(self.shown(request, page, form, &entry, Label::Hit, false)),
+                (Action::Answer, Some(entry)) => {
+                    return Some(self.shown(request, page, form, &entry, Label::Hit, false));
+                }
                 (Action::AnswerAndRenew, Some(entry)) => {
                     self.renew(page, &entry).await;
                     return Some(self.shown(request, page, form, &entry, Label::Stale, false));
@@ -107,7 +111,8 @@ impl<S: Stores> Serve<S> {
                         Some(_) => (Reason::Stale, Label::Revalidated),
                         None => (Reason::First, Label::Miss),
                     };
-                    match (self.engine.first(page, reason, sight.generation).await, old.filter(|_| or_stored)) {
+                    match (self.engine.first(page, reason, sight.generation).await, old.filter(|_| or_stored))
+                    {
                         ((Ok(Some(entry)), joined), _) => {
                             return Some(self.shown(request, page, form, &entry, label, joined));
                         }
@@ -143,7 +148,9 @@ impl<S: Stores> Serve<S> {
                 fallback => match self.is_listed(page).await {
                     Ok(true) => {}
                     Ok(false) if fallback == Fallback::NotFound => return None,
-                    Ok(false) if form == Form::Html && !self.is_bot(request) => return Some(self.shell(request, page)),
+                    Ok(false) if form == Form::Html && !self.is_bot(request) => {
+                        return Some(self.shell(request, page));
+                    }
                     Ok(false) => {}
                     Err(message) => return Some(self.trouble(request, form, 500, &message)),
                 },
@@ -161,7 +168,15 @@ impl<S: Stores> Serve<S> {
         Ok(listed.iter().any(|other| other.key().path() == page.key().path()))
     }
 
-    fn shown(&self, request: &Parts, page: &Resolved, form: Form, entry: &Entry, label: Label, collapsed: bool) -> Reply {
+    fn shown(
+        &self,
+        request: &Parts,
+        page: &Resolved,
+        form: Form,
+        entry: &Entry,
+        label: Label,
+        collapsed: bool,
+    ) -> Reply {
         let now = self.engine.now();
         let edge_stale_s = match page.route().max_stale() {
             Some(limit) => limit.as_secs(),
@@ -214,5 +229,6 @@ impl<S: Stores> Serve<S> {
 /// The decoded path for an error page; it is a stranger's text.
 fn shown_path(request: &Parts) -> String {
     let path = request.uri.path();
-    perennial::key::decode_path(path).map_or_else(|_| path.to_owned(), |segments| format!("/{}", segments.join("/")))
+    perennial::key::decode_path(path)
+        .map_or_else(|_| path.to_owned(), |segments| format!("/{}", segments.join("/")))
 }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::header::{
-    AGE, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, LOCATION,
-    VARY,
+    AGE, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
+    LAST_MODIFIED, LOCATION, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -98,7 +98,10 @@ fn document(request: &Parts, shown: &Shown<'_>, content: &Content, status: Statu
     let coding = content.sent_as(coding(&request.headers));
     let fixed = content.head(coding, || fixed_head(content, coding, shown.form, &shown.entry.record));
     let mut reply = Response::new(Full::default());
-    let matched = fixed.get(ETAG).and_then(|tag| tag.to_str().ok()).is_some_and(|tag| matches_etag(&request.headers, tag));
+    let matched = fixed
+        .get(ETAG)
+        .and_then(|tag| tag.to_str().ok())
+        .is_some_and(|tag| matches_etag(&request.headers, tag));
     *reply.status_mut() = if matched && status == StatusCode::OK { StatusCode::NOT_MODIFIED } else { status };
     *reply.headers_mut() = fixed.clone();
     cache_head(reply.headers_mut(), shown);
@@ -147,11 +150,19 @@ fn redirect(request: &Parts, shown: &Shown<'_>) -> Reply {
     let (status, body, kind) = match shown.form {
         Form::Html => {
             let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
-            (status, format!("The page is at {location}\n"), HeaderValue::from_static("text/plain; charset=utf-8"))
+            (
+                status,
+                format!("The page is at {location}\n"),
+                HeaderValue::from_static("text/plain; charset=utf-8"),
+            )
         }
         Form::Data => {
             let location = perennial::json_string(&location);
-            (StatusCode::OK, format!("{{\"redirect\":{{\"destination\":{location},\"status\":{status}}}}}"), JSON)
+            (
+                StatusCode::OK,
+                format!("{{\"redirect\":{{\"destination\":{location},\"status\":{status}}}}}"),
+                JSON,
+            )
         }
     };
     let mut reply = whole(request, status, body.into(), kind);

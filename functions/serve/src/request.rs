@@ -36,7 +36,8 @@ pub fn target(request: &Parts, site: &ReadySite, build: &str, limits: &Limits) -
     if path.len() > limits.max_path_bytes {
         return Target::PathTooLong;
     }
-    let field_bytes: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let field_bytes: usize =
+        request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if field_bytes > limits.max_header_bytes {
         return Target::HeadTooLong;
     }
@@ -68,7 +69,10 @@ fn page_target(path: &str, query: Option<&str>, site: &ReadySite, build: &str) -
     let end = if site.trailing_slash() && !file_like && !raw.is_empty() { "/" } else { "" };
     let canonical_length = raw.iter().map(|segment| segment.len() + 1).sum::<usize>() + end.len();
     let canonical = raw.is_empty() && path == "/"
-        || path.len() == canonical_length && !path.contains('\\') && !path.contains("//") && path.ends_with('/') != end.is_empty();
+        || path.len() == canonical_length
+            && !path.contains('\\')
+            && !path.contains("//")
+            && path.ends_with('/') != end.is_empty();
     if canonical {
         return Target::Page(Form::Html, inner.iter().map(|s| s.clone().into_owned()).collect());
     }
@@ -92,7 +96,9 @@ fn below_base<'a, 'b>(segments: &'a [Cow<'b, str>], base_path: &str) -> Option<&
 /// (Next.js's rule, so that no two URLs mean one page).
 fn data_target(rest: &[Cow<'_, str>], build: &str) -> Target {
     let [of_build, middle @ .., last] = rest else { return Target::Nothing };
-    let Some(last) = last.strip_suffix(".json").filter(|last| !last.is_empty()) else { return Target::Nothing };
+    let Some(last) = last.strip_suffix(".json").filter(|last| !last.is_empty()) else {
+        return Target::Nothing;
+    };
     if of_build != build {
         return Target::Nothing;
     }
@@ -141,7 +147,10 @@ pub fn coding(headers: &HeaderMap) -> Coding {
     let any_taken = any == Some(true);
     if br.unwrap_or(any_taken) {
         Coding::Br
-    } else if gzip.unwrap_or(any_taken) || identity == Some(false) || (identity.is_none() && any == Some(false)) {
+    } else if gzip.unwrap_or(any_taken)
+        || identity == Some(false)
+        || (identity.is_none() && any == Some(false))
+    {
         Coding::Gzip
     } else {
         Coding::Identity
@@ -292,7 +301,14 @@ mod tests {
 
     #[test]
     fn entity_tags_are_compared_weakly() {
-        for (given, expected) in [("\"a\"", true), ("W/\"a\"", true), ("\"b\", \"a\"", true), ("*", true), ("\"b\"", false), ("a", false)] {
+        for (given, expected) in [
+            ("\"a\"", true),
+            ("W/\"a\"", true),
+            ("\"b\", \"a\"", true),
+            ("*", true),
+            ("\"b\"", false),
+            ("a", false),
+        ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static(given));
             assert_eq!(matches_etag(&headers, "\"a\""), expected, "{given}");

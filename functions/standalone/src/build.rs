@@ -30,7 +30,10 @@ pub(crate) async fn run(program: &Program) -> Result<()> {
 
 fn table(built: &Built, build: &str) -> String {
     let width = built.routes.iter().map(|r| r.route.chars().count()).max().unwrap_or(0).max(5);
-    let mut text = format!("{:width$}  {:>6}  {:>9}  {:>9}  {:>10}  other paths\n", "route", "pages", "html", "slowest", "revalidate");
+    let mut text = format!(
+        "{:width$}  {:>6}  {:>9}  {:>9}  {:>10}  other paths\n",
+        "route", "pages", "html", "slowest", "revalidate"
+    );
     for route in &built.routes {
         let _ = writeln!(
             text,

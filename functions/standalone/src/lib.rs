@@ -64,7 +64,8 @@ fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> R
     let settings = Settings::from_env(defaults)?;
     let site = Arc::new(site.ready(settings.base_path.as_deref(), settings.trailing_slash)?);
     let program = Program { settings, site };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let code = runtime.block_on(async {
         match command {
             None => {

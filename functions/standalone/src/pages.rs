@@ -39,7 +39,10 @@ pub(crate) async fn run(program: &Program, args: &Args) -> Result<ExitCode> {
     let engine = program.engine(false);
     let now = engine.now();
     if !args.json {
-        say(format_args!("{:32}  {:7}  {:>10}  {:>12}  {:>10}  last error", "path", "state", "age", "next refresh", "generation"));
+        say(format_args!(
+            "{:32}  {:7}  {:>10}  {:>12}  {:>10}  last error",
+            "path", "state", "age", "next refresh", "generation"
+        ));
     }
     let mut after: Option<String> = None;
     loop {
@@ -63,10 +66,13 @@ pub(crate) async fn run(program: &Program, args: &Args) -> Result<ExitCode> {
 }
 
 fn line(site: &ReadySite, key: &str, snapshot: Snapshot, now: Millis) -> Line {
-    let path = site.page_of_key(key).map_or_else(|| key.to_owned(), |page| match key.split_once('?') {
-        Some((_, query)) => format!("{}?{query}", page.decoded_path()),
-        None => page.decoded_path(),
-    });
+    let path = site.page_of_key(key).map_or_else(
+        || key.to_owned(),
+        |page| match key.split_once('?') {
+            Some((_, query)) => format!("{}?{query}", page.decoded_path()),
+            None => page.decoded_path(),
+        },
+    );
     let seen = snapshot.record.as_ref().map(|record| state(record, snapshot.newest_epoch, now, false));
     let (state, why) = match seen {
         None | Some(State::Missing) => ("missing", ""),
@@ -103,9 +109,14 @@ fn as_text(line: &Line, now: Millis) -> String {
             (Some(Some(at)), _) => format!("in {}", duration(at.since(now))),
         }
     };
-    let error = slot.failure.as_ref().map_or_else(String::new, |f| format!("{} times: {}", f.count, f.message.escape_debug()));
+    let error = slot
+        .failure
+        .as_ref()
+        .map_or_else(String::new, |f| format!("{} times: {}", f.count, f.message.escape_debug()));
     let path = line.path.escape_debug().to_string();
-    format!("{path:32}  {:7}  {age:>10}  {next:>12}  {:>10}  {error}", line.state, line.snapshot.generation()).trim_end().to_owned()
+    format!("{path:32}  {:7}  {age:>10}  {next:>12}  {:>10}  {error}", line.state, line.snapshot.generation())
+        .trim_end()
+        .to_owned()
 }
 
 fn as_json(key: &str, line: &Line, now: Millis) -> Value {

@@ -49,7 +49,8 @@ pub(crate) async fn run(program: &Program, args: Args) -> Result<ExitCode> {
     if let Some(route) = args.route {
         call["route"] = route.into();
     }
-    let mut authorization = HeaderValue::try_from(format!("Bearer {secret}")).context("the secret cannot be sent in a header")?;
+    let mut authorization =
+        HeaderValue::try_from(format!("Bearer {secret}")).context("the secret cannot be sent in a header")?;
     authorization.set_sensitive(true);
     let request = Request::post(ENDPOINT)
         .header(HOST, address.to_string())

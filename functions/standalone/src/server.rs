@@ -38,7 +38,11 @@ pub(crate) struct Handlers {
 }
 
 /// Answers until `stop`, then lets running requests end, at most as long as the grace allows.
-pub(crate) async fn run(listener: TcpListener, handlers: Arc<Handlers>, stop: &CancellationToken) -> Result<()> {
+pub(crate) async fn run(
+    listener: TcpListener,
+    handlers: Arc<Handlers>,
+    stop: &CancellationToken,
+) -> Result<()> {
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(handlers.limits.max_connections));
     let mut http = http1::Builder::new();

@@ -69,7 +69,11 @@ fn secrets(program: &Program) -> Result<Secrets> {
     let mut secrets = program.settings.revalidate_secrets.clone();
     if secrets.is_empty() {
         let own = own_secret(&program.settings.store);
-        secrets.push(own.context("cannot make a secret for the revalidate endpoint; set PERENNIAL_REVALIDATE_SECRETS")?);
+        secrets.push(
+            own.context(
+                "cannot make a secret for the revalidate endpoint; set PERENNIAL_REVALIDATE_SECRETS",
+            )?,
+        );
     }
     Secrets::new(&secrets).map_err(anyhow::Error::msg)
 }
@@ -86,7 +90,9 @@ async fn list_if_new(engine: &Arc<Engine<EmbeddedStores>>) {
             // Beside serving: the site's listing may be slow, or down.
             engine.clone().tasks().spawn(async move {
                 if let Err(error) = engine.list_pages().await {
-                    tracing::warn!("routes that serve listed paths only have none until `build` has run: {error}");
+                    tracing::warn!(
+                        "routes that serve listed paths only have none until `build` has run: {error}"
+                    );
                 }
             });
         }

@@ -25,7 +25,11 @@ pub trait Bodies: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The bytes of that name, checked against it; `None` if they are missing or damaged.
-    fn get(&self, page: &PageKey, sha256: &str) -> impl Future<Output = Result<Option<Bytes>, StoreError>> + Send;
+    fn get(
+        &self,
+        page: &PageKey,
+        sha256: &str,
+    ) -> impl Future<Output = Result<Option<Bytes>, StoreError>> + Send;
 
     /// Removes bytes that nobody has put since `unused_since`.
     fn remove(

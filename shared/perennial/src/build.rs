@@ -94,7 +94,9 @@ impl<S: Stores> Engine<S> {
                     built.routes[job.route].count(&record, html_bytes, took);
                     records.push((job.page.key, record));
                 }
-                Err(failed) => failures.push(format!("{}: {}", path.escape_debug(), failed.message.escape_debug())),
+                Err(failed) => {
+                    failures.push(format!("{}: {}", path.escape_debug(), failed.message.escape_debug()));
+                }
             }
             progress(BuildStep::Rendered(path));
         }
@@ -122,7 +124,12 @@ impl<S: Stores> Engine<S> {
         for (index, route) in self.site.routes().iter().enumerate() {
             let dynamic = route.is_dynamic();
             let fallback = route.pattern.is_dynamic().then_some(route.fallback());
-            built.routes.push(BuiltRoute { route: route.id().to_owned(), fallback, dynamic, ..BuiltRoute::default() });
+            built.routes.push(BuiltRoute {
+                route: route.id().to_owned(),
+                fallback,
+                dynamic,
+                ..BuiltRoute::default()
+            });
             if dynamic {
                 continue;
             }
@@ -132,7 +139,9 @@ impl<S: Stores> Engine<S> {
                     route.id()
                 ),
                 Ok(pages) => jobs.extend(pages.into_iter().map(|page| Job { route: index, page })),
-                Err(failure) => failures.push(format!("{}: {}", route.id(), failure.message().escape_debug())),
+                Err(failure) => {
+                    failures.push(format!("{}: {}", route.id(), failure.message().escape_debug()));
+                }
             }
         }
         // A path belongs to the most exact route that lists it or serves it.

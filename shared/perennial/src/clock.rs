@@ -63,7 +63,11 @@ impl Clock for SystemClock {
 }
 
 /// Runs `work` for at most `limit`; `None` if it took longer.
-pub(crate) async fn within<T>(clock: &dyn Clock, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn within<T>(
+    clock: &dyn Clock,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     tokio::select! {
         biased;
         done = work => Some(done),

@@ -42,7 +42,13 @@ impl Content {
             bytes: identity.len() as u64,
             etag: hex(&Sha256::digest(&identity)[..16]),
         };
-        Self { body, stored, identity: OnceLock::from(identity), gzip: OnceLock::new(), heads: Default::default() }
+        Self {
+            body,
+            stored,
+            identity: OnceLock::from(identity),
+            gzip: OnceLock::new(),
+            heads: Default::default(),
+        }
     }
 
     /// From a store. `None` if the bytes are not what the record says.
@@ -50,7 +56,13 @@ impl Content {
         if stored.len() as u64 != body.stored_bytes {
             return None;
         }
-        let content = Self { body, stored, identity: OnceLock::new(), gzip: OnceLock::new(), heads: Default::default() };
+        let content = Self {
+            body,
+            stored,
+            identity: OnceLock::new(),
+            gzip: OnceLock::new(),
+            heads: Default::default(),
+        };
         Some(content)
     }
 
@@ -106,7 +118,9 @@ impl Content {
     fn decompress(&self) -> Bytes {
         let mut out = Vec::with_capacity(usize::try_from(self.body.bytes).unwrap_or(0));
         // The bytes were checked against their hash when they were read, and were made by `compress`.
-        if let Err(error) = brotli::Decompressor::new(&self.stored[..], 4096).take(self.body.bytes).read_to_end(&mut out) {
+        if let Err(error) =
+            brotli::Decompressor::new(&self.stored[..], 4096).take(self.body.bytes).read_to_end(&mut out)
+        {
             tracing::error!(sha256 = self.body.sha256, "a stored body does not decompress: {error}");
         }
         out.into()
@@ -121,13 +135,18 @@ fn compress(bytes: &[u8]) -> Bytes {
     };
     let mut out = Vec::with_capacity(bytes.len() / 3);
     let mut input = bytes;
-    brotli::BrotliCompress(&mut input, &mut out, &params).expect("memory does not fail to be read or written");
+    brotli::BrotliCompress(&mut input, &mut out, &params)
+        .expect("memory does not fail to be read or written");
     out.into()
 }
 
 fn gzip(bytes: &[u8]) -> Bytes {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory does not fail to be written").into()
+    encoder
+        .write_all(bytes)
+        .and_then(|()| encoder.finish())
+        .expect("memory does not fail to be written")
+        .into()
 }
 
 #[cfg(test)]
@@ -144,7 +163,8 @@ mod tests {
         let mut gunzipped = String::new();
         flate2::read::GzDecoder::new(&loaded.coded(Coding::Gzip)[..]).read_to_string(&mut gunzipped).unwrap();
         assert_eq!(gunzipped, text);
-        let tags: std::collections::HashSet<_> = [Coding::Identity, Coding::Br, Coding::Gzip].map(|c| loaded.etag(c)).into();
+        let tags: std::collections::HashSet<_> =
+            [Coding::Identity, Coding::Br, Coding::Gzip].map(|c| loaded.etag(c)).into();
         assert_eq!(tags.len(), 3);
     }
 

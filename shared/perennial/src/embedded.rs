@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::jobs::Job;
 use crate::jobs::sqlite::SqliteJobs;
 use crate::pages::sqlite::SqlitePages;
-use crate::refresh::Worked;
+use crate::queue::Worked;
 use crate::store::{StoreError, Stores};
 
 /// SQLite and files in one folder. Any number of processes may use it at the same time.
@@ -101,7 +101,9 @@ impl Engine<EmbeddedStores> {
             Err(error) => tracing::error!("a job was dropped: {error}"),
             Ok(job) => match self.work(&job).await {
                 Worked::Done(_) | Worked::Dropped => {}
-                Worked::Gone => tracing::warn!(key = job.key, "a job was dropped: this build has no such page"),
+                Worked::Gone => {
+                    tracing::warn!(key = job.key, "a job was dropped: this build has no such page");
+                }
                 // Not finished: it comes back when it is no longer hidden.
                 Worked::Retry(error) => {
                     tracing::error!(key = job.key, "a job will be tried again: {error}");

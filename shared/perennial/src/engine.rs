@@ -10,13 +10,15 @@ use tokio_util::task::TaskTracker;
 use crate::bodies::Bodies;
 use crate::clock::{Clock, Millis};
 use crate::content::Content;
+use crate::demand::Demanded;
+use crate::first::First;
 use crate::flights::{Flights, Turns};
 use crate::freshness::{State, state};
 use crate::key::PageKey;
 use crate::memory::{Entry, Memory};
 use crate::pages::{Pages, Snapshot};
 use crate::record::{BodyRef, Record, Stored, Ticket};
-use crate::refresh::{Demanded, First};
+
 use crate::render::Renders;
 use crate::route::Resolved;
 use crate::settings::Limits;
@@ -97,7 +99,13 @@ impl<S: Stores> Engine<S> {
         Self::in_mode(site, stores, clock, limits, true)
     }
 
-    fn in_mode(site: Arc<ReadySite>, stores: S, clock: Arc<dyn Clock>, limits: Limits, dev: bool) -> Arc<Self> {
+    fn in_mode(
+        site: Arc<ReadySite>,
+        stores: S,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+        dev: bool,
+    ) -> Arc<Self> {
         let renders = Renders::new(site.clone(), clock.clone(), limits.clone(), stores.build().clone());
         Arc::new(Self {
             site,
@@ -185,8 +193,11 @@ impl<S: Stores> Engine<S> {
                     };
                 }
             };
-            let known = snapshot.listed || snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
-            if let Some(unsaved) = kept.as_ref().filter(|e| e.unsaved && outlives(e, &snapshot, now) && e.has(form)) {
+            let known =
+                snapshot.listed || snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
+            if let Some(unsaved) =
+                kept.as_ref().filter(|e| e.unsaved && outlives(e, &snapshot, now) && e.has(form))
+            {
                 return Ok(self.sight(page, unsaved.clone(), now));
             }
             let generation = snapshot.generation();
@@ -198,7 +209,15 @@ impl<S: Stores> Engine<S> {
             }
             match self.load(page, form, &record, kept.as_deref()).await {
                 Some((html, data)) => {
-                    let entry = Arc::new(Entry { record, html, data, snapshot, version, read_at: now, unsaved: false });
+                    let entry = Arc::new(Entry {
+                        record,
+                        html,
+                        data,
+                        snapshot,
+                        version,
+                        read_at: now,
+                        unsaved: false,
+                    });
                     self.memory.insert(&page.key, entry.clone());
                     return Ok(Sight { entry: Some(entry), state: seen, generation, known });
                 }
@@ -213,14 +232,21 @@ impl<S: Stores> Engine<S> {
     }
 
     fn sight(&self, page: &Resolved, entry: Arc<Entry>, now: Millis) -> Sight {
-        let state = state(&entry.record, entry.snapshot.newest_epoch, now, page.route.options.missing_when_expired);
+        let state =
+            state(&entry.record, entry.snapshot.newest_epoch, now, page.route.options.missing_when_expired);
         let generation = entry.record.generation;
         let entry = (state != State::Missing).then_some(entry);
         Sight { entry, state, generation, known: true }
     }
 
     /// The contents of a record, with the wanted form loaded; those of the same generation in memory are kept.
-    async fn load(&self, page: &Resolved, form: Form, record: &Record, kept: Option<&Entry>) -> Option<Contents> {
+    async fn load(
+        &self,
+        page: &Resolved,
+        form: Form,
+        record: &Record,
+        kept: Option<&Entry>,
+    ) -> Option<Contents> {
         let kept = kept.filter(|e| e.record.generation == record.generation && !e.unsaved);
         let (mut html, mut data) = kept.map_or((None, None), |e| (e.html.clone(), e.data.clone()));
         let slot = match form {
@@ -250,8 +276,12 @@ impl<S: Stores> Engine<S> {
         let held: Vec<_> = self.held.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
         for (page, ticket) in held {
             match self.stores.pages().release(&page, ticket).await {
-                Ok(()) => tracing::warn!(page = %page.path(), "stopped while it was rendered; its lease is given back"),
-                Err(error) => tracing::error!(page = %page.path(), "cannot give its lease back, it will end by itself: {error}"),
+                Ok(()) => {
+                    tracing::warn!(page = %page.path(), "stopped while it was rendered; its lease is given back");
+                }
+                Err(error) => {
+                    tracing::error!(page = %page.path(), "cannot give its lease back, it will end by itself: {error}");
+                }
             }
         }
     }

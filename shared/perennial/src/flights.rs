@@ -27,7 +27,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<T: Clone + Send + Sync + 'static> Flights<T> {
     /// The result of the call under way for `key`, or else of `start`'s. `None` if it panicked. The flag tells
     /// whether somebody else's was joined.
-    pub(crate) async fn join<F>(&self, tasks: &TaskTracker, key: &Arc<str>, start: impl FnOnce() -> F) -> (Option<T>, bool)
+    pub(crate) async fn join<F>(
+        &self,
+        tasks: &TaskTracker,
+        key: &Arc<str>,
+        start: impl FnOnce() -> F,
+    ) -> (Option<T>, bool)
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -88,13 +93,22 @@ impl<T> Default for Turns<T> {
 
 impl<T: Clone + Send + Sync + 'static> Turns<T> {
     /// The result of a call that begins after this one came. `None` if it panicked.
-    pub(crate) async fn take<F>(&self, tasks: &TaskTracker, key: &Arc<str>, start: impl FnOnce() -> F) -> Option<T>
+    pub(crate) async fn take<F>(
+        &self,
+        tasks: &TaskTracker,
+        key: &Arc<str>,
+        start: impl FnOnce() -> F,
+    ) -> Option<T>
     where
         F: Future<Output = T> + Send + 'static,
     {
         let mut landing = {
             let mut pages = lock(&self.pages);
-            let turn = pages.entry(key.clone()).or_insert_with(|| Turn { running: Arc::default(), next: None, users: 0 });
+            let turn = pages.entry(key.clone()).or_insert_with(|| Turn {
+                running: Arc::default(),
+                next: None,
+                users: 0,
+            });
             match &turn.next {
                 Some(landing) => landing.clone(),
                 None => {
@@ -102,7 +116,8 @@ impl<T: Clone + Send + Sync + 'static> Turns<T> {
                     turn.next = Some(landing.clone());
                     turn.users += 1;
                     let leave = Leave { pages: self.pages.clone(), key: key.clone() };
-                    let (pages, key, running, call) = (self.pages.clone(), key.clone(), turn.running.clone(), start());
+                    let (pages, key, running, call) =
+                        (self.pages.clone(), key.clone(), turn.running.clone(), start());
                     tasks.spawn(async move {
                         let _leave = leave;
                         let _running = running.lock_owned().await;
@@ -166,7 +181,8 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_come_meanwhile_share_one_call() {
-        let (flights, tasks, calls, key) = (Flights::default(), TaskTracker::new(), Calls::new(), Arc::from("k"));
+        let (flights, tasks, calls, key) =
+            (Flights::default(), TaskTracker::new(), Calls::new(), Arc::from("k"));
         let join = || flights.join(&tasks, &key, || calls.call());
         let open = async {
             tokio::task::yield_now().await;

@@ -133,7 +133,10 @@ mod tests {
 
     #[test]
     fn a_page_from_the_future_is_stale_at_once() {
-        assert!(matches!(state(&record(), 3, Millis(999_999), false), State::Stale { why: Why::FromTheFuture, .. }));
+        assert!(matches!(
+            state(&record(), 3, Millis(999_999), false),
+            State::Stale { why: Why::FromTheFuture, .. }
+        ));
     }
 
     #[test]
@@ -147,7 +150,10 @@ mod tests {
         for seed in 0..1000 {
             let first = back_off(1, None, seed);
             let second = back_off(2, None, seed);
-            assert!(first >= Duration::from_millis(1350) && first <= Duration::from_millis(1500), "{first:?}");
+            assert!(
+                first >= Duration::from_millis(1350) && first <= Duration::from_millis(1500),
+                "{first:?}"
+            );
             assert!(second >= Duration::from_millis(2700) && second <= Duration::from_secs(3), "{second:?}");
             assert_eq!(back_off(9, None, seed), Duration::from_secs(30));
             assert_eq!(back_off(u32::MAX, None, seed), Duration::from_secs(30));

@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn version_1_is_golden() {
-        let golden = r#"{"v":1,"build":"b1","key":"/blog/{slug}|a","task":"refresh","ticket":4,"reason":"stale"}"#;
+        let golden =
+            r#"{"v":1,"build":"b1","key":"/blog/{slug}|a","task":"refresh","ticket":4,"reason":"stale"}"#;
         let job = Job {
             v: 1,
             build: "b1".into(),

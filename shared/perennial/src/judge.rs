@@ -38,9 +38,25 @@ pub(crate) enum Refused {
 
 /// Answers of Perennial itself, and fields that belong to one visitor or one connection (RFC 9110 section 7.6.1).
 const REFUSED_HEADERS: &[&str] = &[
-    "set-cookie", "content-length", "content-encoding", "etag", "age", "vary", "cache-control", "cache-status",
-    "x-perennial-cache", "last-modified", "location", "date", "connection", "keep-alive", "proxy-connection", "te",
-    "trailer", "transfer-encoding", "upgrade",
+    "set-cookie",
+    "content-length",
+    "content-encoding",
+    "etag",
+    "age",
+    "vary",
+    "cache-control",
+    "cache-status",
+    "x-perennial-cache",
+    "last-modified",
+    "location",
+    "date",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 pub(crate) fn judge(rendered: Rendered, limits: &Limits) -> Result<Judged, Refused> {
@@ -48,7 +64,7 @@ pub(crate) fn judge(rendered: Rendered, limits: &Limits) -> Result<Judged, Refus
     let content = match kind {
         Kind::KeepStale { retry_after } => return Err(Refused::KeepStale { retry_after }),
         Kind::NotFound => Judgement::NotFound,
-        Kind::Redirect(redirect) => Judgement::Redirect(check_redirect(redirect).map_err(Refused::Invalid)?),
+        Kind::Redirect(redirect) => Judgement::Redirect(check_redirect(&redirect).map_err(Refused::Invalid)?),
         Kind::Page(documents) => {
             check_documents(&documents, limits).map_err(Refused::Invalid)?;
             Judgement::Page(documents)
@@ -76,14 +92,20 @@ fn check_meta(content: Judgement, meta: Meta, limits: &Limits) -> Result<Judged,
         Revalidate::Never => None,
         Revalidate::Seconds(n) => Some(n),
         Revalidate::Invalid(given) => {
-            return Err(format!("the revalidate period is {given}. Give whole seconds of at least 1, `true` or `false`"));
+            return Err(format!(
+                "the revalidate period is {given}. Give whole seconds of at least 1, `true` or `false`"
+            ));
         }
     };
     let mut tags = meta.tags;
     tags.sort();
     tags.dedup();
     if tags.len() > limits.max_tags {
-        return Err(format!("the page has {} tags, the limit is {} (PERENNIAL_MAX_TAGS)", tags.len(), limits.max_tags));
+        return Err(format!(
+            "the page has {} tags, the limit is {} (PERENNIAL_MAX_TAGS)",
+            tags.len(),
+            limits.max_tags
+        ));
     }
     for tag in &tags {
         check_tag(tag, limits)?;
@@ -95,7 +117,9 @@ fn check_meta(content: Judgement, meta: Meta, limits: &Limits) -> Result<Judged,
             return Err(format!("the page sets the header `{name}`, which is not the page's to set"));
         }
         if HeaderName::try_from(&name).is_err() || HeaderValue::try_from(&value).is_err() {
-            return Err(format!("the page sets the header `{name}`, whose name or value HTTP does not allow"));
+            return Err(format!(
+                "the page sets the header `{name}`, whose name or value HTTP does not allow"
+            ));
         }
         headers.insert(name, value);
     }
@@ -115,14 +139,17 @@ pub fn check_tag(tag: &str, limits: &Limits) -> Result<(), String> {
         ));
     }
     if !tag.bytes().all(|b| (33..=126).contains(&b) && b != b',') {
-        return Err(format!("the tag `{}` may only hold printable ASCII without spaces and commas", tag.escape_debug()));
+        return Err(format!(
+            "the tag `{}` may only hold printable ASCII without spaces and commas",
+            tag.escape_debug()
+        ));
     }
     Ok(())
 }
 
 /// Checks a redirect, and percent-encodes what is not ASCII in its destination.
-fn check_redirect(redirect: Redirect) -> Result<Redirect, String> {
-    let Redirect { destination, status, .. } = &redirect;
+fn check_redirect(redirect: &Redirect) -> Result<Redirect, String> {
+    let Redirect { destination, status, base_path } = redirect;
     if ![301, 302, 303, 307, 308].contains(status) {
         return Err(format!("a redirect cannot have status {status}: give 301, 302, 303, 307 or 308"));
     }
@@ -146,7 +173,7 @@ fn check_redirect(redirect: Redirect) -> Result<Redirect, String> {
             crate::key::encode_into(&mut encoded, c.encode_utf8(&mut [0; 4]));
         }
     }
-    Ok(Redirect { destination: encoded, ..redirect })
+    Ok(Redirect { destination: encoded, status: *status, base_path: *base_path })
 }
 
 #[cfg(test)]
@@ -191,11 +218,26 @@ mod tests {
 
     #[test]
     fn a_redirect_stays_on_the_web() {
-        for bad in ["//host", "/\\host", "\\\\host", "javascript:alert(1)", "ftp://x/", "relative", "", "/a\r\nb", "http://", "https:///x"] {
+        for bad in [
+            "//host",
+            "/\\host",
+            "\\\\host",
+            "javascript:alert(1)",
+            "ftp://x/",
+            "relative",
+            "",
+            "/a\r\nb",
+            "http://",
+            "https:///x",
+        ] {
             assert!(matches!(redirect(bad), Err(Refused::Invalid(_))), "{bad}");
         }
-        for (given, sent) in [("/café", "/caf%C3%A9"), ("/a b?c=d#e", "/a%20b?c=d#e"), ("HTTPS://x.y/z", "HTTPS://x.y/z")] {
-            let Ok(Judged { content: Judgement::Redirect(to), .. }) = redirect(given) else { panic!("{given}") };
+        for (given, sent) in
+            [("/café", "/caf%C3%A9"), ("/a b?c=d#e", "/a%20b?c=d#e"), ("HTTPS://x.y/z", "HTTPS://x.y/z")]
+        {
+            let Ok(Judged { content: Judgement::Redirect(to), .. }) = redirect(given) else {
+                panic!("{given}")
+            };
             assert_eq!(to.destination, sent);
         }
     }
@@ -203,6 +245,9 @@ mod tests {
     #[test]
     fn keep_stale_is_no_mistake() {
         let retry_after = Some(Duration::from_secs(5));
-        assert_eq!(verdict(Outcome::keep_stale(retry_after)).unwrap_err(), Refused::KeepStale { retry_after });
+        assert_eq!(
+            verdict(Outcome::keep_stale(retry_after)).unwrap_err(),
+            Refused::KeepStale { retry_after }
+        );
     }
 }

@@ -35,17 +35,19 @@
 //!
 //! The modules, in the order a request meets them: [`site`] and [`route`] give a path its [`key`]; [`engine`] looks
 //! the page up in [`memory`] and the stores ([`pages`], [`bodies`]); [`freshness`] decides what it is worth;
-//! [`refresh`] renders it and commits it, called by a visitor of a missing page, by the queue ([`jobs`]) and by a
-//! publisher, who has the [`edge`] told.
+//! [`refresh`] renders it and commits it, called by a visitor of a missing page ([`first`]), by the [`queue`] of
+//! [`jobs`] and by a publisher ([`demand`]), who has the [`edge`] told.
 
 pub mod bodies;
 pub mod build;
 pub mod clock;
 pub mod content;
+pub mod demand;
 pub mod edge;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod engine;
+pub mod first;
 mod flights;
 pub mod freshness;
 pub mod jobs;
@@ -54,6 +56,8 @@ pub mod key;
 pub mod memory;
 pub mod page;
 pub mod pages;
+pub mod pattern;
+pub mod queue;
 pub mod record;
 pub mod refresh;
 mod render;

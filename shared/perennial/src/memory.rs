@@ -125,7 +125,15 @@ mod tests {
         let record = Arc::new(record());
         let html = Some(Arc::new(Content::render(text)));
         let snapshot = Snapshot::default();
-        Arc::new(Entry { record, html, data: None, snapshot, version: Some(2), read_at: Millis(5), unsaved: false })
+        Arc::new(Entry {
+            record,
+            html,
+            data: None,
+            snapshot,
+            version: Some(2),
+            read_at: Millis(5),
+            unsaved: false,
+        })
     }
 
     #[test]
@@ -135,7 +143,8 @@ mod tests {
             memory.insert(&page(&format!("small-{i}")), entry(10_000));
             assert!(memory.usage().0 <= 1 << 20);
         }
-        let kept = |memory: &Memory| (0..200).filter(|i| memory.get(&page(&format!("small-{i}"))).is_some()).count();
+        let kept =
+            |memory: &Memory| (0..200).filter(|i| memory.get(&page(&format!("small-{i}"))).is_some()).count();
         let before = kept(&memory);
         assert!(before > 10, "{before}");
         memory.insert(&page("huge"), entry(1 << 20));

@@ -299,7 +299,9 @@ impl From<bool> for Revalidate {
 impl From<u64> for Revalidate {
     fn from(seconds: u64) -> Self {
         match u32::try_from(seconds) {
-            Ok(0) => Self::Invalid("0: a page that is always old is a dynamic route, or `revalidate(1)`".into()),
+            Ok(0) => {
+                Self::Invalid("0: a page that is always old is a dynamic route, or `revalidate(1)`".into())
+            }
             Ok(n) => Self::Seconds(n),
             Err(_) => Self::Invalid(format!("{seconds}: more than {} seconds", u32::MAX).into()),
         }

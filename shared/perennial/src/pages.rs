@@ -54,7 +54,11 @@ pub trait Pages: Send + Sync + 'static {
 
     /// Makes `record` the page's iff its generation (the ticket) is above the stored one's, and then forgets past
     /// failures. Releases the lease of that ticket.
-    fn commit(&self, page: &PageKey, record: &Record) -> impl Future<Output = Result<Committed, StoreError>> + Send;
+    fn commit(
+        &self,
+        page: &PageKey,
+        record: &Record,
+    ) -> impl Future<Output = Result<Committed, StoreError>> + Send;
 
     /// Notes that the render of this ticket failed, and releases its lease; tells what was noted. Ignored if a newer
     /// ticket was handed out. `retry_at` holds renders back only where there is a record to show.

@@ -197,7 +197,13 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn body(name: &str) -> BodyRef {
-        BodyRef { sha256: name.repeat(64), coding: Coding::Br, stored_bytes: 10, bytes: 30, etag: name.repeat(32) }
+        BodyRef {
+            sha256: name.repeat(64),
+            coding: Coding::Br,
+            stored_bytes: 10,
+            bytes: 30,
+            etag: name.repeat(32),
+        }
     }
 
     pub(crate) fn record() -> Record {

@@ -146,18 +146,29 @@ impl Renders {
         let Judged { content, period_s, expires_at, tags, headers } = judged;
         let (stored, html, data) = match content {
             Judgement::Redirect(to) => {
-                let stored =
-                    Stored::Redirect { destination: to.destination, status: to.status, base_path: to.base_path };
+                let stored = Stored::Redirect {
+                    destination: to.destination,
+                    status: to.status,
+                    base_path: to.base_path,
+                };
                 (stored, None, None)
             }
             Judgement::Page(documents) => {
                 let (html, data) = contents(documents).await?;
-                (Stored::Page { html: html.body().clone(), data: data.body().clone() }, Some(html), Some(data))
+                (
+                    Stored::Page { html: html.body().clone(), data: data.body().clone() },
+                    Some(html),
+                    Some(data),
+                )
             }
             Judgement::NotFound => {
                 let html = self.site.not_found_html(&order.page.decoded_path()).map_err(NoDraft::new)?;
                 let (html, data) = contents(Documents { html, data: NOT_FOUND_DATA.to_owned() }).await?;
-                (Stored::NotFound { html: html.body().clone(), data: data.body().clone() }, Some(html), Some(data))
+                (
+                    Stored::NotFound { html: html.body().clone(), data: data.body().clone() },
+                    Some(html),
+                    Some(data),
+                )
             }
         };
         let record = Record {
@@ -181,5 +192,7 @@ pub const NOT_FOUND_DATA: &str = "{\"notFound\":true}";
 
 async fn contents(documents: Documents) -> Result<(Arc<Content>, Arc<Content>), NoDraft> {
     let make = move || (Arc::new(Content::render(documents.html)), Arc::new(Content::render(documents.data)));
-    tokio::task::spawn_blocking(make).await.map_err(|e| NoDraft::new(format!("compressing was interrupted: {e}")))
+    tokio::task::spawn_blocking(make)
+        .await
+        .map_err(|e| NoDraft::new(format!("compressing was interrupted: {e}")))
 }

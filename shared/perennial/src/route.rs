@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::key::{PageKey, Params, Pattern};
+use crate::key::{PageKey, Params};
 use crate::page::{Context, Failure, Kind, Meta, Page};
+use crate::pattern::Pattern;
 
 /// What a visitor gets of a path that nobody has generated (getStaticPaths' `fallback`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +49,9 @@ impl Query {
     /// Whether the text is an allowed value in its one canonical spelling.
     pub(crate) fn allows(&self, value: &str) -> bool {
         match &self.allowed {
-            Allowed::Int(range) => value.parse().is_ok_and(|n: u32| range.contains(&n) && n.to_string() == value),
+            Allowed::Int(range) => {
+                value.parse().is_ok_and(|n: u32| range.contains(&n) && n.to_string() == value)
+            }
             Allowed::OneOf(values) => values.iter().any(|v| v == value),
         }
     }
@@ -244,10 +247,8 @@ impl Resolved {
 
     /// The page's decoded path, as renders and logs see it: `/blog/café`.
     pub fn decoded_path(&self) -> String {
-        crate::key::decode_path(self.key.path()).map_or_else(
-            |_| self.key.path().to_owned(),
-            |segments| format!("/{}", segments.join("/")),
-        )
+        crate::key::decode_path(self.key.path())
+            .map_or_else(|_| self.key.path().to_owned(), |segments| format!("/{}", segments.join("/")))
     }
 }
 

@@ -106,7 +106,11 @@ impl Reader {
         self.optional(name).unwrap_or(default)
     }
 
-    fn above_zero<T: FromStr<Err: Display> + Default + PartialEq>(&mut self, name: &'static str, default: T) -> T {
+    fn above_zero<T: FromStr<Err: Display> + Default + PartialEq>(
+        &mut self,
+        name: &'static str,
+        default: T,
+    ) -> T {
         let value = self.or(name, default);
         if value == T::default() {
             self.errors.push(format!("{name} is `0`: give 1 or more"));
@@ -127,7 +131,9 @@ impl Settings {
     #[allow(clippy::disallowed_methods, reason = "this is where settings are read, once")]
     pub fn from_env(defaults: &[(&str, &str)]) -> Result<Self, SettingsError> {
         let given: Vec<_> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+            .filter_map(|(name, value)| {
+                Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+            })
             .collect();
         let unset = defaults.iter().filter(|(name, _)| !given.iter().any(|(n, _)| n == name));
         let defaults: Vec<_> = unset.map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
@@ -160,8 +166,12 @@ impl Settings {
         }
         let limits = Limits::read(&mut r);
         for (name, _) in &r.given {
-            if name.starts_with("PERENNIAL_") && !name.starts_with("PERENNIAL_SITE_") && !r.known.contains(&&**name) {
-                let closest = r.known.iter().min_by_key(|known| distance(known, name)).expect("some are known");
+            if name.starts_with("PERENNIAL_")
+                && !name.starts_with("PERENNIAL_SITE_")
+                && !r.known.contains(&&**name)
+            {
+                let closest =
+                    r.known.iter().min_by_key(|known| distance(known, name)).expect("some are known");
                 r.errors.push(format!("{name} is no setting; did you mean {closest}?"));
             }
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::key::Pattern;
+use crate::pattern::Pattern;
 use crate::route::{Fallback, ReadyRoute, Resolved, Route};
 
 /// What an error page is told.
@@ -33,12 +33,50 @@ pub struct Site {
 
 /// Search and link-preview crawlers: they never get a shell. Matched as parts of the user agent, ignoring case.
 pub const DEFAULT_BOTS: &[&str] = &[
-    "googlebot", "google-inspectiontool", "storebot-google", "adsbot-google", "mediapartners-google", "feedfetcher-google",
-    "bingbot", "bingpreview", "msnbot", "adidxbot", "yandex", "baiduspider", "duckduckbot", "slurp", "applebot",
-    "petalbot", "sogou", "seznambot", "facebookexternalhit", "facebookcatalog", "twitterbot", "linkedinbot",
-    "slackbot", "slack-imgproxy", "discordbot", "telegrambot", "whatsapp", "skypeuripreview", "pinterest", "redditbot",
-    "embedly", "quora link preview", "outbrain", "vkshare", "w3c_validator", "tumblr", "bitlybot", "mastodon", "bluesky",
-    "ia_archiver", "iframely", "flipboard", "nuzzel", "chrome-lighthouse",
+    "googlebot",
+    "google-inspectiontool",
+    "storebot-google",
+    "adsbot-google",
+    "mediapartners-google",
+    "feedfetcher-google",
+    "bingbot",
+    "bingpreview",
+    "msnbot",
+    "adidxbot",
+    "yandex",
+    "baiduspider",
+    "duckduckbot",
+    "slurp",
+    "applebot",
+    "petalbot",
+    "sogou",
+    "seznambot",
+    "facebookexternalhit",
+    "facebookcatalog",
+    "twitterbot",
+    "linkedinbot",
+    "slackbot",
+    "slack-imgproxy",
+    "discordbot",
+    "telegrambot",
+    "whatsapp",
+    "skypeuripreview",
+    "pinterest",
+    "redditbot",
+    "embedly",
+    "quora link preview",
+    "outbrain",
+    "vkshare",
+    "w3c_validator",
+    "tumblr",
+    "bitlybot",
+    "mastodon",
+    "bluesky",
+    "ia_archiver",
+    "iframely",
+    "flipboard",
+    "nuzzel",
+    "chrome-lighthouse",
 ];
 
 impl Default for Site {
@@ -100,13 +138,20 @@ impl Site {
     ///
     /// # Errors
     /// Every mistake found, one a line.
-    pub fn ready(self, base_path: Option<&str>, trailing_slash: Option<bool>) -> Result<ReadySite, SiteError> {
+    pub fn ready(
+        self,
+        base_path: Option<&str>,
+        trailing_slash: Option<bool>,
+    ) -> Result<ReadySite, SiteError> {
         let mut errors = Vec::new();
         let base_path = base_path.or(self.base_path.as_deref()).unwrap_or("").to_owned();
         if !base_path.is_empty()
-            && (!base_path.starts_with('/') || base_path.ends_with('/') || Pattern::parse(&base_path).map_or(true, |p| p.is_dynamic()))
+            && (!base_path.starts_with('/')
+                || base_path.ends_with('/')
+                || Pattern::parse(&base_path).map_or(true, |p| p.is_dynamic()))
         {
-            errors.push(format!("base path `{base_path}` must look like `/docs`, without a slash at its end"));
+            errors
+                .push(format!("base path `{base_path}` must look like `/docs`, without a slash at its end"));
         }
         let mut routes: Vec<Arc<ReadyRoute>> = Vec::new();
         for route in self.routes {
@@ -114,16 +159,28 @@ impl Site {
                 Err(error) => errors.push(error),
                 Ok(pattern) => {
                     if let Some(other) = routes.iter().find(|r| r.pattern.shape() == pattern.shape()) {
-                        errors.push(format!("routes {} and {} match the same paths", other.id(), pattern.as_str()));
+                        errors.push(format!(
+                            "routes {} and {} match the same paths",
+                            other.id(),
+                            pattern.as_str()
+                        ));
                     }
                     if route.options.max_concurrent_renders == Some(0) {
-                        errors.push(format!("route {} may render 0 pages at once: give 1 or more", pattern.as_str()));
+                        errors.push(format!(
+                            "route {} may render 0 pages at once: give 1 or more",
+                            pattern.as_str()
+                        ));
                     }
                     let shell = match route.options.fallback {
                         Fallback::Shell => route.page.shell(),
                         _ => String::new(),
                     };
-                    routes.push(Arc::new(ReadyRoute { pattern, page: route.page, options: route.options, shell }));
+                    routes.push(Arc::new(ReadyRoute {
+                        pattern,
+                        page: route.page,
+                        options: route.options,
+                        shell,
+                    }));
                 }
             }
         }
@@ -173,7 +230,11 @@ impl ReadySite {
     }
 
     /// The pages that decoded segments and a raw query may mean, the most exact route's first.
-    pub fn candidates<'a>(&'a self, segments: &'a [Cow<'_, str>], query: Option<&'a str>) -> impl Iterator<Item = Resolved> + 'a {
+    pub fn candidates<'a>(
+        &'a self,
+        segments: &'a [Cow<'_, str>],
+        query: Option<&'a str>,
+    ) -> impl Iterator<Item = Resolved> + 'a {
         self.routes.iter().filter_map(move |route| {
             let params = route.pattern.matches(segments)?;
             if params.0.iter().any(|(_, value)| is_empty(value)) {
@@ -199,9 +260,9 @@ impl ReadySite {
     pub fn is_bot(&self, user_agent: &[u8]) -> bool {
         let head = &user_agent[..user_agent.len().min(USER_AGENT_BYTES_MAX)];
         let head = head.to_ascii_lowercase();
-        self.bots.iter().any(|bot| {
-            !bot.is_empty() && head.windows(bot.len()).any(|window| window == bot.as_bytes())
-        })
+        self.bots
+            .iter()
+            .any(|bot| !bot.is_empty() && head.windows(bot.len()).any(|window| window == bot.as_bytes()))
     }
 
     /// The 404 page. A page that panics is answered as a 500.
@@ -230,12 +291,14 @@ fn guarded(page: impl FnOnce() -> String) -> Result<String, String> {
 
 /// What a panic said.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panic: {}", text.unwrap_or("without a message"))
 }
 
 fn plain_error_page(cx: &ErrorContext<'_>) -> String {
-    let title = if cx.status == 404 { "This page could not be found." } else { "This page could not be made." };
+    let title =
+        if cx.status == 404 { "This page could not be found." } else { "This page could not be made." };
     let detail = cx.error.map_or_else(String::new, |error| format!("<pre>{}</pre>", escape(error)));
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\

@@ -53,7 +53,9 @@ impl Db {
                 db.set_aside(&error);
             } else {
                 let path = path.display();
-                tracing::error!("the store {path} cannot be written: {error}. What it holds is served; nothing new is kept.");
+                tracing::error!(
+                    "the store {path} cannot be written: {error}. What it holds is served; nothing new is kept."
+                );
             }
         }
         db
@@ -65,7 +67,10 @@ impl Db {
     }
 
     /// Runs a few point reads as of one instant.
-    pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    pub(crate) fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         let kept = lock(&self.readers).pop();
         let connection = match kept {
             Some(connection) => connection,
@@ -95,9 +100,9 @@ impl Db {
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let db = self.clone();
-        tokio::task::spawn_blocking(move || db.write_now(durable, work))
-            .await
-            .map_err(|e| StoreError::Unsure(format!("writing {} was interrupted: {e}", self.path.display())))?
+        tokio::task::spawn_blocking(move || db.write_now(durable, work)).await.map_err(|e| {
+            StoreError::Unsure(format!("writing {} was interrupted: {e}", self.path.display()))
+        })?
     }
 
     fn write_now<T>(
@@ -168,8 +173,12 @@ impl Db {
         }
         let (path, aside) = (self.path.display(), aside.display());
         match moved.map_err(|e| e.to_string()).and_then(|()| self.open_writer().map_err(|e| e.to_string())) {
-            Ok(_) => tracing::error!("the store {path} is damaged ({error}): it was moved to {aside}, and a new one begun"),
-            Err(e) => tracing::error!("the store {path} is damaged ({error}) and cannot be moved to {aside}: {e}"),
+            Ok(_) => tracing::error!(
+                "the store {path} is damaged ({error}): it was moved to {aside}, and a new one begun"
+            ),
+            Err(e) => {
+                tracing::error!("the store {path} is damaged ({error}) and cannot be moved to {aside}: {e}");
+            }
         }
     }
 
@@ -264,7 +273,10 @@ mod tests {
         std::fs::write(&path, vec![7; 5000]).unwrap();
         let db = Db::open(&path, "CREATE TABLE IF NOT EXISTS t (x)");
         db.write(Durable::Yes, |tx| tx.execute("INSERT INTO t VALUES (1)", [])).await.unwrap();
-        assert_eq!(db.read(|c| c.query_row("SELECT count(*) FROM t", [], |r| r.get::<_, i64>(0))).unwrap(), 1);
+        assert_eq!(
+            db.read(|c| c.query_row("SELECT count(*) FROM t", [], |r| r.get::<_, i64>(0))).unwrap(),
+            1
+        );
         assert_eq!(std::fs::read(folder.path().join("pages.damaged")).unwrap(), vec![7; 5000]);
     }
 }

@@ -15,7 +15,8 @@ pub enum LogFormat {
 #[allow(clippy::disallowed_methods, reason = "the filter is read once, here")]
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
     // Already started, by a test or by an embedding program: theirs stays.
     let _ = match format {
         LogFormat::Text => {

@@ -2,8 +2,8 @@
 //!
 //! A visitor's slug never becomes a file name: it is compared with the names that the folder has.
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use serde::Serialize;
 
@@ -65,8 +65,8 @@ pub struct ContentError {
     what: String,
 }
 
-impl std::fmt::Display for ContentError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ContentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.file.display(), self.what)
     }
 }
@@ -101,7 +101,9 @@ impl Content {
         for entry in entries {
             let path = entry.map_err(|e| failed(&self.guides, e))?.path();
             let slug = path.file_stem().and_then(|stem| stem.to_str()).filter(|stem| is_slug(stem));
-            let (Some(slug), Some("md")) = (slug, path.extension().and_then(|e| e.to_str())) else { continue };
+            let (Some(slug), Some("md")) = (slug, path.extension().and_then(|e| e.to_str())) else {
+                continue;
+            };
             let size = std::fs::metadata(&path).map_err(|e| failed(&path, e))?.len();
             if size > GUIDE_BYTES_MAX {
                 return Err(failed(&path, format!("{size} bytes; a guide has at most {GUIDE_BYTES_MAX}")));
@@ -113,7 +115,7 @@ impl Content {
     }
 }
 
-fn failed(file: &Path, what: impl ToString) -> ContentError {
+fn failed(file: &Path, what: impl fmt::Display) -> ContentError {
     ContentError { file: file.to_owned(), what: what.to_string() }
 }
 
@@ -154,7 +156,8 @@ mod tests {
     #[test]
     fn a_slug_cannot_name_anything_outside() {
         assert!(is_slug("getting-started") && is_slug("a") && is_slug("2026"));
-        for bad in ["", "..", "../x", "a/b", "a\\b", "A", "é", "a.md", "a b", "a\0", "%2e", &"a".repeat(81)] {
+        for bad in ["", "..", "../x", "a/b", "a\\b", "A", "é", "a.md", "a b", "a\0", "%2e", &"a".repeat(81)]
+        {
             assert!(!is_slug(bad), "{bad}");
         }
     }

@@ -17,14 +17,15 @@ pub(crate) struct Frame<'a> {
     pub(crate) path: &'a str,
     pub(crate) title: &'a str,
     pub(crate) description: &'a str,
-    /// Missing on error pages, which nobody stores.
+    /// Missing on error pages: they have no render of their own.
     pub(crate) stamp: Option<Stamp<'a>>,
 }
 
 /// A whole HTML document.
 pub(crate) fn document(frame: &Frame<'_>, content: &Markup) -> String {
     let Frame { base, path, title, description, stamp } = frame;
-    let full_title = if *path == "/" { format!("Perennial: {title}") } else { format!("{title} · Perennial") };
+    let full_title =
+        if *path == "/" { format!("Perennial: {title}") } else { format!("{title} · Perennial") };
     let document = html! {
         (DOCTYPE)
         html lang="en" {
@@ -53,10 +54,7 @@ pub(crate) fn document(frame: &Frame<'_>, content: &Markup) -> String {
                 main #content tabindex="-1" { (content) }
                 footer.foot {
                     div.wrap {
-                        @match stamp {
-                            Some(stamp) => (stamp_line(stamp)),
-                            None => p { "This answer was not stored." },
-                        }
+                        @if let Some(stamp) = stamp { (stamp_line(stamp)) }
                         p { "Perennial, served by Perennial." }
                     }
                 }
@@ -83,10 +81,10 @@ fn stamp_line(stamp: &Stamp<'_>) -> Markup {
     }
 }
 
-/// A list of guides, by title.
+/// A list of guides, by title; a long one has two columns where there is room, read from top to bottom.
 pub(crate) fn contents(base: &str, entries: &[crate::content::Entry]) -> Markup {
     html! {
-        ol.contents {
+        ol.contents.wide[entries.len() > 4] style={ "--rows:" (entries.len().div_ceil(2)) } {
             @for entry in entries {
                 li {
                     div {
@@ -115,6 +113,12 @@ pub(crate) fn tags(base: &str, tags: &[String]) -> Markup {
 
 /// An SVG file as an address: only what would end the attribute or the address is encoded.
 fn data_uri(svg: &str) -> String {
-    let encoded = svg.trim().replace('%', "%25").replace('#', "%23").replace('"', "'").replace('<', "%3C").replace('>', "%3E");
+    let encoded = svg
+        .trim()
+        .replace('%', "%25")
+        .replace('#', "%23")
+        .replace('"', "'")
+        .replace('<', "%3C")
+        .replace('>', "%3E");
     format!("data:image/svg+xml,{encoded}")
 }

@@ -50,6 +50,6 @@ pub fn with(options: Options) -> Site {
         .route(Route::new("/guides/{slug}", GuidePage(content.clone())))
         .route(Route::new("/tags/{tag}", TagPage(content)))
         .route(Route::new("/posts", PostsPage::new(options.posts_url)))
-        .not_found(|cx| error::page(cx))
-        .error(|cx| error::page(cx))
+        .not_found(error::page)
+        .error(error::page)
 }

@@ -24,13 +24,15 @@ pub(crate) struct Document {
 pub(crate) fn render(markdown: &str, base: &str) -> Document {
     let mut headings = Vec::new();
     let mut out: Vec<Event<'_>> = Vec::new();
-    let mut events = Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH);
+    let mut events = Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_SMART_PUNCTUATION);
     while let Some(event) = events.next() {
         match event {
             Event::Start(Tag::Heading { level, .. }) => heading(level, &mut events, &mut headings, &mut out),
             Event::Start(Tag::CodeBlock(kind)) => out.push(code(&kind, &mut events)),
             Event::Start(Tag::Table(columns)) => {
-                out.push(html("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table\">".to_owned()));
+                out.push(html(
+                    "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table\">".to_owned(),
+                ));
                 out.push(Event::Start(Tag::Table(columns)));
             }
             Event::End(TagEnd::Table) => out.extend([Event::End(TagEnd::Table), html("</div>".to_owned())]),
@@ -52,7 +54,12 @@ fn html(text: String) -> Event<'static> {
 }
 
 /// A heading that links to itself. Its id is its text, so that links to it can be written by hand.
-fn heading<'a>(level: HeadingLevel, events: &mut Parser<'a>, headings: &mut Vec<Heading>, out: &mut Vec<Event<'a>>) {
+fn heading<'a>(
+    level: HeadingLevel,
+    events: &mut Parser<'a>,
+    headings: &mut Vec<Heading>,
+    out: &mut Vec<Event<'a>>,
+) {
     let inner: Vec<_> = events.take_while(|e| !matches!(e, Event::End(TagEnd::Heading(_)))).collect();
     let text: String = inner
         .iter()
@@ -110,12 +117,16 @@ mod tests {
         let document = render("## What *is* `it`?\n\n## What is it\n\n### Café – 2", "");
         let ids: Vec<_> = document.headings.iter().map(|h| (h.level, h.id.as_str())).collect();
         assert_eq!(ids, [(2, "what-is-it"), (2, "what-is-it-2"), (3, "café-2")]);
-        assert!(document.html.contains("<h2 id=\"what-is-it\"><a href=\"#what-is-it\">What <em>is</em> <code>it</code>?</a></h2>"));
+        assert!(document.html.contains(
+            "<h2 id=\"what-is-it\"><a href=\"#what-is-it\">What <em>is</em> <code>it</code>?</a></h2>"
+        ));
     }
 
     #[test]
     fn links_get_the_base_path_and_html_is_shown_as_text() {
-        let html = render("[a](/guides/a#b) [out](https://example.com/) [here](#x) <script>1</script>", "/docs").html;
+        let html =
+            render("[a](/guides/a#b) [out](https://example.com/) [here](#x) <script>1</script>", "/docs")
+                .html;
         for part in ["\"/docs/guides/a#b\"", "\"https://example.com/\"", "\"#x\"", "&lt;script&gt;"] {
             assert!(html.contains(part), "{part} in {html}");
         }
@@ -124,14 +135,16 @@ mod tests {
     #[test]
     fn every_guide_renders_and_its_links_lead_somewhere() {
         let guides = crate::content::Content::new(None).guides().unwrap();
-        let rendered: Vec<_> = guides.iter().map(|guide| (&guide.slug, render(&guide.markdown, "/base"))).collect();
+        let rendered: Vec<_> =
+            guides.iter().map(|guide| (&guide.slug, render(&guide.markdown, "/base"))).collect();
         for (slug, document) in &rendered {
             assert!(document.headings.iter().all(|h| h.level > 1), "{slug}: the title is the only h1");
             for link in document.html.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
                 if link.starts_with("https://") || link == "/base/posts" {
                     continue;
                 }
-                let (path, anchor) = link.split_once('#').map_or((link, None), |(path, anchor)| (path, Some(anchor)));
+                let (path, anchor) =
+                    link.split_once('#').map_or((link, None), |(path, anchor)| (path, Some(anchor)));
                 let target = match path {
                     "" => document,
                     _ => match rendered.iter().find(|(other, _)| path == format!("/base/guides/{other}")) {

@@ -58,7 +58,10 @@ impl SqliteJobs {
         }
         let (build, until) = (self.build.clone(), now.plus(hidden));
         let take = move |tx: &rusqlite::Transaction<'_>| {
-            tx.execute("DELETE FROM jobs WHERE build = ?1 AND tries >= ?2 AND due <= ?3", params![build, TRIES_MAX, ms(now)])?;
+            tx.execute(
+                "DELETE FROM jobs WHERE build = ?1 AND tries >= ?2 AND due <= ?3",
+                params![build, TRIES_MAX, ms(now)],
+            )?;
             tx.query_row(
                 "UPDATE jobs SET due = ?3, tries = tries + 1 WHERE id =
                    (SELECT id FROM jobs WHERE build = ?1 AND due <= ?2 ORDER BY due, id LIMIT 1)
@@ -76,7 +79,8 @@ impl SqliteJobs {
     /// # Errors
     /// The store's; the job then comes back.
     pub async fn finish(&self, taken: Taken) -> Result<(), StoreError> {
-        let finish = move |tx: &rusqlite::Transaction<'_>| tx.execute("DELETE FROM jobs WHERE id = ?1", [taken.id]);
+        let finish =
+            move |tx: &rusqlite::Transaction<'_>| tx.execute("DELETE FROM jobs WHERE id = ?1", [taken.id]);
         self.db.write(Durable::No, finish).await.map(drop)
     }
 
@@ -86,7 +90,7 @@ impl SqliteJobs {
     /// The store's.
     pub fn len(&self) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) FROM jobs WHERE build = ?1";
-        self.db.read(|c| c.query_row(sql, [&*self.build], |row| row.get::<_, i64>(0))).map(|n| n.unsigned_abs())
+        self.db.read(|c| c.query_row(sql, [&*self.build], |row| row.get::<_, i64>(0))).map(i64::unsigned_abs)
     }
 
     /// Whether [`SqliteJobs::len`] is 0.
@@ -104,7 +108,9 @@ impl SqliteJobs {
 
     fn due(&self, now: Millis) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT id FROM jobs WHERE build = ?1 AND due <= ?2 LIMIT 1";
-        self.db.read(|c| c.prepare_cached(sql)?.query_row(params![self.build, ms(now)], |row| row.get(0)).optional())
+        self.db.read(|c| {
+            c.prepare_cached(sql)?.query_row(params![self.build, ms(now)], |row| row.get(0)).optional()
+        })
     }
 }
 
@@ -116,7 +122,10 @@ impl Jobs for SqliteJobs {
     async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
         let (build, message, due) = (job.build.clone(), job.to_json(), self.clock.now().plus(delay));
         let send = move |tx: &rusqlite::Transaction<'_>| {
-            tx.execute("INSERT INTO jobs (build, due, message) VALUES (?1, ?2, ?3)", params![build, ms(due), message])
+            tx.execute(
+                "INSERT INTO jobs (build, due, message) VALUES (?1, ?2, ?3)",
+                params![build, ms(due), message],
+            )
         };
         self.db.write(Durable::No, send).await?;
         self.arrived.notify_one();

@@ -44,7 +44,8 @@ impl SqlitePages {
 
     fn row(&self, connection: &Connection, page: &str) -> rusqlite::Result<PageRow> {
         let sql = format!("SELECT {COLUMNS} FROM pages WHERE build = ?1 AND page = ?2");
-        let row = connection.prepare_cached(&sql)?.query_row([&*self.build, page], PageRow::read).optional()?;
+        let row =
+            connection.prepare_cached(&sql)?.query_row([&*self.build, page], PageRow::read).optional()?;
         Ok(row.unwrap_or_default())
     }
 }
@@ -78,7 +79,12 @@ impl PageRow {
             None => None,
         };
         let slot = Slot { ticket, lease, failure };
-        Ok(Self { record: row.get(0)?, generation: unsigned(row, 1)?.unwrap_or(0), listed: row.get(2)?, slot })
+        Ok(Self {
+            record: row.get(0)?,
+            generation: unsigned(row, 1)?.unwrap_or(0),
+            listed: row.get(2)?,
+            slot,
+        })
     }
 
     /// The record, unless it is damaged: then there is none, and the next render replaces it.
@@ -118,12 +124,7 @@ fn epoch(connection: &Connection) -> rusqlite::Result<Epoch> {
     Ok(epoch.unwrap_or(0))
 }
 
-fn store(
-    tx: &Connection,
-    build: &str,
-    page: &str,
-    record: &Record,
-) -> rusqlite::Result<()> {
+fn store(tx: &Connection, build: &str, page: &str, record: &Record) -> rusqlite::Result<()> {
     tx.execute(
         "INSERT INTO pages (build, page, record, generation) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT DO UPDATE SET record = ?3, generation = ?4,
@@ -305,14 +306,20 @@ impl Pages for SqlitePages {
                  ORDER BY page LIMIT ?4"
             );
             let mut statement = c.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![self.build, prefix, after.unwrap_or(""), limit], |row| {
-                Ok((row.get::<_, String>(11)?, PageRow::read(row)?))
-            })?;
+            let rows = statement
+                .query_map(params![self.build, prefix, after.unwrap_or(""), limit], |row| {
+                    Ok((row.get::<_, String>(11)?, PageRow::read(row)?))
+                })?;
             rows.map(|row| {
                 let (text, row) = row?;
                 let snapshot = match PageKey::from_stored(&text) {
                     Some(page) => row.snapshot(c, &page)?,
-                    None => Snapshot { record: row.record(&text), slot: row.slot, newest_epoch: 0, listed: row.listed },
+                    None => Snapshot {
+                        record: row.record(&text),
+                        slot: row.slot,
+                        newest_epoch: 0,
+                        listed: row.listed,
+                    },
                 };
                 Ok((text, snapshot))
             })
@@ -346,7 +353,8 @@ impl Pages for SqlitePages {
 
 /// A number of the page's own, to spread back-offs with.
 fn seed(page: &str) -> u64 {
-    page.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    page.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

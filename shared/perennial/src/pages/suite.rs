@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::key::{Params, Pattern};
+use crate::key::Params;
 use crate::page::Reason;
+use crate::pattern::Pattern;
 use crate::record::Stored;
 
 /// A page of a route `/suite/{name}`.
@@ -90,7 +91,11 @@ async fn tickets_decide<P: Pages>(pages: &P) {
     let (page, (ask, record)) = (page("tickets"), ask_and_record());
     let old = granted(pages, &page, ask).await;
     let new = granted(pages, &page, Ask { urgent: true, judged: None, ..ask }).await;
-    let of = |grant: &Grant| Record { generation: grant.ticket, period_s: Some(grant.ticket as u32), ..record.clone() };
+    let of = |grant: &Grant| Record {
+        generation: grant.ticket,
+        period_s: Some(grant.ticket as u32),
+        ..record.clone()
+    };
     let stored = pages.commit(&page, &of(&new)).await.expect("commit");
     assert_eq!(stored, Committed::Stored { replaced: None });
     assert_eq!(pages.commit(&page, &of(&old)).await.expect("commit"), Committed::Superseded);
@@ -136,7 +141,11 @@ async fn urgent_pre_empts<P: Pages>(pages: &P) {
     let failed = Failed { message: "late".into(), retry_after: None, now: ask.now };
     pages.fail(&page, slow.ticket, failed).await.expect("fail");
     let slot = pages.read(&page).await.expect("read").slot;
-    assert_eq!((slot.ticket, slot.failure), (urgent.ticket, None), "an older render's failure is nothing new");
+    assert_eq!(
+        (slot.ticket, slot.failure),
+        (urgent.ticket, None),
+        "an older render's failure is nothing new"
+    );
     let stored = pages.commit(&page, &Record { generation: slow.ticket, ..record }).await.expect("commit");
     assert_eq!(stored, Committed::Stored { replaced: None });
     let busy = pages.begin(&page, Ask { judged: Some(slow.ticket), ..ask }).await.expect("begin");
@@ -152,7 +161,8 @@ async fn epochs<P: Pages>(pages: &P) {
     pages.commit(&page, &record).await.expect("commit");
     let read = pages.read(&page).await.expect("read");
     assert!(read.newest_epoch > before.epoch, "invalidated meanwhile: stored, but already stale");
-    for tags in [vec![user_tag("t")], vec![route_tag(page.route())], vec![SITE_TAG.to_owned(), user_tag("u")]] {
+    for tags in [vec![user_tag("t")], vec![route_tag(page.route())], vec![SITE_TAG.to_owned(), user_tag("u")]]
+    {
         let before = pages.read(&page).await.expect("read").newest_epoch;
         let epoch = pages.invalidate(&tags).await.expect("invalidate");
         assert!(epoch > before);
@@ -170,7 +180,8 @@ async fn passed_on<P: Pages>(pages: &P) {
     let grant = granted(pages, &page, ask).await;
     let late = Millis(ask.now.0 + 60_000);
     let epoch = pages.invalidate(&[SITE_TAG.to_owned()]).await.expect("invalidate");
-    let resumed = pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume").expect("the newest");
+    let resumed =
+        pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume").expect("the newest");
     assert_eq!((resumed.ticket, resumed.epoch), (grant.ticket, epoch));
     let busy = pages.begin(&page, Ask { now: late, ..ask }).await.expect("begin");
     assert!(matches!(busy, Begun::Busy { .. }), "{busy:?}");

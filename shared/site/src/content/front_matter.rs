@@ -25,8 +25,12 @@ pub(super) fn parse(slug: &str, text: &str) -> Result<Guide, String> {
             "title" => guide.title = value.to_owned(),
             "description" => guide.description = value.to_owned(),
             "tags" => guide.tags = tags(value)?,
-            "order" => guide.order = value.parse().map_err(|_| format!("order `{value}` is not a whole number"))?,
-            other => return Err(format!("unknown key `{other}`: title, description, tags and order are known")),
+            "order" => {
+                guide.order = value.parse().map_err(|_| format!("order `{value}` is not a whole number"))?;
+            }
+            other => {
+                return Err(format!("unknown key `{other}`: title, description, tags and order are known"));
+            }
         }
     }
     if guide.title.is_empty() {
@@ -38,7 +42,9 @@ pub(super) fn parse(slug: &str, text: &str) -> Result<Guide, String> {
 fn tags(value: &str) -> Result<Vec<String>, String> {
     let named = value.split(',').map(str::trim).filter(|tag| !tag.is_empty());
     named
-        .map(|tag| is_slug(tag).then(|| tag.to_owned()).ok_or_else(|| format!("tag `{tag}`: use a-z, 0-9 and -")))
+        .map(|tag| {
+            is_slug(tag).then(|| tag.to_owned()).ok_or_else(|| format!("tag `{tag}`: use a-z, 0-9 and -"))
+        })
         .collect()
 }
 

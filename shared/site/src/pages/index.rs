@@ -28,7 +28,9 @@ impl Page for IndexPage {
 
     async fn props(&self, _: &Context) -> Result<Outcome<Props>, Failure> {
         let guides = super::guides(&self.0).await?.iter().map(Entry::from).collect();
-        Ok(Outcome::page(Props { guides, rendered_at: stamp::now() }).revalidate(PERIOD_SECONDS).tag("guides"))
+        Ok(Outcome::page(Props { guides, rendered_at: stamp::now() })
+            .revalidate(PERIOD_SECONDS)
+            .tag("guides"))
     }
 
     fn render(&self, props: &Props, cx: &Context) -> Result<String, Failure> {
@@ -38,24 +40,12 @@ impl Page for IndexPage {
             div.wrap {
                 (hero(base))
                 section.band.split #rendered aria-labelledby="rendered-title" {
-                    div.heading {
-                        h2 #rendered-title { "This page is one of them" }
-                        p {
-                            "You are reading a stored answer. It was rendered once, by the render the label names, and "
-                            "every visitor since then got the same bytes."
-                        }
-                        p {
-                            "It stays fresh for " (PERIOD_SECONDS) " seconds. Whoever comes first after that still gets "
-                            "this one at once, and the next one is rendered behind the scenes. Ask twice and watch."
-                        }
-                    }
+                    (about_the_label(&stamp))
                     (label(&stamp))
                 }
-                section.band.split #guides aria-labelledby="guides-title" {
-                    div.heading {
-                        h2 #guides-title { "Guides" }
-                        p.soft { "From a first page to three functions. Read in order, or take what you need." }
-                    }
+                section.band #guides aria-labelledby="guides-title" {
+                    h2 #guides-title { "Guides" }
+                    p.soft { "From a first page to three functions. Read in order, or take what you need." }
                     (layout::contents(base, &props.guides))
                 }
                 (moments(base))
@@ -89,6 +79,27 @@ fn hero(base: &str) -> Markup {
                 }
             }
             (PreEscaped(PLANT))
+        }
+    }
+}
+
+fn about_the_label(stamp: &Stamp<'_>) -> Markup {
+    html! {
+        div.heading {
+            h2 #rendered-title { "This page is one of them" }
+            // Where nothing is stored, in `dev`, there is no generation.
+            @if stamp.generation == 0 {
+                p { "You are reading an answer that was rendered for you alone, and is not stored: so is every answer in development." }
+            } @else {
+                p {
+                    "You are reading a stored answer. It was rendered once, by the render the label names, and "
+                    "every visitor since then got the same bytes."
+                }
+                p {
+                    "It stays fresh for " (PERIOD_SECONDS) " seconds. Whoever comes first after that still gets "
+                    "this one at once, and the next one is rendered behind the scenes. Ask twice and watch."
+                }
+            }
         }
     }
 }

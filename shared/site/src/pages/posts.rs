@@ -15,8 +15,11 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 const POSTS_SHOWN_MAX: usize = 100;
 
-pub(crate) struct PostsPage {
-    url: Option<String>,
+/// The page; without an upstream it says how to give it one.
+pub(crate) struct PostsPage(Option<Upstream>);
+
+struct Upstream {
+    url: String,
     /// Or why there is none: known at the start, told by the render.
     client: Result<reqwest::Client, String>,
 }
@@ -38,12 +41,15 @@ pub(crate) struct Props {
 
 impl PostsPage {
     pub(crate) fn new(url: Option<String>) -> Self {
-        Self { url, client: client() }
+        Self(url.map(|url| Upstream { url, client: client() }))
     }
+}
 
-    async fn fetch(&self, url: &str) -> Result<Vec<Post>, Failure> {
+impl Upstream {
+    async fn fetch(&self) -> Result<Vec<Post>, Failure> {
         let client = self.client.as_ref().map_err(Failure::new)?;
-        let mut answer = client.get(url).header("accept", "application/json").send().await.map_err(without_url)?;
+        let mut answer =
+            client.get(&self.url).header("accept", "application/json").send().await.map_err(without_url)?;
         if !answer.status().is_success() {
             // An error here, not an empty list: the last good page stays.
             let failure = Failure::new(format!("POSTS_URL answered {}", answer.status()));
@@ -59,8 +65,9 @@ impl PostsPage {
             }
             body.extend_from_slice(&chunk);
         }
-        let mut posts: Vec<Post> = serde_json::from_slice(&body)
-            .map_err(|e| Failure::new(format!("POSTS_URL did not answer a list of {{id, title, body}}: {e}")))?;
+        let mut posts: Vec<Post> = serde_json::from_slice(&body).map_err(|e| {
+            Failure::new(format!("POSTS_URL did not answer a list of {{id, title, body}}: {e}"))
+        })?;
         posts.truncate(POSTS_SHOWN_MAX);
         Ok(posts)
     }
@@ -71,8 +78,8 @@ impl Page for PostsPage {
 
     async fn props(&self, _: &Context) -> Result<Outcome<Props>, Failure> {
         let rendered_at = stamp::now();
-        let posts = match &self.url {
-            Some(url) => Some(self.fetch(url).await?),
+        let posts = match &self.0 {
+            Some(upstream) => Some(upstream.fetch().await?),
             None => None,
         };
         Ok(Outcome::page(Props { posts, rendered_at }).revalidate(PERIOD_SECONDS).tag("posts"))

@@ -7,7 +7,7 @@ use maud::html;
 use perennial::{Context, Failure, Outcome, Page, Params};
 use serde::Serialize;
 
-use crate::content::{Content, Entry};
+use crate::content::{Content, Entry, is_slug};
 use crate::layout::{self, Frame};
 use crate::links::href;
 use crate::stamp::{self, Stamp};
@@ -27,12 +27,16 @@ impl Page for TagPage {
     type Props = Props;
 
     async fn paths(&self) -> Result<Vec<Params>, Failure> {
-        let tags: BTreeSet<String> = super::guides(&self.0).await?.into_iter().flat_map(|guide| guide.tags).collect();
+        let tags: BTreeSet<String> =
+            super::guides(&self.0).await?.into_iter().flat_map(|guide| guide.tags).collect();
         Ok(tags.into_iter().map(|tag| Params::new().with("tag", tag)).collect())
     }
 
     async fn props(&self, cx: &Context) -> Result<Outcome<Props>, Failure> {
         let tag = cx.param("tag");
+        if !is_slug(tag) {
+            return Ok(Outcome::not_found());
+        }
         let mut guides = super::guides(&self.0).await?;
         guides.retain(|guide| guide.tags.iter().any(|t| t == tag));
         let outcome = if guides.is_empty() {

@@ -1,0 +1,165 @@
+//! A publisher's call: pages marked, rendered anew, or removed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::edge::Edge;
+use crate::engine::Engine;
+use crate::jobs::{Jobs, Task};
+use crate::page::Reason;
+use crate::pages::{Begun, Pages, page_tags, path_tag};
+use crate::record::{Epoch, Stored};
+use crate::refresh::Refreshed;
+use crate::route::{Fallback, Resolved};
+use crate::store::{StoreError, Stores};
+
+/// Pages looked at in one read of the store.
+const LIST_BATCH: usize = 500;
+
+/// A publisher's call for one page.
+pub type Demanded = Result<Demand, Undone>;
+
+/// What a publisher's call for one page came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// The page was rendered after the call came, and is what everybody sees.
+    Revalidated,
+    /// The page had not been generated, and was to be left alone.
+    NotGenerated,
+}
+
+/// Why a publisher's call was not carried out.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Undone {
+    /// The route lists its pages, and this is none of them.
+    #[error(
+        "no such page: its route serves listed paths only, and this one was not listed when the site was built"
+    )]
+    NotListed,
+    /// The route is never stored.
+    #[error("pages of this route are rendered for every request: there is nothing to revalidate")]
+    Dynamic,
+    /// The render failed. The last good page stays, is stale, and is tried again.
+    #[error("{0}")]
+    Failed(Arc<str>),
+    /// The store failed.
+    #[error("{0}")]
+    Store(Arc<str>),
+}
+
+impl<S: Stores> Engine<S> {
+    /// Marks a page and renders it anew before it answers. Simultaneous calls share a render only if it began
+    /// after all of them had come.
+    ///
+    /// # Errors
+    /// [`Undone`]; unless the store failed, the page is marked and will be tried again.
+    pub async fn demand(self: &Arc<Self>, page: &Resolved, only_generated: bool) -> Demanded {
+        if page.route.options.dynamic {
+            return Err(Undone::Dynamic);
+        }
+        if self.dev {
+            let rendered = self.render_only(page, Reason::OnDemand).await;
+            return rendered.map(|_| Demand::Revalidated).map_err(|trouble| Undone::Failed(trouble.message));
+        }
+        let engine = self.clone();
+        let (key, page) = (page.key.shared(), page.clone());
+        // Calls that leave ungenerated pages alone do not share with those that generate them.
+        let key = if only_generated { format!("{key}|only").into() } else { key };
+        let start = || async move { engine.demanded(&page, only_generated).await };
+        let panicked = || Err(Undone::Failed("the render's task panicked".into()));
+        self.demands.take(&self.tasks, &key, start).await.unwrap_or_else(panicked)
+    }
+
+    async fn demanded(self: &Arc<Self>, page: &Resolved, only_generated: bool) -> Demanded {
+        let store = |e: StoreError| Undone::Store(e.to_string().into());
+        let snapshot = self.stores.pages().read(&page.key).await.map_err(store)?;
+        let generated = snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
+        if !generated && only_generated {
+            return Ok(Demand::NotGenerated);
+        }
+        if !generated && !snapshot.listed && page.route.options.fallback == Fallback::NotFound {
+            return Err(Undone::NotListed);
+        }
+        // First the mark, which survives a crash of this process, then the render that began after it.
+        self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
+        for page in self.variants(page).await.map_err(store)? {
+            let begun = self.stores.pages().begin(&page.key, self.ask(None, true)).await.map_err(store)?;
+            let Begun::Granted(grant) = begun else {
+                return Err(Undone::Store(format!("an urgent render was not granted: {begun:?}").into()));
+            };
+            match self.refresh(&page, grant, Reason::OnDemand).await {
+                // A newer ticket was handed out after this one: that render began after the call as well.
+                Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded => {}
+                Refreshed::Failed(message) => return Err(Undone::Failed(message)),
+                Refreshed::Unsaved(_) => {
+                    return Err(Undone::Store(
+                        "the page was rendered but the store could not keep it".into(),
+                    ));
+                }
+            }
+        }
+        self.stores.edge().purge(&page_tags(&page.key)[..1]).await.map_err(store)?;
+        Ok(Demand::Revalidated)
+    }
+
+    /// The page itself and every stored variant of it.
+    async fn variants(&self, page: &Resolved) -> Result<Vec<Resolved>, StoreError> {
+        let mut pages = vec![page.clone()];
+        if page.route.has_query() {
+            let prefix = format!("{}?", page.key.base_text());
+            let stored = self.stores.pages().list(&prefix, None, usize::MAX).await?;
+            let with_record = stored.into_iter().filter(|(_, snapshot)| snapshot.record.is_some());
+            pages.extend(with_record.filter_map(|(text, _)| self.site.page_of_key(&text)));
+        }
+        Ok(pages)
+    }
+
+    /// Removes a page at once, and keeps renders that are under way from bringing it back.
+    ///
+    /// # Errors
+    /// [`Undone::Store`].
+    pub async fn delete(&self, page: &Resolved) -> Result<(), Undone> {
+        let store = |e: StoreError| Undone::Store(e.to_string().into());
+        self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
+        for page in self.variants(page).await.map_err(store)? {
+            let begun = self.stores.pages().begin(&page.key, self.ask(None, true)).await.map_err(store)?;
+            let Begun::Granted(grant) = begun else { continue };
+            self.remove(&page, &grant).await.map_err(store)?;
+        }
+        self.stores.edge().purge(&page_tags(&page.key)[..1]).await.map_err(store)
+    }
+
+    /// Marks everything that carries any of these tags: one write a tag, seen by every read from then on. With
+    /// `renew`, pages that this build has stored are sent to the queue; tells how many.
+    ///
+    /// # Errors
+    /// [`Undone::Store`]. Repeating the call is harmless.
+    pub async fn invalidate(&self, tags: &[String], renew: bool) -> Result<usize, Undone> {
+        let store = |e: StoreError| Undone::Store(e.to_string().into());
+        let epoch = self.stores.pages().invalidate(tags).await.map_err(store)?;
+        let queued = if renew { self.renew_marked(epoch).await.map_err(store)? } else { 0 };
+        self.stores.edge().purge(tags).await.map_err(store)?;
+        Ok(queued)
+    }
+    /// Sends every page that an invalidation has marked to the queue.
+    async fn renew_marked(&self, epoch: Epoch) -> Result<usize, StoreError> {
+        let mut queued = 0;
+        let mut after: Option<String> = None;
+        loop {
+            let batch = self.stores.pages().list("", after.as_deref(), LIST_BATCH).await?;
+            let last = batch.len() < LIST_BATCH;
+            for (text, snapshot) in batch {
+                let marked =
+                    snapshot.newest_epoch >= epoch && snapshot.record.is_some_and(|r| r.epoch < epoch);
+                if let Some(page) = marked.then(|| self.site.page_of_key(&text)).flatten() {
+                    self.stores.jobs().send(&self.job(&page, Task::Renew { epoch }), Duration::ZERO).await?;
+                    queued += 1;
+                }
+                after = Some(text);
+            }
+            if last {
+                return Ok(queued);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A missing page, rendered while its first visitor waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::within;
+use crate::engine::Engine;
+use crate::memory::Entry;
+use crate::page::Reason;
+use crate::pages::{Begun, Pages, Snapshot};
+use crate::record::{Stored, Ticket};
+use crate::refresh::Refreshed;
+use crate::render::{Draft, Order};
+use crate::route::Resolved;
+use crate::store::{StoreError, Stores};
+
+/// The first and the longest pause between two looks at a page that another process renders.
+const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+
+/// What a visitor of a missing page gets.
+pub(crate) type First = Result<Option<Arc<Entry>>, Trouble>;
+
+/// Why a visitor gets no page.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// 500 for a failed render, 503 for a limit that was reached.
+    pub status: u16,
+    /// For the log, and for the author in `dev`; never for a visitor.
+    pub message: Arc<str>,
+}
+
+impl Trouble {
+    fn new(status: u16, message: impl Into<Arc<str>>) -> Self {
+        Self { status, message: message.into() }
+    }
+}
+
+impl<S: Stores> Engine<S> {
+    /// Renders a missing page while its visitor waits. Simultaneous visitors share one render, also across
+    /// processes. The entry is none if another process rendered it: look again. The flag tells whether a render
+    /// that was under way was shared.
+    ///
+    /// # Errors
+    /// [`Trouble`]: the render failed, or a limit was reached.
+    pub async fn first(self: &Arc<Self>, page: &Resolved, reason: Reason, judged: Ticket) -> (First, bool) {
+        let Ok(_place) = self.waiting.try_acquire() else {
+            let limit = self.limits.max_waiting_visitors;
+            let message =
+                format!("{limit} visitors are waiting for renders already (PERENNIAL_MAX_WAITING_VISITORS)");
+            return (Err(Trouble::new(503, message)), false);
+        };
+        let engine = self.clone();
+        let start = || {
+            let page = page.clone();
+            async move { engine.lead(&page, reason, judged).await }
+        };
+        let key = page.key.shared();
+        let landing = self.flights.join(&self.tasks, &key, start);
+        match within(&*self.clock, self.limits.max_wait, landing).await {
+            Some((Some(first), joined)) => (first, joined),
+            Some((None, joined)) => (Err(Trouble::new(500, "the render's task panicked")), joined),
+            None => {
+                let message =
+                    format!("waited {:?} for the page (PERENNIAL_MAX_WAIT_MS)", self.limits.max_wait);
+                (Err(Trouble::new(503, message)), false)
+            }
+        }
+    }
+
+    /// One visitor's way to a missing page, on behalf of all who wait for it in this process.
+    async fn lead(self: &Arc<Self>, page: &Resolved, reason: Reason, mut judged: Ticket) -> First {
+        let mut pause = POLL.0;
+        let mut waited_for: Option<Ticket> = None;
+        loop {
+            let snapshot = match self.stores.pages().begin(&page.key, self.ask(Some(judged), false)).await {
+                Ok(Begun::Granted(grant)) => return shown(self.refresh(page, grant, reason).await),
+                Ok(Begun::BackedOff { .. }) => {
+                    return Err(Trouble::new(500, "its last render failed, and it is not time to try again"));
+                }
+                Ok(Begun::Busy { .. }) => {
+                    self.clock.sleep(pause).await;
+                    pause = (pause * 2).min(POLL.1);
+                    self.stores.pages().read(&page.key).await
+                }
+                Ok(Begun::Unneeded) => self.stores.pages().read(&page.key).await,
+                Err(error) => return self.unsaved(page, reason, judged, &error).await,
+            };
+            let snapshot = snapshot.map_err(|e| Trouble::new(500, e.to_string()))?;
+            if snapshot.generation() != judged {
+                if snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted) {
+                    return Ok(None);
+                }
+                judged = snapshot.generation();
+            }
+            // Who waits for another process's render shares its failure, as those in that process do.
+            if let Some(failure) = snapshot.slot.failure.filter(|f| waited_for == Some(f.ticket)) {
+                return Err(Trouble::new(500, failure.message));
+            }
+            waited_for = snapshot.slot.lease.map(|lease| lease.ticket).or(waited_for);
+        }
+    }
+
+    /// Renders without storing, because the store cannot be written.
+    async fn unsaved(&self, page: &Resolved, reason: Reason, judged: Ticket, error: &StoreError) -> First {
+        tracing::error!(page = %page.key.path(), reason = %reason, "the store cannot be written; the page is kept in memory only: {error}");
+        let order = Order { page: page.clone(), reason, generation: judged, epoch: 0 };
+        match self.renders.run(order).await {
+            Ok(draft) => Ok(Some(self.keep_unsaved(page, draft, judged))),
+            Err(failed) => {
+                self.log_failure(page, reason, &failed, None);
+                Err(Trouble::new(500, failed.message))
+            }
+        }
+    }
+
+    /// Renders for one request and keeps nothing: dynamic routes, `dev`.
+    ///
+    /// # Errors
+    /// [`Trouble`]: the render failed.
+    pub async fn render_only(&self, page: &Resolved, reason: Reason) -> Result<Arc<Entry>, Trouble> {
+        let order = Order { page: page.clone(), reason, generation: 0, epoch: 0 };
+        match self.renders.run(order).await {
+            Ok(Draft { record, html, data }) => {
+                let (record, read_at) = (Arc::new(record), self.clock.now());
+                let snapshot = Snapshot { record: Some(record.clone()), ..Snapshot::default() };
+                Ok(Arc::new(Entry { record, html, data, snapshot, version: None, read_at, unsaved: true }))
+            }
+            Err(failed) => {
+                self.log_failure(page, reason, &failed, None);
+                Err(Trouble::new(500, failed.message))
+            }
+        }
+    }
+}
+
+/// What those who waited for a first render get.
+fn shown(refreshed: Refreshed) -> First {
+    match refreshed {
+        Refreshed::Stored(entry) | Refreshed::Unchanged(entry) | Refreshed::Unsaved(entry) => Ok(Some(entry)),
+        Refreshed::Superseded => Ok(None),
+        Refreshed::Failed(message) => Err(Trouble { status: 500, message }),
+    }
+}

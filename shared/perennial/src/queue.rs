@@ -1,0 +1,124 @@
+//! A stale page, renewed behind its visitors' backs: how an answer asks the queue, and what the queue's worker does.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use crate::bodies::Bodies;
+use crate::clock::Millis;
+use crate::engine::Engine;
+use crate::jobs::{Job, Jobs, Task};
+use crate::memory::Entry;
+use crate::page::Reason;
+use crate::pages::{Begun, Pages};
+use crate::record::{Stored, Ticket};
+use crate::refresh::Refreshed;
+use crate::route::Resolved;
+use crate::store::{StoreError, Stores};
+
+/// What became of a job.
+#[derive(Clone, Debug)]
+pub enum Worked {
+    /// Carried out, well or not: what was to be noted is noted.
+    Done(Refreshed),
+    /// Nothing is left to do: the page was rendered since, or a newer render was begun.
+    Dropped,
+    /// This build has no such page.
+    Gone,
+    /// The store failed: deliver it again.
+    Retry(Arc<str>),
+}
+
+impl<S: Stores> Engine<S> {
+    /// Whether [`Engine::trigger`] would ask the store at all: nobody holds a lease, and no back-off holds, as far as
+    /// this process knows.
+    pub fn may_trigger(&self, entry: &Entry) -> bool {
+        let (now, slot) = (self.clock.now(), &entry.snapshot.slot);
+        slot.leased_until(now).is_none() && slot.backed_off_until(now).is_none()
+    }
+
+    /// Has a stale page renewed by the queue, unless somebody already does or it is not time to try again. Costs a
+    /// visitor nothing: run it beside the answer, or before it where the process is frozen after it.
+    pub async fn trigger(&self, page: &Resolved, entry: &Entry) {
+        if !self.may_trigger(entry)
+            || !self.triggered.lock().unwrap_or_else(PoisonError::into_inner).insert(page.key.shared())
+        {
+            return;
+        }
+        let begun =
+            self.stores.pages().begin(&page.key, self.ask(Some(entry.record.generation), false)).await;
+        match begun {
+            Ok(Begun::Granted(grant)) => self.send(page, grant.ticket).await,
+            Ok(Begun::Busy { .. } | Begun::BackedOff { .. } | Begun::Unneeded) => {}
+            Err(error) => {
+                tracing::error!(page = %page.key.path(), "a stale page cannot be renewed while the store cannot be written: {error}");
+            }
+        }
+        self.triggered.lock().unwrap_or_else(PoisonError::into_inner).remove(page.key.as_str());
+    }
+
+    async fn send(&self, page: &Resolved, ticket: Ticket) {
+        let job = self.job(page, Task::Refresh { ticket, reason: Reason::Stale });
+        if let Err(error) = self.stores.jobs().send(&job, Duration::ZERO).await {
+            tracing::error!(page = %page.key.path(), "the queue refused to renew a stale page; the next visitor tries again: {error}");
+            if let Err(error) = self.stores.pages().release(&page.key, ticket).await {
+                tracing::error!(page = %page.key.path(), "its lease cannot be given back, it will end by itself: {error}");
+            }
+        }
+    }
+
+    pub(crate) fn job(&self, page: &Resolved, task: Task) -> Job {
+        Job { v: 1, build: self.build().to_string(), key: page.key.as_str().to_owned(), task }
+    }
+
+    /// Carries out one job of the queue.
+    pub async fn work(&self, job: &Job) -> Worked {
+        let page = match self.site.page_of_key(&job.key) {
+            Some(page) if *job.build == **self.build() => page,
+            _ => return Worked::Gone,
+        };
+        let worked = match &job.task {
+            Task::Refresh { ticket, reason } => self.work_refresh(&page, *ticket, *reason).await,
+            Task::Renew { epoch } => self.work_renew(&page, *epoch).await,
+            Task::RemoveBody { sha256, replaced_at } => self.work_remove(&page, sha256, *replaced_at).await,
+        };
+        worked.unwrap_or_else(|error| Worked::Retry(error.to_string().into()))
+    }
+
+    async fn work_refresh(
+        &self,
+        page: &Resolved,
+        ticket: Ticket,
+        reason: Reason,
+    ) -> Result<Worked, StoreError> {
+        let resumed =
+            self.stores.pages().resume(&page.key, ticket, self.limits.lease, self.clock.now()).await?;
+        match resumed {
+            Some(grant) => Ok(Worked::Done(self.refresh(page, grant, reason).await)),
+            None => Ok(Worked::Dropped),
+        }
+    }
+
+    async fn work_renew(&self, page: &Resolved, epoch: u64) -> Result<Worked, StoreError> {
+        let snapshot = self.stores.pages().read(&page.key).await?;
+        if snapshot.record.as_ref().is_none_or(|r| r.epoch >= epoch || r.stored == Stored::Deleted) {
+            return Ok(Worked::Dropped);
+        }
+        match self.stores.pages().begin(&page.key, self.ask(Some(snapshot.generation()), false)).await? {
+            Begun::Granted(grant) => Ok(Worked::Done(self.refresh(page, grant, Reason::OnDemand).await)),
+            _ => Ok(Worked::Dropped),
+        }
+    }
+
+    async fn work_remove(
+        &self,
+        page: &Resolved,
+        sha256: &str,
+        replaced_at: Millis,
+    ) -> Result<Worked, StoreError> {
+        let record = self.stores.pages().read(&page.key).await?.record;
+        if !record.is_some_and(|r| r.stored.bodies().any(|body| body.sha256 == sha256)) {
+            self.stores.bodies().remove(&page.key, sha256, replaced_at).await?;
+        }
+        Ok(Worked::Dropped)
+    }
+}

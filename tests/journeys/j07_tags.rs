@@ -1,0 +1,177 @@
+//! Rule 5.6: many pages at once, by tag, route or site; and the modes.
+
+use http::Method;
+use serde_json::json;
+use tests::{Answer, Ask, Asks as _, Gate, Reply};
+
+use crate::world::{World, s};
+
+async fn call(w: &World, query: &str) -> Answer {
+    w.ask(Ask::new(Method::POST, format!("/api/revalidate?secret=test-secret&{query}"))).await
+}
+
+async fn generate(w: &World, pages: &[(&str, &[&str])]) {
+    for (path, tags) in pages {
+        w.up.on(path, json!({ "value": "old", "tags": tags, "revalidate": false }));
+        w.get(path).await.expect(200, "MISS");
+    }
+    w.up.otherwise(|_| json!({ "value": "new", "revalidate": false }).into());
+    for (path, tags) in pages {
+        w.up.on(path, json!({ "value": "new", "tags": tags, "revalidate": false }));
+    }
+}
+
+const PAGES: &[(&str, &[&str])] = &[
+    ("/tagged/a", &["red", "round"]),
+    ("/tagged/b", &["red"]),
+    ("/tagged/c", &["Red"]),
+    ("/blog/a", &["round"]),
+    ("/blog/red", &[]),
+];
+
+/// Tags, routes and the site: exactly the pages that carry them, by the queue or by their next visitor.
+#[tokio::test]
+async fn exactly_what_carries_the_tag() {
+    let table: [(&str, &[&str]); 7] = [
+        ("tag=red", &["/tagged/a", "/tagged/b"]),
+        ("tag=round", &["/tagged/a", "/blog/a"]),
+        ("tag=red&tag=round", &["/tagged/a", "/tagged/b", "/blog/a"]),
+        ("tag=unknown", &[]),
+        ("route=/blog/%7Bslug%7D", &["/blog/a", "/blog/red"]),
+        ("site=true", &["/tagged/a", "/tagged/b", "/tagged/c", "/blog/a", "/blog/red"]),
+        ("tag=red&path=/blog/red", &["/tagged/a", "/tagged/b", "/blog/red"]),
+    ];
+    for (query, marked) in table {
+        for mode in ["now", "stale"] {
+            let w = World::new().await;
+            generate(&w, PAGES).await;
+            let answer = call(&w, &format!("{query}&mode={mode}")).await;
+            assert!(matches!(answer.status, 200 | 202), "{query}: {answer}");
+            for (path, _) in PAGES {
+                let page = w.get(path).await;
+                let is_marked = marked.contains(path);
+                // With `now` a named path is new at once; all others are old until the queue or a visitor renews them.
+                let at_once = mode == "now" && query.contains(&format!("path={path}"));
+                let expected = if is_marked && !at_once { "STALE" } else { "HIT" };
+                assert_eq!(page.expect(200, expected).value() == "new", at_once, "{query} {mode} {path}");
+            }
+            w.settle().await;
+            for (path, _) in PAGES {
+                let page = w.get(path).await.expect(200, "HIT");
+                assert_eq!(page.value() == "new", marked.contains(path), "{query} {mode} {path}");
+            }
+            assert_eq!(w.up.count_all(), PAGES.len() + marked.len(), "{query} {mode}");
+        }
+    }
+}
+
+/// `now` with tags needs no visitor: the queue renews the pages.
+#[tokio::test]
+async fn the_queue_renews_without_visitors() {
+    let w = World::new().await;
+    generate(&w, PAGES).await;
+    let answer = call(&w, "tag=red").await;
+    assert_eq!(answer.json()["queued"], json!(2), "{answer}");
+    w.settle().await;
+    assert_eq!(w.up.reasons("/tagged/a"), ["first", "on-demand"]);
+    assert_eq!(w.get("/tagged/b").await.expect(200, "HIT").value(), "new");
+    w.settle().await;
+    assert_eq!(w.up.count_all(), PAGES.len() + 2);
+}
+
+/// A render says anew which tags it has: the ones before do not stick.
+#[tokio::test]
+async fn tags_are_those_of_the_last_render() {
+    let w = World::new().await;
+    w.up.on("/tagged/t", json!({ "tags": ["first"] }));
+    w.get("/tagged/t").await.expect(200, "MISS");
+    w.up.on("/tagged/t", json!({ "tags": ["second"] }));
+    w.revalidate("/tagged/t").await.expect(200, "");
+    call(&w, "tag=first&mode=stale").await.expect(200, "");
+    w.get("/tagged/t").await.expect(200, "HIT");
+    call(&w, "tag=second&mode=stale").await.expect(200, "");
+    w.get("/tagged/t").await.expect(200, "STALE");
+}
+
+/// Invariant 2: a tag invalidated while a render runs makes that render's page stale, whatever the page said before.
+#[tokio::test]
+async fn a_tag_invalidated_during_a_render() {
+    let w = World::new().await;
+    let gate = Gate::new();
+    w.up.next("/tagged/t", Reply::from(json!({ "value": "old", "tags": ["red"] })).behind(&gate));
+    let visitor = w.begin(Ask::get("/tagged/t"));
+    w.up.wait_for_calls("/tagged/t", 1).await;
+    call(&w, "tag=red&mode=stale").await.expect(200, "");
+    gate.open();
+    visitor.await.expect("joined");
+    assert_eq!(w.get("/tagged/t").await.expect(200, "STALE").value(), "old");
+    w.settle().await;
+    assert_eq!(w.get("/tagged/t").await.expect(200, "HIT").value(), "v");
+}
+
+/// Mode `stale` renders nothing; mode `delete` makes the page gone at once, for both forms.
+#[tokio::test]
+async fn modes() {
+    let w = World::new().await;
+    let old = w.get("/never").await.expect(200, "MISS");
+    assert_eq!(call(&w, "path=/never&mode=stale").await.expect(200, "").json()["revalidated"], json!(true));
+    assert_eq!(w.up.count("/never"), 1);
+    assert_eq!(w.get("/never").await.expect(200, "STALE").id(), old.id());
+    w.settle().await;
+    w.up.on("/never", json!({ "not_found": true }));
+    call(&w, "path=/never&mode=delete").await.expect(200, "");
+    assert_eq!(w.up.count("/never"), 2, "delete renders nothing");
+    w.get("/never").await.expect(404, "MISS");
+    assert_eq!(w.up.count("/never"), 3);
+}
+
+/// Deleting is for privacy: no render under way brings the page back, no body stays.
+#[tokio::test]
+async fn a_deleted_page_stays_deleted() {
+    let w = World::new().await;
+    w.up.on("/blog/d", json!({ "value": "secret", "pad_bytes": 20_000 }));
+    w.get("/blog/d").await.expect(200, "MISS");
+    w.advance(s(2));
+    let gate = Gate::new();
+    w.up.next("/blog/d", Reply::from(json!({ "value": "secret", "pad_bytes": 20_000 })).behind(&gate));
+    w.get("/blog/d").await.expect(200, "STALE");
+    let renewal = w.work();
+    w.up.wait_for_calls("/blog/d", 2).await;
+    w.up.on("/blog/d", json!({ "not_found": true }));
+    call(&w, "path=/blog/d&mode=delete").await.expect(200, "");
+    gate.open();
+    renewal.await.expect("joined");
+    let gone = w.get("/blog/d").await.expect(404, "MISS");
+    assert!(!gone.text().contains("secret"));
+    w.advance(s(120));
+    w.settle().await;
+    assert_eq!(w.bodies().len(), 2, "more than the 404 page's HTML and data is left: {:?}", w.bodies());
+}
+
+/// A closed route's page that was deleted is not listed any more, or comes back when asked.
+#[tokio::test]
+async fn a_deleted_listed_page() {
+    let w = World::new().await;
+    w.up.list("/nofb/{slug}", json!([{ "slug": "in" }]));
+    w.build().await;
+    w.get("/nofb/in").await.expect(200, "HIT");
+    call(&w, "path=/nofb/in&mode=delete").await.expect(200, "");
+    let answer = w.get("/nofb/in").await;
+    assert!(matches!((answer.status, answer.label()), (200, "MISS") | (404, "")), "{answer}");
+}
+
+/// Many paths in one call, each with its result; one that fails fails the call, and the others are done.
+#[tokio::test]
+async fn several_paths() {
+    let w = World::new().await;
+    let answer = call(&w, "path=/blog/a&path=/blog/b").await.expect(200, "");
+    assert_eq!(answer.json()["revalidated"], json!(true));
+    assert_eq!((w.up.count("/blog/a"), w.up.count("/blog/b")), (1, 1));
+    w.up.on("/blog/a", Reply::throw("no"));
+    let answer = call(&w, "path=/blog/a&path=/blog/b").await.expect(500, "");
+    assert_eq!(answer.json()["revalidated"], json!(false));
+    assert_eq!((w.up.count("/blog/a"), w.up.count("/blog/b")), (2, 2));
+    // A path that cannot be is said so before anything is done.
+    call(&w, "path=/blog/b&path=/none").await.expect(400, "");
+    assert_eq!(w.up.count("/blog/b"), 2);
+}
