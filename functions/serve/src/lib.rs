@@ -12,6 +12,7 @@ use http::request::Parts;
 use perennial::first::Trouble;
 use perennial::freshness::{State, state};
 use perennial::memory::Entry;
+use perennial::metrics::Event;
 use perennial::{
     Engine, Fallback, Form, NOT_FOUND_DATA, Reason, Resolved, SHELL_DATA_URL, Sight, Stores, escape,
 };
@@ -120,7 +121,10 @@ impl<S: Stores> Serve<S> {
                         ((Err(_), _), Some(old)) => {
                             return Some(self.shown(request, page, form, &old, Label::Stale, false));
                         }
-                        ((Err(trouble), _), None) => return Some(self.in_trouble(request, form, &trouble)),
+                        ((Err(trouble), _), None) => {
+                            page.route().counters().count(Event::Error);
+                            return Some(self.in_trouble(request, form, &trouble));
+                        }
                     }
                 }
                 (Action::Answer | Action::AnswerAndRenew, None) => {}
@@ -184,11 +188,13 @@ impl<S: Stores> Serve<S> {
         };
         let state = state(&entry.record, entry.snapshot.newest_epoch, now, false);
         let base_path = self.engine.site().base_path();
+        page.route().counters().count(label.event());
         reply::page(request, &Shown { entry, form, state, label, collapsed, now, edge_stale_s, base_path })
     }
 
     fn shell(&self, request: &Parts, page: &Resolved) -> Reply {
         let url = request::data_url(self.engine.site().base_path(), self.engine.build(), page.key().path());
+        page.route().counters().count(Event::Shell);
         let html = page.route().shell().replace(SHELL_DATA_URL, &escape(&url));
         reply::html(request, StatusCode::OK, html, Some(Label::Miss))
     }

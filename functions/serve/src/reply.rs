@@ -13,6 +13,7 @@ use http_body_util::Full;
 use perennial::content::Content;
 use perennial::freshness::State;
 use perennial::memory::Entry;
+use perennial::metrics::Event;
 use perennial::record::{Coding, Record, Stored};
 use perennial::{Form, Millis};
 
@@ -37,6 +38,17 @@ pub enum Label {
 }
 
 impl Label {
+    /// What it is counted as.
+    pub fn event(self) -> Event {
+        match self {
+            Label::Hit => Event::Hit,
+            Label::Stale => Event::Stale,
+            Label::Miss => Event::Miss,
+            Label::Revalidated => Event::Revalidated,
+            Label::Bypass => Event::Bypass,
+        }
+    }
+
     fn value(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Label::Hit => "HIT",
@@ -132,8 +144,8 @@ fn fixed_head(content: &Content, coding: Coding, form: Form, record: &Record) ->
         head.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
     }
     head.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    head.insert(ETAG, text(content.etag(coding)));
-    head.insert(LAST_MODIFIED, text(httpdate::fmt_http_date(record.modified_at.to_system())));
+    head.insert(ETAG, field(content.etag(coding)));
+    head.insert(LAST_MODIFIED, field(httpdate::fmt_http_date(record.modified_at.to_system())));
     head
 }
 
@@ -167,7 +179,7 @@ fn redirect(request: &Parts, shown: &Shown<'_>) -> Reply {
     };
     let mut reply = whole(request, status, body.into(), kind);
     if shown.form == Form::Html {
-        reply.headers_mut().insert(LOCATION, text(location));
+        reply.headers_mut().insert(LOCATION, field(location));
     }
     cache_head(reply.headers_mut(), shown);
     reply
@@ -215,8 +227,8 @@ fn cache_head(head: &mut HeaderMap, shown: &Shown<'_>) {
         }
     };
     let _ = write!(control, "public, max-age=0, s-maxage={fresh_s}, stale-while-revalidate={edge_stale_s}");
-    head.insert(CACHE_CONTROL, text(control));
-    head.insert(CACHE_STATUS, text(status));
+    head.insert(CACHE_CONTROL, field(control));
+    head.insert(CACHE_STATUS, field(status));
     head.insert(X_PERENNIAL_CACHE, shown.label.value());
     head.insert(AGE, HeaderValue::from_static("0"));
 }
@@ -233,7 +245,16 @@ pub fn json(request: &Parts, status: StatusCode, json: &'static str) -> Reply {
 
 /// The same with plain text, for clients rather than visitors.
 pub fn plain(request: &Parts, status: StatusCode, body: &'static str) -> Reply {
-    no_store(whole(request, status, body.into(), HeaderValue::from_static("text/plain; charset=utf-8")), None)
+    text_reply(request, status, body.into())
+}
+
+/// The same with text that is made for the occasion.
+pub fn text(request: &Parts, status: StatusCode, body: String) -> Reply {
+    text_reply(request, status, body.into())
+}
+
+fn text_reply(request: &Parts, status: StatusCode, body: Bytes) -> Reply {
+    no_store(whole(request, status, body, HeaderValue::from_static("text/plain; charset=utf-8")), None)
 }
 
 /// 405, with the methods there are.
@@ -246,7 +267,7 @@ pub fn method_not_allowed(request: &Parts) -> Reply {
 /// 308 to the canonical spelling of the path, on the same host.
 pub fn elsewhere(request: &Parts, path: String) -> Reply {
     let mut reply = plain(request, StatusCode::PERMANENT_REDIRECT, "The path has another spelling.\n");
-    reply.headers_mut().insert(LOCATION, text(path));
+    reply.headers_mut().insert(LOCATION, field(path));
     reply
 }
 
@@ -270,6 +291,6 @@ fn whole(request: &Parts, status: StatusCode, body: Bytes, kind: HeaderValue) ->
 }
 
 /// Text that is made of what HTTP allows in a field, or an empty value.
-fn text(text: String) -> HeaderValue {
+fn field(text: String) -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

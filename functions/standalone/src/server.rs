@@ -14,7 +14,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use perennial::embedded::EmbeddedStores;
-use perennial::{Clock, Limits};
+use perennial::metrics::prometheus;
+use perennial::{Clock, Engine, Limits};
 use revalidate::Revalidate;
 use serve::{Serve, reply};
 use tokio::net::TcpListener;
@@ -33,6 +34,8 @@ pub(crate) struct Handlers {
     pub(crate) serve: Serve<EmbeddedStores>,
     pub(crate) revalidate: Revalidate<EmbeddedStores>,
     pub(crate) endpoints: Vec<String>,
+    pub(crate) metrics: String,
+    pub(crate) engine: Arc<Engine<EmbeddedStores>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
 }
@@ -96,6 +99,8 @@ impl Handlers {
             reply::plain(&request, StatusCode::BAD_REQUEST, "The request has two lengths.\n")
         } else if self.endpoints.iter().any(|endpoint| endpoint == request.uri.path()) {
             self.revalidate(&request, body).await
+        } else if request.uri.path() == self.metrics {
+            self.metrics(&request)
         } else {
             self.serve.handle(&request).await
         };
@@ -103,6 +108,15 @@ impl Handlers {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// Counters, for those who know a secret of the revalidate endpoint.
+    fn metrics(&self, request: &http::request::Parts) -> Response<Full<Bytes>> {
+        if self.revalidate.admits(request) {
+            reply::text(request, StatusCode::OK, prometheus(self.engine.site(), self.engine.memory_usage()))
+        } else {
+            reply::plain(request, StatusCode::UNAUTHORIZED, "Invalid token\n")
+        }
     }
 
     async fn revalidate(&self, request: &http::request::Parts, body: Incoming) -> Response<Full<Bytes>> {

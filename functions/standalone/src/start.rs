@@ -9,6 +9,7 @@ use ::serve::{Renewal, Serve};
 use anyhow::{Context as _, Result};
 use perennial::Engine;
 use perennial::embedded::EmbeddedStores;
+use perennial::key::RESERVED_SEGMENT;
 use perennial::pages::Pages as _;
 use perennial::store::Stores as _;
 use tokio::net::TcpListener;
@@ -35,6 +36,8 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
         serve: Serve::new(engine.clone(), Renewal::Beside),
         revalidate: Revalidate::new(engine.clone(), secrets),
         endpoints,
+        metrics: format!("{base}/{RESERVED_SEGMENT}/metrics"),
+        engine: engine.clone(),
         clock: engine.clock().clone(),
         limits: settings.limits.clone(),
     });

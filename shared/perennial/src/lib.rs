@@ -54,6 +54,7 @@ pub mod jobs;
 mod judge;
 pub mod key;
 pub mod memory;
+pub mod metrics;
 pub mod page;
 pub mod pages;
 pub mod pattern;

@@ -10,6 +10,7 @@ use crate::bodies::Bodies;
 use crate::engine::Engine;
 use crate::jobs::{Jobs, Task};
 use crate::memory::Entry;
+use crate::metrics::Event;
 use crate::page::Reason;
 use crate::pages::{Ask, Committed, Failed, Grant, Pages, Snapshot};
 use crate::record::{Record, Stored, Ticket};
@@ -63,6 +64,15 @@ impl<S: Stores> Engine<S> {
             never = self.keep_lease(page, grant.ticket) => match never {},
         };
         self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&held);
+        let counted = match &refreshed {
+            Refreshed::Stored(_) => Some(Event::Stored),
+            Refreshed::Unchanged(_) => Some(Event::Unchanged),
+            Refreshed::Superseded => Some(Event::Superseded),
+            Refreshed::Unsaved(_) => Some(Event::Unsaved),
+            // Counted where it is logged.
+            Refreshed::Failed(_) => None,
+        };
+        counted.into_iter().for_each(|event| page.route.counters.count(event));
         refreshed
     }
 
@@ -224,6 +234,7 @@ impl<S: Stores> Engine<S> {
         failed: &NoDraft,
         next: Option<(u32, Duration)>,
     ) {
+        page.route.counters.count(if failed.kept { Event::Kept } else { Event::Failed });
         let path = page.decoded_path();
         let (page, error) = (path.escape_debug(), failed.message.escape_debug());
         let (attempt, retry_in_ms) = next.map_or((1, 0), |(count, delay)| (count, delay.as_millis()));

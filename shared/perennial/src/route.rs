@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::key::{PageKey, Params};
+use crate::metrics::Counters;
 use crate::page::{Context, Failure, Kind, Meta, Page};
 use crate::pattern::Pattern;
 
@@ -140,6 +141,7 @@ pub struct ReadyRoute {
     pub(crate) page: Arc<dyn AnyPage>,
     pub(crate) options: RouteOptions,
     pub(crate) shell: String,
+    pub(crate) counters: Counters,
 }
 
 impl ReadyRoute {
@@ -171,6 +173,11 @@ impl ReadyRoute {
     /// The HTML for persons while a page of this route is generated.
     pub fn shell(&self) -> &str {
         &self.shell
+    }
+
+    /// What has happened on this route since the process started.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Whether some of the page's identity is in the query.

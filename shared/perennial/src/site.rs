@@ -180,6 +180,7 @@ impl Site {
                         page: route.page,
                         options: route.options,
                         shell,
+                        counters: Default::default(),
                     }));
                 }
             }
