@@ -88,10 +88,10 @@ fn decoded(answer: &Answer) -> Vec<u8> {
     match answer.header("content-encoding") {
         "" => bytes.extend_from_slice(&answer.body),
         "br" => {
-            drop(brotli::Decompressor::new(&answer.body[..], 4096).read_to_end(&mut bytes).expect("brotli"))
+            brotli::Decompressor::new(&answer.body[..], 4096).read_to_end(&mut bytes).expect("brotli");
         }
         "gzip" => {
-            drop(flate2::read::MultiGzDecoder::new(&answer.body[..]).read_to_end(&mut bytes).expect("gzip"))
+            flate2::read::MultiGzDecoder::new(&answer.body[..]).read_to_end(&mut bytes).expect("gzip");
         }
         other => panic!("coding {other}"),
     }
@@ -190,6 +190,15 @@ async fn framing() {
     assert_eq!(both.statuses(), [200, 404], "{both:?}");
     let text = both.text();
     assert!(text.find("data-path=\"/blog/one\"") < text.find("custom-404"), "{text}");
+    // What follows the last answer on a connection does not swallow that answer.
+    for (last, rest) in
+        [("connection: close\r\n", "GET /never HTTP/1.1\r\nhost: x\r\n\r\n"), ("", "no request\r\n\r\n")]
+    {
+        let request = format!("GET /never HTTP/1.1\r\nhost: x\r\n{last}\r\n{rest}");
+        let raw = client.raw(request.as_bytes()).await;
+        assert_eq!(raw.statuses().first(), Some(&200), "{raw:?}");
+        assert!(raw.closed && raw.text().contains("</html>"), "{raw:?}");
+    }
     let get_then_head =
         b"HEAD /never HTTP/1.1\r\nhost: x\r\n\r\nGET /never HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     assert_eq!(client.raw(get_then_head).await.statuses(), [200, 200]);

@@ -89,6 +89,23 @@ async fn slugs_are_decoded_once() {
     assert_eq!(f.up.count_all(), cases.len());
 }
 
+/// B7.104 for raw bytes: unencoded UTF-8 is the same page, anything else is malformed.
+#[tokio::test]
+async fn raw_bytes_in_a_path() {
+    let f = Fixture::start().await;
+    let page = f.get("/blog/caf%C3%A9").await.expect(200, "MISS");
+    let client = f.site.client();
+    let raw =
+        client.raw("GET /blog/caf\u{e9} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".as_bytes()).await;
+    assert!(raw.text().contains(&page.id()), "{raw:?}");
+    for bytes in [&b"\xff"[..], b"\xc3", b"a b", b"a\x00b", b"a\x7fb", b"<b>"] {
+        let request = [b"GET /blog/", bytes, b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"].concat();
+        let raw = client.raw(&request).await;
+        assert_eq!(raw.statuses(), [400], "{bytes:?}: {raw:?}");
+    }
+    assert_eq!(f.up.count_all(), 1);
+}
+
 /// A catch-all keeps its segments apart.
 #[tokio::test]
 async fn catch_all_segments_stay_apart() {

@@ -128,15 +128,13 @@ async fn ambiguous_framing_is_refused() {
         ("no version", "GET /never\r\n\r\n"),
     ] {
         let raw = client.raw(format!("{head}{smuggled}").as_bytes()).await;
-        let statuses = raw.statuses();
-        let refused = statuses.first().is_none_or(|s| (400..=505).contains(s));
+        let refused = matches!(raw.statuses()[..], [400 | 405 | 431 | 501 | 505]);
         assert!(refused && raw.closed, "{what}: {raw:?}");
-        assert!(statuses.len() <= 1, "{what}: the connection went on: {raw:?}");
     }
     // A chunked body on a method without one: consumed or the connection closed, never taken for a request.
     let chunked = "DELETE /never HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2c\r\nGET /blog/smuggled HTTP/1.1\r\nhost: x\r\n\r\n\r\n0\r\n\r\n";
     let raw = client.raw(chunked.as_bytes()).await;
-    assert!(raw.statuses().len() <= 1, "{raw:?}");
+    assert_eq!(raw.statuses(), [405], "{raw:?}");
     assert_eq!(f.up.count_all(), 0);
 }
 

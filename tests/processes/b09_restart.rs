@@ -162,6 +162,29 @@ async fn deployments_do_not_mix() {
     assert_eq!(until_new(&back, "/never", &stale.id()).await.prop("build"), "one");
 }
 
+/// A process starts, serves and stops whatever state its upstream is in.
+#[tokio::test]
+async fn the_upstream_is_not_needed_to_start_or_stop() {
+    let h = Host::new().await;
+    let site = h.launch.start().await;
+    let page = site.get("/never").await.expect(200, "MISS");
+    site.stop().await.success();
+    h.up.refuse(true);
+    let site = h.launch.start().await;
+    assert_eq!(site.get("/never").await.expect(200, "HIT").id(), page.id());
+    site.get("/blog/a").await.expect(500, "").nostore();
+    site.get("/nofb/a").await.expect(404, "").nostore();
+    site.stop().await.success();
+    h.up.refuse(false);
+    // On an empty store the routes are asked what they list; here one never answers.
+    h.up.list_reply("/nofb/{slug}", Reply::raw("{}").behind(&Gate::new()));
+    let site = h.launch.clone().env("BUILD_ID", "other").start().await;
+    site.get("/never").await.expect(200, "MISS");
+    let stopping = Instant::now();
+    site.stop().await.success();
+    assert!(stopping.elapsed() < Duration::from_secs(5), "stopping took {:?}", stopping.elapsed());
+}
+
 /// B12.165: the store knows no base path.
 #[tokio::test]
 async fn a_store_moves_to_another_base_path() {

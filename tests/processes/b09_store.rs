@@ -134,6 +134,26 @@ async fn a_vanished_store_is_no_outage() {
     assert!(!page.id().is_empty());
 }
 
+/// Section 8: a database that is no database is set aside, and the site works.
+#[tokio::test]
+async fn a_damaged_database_is_no_outage() {
+    let h = Host::new().await;
+    let site = h.launch.start().await;
+    site.get("/never").await.expect(200, "MISS");
+    site.stop().await.success();
+    for entry in
+        std::fs::read_dir(h.store.path()).expect("a store").flatten().filter(|entry| entry.path().is_file())
+    {
+        std::fs::write(entry.path(), "no database".repeat(1000)).expect("damaged");
+    }
+    let site = h.launch.start().await;
+    let page = site.get("/never").await.expect(200, "MISS");
+    assert_eq!(site.get("/never").await.expect(200, "HIT").id(), page.id());
+    success(&site.revalidate("/never").await);
+    site.get("/never").await.expect(200, "HIT");
+    site.log.wait_for(&["ERROR", "damaged"]).await;
+}
+
 /// Section 8: an emptied store is a new one.
 #[tokio::test]
 async fn an_emptied_store_is_a_new_one() {

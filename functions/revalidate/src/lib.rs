@@ -155,7 +155,9 @@ async fn demand<S: Stores>(
             break;
         }
     }
-    if let Err(undone) = &result {
+    if let Err(undone) = &result
+        && !matches!(undone, Undone::Kept)
+    {
         let path = pages.first().map(|p| p.key().path()).unwrap_or_default();
         tracing::error!(page = path, "not revalidated: {undone}");
     }

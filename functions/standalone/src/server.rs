@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use perennial::embedded::EmbeddedStores;
 use perennial::metrics::prometheus;
-use perennial::{Clock, Engine, Limits};
+use perennial::{Clock, Engine, Limits, Millis};
 use revalidate::Revalidate;
 use serve::{Serve, reply};
 use tokio::net::TcpListener;
@@ -40,12 +40,13 @@ pub(crate) struct Handlers {
     pub(crate) limits: Limits,
 }
 
-/// Answers until `stop`, then lets running requests end, at most as long as the grace allows.
+/// Answers until `stop`, then lets running requests end, at most as long as the grace allows. Tells when it was
+/// stopped.
 pub(crate) async fn run(
     listener: TcpListener,
     handlers: Arc<Handlers>,
     stop: &CancellationToken,
-) -> Result<()> {
+) -> Result<Millis> {
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(handlers.limits.max_connections));
     let mut http = http1::Builder::new();
@@ -81,13 +82,14 @@ pub(crate) async fn run(
         });
     }
     drop(listener);
+    let stopping = handlers.clock.now();
     tokio::select! {
         () = graceful.shutdown() => {}
         () = handlers.clock.sleep(handlers.limits.shutdown_grace) => {
             tracing::warn!("some requests did not end within {:?}", handlers.limits.shutdown_grace);
         }
     }
-    Ok(())
+    Ok(stopping)
 }
 
 impl Handlers {

@@ -60,8 +60,10 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
     if dev {
         say(format_args!("dev: every request is rendered, nothing is kept"));
     }
-    server::run(listener, handlers, &stop).await?;
-    engine.shut_down(settings.limits.shutdown_grace).await;
+    let stopping = server::run(listener, handlers, &stop).await?;
+    // One grace for both: requests first, then renders.
+    let used = engine.now().since(stopping);
+    engine.shut_down(settings.limits.shutdown_grace.saturating_sub(used)).await;
     Ok(ExitCode::SUCCESS)
 }
 

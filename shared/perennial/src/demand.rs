@@ -42,6 +42,9 @@ pub enum Undone {
     /// The render failed. The last good page stays, is stale, and is tried again.
     #[error("{0}")]
     Failed(Arc<str>),
+    /// The page itself asked to be left as it is for now. It is stale, and is tried again.
+    #[error("the page asked to keep what there is")]
+    Kept,
     /// The store failed.
     #[error("{0}")]
     Store(Arc<str>),
@@ -91,6 +94,7 @@ impl<S: Stores> Engine<S> {
                 // A newer ticket was handed out after this one: that render began after the call as well.
                 Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded => {}
                 Refreshed::Failed(message) => return Err(Undone::Failed(message)),
+                Refreshed::Kept => return Err(Undone::Kept),
                 Refreshed::Unsaved(_) => {
                     return Err(Undone::Store(
                         "the page was rendered but the store could not keep it".into(),

@@ -1,6 +1,7 @@
 //! The engine: a site on its stores. Looks pages up, and has them rendered by [`refresh`](crate::refresh).
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,7 +41,11 @@ pub struct Engine<S: Stores> {
     pub(crate) held: Mutex<HashSet<(PageKey, Ticket)>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) dev: bool,
+    complained_at: AtomicU64,
 }
+
+/// A store that fails is reported this often, however many requests meet it.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// The two forms of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +126,7 @@ impl<S: Stores> Engine<S> {
             held: Mutex::default(),
             tasks: TaskTracker::new(),
             dev,
+            complained_at: AtomicU64::new(0),
         })
     }
 
@@ -181,12 +187,12 @@ impl<S: Stores> Engine<S> {
         if let Some(entry) = kept.as_ref().filter(|e| e.is_current(version, now) && e.has(form)) {
             return Ok(self.sight(page, entry.clone(), now));
         }
-        let mut body_gone = false;
+        let mut body_gone_of = None;
         loop {
             let snapshot = match self.stores.pages().read(&page.key).await {
                 Ok(snapshot) => snapshot,
                 Err(error) => {
-                    tracing::error!(page = %page.key.path(), "the store cannot be read; serving what is in memory: {error}");
+                    self.complain(page, "the store cannot be read; serving what is in memory", &error);
                     return match kept.filter(|e| e.has(form)) {
                         Some(entry) => Ok(self.sight(page, entry, now)),
                         None => Err(error),
@@ -222,9 +228,12 @@ impl<S: Stores> Engine<S> {
                     return Ok(Sight { entry: Some(entry), state: seen, generation, known });
                 }
                 // A commit may have replaced the record, and its body been removed, since it was read.
-                None if !body_gone => body_gone = true,
+                None if body_gone_of != Some(generation) => body_gone_of = Some(generation),
                 None => {
-                    tracing::error!(page = %page.key.path(), "the stored body is gone or damaged; the page is rendered again");
+                    tracing::error!(
+                        page = %page.key.path(),
+                        "the stored body is gone or damaged; the page is rendered again"
+                    );
                     return Ok(missing);
                 }
             }
@@ -264,6 +273,16 @@ impl<S: Stores> Engine<S> {
             *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));
         }
         Some((html, data))
+    }
+
+    /// Reports a store that fails, unless it has just been done.
+    pub(crate) fn complain(&self, page: &Resolved, what: &str, error: &StoreError) {
+        let now = self.clock.now();
+        let last = Millis(self.complained_at.load(Ordering::Relaxed));
+        if now < last || now.since(last) >= COMPLAIN_EVERY {
+            self.complained_at.store(now.0, Ordering::Relaxed);
+            tracing::error!(page = %page.key.path(), "{what}: {error}");
+        }
     }
 
     /// Waits until everything under way has ended, at most as long as the grace allows, and gives back the leases

@@ -102,7 +102,7 @@ impl<S: Stores> Engine<S> {
 
     /// Renders without storing, because the store cannot be written.
     async fn unsaved(&self, page: &Resolved, reason: Reason, judged: Ticket, error: &StoreError) -> First {
-        tracing::error!(page = %page.key.path(), reason = %reason, "the store cannot be written; the page is kept in memory only: {error}");
+        self.complain(page, "the store cannot be written; the page is kept in memory only", error);
         let order = Order { page: page.clone(), reason, generation: judged, epoch: 0 };
         match self.renders.run(order).await {
             Ok(draft) => Ok(Some(self.keep_unsaved(page, draft, judged))),
@@ -139,5 +139,8 @@ fn shown(refreshed: Refreshed) -> First {
         Refreshed::Stored(entry) | Refreshed::Unchanged(entry) | Refreshed::Unsaved(entry) => Ok(Some(entry)),
         Refreshed::Superseded => Ok(None),
         Refreshed::Failed(message) => Err(Trouble { status: 500, message }),
+        Refreshed::Kept => {
+            Err(Trouble::new(500, "the page asked to keep what there is, and there is nothing"))
+        }
     }
 }

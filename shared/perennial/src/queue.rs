@@ -49,9 +49,11 @@ impl<S: Stores> Engine<S> {
         match begun {
             Ok(Begun::Granted(grant)) => self.send(page, grant.ticket).await,
             Ok(Begun::Busy { .. } | Begun::BackedOff { .. } | Begun::Unneeded) => {}
-            Err(error) => {
-                tracing::error!(page = %page.key.path(), "a stale page cannot be renewed while the store cannot be written: {error}");
-            }
+            Err(error) => self.complain(
+                page,
+                "a stale page cannot be renewed while the store cannot be written",
+                &error,
+            ),
         }
         self.triggered.lock().unwrap_or_else(PoisonError::into_inner).remove(page.key.as_str());
     }

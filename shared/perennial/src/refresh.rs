@@ -34,6 +34,8 @@ pub enum Refreshed {
     Unsaved(Arc<Entry>),
     /// It failed; what was stored stays.
     Failed(Arc<str>),
+    /// It asked to keep what is stored.
+    Kept,
 }
 
 impl<S: Stores> Engine<S> {
@@ -70,7 +72,7 @@ impl<S: Stores> Engine<S> {
             Refreshed::Superseded => Some(Event::Superseded),
             Refreshed::Unsaved(_) => Some(Event::Unsaved),
             // Counted where it is logged.
-            Refreshed::Failed(_) => None,
+            Refreshed::Failed(_) | Refreshed::Kept => None,
         };
         counted.into_iter().for_each(|event| page.route.counters.count(event));
         refreshed
@@ -114,12 +116,17 @@ impl<S: Stores> Engine<S> {
         };
         match committed {
             Ok(Committed::Stored { replaced }) => {
-                self.remove_later(page, replaced.as_deref(), &draft.record).await;
+                if let Some(replaced) = replaced {
+                    self.remove_later(page, &replaced, Some(&draft.record)).await;
+                }
                 let entry = self.remember(page, draft);
                 tracing::info!(page = %page.decoded_path().escape_debug(), reason = %reason, generation = grant.ticket, unchanged, "rendered");
                 if unchanged { Refreshed::Unchanged(entry) } else { Refreshed::Stored(entry) }
             }
-            Ok(Committed::Superseded) => Refreshed::Superseded,
+            Ok(Committed::Superseded) => {
+                self.remove_later(page, &draft.record, None).await;
+                Refreshed::Superseded
+            }
             Err(error) => {
                 tracing::error!(page = %page.key.path(), reason = %reason, "the page was rendered but cannot be stored; it is kept in memory only: {error}");
                 let failed = Failed { message: error.to_string(), retry_after: None, now: self.clock.now() };
@@ -181,14 +188,15 @@ impl<S: Stores> Engine<S> {
         Ok(())
     }
 
-    async fn remove_later(&self, page: &Resolved, replaced: Option<&Record>, by: &Record) {
-        for body in replaced.into_iter().flat_map(|r| r.stored.bodies()) {
-            if by.stored.bodies().any(|kept| kept.sha256 == body.sha256) {
+    /// Has the bodies removed that a record names, but for those that another one still shows.
+    async fn remove_later(&self, page: &Resolved, unused: &Record, shown: Option<&Record>) {
+        for body in unused.stored.bodies() {
+            if shown.is_some_and(|r| r.stored.bodies().any(|kept| kept.sha256 == body.sha256)) {
                 continue;
             }
             let task = Task::RemoveBody { sha256: body.sha256.clone(), replaced_at: self.clock.now() };
             if let Err(error) = self.stores.jobs().send(&self.job(page, task), REPLACED_BODY_GRACE).await {
-                tracing::warn!(page = %page.key.path(), sha256 = body.sha256, "a replaced body will not be removed: {error}");
+                tracing::warn!(page = %page.key.path(), sha256 = body.sha256, "an unused body will not be removed: {error}");
             }
         }
     }
@@ -223,7 +231,7 @@ impl<S: Stores> Engine<S> {
         };
         let next = note.filter(|_| grant.replaces.is_some()).map(|n| (n.count, n.retry_at.since(n.at)));
         self.log_failure(page, reason, &no_draft, next);
-        Refreshed::Failed(no_draft.message.into())
+        if no_draft.kept { Refreshed::Kept } else { Refreshed::Failed(no_draft.message.into()) }
     }
 
     /// One line, whatever the page or its error contain.

@@ -53,6 +53,9 @@ pub(crate) struct Order {
     pub(crate) epoch: Epoch,
 }
 
+/// Longer periods are taken, with a warning: they are mostly milliseconds by mistake.
+const YEAR_S: u32 = 31_536_000;
+
 /// Runs renders within the limits of one process.
 pub(crate) struct Renders {
     site: Arc<ReadySite>,
@@ -144,6 +147,10 @@ impl Renders {
 
     async fn draft(&self, order: Order, judged: Judged, started_at: Millis) -> Result<Draft, NoDraft> {
         let Judged { content, period_s, expires_at, tags, headers } = judged;
+        if let Some(seconds) = period_s.filter(|s| *s > YEAR_S) {
+            let path = order.page.decoded_path();
+            tracing::warn!(page = %path.escape_debug(), "its period of {seconds} s is more than a year; is it meant?");
+        }
         let (stored, html, data) = match content {
             Judgement::Redirect(to) => {
                 let stored = Stored::Redirect {

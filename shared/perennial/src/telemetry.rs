@@ -1,6 +1,9 @@
 //! Logs: sentences for people, with fields for machines.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,18 +14,27 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error. `RUST_LOG` chooses what (default: `info`). A second call changes nothing.
+/// Starts logging to standard error. `RUST_LOG` chooses what, as `level` or `target=level,…` (default: `info`). A
+/// second call changes nothing.
 #[allow(clippy::disallowed_methods, reason = "the filter is read once, here")]
 pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
-    // Already started, by a test or by an embedding program: theirs stays.
-    let _ = match format {
-        LogFormat::Text => {
-            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            lines.with_ansi(colours).try_init()
-        }
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
+    let (filter, mistake) = match wanted.parse::<Targets>() {
+        Ok(filter) if !wanted.is_empty() => (filter, None),
+        Ok(_) => (Targets::new().with_default(LevelFilter::INFO), None),
+        Err(error) => (Targets::new().with_default(LevelFilter::INFO), Some(error)),
     };
+    let lines = fmt::layer().with_target(false).with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    // Already started, by a test or by an embedding program: theirs stays.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+    if let Some(error) = mistake {
+        tracing::warn!(
+            "RUST_LOG is `{}`, which is no filter ({error}); logging at `info`",
+            wanted.escape_debug()
+        );
+    }
 }

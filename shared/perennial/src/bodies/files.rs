@@ -72,7 +72,6 @@ fn get(path: &Path) -> io::Result<Option<Bytes>> {
     };
     let name = path.file_name().unwrap_or_default();
     if hex(&Sha256::digest(&bytes)).as_str() != name {
-        tracing::warn!("the stored body {} is damaged and counts as missing", path.display());
         return Ok(None);
     }
     Ok(Some(bytes.into()))
