@@ -53,7 +53,8 @@ pub(crate) async fn run(
     http.timer(TokioTimer::new())
         .header_read_timeout(handlers.limits.head_timeout)
         .max_buf_size(HEAD_BUFFER_BYTES)
-        .pipeline_flush(true);
+        // A client that has sent its last request may say so before it reads the answer.
+        .half_close(true);
     loop {
         let place = connections.clone().acquire_owned().await?;
         let (stream, _) = tokio::select! {

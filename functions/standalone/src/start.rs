@@ -92,8 +92,8 @@ async fn list_if_new(engine: &Arc<Engine<EmbeddedStores>>) {
                 "the store holds nothing of this build: pages are rendered when they are first visited (run `build` first)"
             );
             let engine = engine.clone();
-            // Beside serving: the site's listing may be slow, or down.
-            engine.clone().tasks().spawn(async move {
+            // Beside serving, and not waited for when the server stops: the site's listing may be slow, or down.
+            tokio::spawn(async move {
                 if let Err(error) = engine.list_pages().await {
                     tracing::warn!(
                         "routes that serve listed paths only have none until `build` has run: {error}"
