@@ -94,6 +94,65 @@ async fn two_engines_act_as_one() {
     }
 }
 
+/// Invariant 4: a renderer that lives keeps its page, however much longer than a lease it takes; one that is only
+/// slow is not taken over.
+#[tokio::test]
+async fn a_living_render_keeps_its_lease() {
+    let a = World::with(|limits| {
+        limits.lease = s(10);
+        limits.render_timeout = s(300);
+        limits.max_wait = s(300);
+    })
+    .await;
+    let b = a.beside();
+    a.get("/blog/s").await.expect(200, "MISS");
+    a.advance(s(2));
+    let gate = Gate::new();
+    a.up.otherwise({
+        let behind = gate.clone();
+        move |_| Reply::value("slow").behind(&behind)
+    });
+    a.get("/blog/s").await.expect(200, "STALE");
+    let renewal = a.work();
+    let first = a.begin(Ask::get("/blog/m"));
+    a.up.wait_for_calls("/blog/s", 2).await;
+    a.up.wait_for_calls("/blog/m", 1).await;
+    let elsewhere = b.begin(Ask::get("/blog/m"));
+    for _ in 0..12 {
+        a.advance(s(4));
+        a.idle().await;
+        b.get("/blog/s").await.expect(200, "STALE");
+        b.settle().await;
+    }
+    assert_eq!((a.up.count("/blog/s"), a.up.count("/blog/m")), (2, 1), "taken over from a living renderer");
+    gate.open();
+    renewal.await.expect("joined");
+    let rendered = first.await.expect("joined");
+    a.idle().await;
+    // The other process looks again when its clock lets it.
+    a.advance(s(1));
+    let waited = tests::until::soon("the other's visitor", elsewhere).await.expect("joined");
+    assert_eq!((waited.status, waited.id()), (200, rendered.id()));
+    assert_eq!(b.get("/blog/s").await.value(), "slow");
+}
+
+/// B10.149, invariant 7: a lease whose holder is gone ends by itself.
+#[tokio::test]
+async fn a_dead_renderers_lease_ends() {
+    let a = World::new().await;
+    a.get("/blog/s").await.expect(200, "MISS");
+    a.advance(s(2));
+    // Granted and queued, and nobody ever works that queue's job: as if the process had died before it could.
+    a.get("/blog/s").await.expect(200, "STALE");
+    a.advance(s(9));
+    a.get("/blog/s").await.expect(200, "STALE");
+    a.advance(s(2));
+    a.get("/blog/s").await.expect(200, "STALE");
+    a.settle().await;
+    a.get("/blog/s").await.expect(200, "HIT");
+    assert_eq!(a.up.count("/blog/s"), 2, "both jobs rendered");
+}
+
 /// B10.148, invariant 1: of two renders the one that began later stays, in whatever order they end.
 #[tokio::test]
 async fn the_render_that_began_later_wins() {

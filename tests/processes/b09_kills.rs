@@ -92,3 +92,74 @@ async fn an_invalidation_outlives_its_process() {
     crate::until_new(&site, "/never", &old.id()).await;
     success(&site.revalidate("/never").await);
 }
+
+/// How often the process that renders is killed while two others read.
+const KILLS: u64 = 100;
+
+/// Invariants 1, 5, 6: a renderer is killed at a hundred instants of regenerating a 3 MB page while two processes read
+/// it. No reader ever sees a torn page, an error, or older content after newer, and no revalidation is lost: once the
+/// page is marked its new content comes, from the killed process or from whoever takes over.
+#[tokio::test]
+async fn a_hundred_kills_under_two_readers() {
+    let h = Host::new().await.env("PERENNIAL_LEASE_MS", "300");
+    let content = |n: u64| json!({ "value": format!("{n:04}"), "revalidate": false, "pad_bytes": PAD_BYTES });
+    h.up.on("/never", content(0));
+    let readers = [h.launch.start().await, h.launch.start().await];
+    for reader in &readers {
+        whole(&reader.get("/never").await);
+    }
+    let stop = tokio_util::sync::CancellationToken::new();
+    let watches = readers.each_ref().map(|reader| tokio::spawn(watch(reader.client(), stop.clone())));
+    let mut acknowledged = 0;
+    for n in 1..=KILLS {
+        h.up.on("/never", content(n));
+        let victim = h.launch.start().await;
+        let (client, calls) = (victim.client(), h.up.count("/never"));
+        let target = tests::answer::revalidate_target("/never");
+        let call = tokio::spawn(async move { client.try_ask(tests::Ask::get(target)).await });
+        // From the first request for content on, the page is marked.
+        h.up.wait_for_calls("/never", calls + 1).await;
+        pass(Duration::from_millis(n * 37 % 500)).await;
+        victim.kill().await;
+        let value = format!("{n:04}");
+        if call.await.expect("joined").is_ok_and(|answer| answer.status == 200) {
+            acknowledged += 1;
+            for reader in &readers {
+                assert_eq!(reader.get("/never").await.value(), value, "lost an acknowledged revalidation");
+            }
+        }
+        tests::until::until(&format!("revalidation {n} to take effect"), async || {
+            (readers[0].get("/never").await.value() == value).then_some(())
+        })
+        .await;
+        assert_eq!(readers[1].get("/never").await.value(), value, "one store, two truths");
+    }
+    stop.cancel();
+    let mut reads = 0;
+    for watch in watches {
+        reads += watch.await.expect("no torn, failed or older page");
+    }
+    println!("{KILLS} kills, {acknowledged} of them after the acknowledgement, {reads} pages read, none lost or torn");
+}
+
+/// Reads until it is stopped; tells how often.
+async fn watch(client: tests::client::Client, stop: tokio_util::sync::CancellationToken) -> usize {
+    let (mut newest, mut reads) = (String::new(), 0);
+    // Making the padding takes longer than reading it: once for each render.
+    let (mut id, mut padding) = (String::new(), String::new());
+    while !stop.is_cancelled() {
+        let page = client.get("/never").await;
+        assert_eq!(page.status, 200, "{page}");
+        if page.id() != id {
+            id = page.id();
+            padding = pad(&id, PAD_BYTES);
+        }
+        let text = page.text();
+        assert!(text.contains(&padding) && text.ends_with("</html>"), "torn: {page}");
+        assert!(page.value() >= newest, "{} after {newest}", page.value());
+        newest = page.value();
+        reads += 1;
+        pass(Duration::from_millis(15)).await;
+    }
+    reads
+}

@@ -6,7 +6,7 @@ const LIBRARY: &str = "shared/perennial/src/";
 const FUNCTIONS: [&str; 3] = ["serve", "regenerate", "revalidate"];
 const PORTS: [&str; 4] = ["pages", "bodies", "jobs", "edge"];
 /// Decide without looking at the world.
-const PURE: [&str; 4] = ["key", "record", "freshness", "route"];
+const PURE: [&str; 5] = ["key", "pattern", "record", "freshness", "route"];
 /// What ports may name beside themselves: the words they speak in.
 const PORT_WORDS: [&str; 7] = ["key", "record", "freshness", "route", "page", "clock", "store"];
 /// Programs that an adapter is for; they are named where it is implemented and where it is chosen.
@@ -78,6 +78,21 @@ fn pure(file: &File) -> Vec<String> {
         .collect()
 }
 
+/// A file that calls itself pure in its first lines keeps the promise.
+fn says_pure(file: &File) -> Vec<String> {
+    let header = file.text.lines().take_while(|line| line.starts_with("//!"));
+    if !header.into_iter().any(|line| line.contains("Pure")) {
+        return vec![];
+    }
+    let advice = "is not pure, as the file says it is: fetch in the caller and pass the value in";
+    let deeds = ["async", "await", "tokio", "std::fs", "std::net", "std::io", "Mutex"];
+    deeds
+        .iter()
+        .flat_map(|deed| places(file.product_code(), deed))
+        .map(|at| file.complain(at, advice))
+        .collect()
+}
+
 fn ports(file: &File) -> Vec<String> {
     let suite = file.path.ends_with("/suite.rs");
     let Some(own) = module(file).filter(|m| PORTS.contains(m) && !suite) else { return vec![] };
@@ -128,9 +143,13 @@ fn one_writer(file: &File) -> Vec<String> {
         return vec![];
     }
     let code = file.product_code();
-    places(code, ".commit(")
-        .filter(|at| !code[at + ".commit(".len()..].starts_with(')'))
-        .map(|at| file.complain(at, "commits a page: `refresh` alone does, call it"))
+    let commits = places(code, ".commit(").filter(|at| !code[at + ".commit(".len()..].starts_with(')'));
+    let publishes = places(code, ".publish(").filter(|_| module(file) != Some("build"));
+    commits
+        .chain(publishes)
+        .map(|at| {
+            file.complain(at, "commits a page: `refresh` alone does (and `build`, all at once), call it")
+        })
         .collect()
 }
 
@@ -199,6 +218,11 @@ fn each_arrow_can_be_broken() {
     assert!(adapters(&library("lib.rs", "#[cfg(feature = \"embedded\")]\npub mod embedded;")).is_empty());
     assert_eq!(one_writer(&library("engine.rs", "pages.commit(&key, &record)")).len(), 1);
     assert!(one_writer(&library("engine.rs", "tx.commit()")).is_empty());
+    assert_eq!(one_writer(&library("engine.rs", "pages.publish(&records, &listed)")).len(), 1);
+    assert!(one_writer(&library("build.rs", "pages.publish(&records, &listed)")).is_empty());
+    assert_eq!(says_pure(&library("judge.rs", "//! Judges. Pure.\nasync fn f() {}")).len(), 1);
+    assert!(says_pure(&library("judge.rs", "//! Judges. Pure.\nfn f() {} // async")).is_empty());
+    assert!(says_pure(&library("engine.rs", "//! Looks.\nasync fn f() {}")).is_empty());
     assert_eq!(process(&library("engine.rs", "let t = Instant::now();")).len(), 1);
     assert_eq!(process(&library("clock.rs", "let t = Instant::now();")).len(), 0);
     let manifest = |text: &str| File::new("functions/serve/Cargo.toml", text);

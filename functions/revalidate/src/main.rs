@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use http_body_util::BodyExt;
-use lambda_http::{Body, Error, Request, Response, run, service_fn};
+use lambda_http::{Error, Request, run, service_fn};
 use perennial::embedded::EmbeddedStores;
 use perennial::telemetry::{self, LogFormat};
 use perennial::{Engine, Settings, SystemClock};
@@ -39,9 +38,7 @@ async fn start() -> Result<(), Error> {
         let revalidate = revalidate.clone();
         async move {
             let (parts, body) = request.into_parts();
-            let (head, body) = revalidate.handle(&parts, &body).await.into_parts();
-            let body = body.collect().await.map(|b| Body::from(b.to_bytes().to_vec()));
-            body.map(|body| Response::from_parts(head, body))
+            Ok::<_, Error>(revalidate.handle(&parts, &body).await)
         }
     }))
     .await

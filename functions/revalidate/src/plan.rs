@@ -44,7 +44,8 @@ pub struct Plan {
     pub tags: Vec<String>,
 }
 
-/// The JSON body of a POST, every member optional; the query parameters have the same names.
+/// The JSON body of a POST, every member optional; the query parameters have the same names. It is read only if the
+/// query names nothing that has changed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Call {
@@ -63,12 +64,7 @@ struct Call {
 /// # Errors
 /// Says what is wrong with it; nothing has been done.
 pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> Result<Plan, String> {
-    let mut call = match request.method {
-        Method::POST if !body.trim_ascii().is_empty() => {
-            serde_json::from_slice(body).map_err(|e| format!("the body is not a JSON call: {e}"))?
-        }
-        _ => Call::default(),
-    };
+    let mut call = Call::default();
     for (name, value) in form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes()) {
         let value = value.into_owned();
         match &*name {
@@ -85,6 +81,17 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
             }
             other => return Err(format!("`{}` is no parameter of this endpoint", other.escape_debug())),
         }
+    }
+    // A CMS posts its own payload to a URL that says what to do: then the payload is not ours to read.
+    let named = !call.paths.is_empty() || !call.tags.is_empty() || call.route.is_some() || call.site;
+    if !named && request.method == Method::POST && !body.trim_ascii().is_empty() {
+        let given: Call =
+            serde_json::from_slice(body).map_err(|e| format!("the body is not a JSON call: {e}"))?;
+        call = Call {
+            mode: if call.mode == Mode::default() { given.mode } else { call.mode },
+            only_generated: call.only_generated || given.only_generated,
+            ..given
+        };
     }
     let paths: Vec<_> = call.path.into_iter().chain(call.paths).collect();
     let mut tags = Vec::new();
@@ -199,6 +206,8 @@ mod tests {
         assert_eq!(read("/?secret=x&path=/a&tag=t&mode=stale&only_generated=true", "").unwrap(), expected);
         let body = r#"{"path":"/a","tags":["t"],"mode":"stale","only_generated":true}"#;
         assert_eq!(read("/", body).unwrap(), expected);
+        let payload = r#"{"sys":{"id":"x"},"path":"/b"}"#;
+        assert_eq!(read("/?path=/a", payload).unwrap().paths, ["/a"], "a CMS's own payload");
         assert_eq!(read("/?site=true&route=/never", "").unwrap().tags, ["route:/never", "site"]);
     }
 

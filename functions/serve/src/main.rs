@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use http_body_util::BodyExt;
-use lambda_http::{Body, Error, Request, Response, run, service_fn};
+use lambda_http::{Error, Request, run, service_fn};
 use perennial::embedded::EmbeddedStores;
 use perennial::telemetry::{self, LogFormat};
 use perennial::{Engine, Settings, SystemClock};
@@ -33,12 +32,7 @@ async fn start() -> Result<(), Error> {
     let serve = Arc::new(Serve::new(engine, Renewal::Before));
     run(service_fn(move |request: Request| {
         let serve = serve.clone();
-        async move {
-            let (parts, _) = request.into_parts();
-            let (head, body) = serve.handle(&parts).await.into_parts();
-            let body = body.collect().await.map(|b| Body::from(b.to_bytes().to_vec()));
-            body.map(|body| Response::from_parts(head, body))
-        }
+        async move { Ok::<_, Error>(serve.handle(&request.into_parts().0).await) }
     }))
     .await
 }
