@@ -59,6 +59,10 @@ async fn dev_keeps_the_fallback_rules() {
     f.up.list("/nofb/{slug}", json!([{ "slug": "in" }]));
     assert!(f.get("/fb/x").await.nostore().is_shell());
     assert!(f.ask(Ask::get("/fb/x").agent(GOOGLEBOT)).await.nostore().is_page());
+    // The shell's own data request ends the loading, although nothing is stored.
+    assert!(f.get("/fb/y").await.is_shell());
+    assert_eq!(f.data("/fb/y").await.status, 200);
+    assert!(f.get("/fb/y").await.nostore().is_page());
     assert_eq!(f.get("/nofb/out").await.nostore().status, 404);
     assert!(f.get("/nofb/in").await.nostore().is_page());
     assert!(f.get("/blog/x").await.nostore().is_page());

@@ -139,7 +139,9 @@ async fn a_hundred_kills_under_two_readers() {
     for watch in watches {
         reads += watch.await.expect("no torn, failed or older page");
     }
-    println!("{KILLS} kills, {acknowledged} of them after the acknowledgement, {reads} pages read, none lost or torn");
+    println!(
+        "{KILLS} kills, {acknowledged} of them after the acknowledgement, {reads} pages read, none lost or torn"
+    );
 }
 
 /// Reads until it is stopped; tells how often.

@@ -1,6 +1,10 @@
 //! Cases of `SEMANTICS.md` that need processes to end or to be many: builds, restarts, kills, deployments, and
 //! several processes on one store.
-#![allow(clippy::disallowed_methods, reason = "processes are watched by the machine's clock")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "processes are watched by the machine's clock, and their losses are told"
+)]
 
 mod b09_kills;
 mod b09_restart;

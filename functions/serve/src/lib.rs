@@ -4,7 +4,8 @@ pub mod decide;
 pub mod reply;
 pub mod request;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::StatusCode;
 use http::header::USER_AGENT;
@@ -37,12 +38,13 @@ pub enum Renewal {
 pub struct Serve<S: Stores> {
     engine: Arc<Engine<S>>,
     renewal: Renewal,
+    asked_for: Mutex<HashSet<Arc<str>>>,
 }
 
 impl<S: Stores> Serve<S> {
     /// Answers from the store; in `dev` renders every request, keeps nothing, and shows errors in the page.
     pub fn new(engine: Arc<Engine<S>>, renewal: Renewal) -> Self {
-        Self { engine, renewal }
+        Self { engine, renewal, asked_for: Mutex::default() }
     }
 
     /// Answers one request.
@@ -146,24 +148,33 @@ impl<S: Stores> Serve<S> {
 
     /// Dynamic routes, and all of them in `dev`.
     async fn rendered_for_one(&self, request: &Parts, page: &Resolved, form: Form) -> Option<Reply> {
-        if self.engine.is_dev() && !page.route().is_dynamic() {
-            match page.route().fallback() {
-                Fallback::Blocking => {}
-                fallback => match self.is_listed(page).await {
-                    Ok(true) => {}
-                    Ok(false) if fallback == Fallback::NotFound => return None,
-                    Ok(false) if form == Form::Html && !self.is_bot(request) => {
-                        return Some(self.shell(request, page));
-                    }
-                    Ok(false) => {}
-                    Err(message) => return Some(self.trouble(request, form, 500, &message)),
-                },
+        let fallback = page.route().fallback();
+        if self.engine.is_dev() && fallback != Fallback::Blocking && !self.was_asked_for(page) {
+            let takes_shell = form == Form::Html && !self.is_bot(request);
+            match (self.is_listed(page).await, fallback) {
+                (Ok(true), _) => {}
+                (Ok(false), Fallback::NotFound) => return None,
+                (Err(message), Fallback::NotFound) => {
+                    return Some(self.trouble(request, form, 500, &message));
+                }
+                // Without a listing every page of the route is one that nobody has generated.
+                (Ok(false) | Err(_), _) if takes_shell => return Some(self.shell(request, page)),
+                (Ok(false) | Err(_), _) => self.note_asked_for(page),
             }
         }
         Some(match self.engine.render_only(page, Reason::Stale).await {
             Ok(entry) => self.shown(request, page, form, &entry, Label::Bypass, false),
             Err(trouble) => self.in_trouble(request, form, &trouble),
         })
+    }
+
+    /// In `dev` nothing is stored, so a shell's data request is all that tells that its page is to be shown next.
+    fn was_asked_for(&self, page: &Resolved) -> bool {
+        self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).contains(page.key().as_str())
+    }
+
+    fn note_asked_for(&self, page: &Resolved) {
+        self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).insert(page.key().shared());
     }
 
     /// In `dev` the routes themselves say what they list.

@@ -87,7 +87,8 @@ struct Reader {
 impl Reader {
     fn text(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);
-        let found = self.given.iter().find(|(n, _)| n == name)?;
+        // Templates and compose files set what they do not mean to an empty text.
+        let found = self.given.iter().find(|(n, v)| n == name && !v.is_empty())?;
         Some(found.1.clone())
     }
 
@@ -140,7 +141,7 @@ impl Settings {
         Self::read(given.into_iter().chain(defaults))
     }
 
-    /// Reads settings from names and values. Unknown names that begin with `PERENNIAL_` are errors, so that a
+    /// Reads settings from names and values. An empty value is none. Unknown names that begin with `PERENNIAL_` are errors, so that a
     /// misspelt setting does not silently mean its default; `PERENNIAL_SITE_…` names are the site's own.
     ///
     /// # Errors
@@ -262,6 +263,7 @@ mod tests {
             ("PERENNIAL_REVALIDATE_SECRETS", "one, two"),
             ("PERENNIAL_MEMORY_CACHE_BYTES", "0"),
             ("PERENNIAL_SITE_ANYTHING", "x"),
+            ("PERENNIAL_TRAILING_SLASH", ""),
             ("PATH", "/bin"),
         ])
         .unwrap();

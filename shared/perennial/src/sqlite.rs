@@ -28,7 +28,7 @@ pub(crate) enum Durable {
 pub(crate) struct Db {
     path: PathBuf,
     schema: &'static str,
-    writer: Mutex<Option<Connection>>,
+    writer: Arc<tokio::sync::Mutex<Option<Connection>>>,
     readers: Mutex<Vec<Connection>>,
     changes: Changes,
 }
@@ -44,7 +44,7 @@ impl Db {
         let db = Arc::new(Self {
             path: path.to_owned(),
             schema,
-            writer: Mutex::default(),
+            writer: Arc::default(),
             readers: Mutex::default(),
             changes: Changes::open(&path.with_extension("changes")),
         });
@@ -99,28 +99,24 @@ impl Db {
         durable: Durable,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        // Queued here, not on threads: a writer that waits for another process holds up one thread and no reader.
+        let mut writer = self.writer.clone().lock_owned().await;
         let db = self.clone();
-        tokio::task::spawn_blocking(move || db.write_now(durable, work)).await.map_err(|e| {
-            StoreError::Unsure(format!("writing {} was interrupted: {e}", self.path.display()))
-        })?
-    }
-
-    fn write_now<T>(
-        &self,
-        durable: Durable,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
-        let mut writer = lock(&self.writer);
-        let mut connection = match writer.take() {
-            Some(connection) => connection,
-            None => self.open_writer().map_err(|e| self.refused("write", &e))?,
-        };
-        let result = self.transact(&mut connection, durable, work);
-        // A connection that met an error may hold a broken file handle: the next call opens a new one.
-        if result.is_ok() {
-            *writer = Some(connection);
-        }
-        result
+        let written = tokio::task::spawn_blocking(move || {
+            let mut connection = match writer.take() {
+                Some(connection) => connection,
+                None => db.open_writer().map_err(|e| db.refused("write", &e))?,
+            };
+            let result = db.transact(&mut connection, durable, work);
+            // A connection that met an error may hold a broken file handle: the next call opens a new one.
+            if result.is_ok() {
+                *writer = Some(connection);
+            }
+            result
+        });
+        let interrupted =
+            |e| StoreError::Unsure(format!("writing {} was interrupted: {e}", self.path.display()));
+        written.await.map_err(interrupted)?
     }
 
     fn transact<T>(
