@@ -79,3 +79,25 @@ async fn a_listed_page_is_renewed() {
     assert_ne!(w.get("/nofb/in").await.expect(200, "HIT").id(), old.id());
     w.get("/nofb/out").await.expect(404, "");
 }
+
+/// Invariant 11: made-up paths are answered, but no more of them are kept than the limit says, and those that are real
+/// stay.
+#[tokio::test]
+async fn made_up_paths_do_not_fill_the_store() {
+    let w = World::with(|limits| limits.max_stored_not_found = 3).await;
+    w.up.otherwise(|call| json!({ "not_found": call.path.contains("made-up"), "revalidate": 600 }).into());
+    w.get("/blog/real").await.expect(200, "MISS");
+    for n in 0..20 {
+        w.get(&format!("/blog/made-up-{n}")).await.expect(404, "MISS");
+    }
+    assert_eq!(w.bodies().len(), 2 * (1 + 3), "the real page and three others, HTML and data");
+    for n in 0..3 {
+        w.get(&format!("/blog/made-up-{n}")).await.expect(404, "HIT");
+    }
+    w.get("/blog/made-up-7").await.expect(404, "MISS");
+    w.get("/blog/real").await.expect(200, "HIT");
+    // A page that was real and is gone is not a made-up path: it is kept.
+    w.up.on("/blog/real", json!({ "not_found": true }));
+    w.revalidate("/blog/real").await.expect(200, "");
+    w.get("/blog/real").await.expect(404, "HIT");
+}

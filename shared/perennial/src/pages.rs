@@ -69,7 +69,8 @@ pub trait Pages: Send + Sync + 'static {
         failed: Failed,
     ) -> impl Future<Output = Result<Option<FailureNote>, StoreError>> + Send;
 
-    /// Gives the lease of this ticket back, as if it had not been granted. Ignored if it is not the newest.
+    /// Gives the lease of this ticket back, as if it had not been granted: a page nobody knew is forgotten. Ignored
+    /// if it is not the newest.
     fn release(&self, page: &PageKey, ticket: Ticket) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Advances the site's epoch, then stamps every tag with it, then returns it. Whatever number of pages carry a
@@ -83,6 +84,13 @@ pub trait Pages: Send + Sync + 'static {
         after: Option<&str>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(String, Snapshot)>, StoreError>> + Send;
+
+    /// How many pages of a route are stored as not found, counted up to `most`.
+    fn count_not_found(
+        &self,
+        route: &str,
+        most: usize,
+    ) -> impl Future<Output = Result<usize, StoreError>> + Send;
 
     /// Commits a build in one step: its records, and which pages its routes list. Records older than what is
     /// stored are left out.

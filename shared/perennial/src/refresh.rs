@@ -41,6 +41,12 @@ pub enum Refreshed {
 impl<S: Stores> Engine<S> {
     /// Keeps a page that the store could not keep, for as long as it is fresh.
     pub(crate) fn keep_unsaved(&self, page: &Resolved, draft: Draft, judged: Ticket) -> Arc<Entry> {
+        let entry = self.unsaved_entry(page, draft, judged);
+        self.memory.insert(&page.key, entry.clone());
+        entry
+    }
+
+    fn unsaved_entry(&self, page: &Resolved, draft: Draft, judged: Ticket) -> Arc<Entry> {
         let kept = self.memory.get(&page.key);
         let newest_epoch =
             kept.map_or(draft.record.epoch, |e| e.snapshot.newest_epoch.max(draft.record.epoch));
@@ -48,9 +54,7 @@ impl<S: Stores> Engine<S> {
         let snapshot = Snapshot { record: Some(record.clone()), newest_epoch, ..Snapshot::default() };
         let Draft { html, data, .. } = draft;
         let read_at = self.clock.now();
-        let entry = Arc::new(Entry { record, html, data, snapshot, version: None, read_at, unsaved: true });
-        self.memory.insert(&page.key, entry.clone());
-        entry
+        Arc::new(Entry { record, html, data, snapshot, version: None, read_at, unsaved: true })
     }
 
     pub(crate) fn ask(&self, judged: Option<Ticket>, urgent: bool) -> Ask {
@@ -108,6 +112,9 @@ impl<S: Stores> Engine<S> {
             draft.record.stored = old.stored.clone();
             draft.record.modified_at = old.modified_at;
         }
+        if grant.replaces.is_none() && self.is_one_not_found_too_many(page, &draft.record).await {
+            return self.forget(page, grant, draft).await;
+        }
         let unchanged = same.is_some() && self.bodies_are_there(page, &draft.record).await;
         let put = if unchanged { Ok(()) } else { self.put_bodies(page, &mut draft).await };
         let committed = match put {
@@ -136,6 +143,26 @@ impl<S: Stores> Engine<S> {
                 Refreshed::Unsaved(self.keep_unsaved(page, draft, grant.ticket))
             }
         }
+    }
+
+    /// Whether a path that nobody had asked for before turned out not to exist, and too many of its route did.
+    async fn is_one_not_found_too_many(&self, page: &Resolved, record: &Record) -> bool {
+        if !matches!(record.stored, Stored::NotFound { .. }) {
+            return false;
+        }
+        let most = self.limits.max_stored_not_found;
+        let stored = self.stores.pages().count_not_found(page.route.id(), most).await;
+        // If it cannot be counted, the commit will meet the same store and tell.
+        stored.is_ok_and(|count| count >= most)
+    }
+
+    /// Answers those who wait with a result that is not kept anywhere.
+    async fn forget(&self, page: &Resolved, grant: &Grant, draft: Draft) -> Refreshed {
+        if let Err(error) = self.stores.pages().release(&page.key, grant.ticket).await {
+            self.complain(page, "a lease cannot be given back, it will end by itself", &error);
+        }
+        tracing::debug!(route = page.route.id(), "not kept: PERENNIAL_MAX_STORED_NOT_FOUND is reached");
+        Refreshed::Unsaved(self.unsaved_entry(page, draft, grant.ticket))
     }
 
     /// Replaces a page by a tombstone, and removes its bodies at once: nobody may read them any more.

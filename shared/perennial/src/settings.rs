@@ -56,6 +56,9 @@ pub struct Limits {
     pub max_tags: usize,
     /// `PERENNIAL_MAX_TAG_BYTES` (256): one tag.
     pub max_tag_bytes: usize,
+    /// `PERENNIAL_MAX_STORED_NOT_FOUND` (10000): not-found results of first visits that are kept of one route;
+    /// more are answered and forgotten, so that made-up paths cannot fill the store.
+    pub max_stored_not_found: usize,
     /// `PERENNIAL_MAX_REVALIDATIONS` (100): paths and tags in one call of the revalidate endpoint.
     pub max_revalidations: usize,
     /// `PERENNIAL_MAX_WEBHOOK_BYTES` (262144): body of a call of the revalidate endpoint.
@@ -200,6 +203,7 @@ impl Limits {
             head_timeout: r.millis("PERENNIAL_HEAD_TIMEOUT_MS", 10_000),
             max_tags: r.above_zero("PERENNIAL_MAX_TAGS", 64),
             max_tag_bytes: r.above_zero("PERENNIAL_MAX_TAG_BYTES", 256),
+            max_stored_not_found: r.above_zero("PERENNIAL_MAX_STORED_NOT_FOUND", 10_000),
             max_revalidations: r.above_zero("PERENNIAL_MAX_REVALIDATIONS", 100),
             max_webhook_bytes: r.above_zero("PERENNIAL_MAX_WEBHOOK_BYTES", 256 << 10),
             edge_stale_s: r.or("PERENNIAL_EDGE_STALE_SECONDS", 86_400),

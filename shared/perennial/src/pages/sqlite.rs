@@ -12,18 +12,19 @@ use super::{
 use crate::clock::Millis;
 use crate::freshness::back_off;
 use crate::key::PageKey;
-use crate::record::{Epoch, Record, Ticket};
+use crate::record::{Epoch, Record, Stored, Ticket};
 use crate::sqlite::{Db, Durable};
 use crate::store::StoreError;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS pages (
   build TEXT NOT NULL, page TEXT NOT NULL,
-  record BLOB, generation INTEGER NOT NULL DEFAULT 0, listed INTEGER NOT NULL DEFAULT 0,
+  record BLOB, generation INTEGER NOT NULL DEFAULT 0, not_found INTEGER NOT NULL DEFAULT 0, listed INTEGER NOT NULL DEFAULT 0,
   ticket INTEGER NOT NULL DEFAULT 0, lease_from INTEGER, lease_until INTEGER,
   failed_ticket INTEGER, failures INTEGER, failed_at INTEGER, retry_at INTEGER, error TEXT,
   PRIMARY KEY (build, page)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS pages_not_found ON pages (build, page) WHERE not_found = 1;
 CREATE TABLE IF NOT EXISTS tags (tag TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epoch (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL);
 INSERT OR IGNORE INTO epoch VALUES (1, 0);
@@ -125,11 +126,12 @@ fn epoch(connection: &Connection) -> rusqlite::Result<Epoch> {
 }
 
 fn store(tx: &Connection, build: &str, page: &str, record: &Record) -> rusqlite::Result<()> {
+    let not_found = matches!(record.stored, Stored::NotFound { .. });
     tx.execute(
-        "INSERT INTO pages (build, page, record, generation) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO UPDATE SET record = ?3, generation = ?4,
+        "INSERT INTO pages (build, page, record, generation, not_found) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET record = ?3, generation = ?4, not_found = ?5,
            failed_ticket = NULL, failures = NULL, failed_at = NULL, retry_at = NULL, error = NULL",
-        params![build, page, record.to_bytes(), signed(record.generation)],
+        params![build, page, record.to_bytes(), signed(record.generation), not_found],
     )?;
     release(tx, build, page, record.generation)
 }
@@ -273,7 +275,17 @@ impl Pages for SqlitePages {
 
     async fn release(&self, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
         let (build, page) = (self.build.clone(), page.shared());
-        self.db.write(Durable::No, move |tx| release(tx, &build, &page, ticket)).await
+        let undo = move |tx: &rusqlite::Transaction<'_>| {
+            release(tx, &build, &page, ticket)?;
+            // The page's first ticket ever: nobody else can hold one, so the numbers may start again.
+            tx.execute(
+                "DELETE FROM pages WHERE build = ?1 AND page = ?2 AND ticket = ?3 AND ticket = 1
+                   AND record IS NULL AND listed = 0 AND failed_ticket IS NULL",
+                params![build, page, signed(ticket)],
+            )?;
+            Ok(())
+        };
+        self.db.write(Durable::No, undo).await
     }
 
     async fn invalidate(&self, tags: &[String]) -> Result<Epoch, StoreError> {
@@ -324,6 +336,20 @@ impl Pages for SqlitePages {
                 Ok((text, snapshot))
             })
             .collect()
+        })
+    }
+
+    async fn count_not_found(&self, route: &str, most: usize) -> Result<usize, StoreError> {
+        // All keys of a route with parameters begin with its pattern and a bar; `}` is the next character.
+        let (first, end) = (format!("{route}|"), format!("{route}}}"));
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM pages
+                   WHERE not_found = 1 AND build = ?1 AND page >= ?2 AND page < ?3 LIMIT ?4)";
+        self.db.read(|c| {
+            let count = c
+                .prepare_cached(sql)?
+                .query_row(params![self.build, first, end, most], |row| row.get::<_, i64>(0))?;
+            Ok(usize::try_from(count).unwrap_or(0))
         })
     }
 

@@ -37,6 +37,7 @@ pub fn ask_and_record() -> (Ask, Record) {
 pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {
     let pages = open("b");
     one_lease(&pages).await;
+    undone(&pages).await;
     tickets_decide(&pages).await;
     failures_hold_back(&pages).await;
     urgent_pre_empts(&pages).await;
@@ -45,6 +46,7 @@ pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {
     versions(&pages, &open("b")).await;
     builds_are_apart(&pages, &open("c")).await;
     listing(&pages).await;
+    not_found(&pages).await;
     races(Arc::new(open("b"))).await;
 }
 
@@ -85,6 +87,20 @@ async fn one_lease<P: Pages>(pages: &P) {
     granted(pages, &page, ahead).await;
     let stepped_back = Ask { judged: Some(third.ticket), ..ask };
     granted(pages, &page, stepped_back).await;
+}
+
+async fn undone<P: Pages>(pages: &P) {
+    let (page, (ask, _)) = (page("undone"), ask_and_record());
+    let grant = granted(pages, &page, ask).await;
+    pages.release(&page, grant.ticket).await.expect("release");
+    let left = pages.list(page.as_str(), None, 1).await.expect("list");
+    assert!(left.is_empty(), "nothing is known of it: {left:?}");
+    let first = granted(pages, &page, ask).await;
+    let second = granted(pages, &page, Ask { urgent: true, judged: None, ..ask }).await;
+    pages.release(&page, second.ticket).await.expect("release");
+    let third = granted(pages, &page, ask).await;
+    assert!(third.ticket > second.ticket && second.ticket > first.ticket, "the first may still commit");
+    pages.release(&page, third.ticket).await.expect("release");
 }
 
 async fn tickets_decide<P: Pages>(pages: &P) {
@@ -244,6 +260,28 @@ async fn listing<P: Pages>(pages: &P) {
     let read = pages.read(&names[0]).await.expect("read");
     assert_eq!(read.generation(), newer.ticket, "a build does not undo newer renders");
     assert!(!pages.read(&names[1]).await.expect("read").listed, "the new listing replaces the old one");
+}
+
+async fn not_found<P: Pages>(pages: &P) {
+    let (ask, record) = ask_and_record();
+    let before = pages.count_not_found("/suite/{name}", 1_000).await.expect("count");
+    let body = crate::content::Content::render("gone".into()).body().clone();
+    let gone = Stored::NotFound { html: body.clone(), data: body };
+    let mut newest = Vec::new();
+    for page in ["gone-a", "gone-b", "gone-c"].map(page) {
+        let grant = granted(pages, &page, ask).await;
+        let record = Record { generation: grant.ticket, stored: gone.clone(), ..record.clone() };
+        pages.commit(&page, &record).await.expect("commit");
+        newest.push((page, record));
+    }
+    let count = |most| pages.count_not_found("/suite/{name}", most);
+    assert_eq!(count(1_000).await.expect("count"), before + 3);
+    assert_eq!(count(2).await.expect("count"), 2, "counted no further");
+    assert_eq!(pages.count_not_found("/suite", 10).await.expect("count"), 0, "another route's");
+    let (page, old) = &newest[0];
+    let grant = granted(pages, page, Ask { judged: Some(old.generation), ..ask }).await;
+    pages.commit(page, &Record { generation: grant.ticket, ..record }).await.expect("commit");
+    assert_eq!(count(1_000).await.expect("count"), before + 2, "it came to life");
 }
 
 async fn races<P: Pages>(pages: Arc<P>) {
