@@ -222,7 +222,7 @@ fn cache_head(head: &mut HeaderMap, shown: &Shown<'_>) {
         None => (NEVER_S, shown.edge_stale_s),
         Some(Err(left_s)) => (left_s, shown.edge_stale_s),
         Some(Ok(since_s)) => {
-            let _ = write!(status, "; ttl=-{since_s}");
+            let _ = write!(status, "; ttl={}", -i128::from(since_s));
             (1, STALE_EDGE_S.min(shown.edge_stale_s))
         }
     };

@@ -1,5 +1,6 @@
 //! `start` and `dev`: the three functions in one process.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use perennial::embedded::EmbeddedStores;
 use perennial::key::RESERVED_SEGMENT;
 use perennial::pages::Pages as _;
 use perennial::store::Stores as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -23,8 +24,7 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
     let settings = &program.settings;
     let engine = program.engine(dev);
     let secrets = secrets(program)?;
-    let listener = TcpListener::bind(settings.listen)
-        .await
+    let listener = listen(settings.listen)
         .with_context(|| format!("cannot listen on {} (PERENNIAL_LISTEN)", settings.listen))?;
     let address = listener.local_addr()?;
     let base = program.site.base_path();
@@ -65,6 +65,17 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
     let used = engine.now().since(stopping);
     engine.shut_down(settings.limits.shutdown_grace.saturating_sub(used)).await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Connections that may wait to be accepted (the kernel caps it at `net.core.somaxconn`). With the usual 128, some of a
+/// crowd that comes at once are turned away by the kernel and come back a second later.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Where publishers call.

@@ -33,8 +33,9 @@ pub trait Pages: Send + Sync + 'static {
     /// conditional write; the epoch in it is read after that, so before any content is fetched.
     fn begin(&self, page: &PageKey, ask: Ask) -> impl Future<Output = Result<Begun, StoreError>> + Send;
 
-    /// Takes up a grant that somebody else got and passed on: extends its lease and reads the epoch. `None` if a
-    /// newer ticket has been handed out or this one is already committed.
+    /// Takes up a grant that somebody else got and passed on: exchanges it for the next ticket and a new lease, and
+    /// reads the epoch. `None` if a newer ticket has been handed out or this one is already committed; so of all
+    /// deliveries of one job, one renders.
     fn resume(
         &self,
         page: &PageKey,

@@ -1,6 +1,7 @@
 //! A stale page, renewed behind its visitors' backs: how an answer asks the queue, and what the queue's worker does.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::bodies::Bodies;
@@ -39,11 +40,10 @@ impl<S: Stores> Engine<S> {
     /// Has a stale page renewed by the queue, unless somebody already does or it is not time to try again. Costs a
     /// visitor nothing: run it beside the answer, or before it where the process is frozen after it.
     pub async fn trigger(&self, page: &Resolved, entry: &Entry) {
-        if !self.may_trigger(entry)
-            || !self.triggered.lock().unwrap_or_else(PoisonError::into_inner).insert(page.key.shared())
-        {
+        let Some(_asking) = self.may_trigger(entry).then(|| Asking::new(&self.triggered, page)).flatten()
+        else {
             return;
-        }
+        };
         let begun =
             self.stores.pages().begin(&page.key, self.ask(Some(entry.record.generation), false)).await;
         match begun {
@@ -55,7 +55,6 @@ impl<S: Stores> Engine<S> {
                 &error,
             ),
         }
-        self.triggered.lock().unwrap_or_else(PoisonError::into_inner).remove(page.key.as_str());
     }
 
     async fn send(&self, page: &Resolved, ticket: Ticket) {
@@ -122,5 +121,25 @@ impl<S: Stores> Engine<S> {
             self.stores.bodies().remove(&page.key, sha256, replaced_at).await?;
         }
         Ok(Worked::Dropped)
+    }
+}
+
+/// Held while this process asks the store to renew a page, so that a crowd asks once.
+struct Asking<'a> {
+    pages: &'a Mutex<HashSet<Arc<str>>>,
+    page: Arc<str>,
+}
+
+impl<'a> Asking<'a> {
+    fn new(pages: &'a Mutex<HashSet<Arc<str>>>, page: &Resolved) -> Option<Self> {
+        let page = page.key.shared();
+        let first = pages.lock().unwrap_or_else(PoisonError::into_inner).insert(page.clone());
+        first.then_some(Self { pages, page })
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.page);
     }
 }

@@ -112,10 +112,14 @@ impl<S: Stores> Engine<S> {
             draft.record.stored = old.stored.clone();
             draft.record.modified_at = old.modified_at;
         }
-        if grant.replaces.is_none() && self.is_one_not_found_too_many(page, &draft.record).await {
+        if reason == Reason::First
+            && grant.replaces.is_none()
+            && self.is_one_not_found_too_many(page, &draft.record).await
+        {
             return self.forget(page, grant, draft).await;
         }
-        let unchanged = same.is_some() && self.bodies_are_there(page, &draft.record).await;
+        // A page that is rendered as missing although it has a record has lost its bodies: they are written again.
+        let unchanged = same.is_some() && reason != Reason::First;
         let put = if unchanged { Ok(()) } else { self.put_bodies(page, &mut draft).await };
         let committed = match put {
             Ok(()) => self.stores.pages().commit(&page.key, &draft.record).await,
@@ -187,16 +191,6 @@ impl<S: Stores> Engine<S> {
             self.stores.bodies().remove(&page.key, &body.sha256, now).await?;
         }
         Ok(())
-    }
-
-    /// An unchanged page's bodies are not written again, unless they were damaged or lost meanwhile.
-    async fn bodies_are_there(&self, page: &Resolved, record: &Record) -> bool {
-        for body in record.stored.bodies() {
-            if !matches!(self.stores.bodies().get(&page.key, &body.sha256).await, Ok(Some(_))) {
-                return false;
-            }
-        }
-        true
     }
 
     pub(crate) async fn put_bodies(&self, page: &Resolved, draft: &mut Draft) -> Result<(), StoreError> {

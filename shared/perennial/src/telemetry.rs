@@ -27,7 +27,7 @@ pub fn start(format: LogFormat) {
     let lines = fmt::layer().with_target(false).with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     // Already started, by a test or by an embedding program: theirs stays.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();

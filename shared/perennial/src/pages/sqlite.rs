@@ -206,11 +206,24 @@ impl Pages for SqlitePages {
     ) -> Result<Option<Grant>, StoreError> {
         let (this, page) = (self.clone(), page.shared());
         let resume = move |tx: &rusqlite::Transaction<'_>| {
-            if !renew(tx, &this.build, &page, ticket, lease, now)? {
+            let next = ticket + 1;
+            let resumed = tx.execute(
+                "UPDATE pages SET ticket = ?4, lease_from = ?5, lease_until = ?6
+                 WHERE build = ?1 AND page = ?2 AND ticket = ?3 AND generation < ?3",
+                params![
+                    this.build,
+                    page,
+                    signed(ticket),
+                    signed(next),
+                    signed(now.0),
+                    signed(now.plus(lease).0)
+                ],
+            )?;
+            if resumed == 0 {
                 return Ok(None);
             }
             let replaces = this.row(tx, &page)?.record(&page);
-            Ok(Some(Grant { ticket, epoch: epoch(tx)?, replaces }))
+            Ok(Some(Grant { ticket: next, epoch: epoch(tx)?, replaces }))
         };
         self.db.write(Durable::No, resume).await
     }
