@@ -275,6 +275,30 @@ async fn the_callers_cookies_do_not_matter() {
     assert!(!page.headers.contains_key("set-cookie"), "{page}");
 }
 
+/// Rule 5.1 with a body: a call may be JSON; one that cannot be read does nothing.
+#[tokio::test]
+async fn calls_with_a_body() {
+    let f = Fixture::start().await;
+    let post = |body: &str| {
+        let ask = Ask::new(Method::POST, "/api/revalidate").header("content-type", "application/json");
+        ask.header("authorization", "Bearer test-secret").body(body.to_owned())
+    };
+    success(f.ask(post(r#"{"path":"/never"}"#)).await);
+    success(f.ask(post(r#"{"paths":["/never","/blog/a"]}"#)).await);
+    assert_eq!((f.up.count("/never"), f.up.count("/blog/a")), (2, 1));
+    for bad in
+        ["{", "[]", r#"{"path":5}"#, r#"{"paths":"/never"}"#, r#"{"path":"never"}"#, r#"{"path":"/none"}"#]
+    {
+        let answer = f.ask(post(bad)).await.nostore();
+        assert!((400..=500).contains(&answer.status) && answer.status != 401, "{bad}: {answer}");
+        assert_ne!(answer.json()["revalidated"], json!(true), "{bad}");
+    }
+    let unsigned =
+        Ask::new(Method::POST, "/api/revalidate").body(r#"{"path":"/never","secret":"test-secret"}"#);
+    assert_eq!(f.ask(unsigned).await.status, 401);
+    assert_eq!(f.up.count_all(), 3);
+}
+
 /// The endpoint answers no other method, and its path is no page.
 #[tokio::test]
 async fn the_endpoints_methods() {

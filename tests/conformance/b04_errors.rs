@@ -115,3 +115,30 @@ async fn keep_stale_without_a_page() {
     answer.nostore();
     f.get("/blog/k").await.expect(200, "MISS");
 }
+
+/// Section 6 of the design: what is too large or too much fails the render, by the limit's name, and is not stored.
+#[tokio::test]
+async fn limits_of_a_page() {
+    let limits = [
+        ("PERENNIAL_MAX_BODY_BYTES", "10000"),
+        ("PERENNIAL_MAX_TAGS", "3"),
+        ("PERENNIAL_MAX_TAG_BYTES", "8"),
+    ];
+    let f = Fixture::with(&limits).await;
+    let cases = [
+        ("large", json!({ "pad_bytes": 20_000 }), "PERENNIAL_MAX_BODY_BYTES"),
+        ("many", json!({ "tags": ["a", "b", "c", "d"] }), "PERENNIAL_MAX_TAGS"),
+        ("long", json!({ "tags": ["123456789"] }), "PERENNIAL_MAX_TAG_BYTES"),
+        ("empty-tag", json!({ "tags": [""] }), "tag"),
+        ("comma", json!({ "tags": ["a,b"] }), "tag"),
+        ("space", json!({ "tags": ["a b"] }), "tag"),
+    ];
+    for (name, reply, part) in cases {
+        let path = format!("/tagged/{name}");
+        f.up.on(&path, reply);
+        f.get(&path).await.expect(500, "").nostore();
+        f.site.log.wait_for(&[&path, part]).await;
+        f.up.on(&path, json!({ "tags": ["a", "b", "12345678"], "pad_bytes": 5_000 }));
+        f.get(&path).await.expect(200, "MISS");
+    }
+}

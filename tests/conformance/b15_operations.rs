@@ -137,3 +137,14 @@ async fn bad_settings_fail_the_start_by_name() {
         launch.run(&["start"]).await.failure(&[if name == "PERENNIAL_BASE_PATH" { "docs/" } else { name }]);
     }
 }
+
+/// A server that cannot listen says where and why.
+#[tokio::test]
+async fn a_taken_port() {
+    let f = Fixture::start().await;
+    let addr = f.site.client().addr;
+    let second = f.launch.clone().env("PERENNIAL_LISTEN", addr);
+    second.run(&["start"]).await.failure(&[&addr.to_string(), "PERENNIAL_LISTEN"]);
+    f.get("/never").await.expect(200, "MISS");
+    f.launch.run(&["begin"]).await.failure(&["begin"]);
+}

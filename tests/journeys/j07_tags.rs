@@ -175,3 +175,28 @@ async fn several_paths() {
     call(&w, "path=/blog/b&path=/none").await.expect(400, "");
     assert_eq!(w.up.count("/blog/b"), 2);
 }
+
+/// Rule 5.6: how far a renewal of many pages is can be asked for, and is told from the pages themselves.
+#[tokio::test]
+async fn progress_can_be_asked_for() {
+    let w = World::new().await;
+    generate(&w, PAGES).await;
+    w.up.on("/tagged/b", json!({ "throw": "no" }));
+    let accepted = call(&w, "tag=red").await.expect(202, "").json();
+    assert_eq!(accepted["queued"], 2, "{accepted}");
+    let progress = async |w: &World| {
+        w.get(&format!("/api/revalidate/{}?secret=test-secret", accepted["id"])).await.expect(200, "").json()
+    };
+    assert_eq!(progress(&w).await, json!({ "id": accepted["id"], "left": 2, "failing": 0, "done": false }));
+    w.settle().await;
+    // The same store, looked at by another process.
+    assert_eq!(progress(&w.beside()).await["left"], 1);
+    assert_eq!(progress(&w).await["failing"], 1);
+    w.up.on("/tagged/b", json!({ "value": "new" }));
+    w.advance(s(2));
+    w.get("/tagged/b").await.expect(200, "STALE");
+    w.settle().await;
+    assert_eq!(progress(&w).await, json!({ "id": accepted["id"], "left": 0, "failing": 0, "done": true }));
+    w.get(&format!("/api/revalidate/{}", accepted["id"])).await.expect(401, "");
+    w.get("/api/revalidate/x?secret=test-secret").await.expect(404, "");
+}

@@ -9,4 +9,5 @@ mod j05_outcomes;
 mod j06_policies;
 mod j07_tags;
 mod j08_crowds;
+mod j14_drafts;
 mod world;

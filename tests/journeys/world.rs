@@ -11,6 +11,7 @@ use revalidate::Revalidate;
 use revalidate::auth::Secrets;
 use serve::{Renewal, Serve};
 use tempfile::TempDir;
+use tests::until::soon;
 use tests::{Answer, Ask, Asks, Upstream};
 use tokio::task::JoinHandle;
 
@@ -45,8 +46,9 @@ impl Node {
         let stores = EmbeddedStores::open(store.path(), &"dev-build".into(), clock.clone());
         let engine = Engine::new(site.clone(), stores, clock, limits);
         // Before the answer, as on Lambda: when the answer is there, so is the job.
-        let serve = Serve::new(engine.clone(), Renewal::Before);
-        let secrets = Secrets::new(&["test-secret".to_owned()]).expect("one secret");
+        let secrets = ["test-secret".to_owned()];
+        let serve = Serve::new(engine.clone(), Renewal::Before).with_drafts(&secrets);
+        let secrets = Secrets::new(&secrets).expect("one secret");
         Arc::new(Self { revalidate: Revalidate::new(engine.clone(), secrets), engine, serve })
     }
 
@@ -56,7 +58,7 @@ impl Node {
         let request = request.method(ask.method).uri(ask.target).header("host", "site.example").body(());
         let parts = request.expect("a request").into_parts().0;
         let response = match parts.uri.path() {
-            "/api/revalidate" => self.revalidate.handle(&parts, &ask.body).await,
+            path if self.revalidate.owns(path) => self.revalidate.handle(&parts, &ask.body).await,
             _ => self.serve.handle(&parts).await,
         };
         let (head, body) = response.into_parts();
@@ -113,7 +115,7 @@ impl World {
 
     /// Works the queue until nothing in it is due.
     pub(crate) async fn settle(&self) {
-        self.node.settle().await;
+        soon("the end of the queue", self.node.settle()).await;
     }
 
     /// [`World::settle`] in a task, for when a gate holds a render.
@@ -165,6 +167,6 @@ impl World {
 
 impl Asks for World {
     async fn ask(&self, ask: Ask) -> Answer {
-        self.node.answer(ask).await
+        soon("an answer", self.node.answer(ask)).await
     }
 }

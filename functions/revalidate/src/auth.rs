@@ -1,17 +1,16 @@
 //! Who may call: secrets, compared in constant time.
 
-use std::fs;
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use perennial::draft::Drafts;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 /// The live secrets; any of them opens the door. At least one.
-pub struct Secrets(Vec<[u8; 32]>);
+pub struct Secrets {
+    digests: Vec<[u8; 32]>,
+    drafts: Drafts,
+}
 
 impl Secrets {
     /// From settings.
@@ -26,7 +25,8 @@ impl Secrets {
                     .into(),
             );
         }
-        Ok(Self(secrets.iter().map(|secret| digest(secret)).collect()))
+        let digests = secrets.iter().map(|secret| digest(secret)).collect();
+        Ok(Self { digests, drafts: Drafts::new(secrets) })
     }
 
     /// Whether the request carries a right secret, and no wrong one beside it: in the `secret` query parameter, as
@@ -50,10 +50,15 @@ impl Secrets {
         !repeated && given.peek().is_some() && given.all(|secret| self.knows(secret))
     }
 
+    /// What signs the cookies of drafts.
+    pub fn drafts(&self) -> &Drafts {
+        &self.drafts
+    }
+
     fn knows(&self, given: &str) -> bool {
         let given_digest = digest(given);
         let known =
-            self.0.iter().map(|secret| secret.ct_eq(&given_digest)).fold(Choice::from(0), |a, b| a | b);
+            self.digests.iter().map(|secret| secret.ct_eq(&given_digest)).fold(Choice::from(0), |a, b| a | b);
         bool::from(known) && !given.is_empty()
     }
 }
@@ -62,49 +67,8 @@ fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-/// The file of a store's own secret.
-pub fn secret_file(store: &Path) -> PathBuf {
-    store.join("revalidate-secret")
-}
-
-/// The store's own secret, made at random if there is none yet and readable by its owner alone: so that the endpoint
-/// of a site without settings is neither open nor has a secret that others know.
-///
-/// # Errors
-/// The file cannot be read or made.
-pub fn own_secret(store: &Path) -> io::Result<String> {
-    let path = secret_file(store);
-    let wrong = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-    match fs::read_to_string(&path) {
-        Ok(secret) if secret.trim().len() >= 32 => return Ok(secret.trim().to_owned()),
-        Ok(_) => fs::remove_file(&path).map_err(wrong)?,
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(e) => return Err(wrong(e)),
-    }
-    fs::create_dir_all(store).map_err(wrong)?;
-    let mut random = [0; 24];
-    getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
-    let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    // Written whole beside its place: another process that starts now finds all of it or nothing.
-    let part = store.join(format!(".revalidate-secret-{}", std::process::id()));
-    let mut file =
-        fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(wrong)?;
-    file.write_all(secret.as_bytes()).map_err(wrong)?;
-    let linked = fs::hard_link(&part, &path);
-    fs::remove_file(&part).map_err(wrong)?;
-    match linked {
-        Ok(()) => Ok(secret),
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            Ok(fs::read_to_string(&path).map_err(wrong)?.trim().to_owned())
-        }
-        Err(e) => Err(wrong(e)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn admits(uri: &str, fields: &[(&str, &str)]) -> bool {
@@ -135,19 +99,5 @@ mod tests {
     fn there_is_no_open_endpoint() {
         assert!(Secrets::new(&[]).is_err());
         assert!(Secrets::new(&[String::new()]).is_err());
-    }
-
-    #[test]
-    fn a_store_keeps_its_own_secret_to_its_owner() {
-        let folder = tempfile::tempdir().unwrap();
-        let secret = own_secret(folder.path()).unwrap();
-        assert_eq!(secret.len(), 48);
-        assert_eq!(own_secret(folder.path()).unwrap(), secret);
-        let mode = fs::metadata(secret_file(folder.path())).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        let other = tempfile::tempdir().unwrap();
-        assert_ne!(own_secret(other.path()).unwrap(), secret);
-        fs::write(secret_file(folder.path()), "short").unwrap();
-        assert_eq!(own_secret(folder.path()).unwrap().len(), 48, "a damaged one is replaced");
     }
 }

@@ -1,6 +1,7 @@
 //! Revalidate: a publisher's call in, renewed pages out. Verify, plan, act.
 
 pub mod auth;
+mod draft;
 pub mod plan;
 
 use std::sync::Arc;
@@ -10,13 +11,19 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
-use perennial::demand::{Demand, Undone};
+use perennial::demand::{Demand, Marked, Progress, Undone};
 use perennial::{Engine, Resolved, Stores};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::auth::Secrets;
 use crate::plan::{Mode, Plan};
+
+/// Where publishers call.
+pub const ENDPOINT: &str = "/api/revalidate";
+
+const OPEN_DRAFT: &str = "/api/draft";
+const CLOSE_DRAFT: &str = "/api/draft/clear";
 
 /// Answers publishers.
 pub struct Revalidate<S: Stores> {
@@ -41,25 +48,32 @@ impl<S: Stores> Revalidate<S> {
         self.secrets.admit(request)
     }
 
-    /// Answers one call. It returns when everything it asks for is done, or queued where it says so.
-    pub async fn handle(&self, request: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
-        let Done { status, answer } = self.answer(request, body).await;
-        let text = format!("{answer}\n");
-        let mut response = Response::new(Full::default());
-        *response.status_mut() = status;
-        let head = response.headers_mut();
-        head.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        head.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-        head.insert(CONTENT_LENGTH, text.len().into());
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            head.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
-        }
-        if request.method != Method::HEAD {
-            *response.body_mut() = Full::new(text.into());
-        }
-        response
+    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, drafts.
+    pub fn owns(&self, path: &str) -> bool {
+        let path = self.without_base(path);
+        path == ENDPOINT || path == OPEN_DRAFT || path == CLOSE_DRAFT || progress_id(path).is_some()
     }
 
+    /// Answers one call. It returns when everything it asks for is done, or queued where it says so. A path that is
+    /// not one of [`Revalidate::owns`] is taken for the endpoint: behind an address of its own it has any.
+    pub async fn handle(&self, request: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
+        let (site, limits) = (self.engine.site(), self.engine.limits());
+        let path = self.without_base(request.uri.path());
+        let answered = if path == CLOSE_DRAFT {
+            draft::close(request, site, limits).map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
+        } else if path == OPEN_DRAFT && self.secrets.admit(request) {
+            let opened = draft::open(request, self.secrets.drafts(), site, limits, self.engine.now());
+            opened.map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
+        } else {
+            Err(self.answer(request, body).await)
+        };
+        answered.unwrap_or_else(|done| json_response(request, &done))
+    }
+
+    fn without_base<'a>(&self, path: &'a str) -> &'a str {
+        let below = path.strip_prefix(self.engine.site().base_path());
+        below.filter(|rest| rest.starts_with('/')).unwrap_or(path)
+    }
     async fn answer(&self, request: &Parts, body: &[u8]) -> Done {
         if ![Method::GET, Method::HEAD, Method::POST].contains(&request.method) {
             return Done {
@@ -70,9 +84,25 @@ impl<S: Stores> Revalidate<S> {
         if !self.secrets.admit(request) {
             return Done { status: StatusCode::UNAUTHORIZED, answer: json!({"message": "Invalid token"}) };
         }
+        if let Some(id) = progress_id(self.without_base(request.uri.path())) {
+            return self.progress(id).await;
+        }
         match plan::plan(request, body, self.engine.site(), self.engine.limits()) {
             Ok(plan) => self.act(&plan).await,
             Err(message) => refused(StatusCode::BAD_REQUEST, &message),
+        }
+    }
+
+    async fn progress(&self, id: &str) -> Done {
+        let Ok(epoch) = id.parse() else {
+            return refused(StatusCode::NOT_FOUND, "no call has that id");
+        };
+        match self.engine.progress(epoch).await {
+            Ok(Progress { left, failing }) => {
+                let answer = json!({"id": epoch, "left": left, "failing": failing, "done": left == 0});
+                Done { status: StatusCode::OK, answer }
+            }
+            Err(undone) => failed(&undone, json!({})),
         }
     }
 
@@ -85,8 +115,8 @@ impl<S: Stores> Revalidate<S> {
                 Err(message) => return refused(StatusCode::BAD_REQUEST, &message),
             }
         }
-        let queued = match self.invalidate(plan, &pages).await {
-            Ok(queued) => queued,
+        let marked = match self.invalidate(plan, &pages).await {
+            Ok(marked) => marked,
             Err(undone) => return failed(&undone, json!({})),
         };
         let results = self.each(plan, pages).await;
@@ -102,21 +132,31 @@ impl<S: Stores> Revalidate<S> {
         if plan.mode != Mode::Now {
             answer["mode"] = plan.mode.as_str().into();
         }
-        if plan.mode == Mode::Now && !plan.tags.is_empty() {
-            answer["queued"] = queued.into();
+        if let Some(marked) = marked {
+            answer["id"] = marked.epoch.into();
+        }
+        if let (Mode::Now, Some(marked)) = (plan.mode, marked) {
+            answer["queued"] = marked.queued.into();
             return Done { status: StatusCode::ACCEPTED, answer };
         }
         Done { status: StatusCode::OK, answer }
     }
 
     /// Marks what is marked as a whole: tags always, paths where marking is all that is asked for.
-    async fn invalidate(&self, plan: &Plan, pages: &[(String, Vec<Resolved>)]) -> Result<usize, Undone> {
+    async fn invalidate(
+        &self,
+        plan: &Plan,
+        pages: &[(String, Vec<Resolved>)],
+    ) -> Result<Option<Marked>, Undone> {
         let mut tags = plan.tags.clone();
         if plan.mode == Mode::Stale {
             let paths = pages.iter().filter_map(|(_, found)| found.first());
             tags.extend(paths.map(|page| perennial::pages::path_tag(page.key().path())));
         }
-        if tags.is_empty() { Ok(0) } else { self.engine.invalidate(&tags, plan.mode == Mode::Now).await }
+        if tags.is_empty() {
+            return Ok(None);
+        }
+        self.engine.invalidate(&tags, plan.mode == Mode::Now).await.map(Some)
     }
 
     async fn each(
@@ -140,6 +180,30 @@ impl<S: Stores> Revalidate<S> {
         results.sort_by_key(|(index, ..)| *index);
         results.into_iter().map(|(_, path, result)| (path, result)).collect()
     }
+}
+
+fn json_response(request: &Parts, done: &Done) -> Response<Full<Bytes>> {
+    let Done { status, answer } = done;
+    let status = *status;
+    let text = format!("{answer}\n");
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    let head = response.headers_mut();
+    head.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    head.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    head.insert(CONTENT_LENGTH, text.len().into());
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        head.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+    }
+    if request.method != Method::HEAD {
+        *response.body_mut() = Full::new(text.into());
+    }
+    response
+}
+
+/// The id in `/api/revalidate/<id>`.
+fn progress_id(path: &str) -> Option<&str> {
+    path.strip_prefix(ENDPOINT)?.strip_prefix('/').filter(|id| !id.is_empty())
 }
 
 /// The first route that has the page; a route that serves listed pages only leaves the others to less exact ones.

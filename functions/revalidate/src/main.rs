@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use lambda_http::{Error, Request, run, service_fn};
-use perennial::embedded::EmbeddedStores;
+use perennial::embedded::{EmbeddedStores, own_secret};
 use perennial::telemetry::{self, LogFormat};
 use perennial::{Engine, Settings, SystemClock};
 use revalidate::Revalidate;
-use revalidate::auth::{Secrets, own_secret};
+use revalidate::auth::Secrets;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::StatusCode;
 use http::header::USER_AGENT;
 use http::request::Parts;
+use perennial::draft::Drafts;
 use perennial::first::Trouble;
 use perennial::freshness::{State, state};
 use perennial::memory::Entry;
@@ -38,13 +39,20 @@ pub enum Renewal {
 pub struct Serve<S: Stores> {
     engine: Arc<Engine<S>>,
     renewal: Renewal,
+    drafts: Drafts,
     asked_for: Mutex<HashSet<Arc<str>>>,
 }
 
 impl<S: Stores> Serve<S> {
     /// Answers from the store; in `dev` renders every request, keeps nothing, and shows errors in the page.
     pub fn new(engine: Arc<Engine<S>>, renewal: Renewal) -> Self {
-        Self { engine, renewal, asked_for: Mutex::default() }
+        Self { engine, renewal, drafts: Drafts::new(&[]), asked_for: Mutex::default() }
+    }
+
+    /// Shows drafts to editors whose cookie was signed with one of these secrets.
+    pub fn with_drafts(mut self, secrets: &[String]) -> Self {
+        self.drafts = Drafts::new(secrets);
+        self
     }
 
     /// Answers one request.
@@ -67,9 +75,10 @@ impl<S: Stores> Serve<S> {
 
     async fn page(&self, request: &Parts, form: Form, segments: &[String]) -> Reply {
         let segments: Vec<_> = segments.iter().map(|s| s.as_str().into()).collect();
+        let draft = self.drafts.admit(&request.headers, self.engine.now());
         for page in self.engine.site().candidates(&segments, request.uri.query()) {
-            let answered = if self.engine.is_dev() || page.route().is_dynamic() {
-                self.rendered_for_one(request, &page, form).await
+            let answered = if draft || self.engine.is_dev() || page.route().is_dynamic() {
+                self.rendered_for_one(request, &page, form, draft).await
             } else {
                 self.stored(request, &page, form).await
             };
@@ -146,10 +155,16 @@ impl<S: Stores> Serve<S> {
         }
     }
 
-    /// Dynamic routes, and all of them in `dev`.
-    async fn rendered_for_one(&self, request: &Parts, page: &Resolved, form: Form) -> Option<Reply> {
+    /// Drafts, dynamic routes, and all of them in `dev`.
+    async fn rendered_for_one(
+        &self,
+        request: &Parts,
+        page: &Resolved,
+        form: Form,
+        draft: bool,
+    ) -> Option<Reply> {
         let fallback = page.route().fallback();
-        if self.engine.is_dev() && fallback != Fallback::Blocking && !self.was_asked_for(page) {
+        if self.engine.is_dev() && !draft && fallback != Fallback::Blocking && !self.was_asked_for(page) {
             let takes_shell = form == Form::Html && !self.is_bot(request);
             match (self.is_listed(page).await, fallback) {
                 (Ok(true), _) => {}
@@ -162,7 +177,7 @@ impl<S: Stores> Serve<S> {
                 (Ok(false) | Err(_), _) => self.note_asked_for(page),
             }
         }
-        Some(match self.engine.render_only(page, Reason::Stale).await {
+        Some(match self.engine.render_only(page, Reason::Stale, draft).await {
             Ok(entry) => self.shown(request, page, form, &entry, Label::Bypass, false),
             Err(trouble) => self.in_trouble(request, form, &trouble),
         })

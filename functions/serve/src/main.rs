@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use lambda_http::{Error, Request, run, service_fn};
-use perennial::embedded::EmbeddedStores;
+use perennial::embedded::{EmbeddedStores, own_secret};
 use perennial::telemetry::{self, LogFormat};
 use perennial::{Engine, Settings, SystemClock};
 use serve::{Renewal, Serve};
@@ -29,7 +29,12 @@ async fn start() -> Result<(), Error> {
     let engine = Engine::new(site, stores, clock, settings.limits);
     // Nobody else works the embedded queue; this process is not frozen between requests where that store is used.
     engine.start_workers(&tokio_util::sync::CancellationToken::new());
-    let serve = Arc::new(Serve::new(engine, Renewal::Before));
+    let mut secrets = settings.revalidate_secrets;
+    if secrets.is_empty() {
+        // The embedded store has a secret of its own, shared by every process that uses it.
+        secrets.push(own_secret(&settings.store)?);
+    }
+    let serve = Arc::new(Serve::new(engine, Renewal::Before).with_drafts(&secrets));
     run(service_fn(move |request: Request| {
         let serve = serve.clone();
         async move { Ok::<_, Error>(serve.handle(&request.into_parts().0).await) }

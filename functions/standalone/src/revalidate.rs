@@ -2,17 +2,17 @@
 
 use std::process::ExitCode;
 
-use ::revalidate::auth::secret_file;
+use ::revalidate::ENDPOINT;
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use perennial::embedded::secret_file;
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use crate::start::ENDPOINT;
 use crate::{Program, say};
 
 /// What to revalidate.

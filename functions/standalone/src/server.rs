@@ -33,7 +33,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Handlers {
     pub(crate) serve: Serve<EmbeddedStores>,
     pub(crate) revalidate: Revalidate<EmbeddedStores>,
-    pub(crate) endpoints: Vec<String>,
     pub(crate) metrics: String,
     pub(crate) engine: Arc<Engine<EmbeddedStores>>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -100,7 +99,7 @@ impl Handlers {
         // Two framings of one body (RFC 9112 section 6.3): somebody in between may have read the other one.
         let mut response = if chunked && request.headers.contains_key(CONTENT_LENGTH) {
             reply::plain(&request, StatusCode::BAD_REQUEST, "The request has two lengths.\n")
-        } else if self.endpoints.iter().any(|endpoint| endpoint == request.uri.path()) {
+        } else if self.revalidate.owns(request.uri.path()) {
             self.revalidate(&request, body).await
         } else if request.uri.path() == self.metrics {
             self.metrics(&request)

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ::revalidate::Revalidate;
-use ::revalidate::auth::{Secrets, own_secret, secret_file};
+use ::revalidate::auth::Secrets;
+use ::revalidate::{ENDPOINT, Revalidate};
 use ::serve::{Renewal, Serve};
 use anyhow::{Context as _, Result};
 use perennial::Engine;
-use perennial::embedded::EmbeddedStores;
+use perennial::embedded::{EmbeddedStores, own_secret, secret_file};
 use perennial::key::RESERVED_SEGMENT;
 use perennial::pages::Pages as _;
 use perennial::store::Stores as _;
@@ -28,14 +28,9 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
         .with_context(|| format!("cannot listen on {} (PERENNIAL_LISTEN)", settings.listen))?;
     let address = listener.local_addr()?;
     let base = program.site.base_path();
-    let mut endpoints = vec![ENDPOINT.to_owned()];
-    if !base.is_empty() {
-        endpoints.push(format!("{base}{ENDPOINT}"));
-    }
     let handlers = Arc::new(Handlers {
-        serve: Serve::new(engine.clone(), Renewal::Beside),
-        revalidate: Revalidate::new(engine.clone(), secrets),
-        endpoints,
+        serve: Serve::new(engine.clone(), Renewal::Beside).with_drafts(&secrets),
+        revalidate: Revalidate::new(engine.clone(), Secrets::new(&secrets).map_err(anyhow::Error::msg)?),
         metrics: format!("{base}/{RESERVED_SEGMENT}/metrics"),
         engine: engine.clone(),
         clock: engine.clock().clone(),
@@ -78,10 +73,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Where publishers call.
-pub(crate) const ENDPOINT: &str = "/api/revalidate";
-
-fn secrets(program: &Program) -> Result<Secrets> {
+fn secrets(program: &Program) -> Result<Vec<String>> {
     let mut secrets = program.settings.revalidate_secrets.clone();
     if secrets.is_empty() {
         let own = own_secret(&program.settings.store);
@@ -91,7 +83,7 @@ fn secrets(program: &Program) -> Result<Secrets> {
             )?,
         );
     }
-    Secrets::new(&secrets).map_err(anyhow::Error::msg)
+    Ok(secrets)
 }
 
 /// A store that holds nothing of this build does not know either which pages its routes list.

@@ -156,7 +156,8 @@ impl<S: Stores> Engine<S> {
         let Begun::Granted(Grant { ticket, epoch, .. }) = begun else {
             return Err(NoDraft::new(format!("the build's render was not granted: {begun:?}")));
         };
-        let order = Order { page: page.clone(), reason: Reason::Build, generation: ticket, epoch };
+        let order =
+            Order { page: page.clone(), reason: Reason::Build, generation: ticket, epoch, draft: false };
         let drafted = self.renders.run(order).await.and_then(|draft| match draft.record.stored {
             Stored::Redirect { ref destination, .. } => Err(NoDraft::new(format!(
                 "a listed page redirects (to {destination}): list the page it leads to instead"

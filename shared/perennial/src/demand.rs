@@ -7,7 +7,7 @@ use crate::edge::Edge;
 use crate::engine::Engine;
 use crate::jobs::{Jobs, Task};
 use crate::page::Reason;
-use crate::pages::{Begun, Pages, page_tags, path_tag};
+use crate::pages::{Begun, Pages, Snapshot, page_tags, path_tag};
 use crate::record::{Epoch, Stored};
 use crate::refresh::Refreshed;
 use crate::route::{Fallback, Resolved};
@@ -50,6 +50,30 @@ pub enum Undone {
     Store(Arc<str>),
 }
 
+/// What an invalidation has marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// Its number, to ask [`Engine::progress`] with.
+    pub epoch: Epoch,
+    /// Pages sent to the queue.
+    pub queued: usize,
+}
+
+/// How far a renewal is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Pages that are marked and have not been rendered since: by this invalidation or a later one.
+    pub left: usize,
+    /// How many of them failed when they were tried last.
+    pub failing: usize,
+}
+
+/// Whether a page is shown that was rendered before an invalidation that concerns it.
+fn is_marked(snapshot: &Snapshot, epoch: Epoch) -> bool {
+    let shown = snapshot.record.as_ref().filter(|r| r.stored != Stored::Deleted);
+    snapshot.newest_epoch >= epoch && shown.is_some_and(|r| r.epoch < epoch)
+}
+
 impl<S: Stores> Engine<S> {
     /// Marks a page and renders it anew before it answers. Simultaneous calls share a render only if it began
     /// after all of them had come.
@@ -61,7 +85,7 @@ impl<S: Stores> Engine<S> {
             return Err(Undone::Dynamic);
         }
         if self.dev {
-            let rendered = self.render_only(page, Reason::OnDemand).await;
+            let rendered = self.render_only(page, Reason::OnDemand, false).await;
             return rendered.map(|_| Demand::Revalidated).map_err(|trouble| Undone::Failed(trouble.message));
         }
         let engine = self.clone();
@@ -134,17 +158,43 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Marks everything that carries any of these tags: one write a tag, seen by every read from then on. With
-    /// `renew`, pages that this build has stored are sent to the queue; tells how many.
+    /// `renew`, pages that this build has stored are sent to the queue.
     ///
     /// # Errors
     /// [`Undone::Store`]. Repeating the call is harmless.
-    pub async fn invalidate(&self, tags: &[String], renew: bool) -> Result<usize, Undone> {
+    pub async fn invalidate(&self, tags: &[String], renew: bool) -> Result<Marked, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let epoch = self.stores.pages().invalidate(tags).await.map_err(store)?;
         let queued = if renew { self.renew_marked(epoch).await.map_err(store)? } else { 0 };
         self.stores.edge().purge(tags).await.map_err(store)?;
-        Ok(queued)
+        Ok(Marked { epoch, queued })
     }
+
+    /// How far the renewal of what an invalidation has marked is; also after a restart, since it is read from the
+    /// pages themselves.
+    ///
+    /// # Errors
+    /// [`Undone::Store`].
+    pub async fn progress(&self, epoch: Epoch) -> Result<Progress, Undone> {
+        let mut progress = Progress::default();
+        let mut after: Option<String> = None;
+        loop {
+            let batch = self.stores.pages().list("", after.as_deref(), LIST_BATCH).await;
+            let batch = batch.map_err(|e| Undone::Store(e.to_string().into()))?;
+            let last = batch.len() < LIST_BATCH;
+            for (text, snapshot) in batch {
+                if is_marked(&snapshot, epoch) {
+                    progress.left += 1;
+                    progress.failing += usize::from(snapshot.slot.failure.is_some());
+                }
+                after = Some(text);
+            }
+            if last {
+                return Ok(progress);
+            }
+        }
+    }
+
     /// Sends every page that an invalidation has marked to the queue.
     async fn renew_marked(&self, epoch: Epoch) -> Result<usize, StoreError> {
         let mut queued = 0;
@@ -153,9 +203,8 @@ impl<S: Stores> Engine<S> {
             let batch = self.stores.pages().list("", after.as_deref(), LIST_BATCH).await?;
             let last = batch.len() < LIST_BATCH;
             for (text, snapshot) in batch {
-                let marked =
-                    snapshot.newest_epoch >= epoch && snapshot.record.is_some_and(|r| r.epoch < epoch);
-                if let Some(page) = marked.then(|| self.site.page_of_key(&text)).flatten() {
+                let page = is_marked(&snapshot, epoch).then(|| self.site.page_of_key(&text));
+                if let Some(page) = page.flatten() {
                     self.stores.jobs().send(&self.job(&page, Task::Renew { epoch }), Duration::ZERO).await?;
                     queued += 1;
                 }

@@ -1,5 +1,7 @@
 //! The stores of one machine, and the worker of its queue.
 
+mod secret;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use crate::jobs::sqlite::SqliteJobs;
 use crate::pages::sqlite::SqlitePages;
 use crate::queue::Worked;
 use crate::store::{StoreError, Stores};
+
+pub use secret::{own_secret, secret_file};
 
 /// SQLite and files in one folder. Any number of processes may use it at the same time.
 #[derive(Clone)]

@@ -103,7 +103,7 @@ impl<S: Stores> Engine<S> {
     /// Renders without storing, because the store cannot be written.
     async fn unsaved(&self, page: &Resolved, reason: Reason, judged: Ticket, error: &StoreError) -> First {
         self.complain(page, "the store cannot be written; the page is kept in memory only", error);
-        let order = Order { page: page.clone(), reason, generation: judged, epoch: 0 };
+        let order = Order { page: page.clone(), reason, generation: judged, epoch: 0, draft: false };
         match self.renders.run(order).await {
             Ok(draft) => Ok(Some(self.keep_unsaved(page, draft, judged))),
             Err(failed) => {
@@ -113,12 +113,17 @@ impl<S: Stores> Engine<S> {
         }
     }
 
-    /// Renders for one request and keeps nothing: dynamic routes, `dev`.
+    /// Renders for one request and keeps nothing: dynamic routes, drafts, `dev`.
     ///
     /// # Errors
     /// [`Trouble`]: the render failed.
-    pub async fn render_only(&self, page: &Resolved, reason: Reason) -> Result<Arc<Entry>, Trouble> {
-        let order = Order { page: page.clone(), reason, generation: 0, epoch: 0 };
+    pub async fn render_only(
+        &self,
+        page: &Resolved,
+        reason: Reason,
+        draft: bool,
+    ) -> Result<Arc<Entry>, Trouble> {
+        let order = Order { page: page.clone(), reason, generation: 0, epoch: 0, draft };
         match self.renders.run(order).await {
             Ok(Draft { record, html, data }) => {
                 let (record, read_at) = (Arc::new(record), self.clock.now());

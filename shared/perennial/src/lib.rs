@@ -43,6 +43,7 @@ pub mod build;
 pub mod clock;
 pub mod content;
 pub mod demand;
+pub mod draft;
 pub mod edge;
 #[cfg(feature = "embedded")]
 pub mod embedded;

@@ -59,6 +59,7 @@ pub struct Context {
     pub(crate) build: Arc<str>,
     pub(crate) base_path: Arc<str>,
     pub(crate) generation: u64,
+    pub(crate) draft: bool,
 }
 
 impl Context {
@@ -125,6 +126,12 @@ impl Context {
     /// What to put before internal links: empty, or like `/docs`.
     pub fn base_path(&self) -> &str {
         &self.base_path
+    }
+
+    /// Whether an editor asked for the page as a draft: fetch what is not published yet, and show that it is a draft.
+    /// Nothing of it is stored.
+    pub fn is_draft(&self) -> bool {
+        self.draft
     }
 
     /// The number this render will have if it is stored. It only grows; 0 where nothing is stored.

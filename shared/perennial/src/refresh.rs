@@ -98,7 +98,8 @@ impl<S: Stores> Engine<S> {
     }
 
     async fn render_and_commit(&self, page: &Resolved, grant: &Grant, reason: Reason) -> Refreshed {
-        let order = Order { page: page.clone(), reason, generation: grant.ticket, epoch: grant.epoch };
+        let order =
+            Order { page: page.clone(), reason, generation: grant.ticket, epoch: grant.epoch, draft: false };
         match self.renders.run(order).await {
             Ok(draft) => self.commit(page, grant, reason, draft).await,
             Err(no_draft) => self.note_failure(page, grant, reason, no_draft).await,

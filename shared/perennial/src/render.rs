@@ -51,6 +51,7 @@ pub(crate) struct Order {
     pub(crate) reason: Reason,
     pub(crate) generation: Ticket,
     pub(crate) epoch: Epoch,
+    pub(crate) draft: bool,
 }
 
 /// Longer periods are taken, with a warning: they are mostly milliseconds by mistake.
@@ -142,6 +143,7 @@ impl Renders {
             build: self.build.clone(),
             base_path: self.base_path.clone(),
             generation: order.generation,
+            draft: order.draft,
         }
     }
 

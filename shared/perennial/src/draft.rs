@@ -1,0 +1,116 @@
+//! Drafts: a signed, expiring cookie with which an editor sees pages as they would be rendered now.
+//!
+//! A request with it neither reads nor writes the store and shares its render with nobody. The cookie's value is
+//! `<end, Unix seconds>.<HMAC-SHA256 of that, hexadecimal>`; its keys are derived from the live secrets of the
+//! revalidate endpoint, so that taking a secret away ends the drafts it opened.
+
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, header};
+use sha2::Sha256;
+
+use crate::clock::Millis;
+use crate::key::hex;
+
+/// The cookie's name. An edge must not answer requests that carry it from its cache.
+pub const DRAFT_COOKIE: &str = "__perennial_draft";
+
+/// The longest a draft cookie may live.
+pub const DRAFT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Signs and checks draft cookies.
+pub struct Drafts(Vec<Hmac<Sha256>>);
+
+impl Drafts {
+    /// With these secrets; without any, no cookie is right.
+    pub fn new(secrets: &[String]) -> Self {
+        let key = |secret: &String| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
+            mac.update(b"perennial draft v1:");
+            mac
+        };
+        Self(secrets.iter().map(key).collect())
+    }
+
+    /// The cookie's value for a draft that ends then; `None` without secrets.
+    pub fn sign(&self, until: Millis) -> Option<String> {
+        let until_s = until.0 / 1000;
+        let mut mac = self.0.first()?.clone();
+        mac.update(until_s.to_string().as_bytes());
+        Some(format!("{until_s}.{}", hex(&mac.finalize().into_bytes())))
+    }
+
+    /// Whether a request carries a right cookie that has not ended.
+    pub fn admit(&self, headers: &HeaderMap, now: Millis) -> bool {
+        // Most requests have no cookies at all.
+        let fields = headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok());
+        fields.flat_map(|field| field.split(';')).any(|pair| {
+            let value = pair.trim().strip_prefix(DRAFT_COOKIE).and_then(|rest| rest.strip_prefix('='));
+            value.is_some_and(|value| self.is_right(value, now))
+        })
+    }
+
+    fn is_right(&self, value: &str, now: Millis) -> bool {
+        let Some((until, signature)) = value.split_once('.') else { return false };
+        let Some(signature) = unhex(signature) else { return false };
+        let signed = self.0.iter().any(|key| {
+            let mut mac = key.clone();
+            mac.update(until.as_bytes());
+            mac.verify_slice(&signature).is_ok()
+        });
+        // Only what was signed is read.
+        signed && until.parse().is_ok_and(|until_s: u64| until_s.saturating_mul(1000) > now.0)
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| Some(digit(*pair.first()?)? * 16 + digit(*pair.get(1)?)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn admits(drafts: &Drafts, cookies: &str, now: Millis) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, HeaderValue::try_from(cookies).unwrap());
+        drafts.admit(&headers, now)
+    }
+
+    #[test]
+    fn only_a_right_cookie_that_has_not_ended_opens() {
+        let [drafts, others] = ["one", "two"].map(|secret| Drafts::new(&[secret.to_owned()]));
+        let value = drafts.sign(Millis(60_000)).unwrap();
+        let cookie = format!("a=b; {DRAFT_COOKIE}={value}; c=d");
+        assert!(admits(&drafts, &cookie, Millis(59_999)));
+        assert!(!admits(&drafts, &cookie, Millis(60_000)), "ended");
+        assert!(!admits(&others, &cookie, Millis(0)), "another secret's");
+        assert!(!admits(&Drafts::new(&[]), &cookie, Millis(0)));
+        for forged in [
+            value.replacen("60.", "61.", 1),
+            value.replacen("60.", "060.", 1),
+            value[..value.len() - 1].to_owned(),
+            format!("{value}0"),
+            "60.".to_owned(),
+            "60".to_owned(),
+            ".".to_owned(),
+            String::new(),
+        ] {
+            assert!(!admits(&drafts, &format!("{DRAFT_COOKIE}={forged}"), Millis(0)), "{forged}");
+        }
+        assert!(!admits(&drafts, &format!("x{DRAFT_COOKIE}={value}"), Millis(0)), "another cookie");
+    }
+
+    #[test]
+    fn a_second_live_secret_keeps_drafts_open_while_secrets_change() {
+        let old = Drafts::new(&["old".to_owned()]);
+        let both = Drafts::new(&["new".to_owned(), "old".to_owned()]);
+        let cookie = format!("{DRAFT_COOKIE}={}", old.sign(Millis(60_000)).unwrap());
+        assert!(admits(&both, &cookie, Millis(0)));
+    }
+}

@@ -1,0 +1,66 @@
+//! The secret of a store whose deployment was given none.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The file of a store's own secret.
+pub fn secret_file(store: &Path) -> PathBuf {
+    store.join("revalidate-secret")
+}
+
+/// The store's own secret, made at random if there is none yet and readable by its owner alone: so that the endpoint
+/// of a site without settings is neither open nor has a secret that others know.
+///
+/// # Errors
+/// The file cannot be read or made.
+pub fn own_secret(store: &Path) -> io::Result<String> {
+    let path = secret_file(store);
+    let wrong = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+    match fs::read_to_string(&path) {
+        Ok(secret) if secret.trim().len() >= 32 => return Ok(secret.trim().to_owned()),
+        Ok(_) => fs::remove_file(&path).map_err(wrong)?,
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(wrong(e)),
+    }
+    fs::create_dir_all(store).map_err(wrong)?;
+    let mut random = [0; 24];
+    getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
+    let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Written whole beside its place: another process that starts now finds all of it or nothing.
+    let part = store.join(format!(".revalidate-secret-{}", std::process::id()));
+    let mut file =
+        fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(wrong)?;
+    file.write_all(secret.as_bytes()).map_err(wrong)?;
+    let linked = fs::hard_link(&part, &path);
+    fs::remove_file(&part).map_err(wrong)?;
+    match linked {
+        Ok(()) => Ok(secret),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            Ok(fs::read_to_string(&path).map_err(wrong)?.trim().to_owned())
+        }
+        Err(e) => Err(wrong(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_store_keeps_its_own_secret_to_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = own_secret(folder.path()).unwrap();
+        assert_eq!(secret.len(), 48);
+        assert_eq!(own_secret(folder.path()).unwrap(), secret);
+        let mode = fs::metadata(secret_file(folder.path())).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(own_secret(other.path()).unwrap(), secret);
+        fs::write(secret_file(folder.path()), "short").unwrap();
+        assert_eq!(own_secret(folder.path()).unwrap().len(), 48, "a damaged one is replaced");
+    }
+}

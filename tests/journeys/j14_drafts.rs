@@ -1,0 +1,94 @@
+//! The draft row of section 1, B3.56 and B14.185: an editor's cookie shows pages as they would be rendered now, and
+//! changes nothing for anybody else.
+
+use serde_json::json;
+use tests::{Ask, Asks as _};
+
+use crate::world::{World, s};
+
+/// Opens a draft of a page; gives the `Cookie` field to send.
+async fn open(w: &World, query: &str) -> String {
+    let answer = w.get(&format!("/api/draft?secret=test-secret&{query}")).await.expect(307, "").nostore();
+    let set = answer.header("set-cookie").to_owned();
+    for attribute in ["HttpOnly", "Secure", "SameSite=None", "Path=/", "Max-Age="] {
+        assert!(set.contains(attribute), "{attribute}: {answer}");
+    }
+    set.split(';').next().expect("a first part").to_owned()
+}
+
+fn with(path: &str, cookie: &str) -> Ask {
+    Ask::get(path).header("cookie", cookie)
+}
+
+#[tokio::test]
+async fn a_draft_neither_reads_nor_writes_the_store() {
+    let w = World::new().await;
+    let public = w.get("/never").await.expect(200, "MISS");
+    w.up.on("/never", json!({ "value": "unpublished" }));
+    let cookie = open(&w, "path=/never").await;
+    for _ in 0..2 {
+        let draft = w.ask(with("/never", &cookie)).await.expect(200, "BYPASS").nostore();
+        assert_eq!(draft.value(), "unpublished");
+        assert!(!draft.headers.contains_key("set-cookie"), "{draft}");
+    }
+    assert_eq!(w.up.count("/never"), 3, "each is rendered");
+    assert_eq!(w.get("/never").await.expect(200, "HIT").id(), public.id());
+    // A page nobody has generated stays so, whatever its route's fallback.
+    for path in ["/blog/new", "/fb/new", "/nofb/new"] {
+        w.ask(with(path, &cookie)).await.expect(200, "BYPASS").nostore();
+    }
+    w.get("/blog/new").await.expect(200, "MISS");
+    assert!(w.get("/fb/new").await.is_shell());
+    w.get("/nofb/new").await.expect(404, "");
+    w.up.on("/blog/gone", json!({ "not_found": true }));
+    w.ask(with("/blog/gone", &cookie)).await.expect(404, "BYPASS").nostore();
+}
+
+#[tokio::test]
+async fn a_draft_ends_by_itself_and_on_request() {
+    let w = World::new().await;
+    w.get("/never").await.expect(200, "MISS");
+    let cookie = open(&w, "path=/never&seconds=60").await;
+    w.advance(s(59));
+    w.ask(with("/never", &cookie)).await.expect(200, "BYPASS");
+    w.advance(s(1));
+    w.ask(with("/never", &cookie)).await.expect(200, "HIT");
+    let cleared = w.get("/api/draft/clear?path=/never").await.expect(307, "").nostore();
+    assert_eq!(cleared.header("location"), "/never");
+    assert!(cleared.header("set-cookie").contains("Max-Age=0"), "{cleared}");
+}
+
+#[tokio::test]
+async fn a_forged_cookie_is_a_normal_visitor() {
+    let w = World::new().await;
+    w.get("/never").await.expect(200, "MISS");
+    let cookie = open(&w, "path=/never").await;
+    for forged in [format!("{cookie}0"), cookie.replace('.', "0."), "__perennial_draft=1".to_owned()] {
+        w.ask(with("/never", &forged)).await.expect(200, "HIT");
+    }
+    assert_eq!(w.up.count("/never"), 1);
+}
+
+/// The door: a secret, a page of this site, a bounded time.
+#[tokio::test]
+async fn opening_needs_a_secret_and_a_page_of_the_site() {
+    let w = World::new().await;
+    for query in ["", "?path=/never", "?secret=wrong&path=/never", "?secret=test-secret&secret=test-secret"] {
+        let refused = w.get(&format!("/api/draft{query}")).await.expect(401, "").nostore();
+        assert!(!refused.headers.contains_key("set-cookie"), "{refused}");
+    }
+    for query in [
+        "path=//evil.example",
+        "path=https://evil.example",
+        "path=/unknown",
+        "path=/&seconds=0",
+        "path=/&seconds=604801",
+    ] {
+        let refused =
+            w.get(&format!("/api/draft?secret=test-secret&{query}")).await.expect(400, "").nostore();
+        assert!(!refused.headers.contains_key("location"), "{refused}");
+    }
+    w.get("/api/draft/clear?path=//evil.example").await.expect(400, "");
+    assert_eq!(w.get("/api/draft?secret=test-secret").await.expect(307, "").header("location"), "/");
+    assert_eq!(w.up.count_all(), 0);
+}
