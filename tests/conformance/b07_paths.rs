@@ -276,6 +276,9 @@ async fn targets_of_other_forms() {
             "{request:?}: {answer:?}"
         );
         assert!(!answer.text().contains("evil.example"), "{request:?}: {answer:?}");
+        // RFC 9112 section 3.2.
+        let hosts = request.matches("\r\nhost:").count();
+        assert_eq!(hosts != 1, statuses == [400] && answer.closed, "{request:?}: {answer:?}");
     }
     f.get("/never").await;
 }

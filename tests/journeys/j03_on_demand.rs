@@ -134,3 +134,28 @@ async fn a_call_renews_all_variants() {
         assert_eq!(w.get(target).await.expect(200, "HIT").value(), "new", "{target}");
     }
 }
+
+/// Rule 5.1: a signed webhook, its payload the CMS's own, says in its URL what has changed; it is taken for five minutes,
+/// with its own body alone, and a right secret beside a wrong signature does not help.
+#[tokio::test]
+async fn signed_webhooks() {
+    const PAYLOAD: &str = r#"{"sys":{"id":"x"}}"#;
+    let w = World::new().await;
+    w.get("/never").await.expect(200, "MISS");
+    let delivery = |query: &str, payload: &'static str| {
+        Ask::new(http::Method::POST, format!("/api/revalidate?path=/never{query}"))
+            .header("webhook-id", "msg_1")
+            .header("webhook-timestamp", "1800000000")
+            .header("webhook-signature", "v1,T+C0/osG2hG0yz8yOscOaG9FpT+Q5ePZDLbPl4MSsKg=")
+            .body(payload)
+    };
+    w.ask(delivery("", PAYLOAD)).await.expect(200, "").holds("\"revalidated\":true");
+    assert_eq!(w.get("/never").await.expect(200, "HIT").reason(), "on-demand");
+    w.ask(delivery("", r#"{"sys":{"id":"y"}}"#)).await.expect(401, "").nostore();
+    w.ask(delivery("&secret=test-secret", r#"{"sys":{"id":"y"}}"#)).await.expect(401, "");
+    w.advance(s(301));
+    w.ask(delivery("", PAYLOAD)).await.expect(401, "").holds("Invalid token");
+    let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    w.get(&format!("/api/revalidate?path=/never&secret={key}")).await.expect(401, "");
+    assert_eq!(w.up.count("/never"), 2);
+}

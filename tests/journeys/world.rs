@@ -46,7 +46,7 @@ impl Node {
         let stores = EmbeddedStores::open(store.path(), &"dev-build".into(), clock.clone());
         let engine = Engine::new(site.clone(), stores, clock, limits);
         // Before the answer, as on Lambda: when the answer is there, so is the job.
-        let secrets = ["test-secret".to_owned()];
+        let secrets = ["test-secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"].map(str::to_owned);
         let serve = Serve::new(engine.clone(), Renewal::Before).with_drafts(&secrets);
         let secrets = Secrets::new(&secrets).expect("one secret");
         Arc::new(Self { revalidate: Revalidate::new(engine.clone(), secrets), engine, serve })

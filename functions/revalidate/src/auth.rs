@@ -2,13 +2,17 @@
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use perennial::Millis;
 use perennial::draft::Drafts;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::webhook::{self, SIGNING_SECRET_PREFIX, SigningKey};
+
 /// The live secrets; any of them opens the door. At least one.
 pub struct Secrets {
     digests: Vec<[u8; 32]>,
+    signing: Vec<SigningKey>,
     drafts: Drafts,
 }
 
@@ -25,8 +29,12 @@ impl Secrets {
                     .into(),
             );
         }
-        let digests = secrets.iter().map(|secret| digest(secret)).collect();
-        Ok(Self { digests, drafts: Drafts::new(secrets) })
+        // A secret for signing is not also a password: whoever sends it has given it away.
+        let (signing, plain): (Vec<_>, Vec<_>) =
+            secrets.iter().partition(|s| s.starts_with(SIGNING_SECRET_PREFIX));
+        let signing = signing.into_iter().map(|s| SigningKey::parse(s)).collect::<Result<_, _>>()?;
+        let digests = plain.into_iter().map(|secret| digest(secret)).collect();
+        Ok(Self { digests, signing, drafts: Drafts::new(secrets) })
     }
 
     /// Whether the request carries a right secret, and no wrong one beside it: in the `secret` query parameter, as
@@ -48,6 +56,15 @@ impl Secrets {
         let repeated = sources.iter().any(|given| given.len() > 1);
         let mut given = sources.iter().flatten().peekable();
         !repeated && given.peek().is_some() && given.all(|secret| self.knows(secret))
+    }
+
+    /// Whether a call may be carried out: one that is signed must be signed right, any other must carry a right secret.
+    pub fn admit_call(&self, request: &Parts, body: &[u8], now: Millis) -> bool {
+        if webhook::is_signed(&request.headers) {
+            webhook::is_right(&request.headers, body, &self.signing, now)
+        } else {
+            self.admit(request)
+        }
     }
 
     /// What signs the cookies of drafts.

@@ -3,6 +3,7 @@
 pub mod auth;
 mod draft;
 pub mod plan;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -81,7 +82,7 @@ impl<S: Stores> Revalidate<S> {
                 answer: json!({"message": "Use GET, HEAD or POST"}),
             };
         }
-        if !self.secrets.admit(request) {
+        if !self.secrets.admit_call(request, body, self.engine.now()) {
             return Done { status: StatusCode::UNAUTHORIZED, answer: json!({"message": "Invalid token"}) };
         }
         if let Some(id) = progress_id(self.without_base(request.uri.path())) {

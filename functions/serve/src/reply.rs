@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::header::{
-    AGE, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
-    LAST_MODIFIED, LOCATION, VARY,
+    AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
+    LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -248,6 +248,13 @@ pub fn plain(request: &Parts, status: StatusCode, body: &'static str) -> Reply {
     text_reply(request, status, body.into())
 }
 
+/// 400, after which the connection is closed: what follows on it may not be what it seems.
+pub fn bad_request(request: &Parts, body: &'static str) -> Reply {
+    let mut reply = plain(request, StatusCode::BAD_REQUEST, body);
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
+}
+
 /// The same with text that is made for the occasion.
 pub fn text(request: &Parts, status: StatusCode, body: String) -> Reply {
     text_reply(request, status, body.into())
@@ -273,6 +280,9 @@ pub fn elsewhere(request: &Parts, path: String) -> Reply {
 
 fn no_store(mut reply: Reply, label: Option<Label>) -> Reply {
     reply.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    if reply.status() == StatusCode::SERVICE_UNAVAILABLE {
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     if let Some(label) = label {
         reply.headers_mut().insert(X_PERENNIAL_CACHE, label.value());
     }

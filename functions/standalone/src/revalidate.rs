@@ -6,7 +6,7 @@ use ::revalidate::ENDPOINT;
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use perennial::embedded::secret_file;
@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// Leave pages alone that nobody has generated
     #[arg(long)]
     only_generated: bool,
+    /// How far the renewal with this id is, instead of starting one
+    #[arg(long, value_name = "ID", conflicts_with_all = ["paths", "tag", "route", "site"])]
+    progress: Option<u64>,
     /// Where the server listens [default: PERENNIAL_LISTEN]
     #[arg(long)]
     server: Option<std::net::SocketAddr>,
@@ -52,11 +55,17 @@ pub(crate) async fn run(program: &Program, args: Args) -> Result<ExitCode> {
     let mut authorization =
         HeaderValue::try_from(format!("Bearer {secret}")).context("the secret cannot be sent in a header")?;
     authorization.set_sensitive(true);
-    let request = Request::post(ENDPOINT)
+    let (method, target, body) = match args.progress {
+        Some(id) => (Method::GET, format!("{ENDPOINT}/{id}"), String::new()),
+        None => (Method::POST, ENDPOINT.to_owned(), call.to_string()),
+    };
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
         .header(HOST, address.to_string())
         .header(AUTHORIZATION, authorization)
         .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(call.to_string())))?;
+        .body(Full::new(Bytes::from(body)))?;
     let stream = TcpStream::connect(address)
         .await
         .with_context(|| format!("no server at {address}; start one, or name its address with --server"))?;

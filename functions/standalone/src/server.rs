@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -92,13 +92,20 @@ pub(crate) async fn run(
     Ok(stopping)
 }
 
+/// RFC 9112 section 3.2: a server answers 400 to HTTP/1.1 without a Host, or with two.
+fn has_one_host(request: &http::request::Parts) -> bool {
+    request.version < Version::HTTP_11 || request.headers.get_all(HOST).iter().count() == 1
+}
+
 impl Handlers {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (request, body) = request.into_parts();
         let chunked = request.headers.contains_key(TRANSFER_ENCODING);
         // Two framings of one body (RFC 9112 section 6.3): somebody in between may have read the other one.
-        let mut response = if chunked && request.headers.contains_key(CONTENT_LENGTH) {
-            reply::plain(&request, StatusCode::BAD_REQUEST, "The request has two lengths.\n")
+        let mut response = if !has_one_host(&request) {
+            reply::bad_request(&request, "HTTP/1.1 needs one Host.\n")
+        } else if chunked && request.headers.contains_key(CONTENT_LENGTH) {
+            reply::bad_request(&request, "The request has two lengths.\n")
         } else if self.revalidate.owns(request.uri.path()) {
             self.revalidate(&request, body).await
         } else if request.uri.path() == self.metrics {
@@ -134,7 +141,7 @@ impl Handlers {
             Err(error) if error.is::<LengthLimitError>() => {
                 reply::plain(request, StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.\n")
             }
-            Err(_) => reply::plain(request, StatusCode::BAD_REQUEST, "The body is malformed.\n"),
+            Err(_) => reply::bad_request(request, "The body is malformed.\n"),
         }
     }
 }

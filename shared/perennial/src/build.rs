@@ -80,17 +80,22 @@ impl<S: Stores> Engine<S> {
         for job in jobs {
             let engine = self.clone();
             running.spawn(async move {
-                let started = engine.clock.now();
                 let drafted = engine.build_page(&job.page).await;
-                (job, drafted, engine.clock.now().since(started))
+                (job, drafted)
             });
         }
         let (mut records, mut failures) = (Vec::new(), Vec::new());
         while let Some(joined) = running.join_next().await {
-            let Ok((job, drafted, took)) = joined else { continue };
+            let (job, drafted) = match joined {
+                Ok(rendered) => rendered,
+                Err(panicked) => {
+                    failures.push(format!("a page's build ended early: {panicked}"));
+                    continue;
+                }
+            };
             let path = job.page.decoded_path();
             match drafted {
-                Ok((record, html_bytes)) => {
+                Ok((record, html_bytes, took)) => {
                     built.routes[job.route].count(&record, html_bytes, took);
                     records.push((job.page.key, record));
                 }
@@ -150,7 +155,7 @@ impl<S: Stores> Engine<S> {
         if failures.is_empty() { Ok((built, jobs)) } else { Err(BuildError::Pages(failures)) }
     }
 
-    async fn build_page(&self, page: &Resolved) -> Result<(Record, u64), NoDraft> {
+    async fn build_page(&self, page: &Resolved) -> Result<(Record, u64, Duration), NoDraft> {
         let store = |e: StoreError| NoDraft::new(e.to_string());
         let begun = self.stores.pages().begin(&page.key, self.ask(None, true)).await.map_err(store)?;
         let Begun::Granted(Grant { ticket, epoch, .. }) = begun else {
@@ -175,10 +180,16 @@ impl<S: Stores> Engine<S> {
         stored
     }
 
-    async fn put_built(&self, page: &Resolved, draft: &mut Draft) -> Result<(Record, u64), StoreError> {
+    async fn put_built(
+        &self,
+        page: &Resolved,
+        draft: &mut Draft,
+    ) -> Result<(Record, u64, Duration), StoreError> {
+        // From the render's own start: what it waited for a place says nothing about the page.
+        let took = self.clock.now().since(draft.record.started_at);
         self.put_bodies(page, draft).await?;
         let html_bytes = draft.html.as_ref().map_or(0, |html| html.body().bytes);
-        Ok((draft.record.clone(), html_bytes))
+        Ok((draft.record.clone(), html_bytes, took))
     }
 }
 

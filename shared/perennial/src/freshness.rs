@@ -38,7 +38,12 @@ pub enum Why {
 /// The end of a record's freshness: `started_at + period`, or `expires_at` if that is earlier.
 pub fn fresh_until(record: &Record) -> Option<Millis> {
     let end_of_period = record.period_s.map(|s| record.started_at.plus(Duration::from_secs(s.into())));
-    match (end_of_period, record.expires_at) {
+    // An instant that had passed when the render began would have every visit render: it counts as a period of 1 s.
+    let expires_at = record.expires_at.map(|at| match at > record.started_at {
+        true => at,
+        false => record.started_at.plus(Duration::from_secs(1)),
+    });
+    match (end_of_period, expires_at) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
@@ -129,6 +134,16 @@ mod tests {
         assert_eq!(state(&record, 3, Millis(1_010_000), true), State::Missing);
         let never = Record { period_s: None, ..record };
         assert!(matches!(state(&never, 3, Millis(1_010_000), false), State::Stale { .. }));
+    }
+
+    #[test]
+    fn an_instant_that_had_passed_is_a_second() {
+        for expires_at in [Millis(0), Millis(1_000_000)] {
+            let record = Record { expires_at: Some(expires_at), ..record() };
+            assert_eq!(fresh_until(&record), Some(Millis(1_001_000)));
+            let never = Record { period_s: None, ..record };
+            assert_eq!(fresh_until(&never), Some(Millis(1_001_000)));
+        }
     }
 
     #[test]
