@@ -152,6 +152,7 @@ async fn signed_webhooks() {
     w.ask(delivery("", PAYLOAD)).await.expect(200, "").holds("\"revalidated\":true");
     assert_eq!(w.get("/never").await.expect(200, "HIT").reason(), "on-demand");
     w.ask(delivery("", r#"{"sys":{"id":"y"}}"#)).await.expect(401, "").nostore();
+    w.ask(delivery("&mode=delete", PAYLOAD)).await.expect(400, "").holds("does not cover the URL");
     w.ask(delivery("&secret=test-secret", r#"{"sys":{"id":"y"}}"#)).await.expect(401, "");
     w.advance(s(301));
     w.ask(delivery("", PAYLOAD)).await.expect(401, "").holds("Invalid token");

@@ -101,7 +101,7 @@ fn log_file(store: &Path, function: &str) -> PathBuf {
 }
 
 /// `target/debug`, from `target/debug/deps/lambda-…`.
-fn programs() -> PathBuf {
+pub(crate) fn programs() -> PathBuf {
     let this = std::env::current_exe().expect("this program is a file");
     this.ancestors().nth(2).expect("in `target/debug/deps`").to_owned()
 }

@@ -64,3 +64,21 @@ async fn generation(lambda: &Lambda) -> u64 {
         .and_then(|number| number.parse().ok())
         .unwrap_or_else(|| panic!("no generation in {page}"))
 }
+
+/// A function on AWS itself never makes a secret up: without one in its settings it says so and does not start.
+#[test]
+fn on_aws_a_function_without_a_secret_does_not_start() {
+    for name in ["serve", "revalidate"] {
+        let store = tempfile::tempdir().expect("a temporary directory");
+        let ended = std::process::Command::new(emulator::programs().join(name))
+            .env_clear()
+            .env("PERENNIAL_STORE", store.path())
+            .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+            .output()
+            .expect("the program runs");
+        assert!(!ended.status.success(), "{name} started");
+        let log = String::from_utf8_lossy(&ended.stderr);
+        assert!(log.contains("PERENNIAL_REVALIDATE_SECRETS"), "{name}: {log}");
+        assert!(std::fs::read_dir(store.path()).expect("readable").next().is_none(), "{name} made a secret");
+    }
+}

@@ -75,6 +75,7 @@ impl<S: Stores> Revalidate<S> {
         let below = path.strip_prefix(self.engine.site().base_path());
         below.filter(|rest| rest.starts_with('/')).unwrap_or(path)
     }
+
     async fn answer(&self, request: &Parts, body: &[u8]) -> Done {
         if ![Method::GET, Method::HEAD, Method::POST].contains(&request.method) {
             return Done {
@@ -89,6 +90,12 @@ impl<S: Stores> Revalidate<S> {
             return self.progress(id).await;
         }
         match plan::plan(request, body, self.engine.site(), self.engine.limits()) {
+            // A signature covers the body, not the URL: who has seen a delivery could send it with another one, and
+            // have pages rendered, but not have them removed.
+            Ok(plan) if plan.mode == Mode::Delete && webhook::is_signed(&request.headers) => refused(
+                StatusCode::BAD_REQUEST,
+                "mode delete needs a secret: a signature does not cover the URL",
+            ),
             Ok(plan) => self.act(&plan).await,
             Err(message) => refused(StatusCode::BAD_REQUEST, &message),
         }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use lambda_http::{Error, Request, run, service_fn};
-use perennial::embedded::{EmbeddedStores, own_secret};
+use perennial::embedded::{EmbeddedStores, live_secrets};
 use perennial::telemetry::{self, LogFormat};
 use perennial::{Engine, Settings, SystemClock};
 use revalidate::Revalidate;
@@ -24,16 +24,12 @@ async fn main() -> ExitCode {
 
 async fn start() -> Result<(), Error> {
     let settings = Settings::from_env(&[])?;
-    let mut secrets = settings.revalidate_secrets.clone();
-    if secrets.is_empty() {
-        // The embedded store has a secret of its own, shared by every process that uses it.
-        secrets.push(own_secret(&settings.store)?);
-    }
+    let secrets = Secrets::new(&live_secrets(&settings)?)?;
     let site = Arc::new(site::site().ready(settings.base_path.as_deref(), settings.trailing_slash)?);
     let clock = Arc::new(SystemClock);
     let stores = EmbeddedStores::open(&settings.store, &settings.build_id, clock.clone());
     let engine = Engine::new(site, stores, clock, settings.limits);
-    let revalidate = Arc::new(Revalidate::new(engine, Secrets::new(&secrets)?));
+    let revalidate = Arc::new(Revalidate::new(engine, secrets));
     run(service_fn(move |request: Request| {
         let revalidate = revalidate.clone();
         async move {

@@ -9,7 +9,7 @@ use ::revalidate::{ENDPOINT, Revalidate};
 use ::serve::{Renewal, Serve};
 use anyhow::{Context as _, Result};
 use perennial::Engine;
-use perennial::embedded::{EmbeddedStores, own_secret, secret_file};
+use perennial::embedded::{EmbeddedStores, live_secrets, secret_file};
 use perennial::key::RESERVED_SEGMENT;
 use perennial::pages::Pages as _;
 use perennial::store::Stores as _;
@@ -23,7 +23,7 @@ use crate::{Program, say};
 pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
     let settings = &program.settings;
     let engine = program.engine(dev);
-    let secrets = secrets(program)?;
+    let secrets = live_secrets(settings).context("the revalidate endpoint has no secret")?;
     let listener = listen(settings.listen)
         .with_context(|| format!("cannot listen on {} (PERENNIAL_LISTEN)", settings.listen))?;
     let address = listener.local_addr()?;
@@ -71,19 +71,6 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-fn secrets(program: &Program) -> Result<Vec<String>> {
-    let mut secrets = program.settings.revalidate_secrets.clone();
-    if secrets.is_empty() {
-        let own = own_secret(&program.settings.store);
-        secrets.push(
-            own.context(
-                "cannot make a secret for the revalidate endpoint; set PERENNIAL_REVALIDATE_SECRETS",
-            )?,
-        );
-    }
-    Ok(secrets)
 }
 
 /// A store that holds nothing of this build does not know either which pages its routes list.

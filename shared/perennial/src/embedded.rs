@@ -16,7 +16,7 @@ use crate::pages::sqlite::SqlitePages;
 use crate::queue::Worked;
 use crate::store::{StoreError, Stores};
 
-pub use secret::{own_secret, secret_file};
+pub use secret::{live_secrets, secret_file};
 
 /// SQLite and files in one folder. Any number of processes may use it at the same time.
 #[derive(Clone)]

@@ -22,6 +22,9 @@ pub struct Settings {
     pub trailing_slash: Option<bool>,
     /// `PERENNIAL_REVALIDATE_SECRETS` (none): who may call the revalidate endpoint; comma-separated, all live.
     pub revalidate_secrets: Vec<String>,
+    /// Whether the process is a function of AWS Lambda itself, not of an emulator: `AWS_LAMBDA_INITIALIZATION_TYPE`
+    /// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>) is given.
+    pub on_lambda: bool,
     /// Limits.
     pub limits: Limits,
 }
@@ -168,6 +171,7 @@ impl Settings {
         if revalidate_secrets.iter().any(String::is_empty) {
             r.errors.push("PERENNIAL_REVALIDATE_SECRETS holds an empty secret: give them separated by single commas, or unset it".into());
         }
+        let on_lambda = r.text("AWS_LAMBDA_INITIALIZATION_TYPE").is_some();
         let limits = Limits::read(&mut r);
         for (name, _) in &r.given {
             if name.starts_with("PERENNIAL_")
@@ -183,7 +187,7 @@ impl Settings {
             return Err(SettingsError(r.errors));
         }
         let build_id = build_id.into();
-        Ok(Self { build_id, store, listen, base_path, trailing_slash, revalidate_secrets, limits })
+        Ok(Self { build_id, store, listen, base_path, trailing_slash, revalidate_secrets, on_lambda, limits })
     }
 }
 

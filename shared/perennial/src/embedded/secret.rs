@@ -5,6 +5,25 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::settings::Settings;
+
+/// The secrets that are live: those of the settings, or else the store's own. On AWS there is no store that only the
+/// owner can read, so there the settings must give one.
+///
+/// # Errors
+/// There is none, and what to do.
+pub fn live_secrets(settings: &Settings) -> io::Result<Vec<String>> {
+    if !settings.revalidate_secrets.is_empty() {
+        return Ok(settings.revalidate_secrets.clone());
+    }
+    let advice = "set PERENNIAL_REVALIDATE_SECRETS to one or more secrets, separated by commas";
+    if settings.on_lambda {
+        return Err(io::Error::other(format!("nobody may call the revalidate endpoint yet: {advice}")));
+    }
+    let own = own_secret(&settings.store);
+    own.map(|secret| vec![secret]).map_err(|e| io::Error::new(e.kind(), format!("{e}; {advice}")))
+}
+
 /// The file of a store's own secret.
 pub fn secret_file(store: &Path) -> PathBuf {
     store.join("revalidate-secret")
@@ -15,7 +34,7 @@ pub fn secret_file(store: &Path) -> PathBuf {
 ///
 /// # Errors
 /// The file cannot be read or made.
-pub fn own_secret(store: &Path) -> io::Result<String> {
+fn own_secret(store: &Path) -> io::Result<String> {
     let path = secret_file(store);
     let wrong = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
     match fs::read_to_string(&path) {
@@ -49,6 +68,21 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_function_on_aws_needs_secrets_of_its_own() {
+        let given = |pairs: &[(&str, &str)]| {
+            Settings::read(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))).unwrap()
+        };
+        let on_lambda = ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
+        let error = live_secrets(&given(&[on_lambda])).unwrap_err().to_string();
+        assert!(error.contains("PERENNIAL_REVALIDATE_SECRETS"), "{error}");
+        let both = given(&[on_lambda, ("PERENNIAL_REVALIDATE_SECRETS", "a,b")]);
+        assert_eq!(live_secrets(&both).unwrap(), ["a", "b"]);
+        let folder = tempfile::tempdir().unwrap();
+        let own = given(&[("PERENNIAL_STORE", folder.path().to_str().unwrap())]);
+        assert_eq!(live_secrets(&own).unwrap(), [own_secret(folder.path()).unwrap()]);
+    }
 
     #[test]
     fn a_store_keeps_its_own_secret_to_its_owner() {
