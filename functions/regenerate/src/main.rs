@@ -6,20 +6,12 @@ use std::sync::Arc;
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use perennial::embedded::EmbeddedStores;
-use perennial::telemetry::{self, LogFormat};
-use perennial::{Engine, Settings, SystemClock};
+use perennial::{Engine, Settings, SystemClock, telemetry};
 use regenerate::Regenerate;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    telemetry::start(LogFormat::Json);
-    match start().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("regenerate cannot start: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    telemetry::function("regenerate", start()).await
 }
 
 async fn start() -> Result<(), Error> {

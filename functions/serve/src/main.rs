@@ -5,20 +5,12 @@ use std::sync::Arc;
 
 use lambda_http::{Error, Request, run, service_fn};
 use perennial::embedded::{EmbeddedStores, live_secrets};
-use perennial::telemetry::{self, LogFormat};
-use perennial::{Engine, Settings, SystemClock};
+use perennial::{Engine, Settings, SystemClock, telemetry};
 use serve::{Renewal, Serve};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    telemetry::start(LogFormat::Json);
-    match start().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("serve cannot start: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    telemetry::function("serve", start()).await
 }
 
 async fn start() -> Result<(), Error> {

@@ -1,5 +1,9 @@
 //! Logs: sentences for people, with fields for machines.
 
+use std::fmt::Display;
+use std::future::Future;
+use std::process::ExitCode;
+
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -36,5 +40,17 @@ pub fn start(format: LogFormat) {
             "RUST_LOG is `{}`, which is no filter ({error}); logging at `info`",
             wanted.escape_debug()
         );
+    }
+}
+
+/// The `main` of a function: logs as JSON, and says why if it cannot start or go on.
+pub async fn function<E: Display>(name: &str, work: impl Future<Output = Result<(), E>>) -> ExitCode {
+    start(LogFormat::Json);
+    match work.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{name} cannot start: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
