@@ -148,3 +148,27 @@ async fn a_taken_port() {
     f.get("/never").await.expect(200, "MISS");
     f.launch.run(&["begin"]).await.failure(&["begin"]);
 }
+
+/// B15.197: answers and renders are counted by route and outcome, for those who know a secret.
+#[tokio::test]
+async fn answers_and_renders_are_counted() {
+    let f = Fixture::start().await;
+    f.up.on("/blog/m", json!({ "revalidate": false }));
+    f.get("/blog/m").await.expect(200, "MISS");
+    f.get("/blog/m").await.expect(200, "HIT");
+    f.up.on("/blog/bad", Reply::throw("no"));
+    f.get("/blog/bad").await.nostore();
+    assert_eq!(f.get("/_perennial/metrics").await.nostore().status, 401);
+    let secret = Ask::get("/_perennial/metrics").header("authorization", "Bearer test-secret");
+    let counts = f.ask(secret).await.expect(200, "").nostore().text();
+    for line in [
+        "perennial_answers_total{route=\"/blog/{slug}\",outcome=\"miss\"} 1",
+        "perennial_answers_total{route=\"/blog/{slug}\",outcome=\"hit\"} 1",
+        "perennial_answers_total{route=\"/blog/{slug}\",outcome=\"error\"} 1",
+        "perennial_renders_total{route=\"/blog/{slug}\",outcome=\"stored\"} 1",
+        "perennial_renders_total{route=\"/blog/{slug}\",outcome=\"failed\"} 1",
+        "perennial_answers_total{route=\"/never\",outcome=\"hit\"} 0",
+    ] {
+        assert!(counts.lines().any(|l| l == line), "{line}\n{counts}");
+    }
+}

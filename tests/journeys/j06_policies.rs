@@ -215,3 +215,11 @@ async fn bots_get_the_stale_page() {
     assert_eq!(none.json(), json!({ "notFound": true }));
     none.expect(404, "").nostore();
 }
+
+/// Section 9: who counts as a bot is the site's to say.
+#[tokio::test]
+async fn the_list_of_bots_is_the_sites() {
+    let w = World::of(|site, _| site.bots(["MyCrawler"])).await;
+    assert!(w.ask(Ask::get("/fb/a").agent("Mozilla (mycrawler/1)")).await.expect(200, "MISS").is_page());
+    assert!(w.ask(Ask::get("/fb/b").agent("Googlebot/2.1")).await.is_shell());
+}
