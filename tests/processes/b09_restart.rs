@@ -199,3 +199,23 @@ async fn a_store_moves_to_another_base_path() {
     let site = h.launch.start().await;
     assert_eq!(site.get("/never").await.expect(200, "HIT").id(), page.id());
 }
+
+/// Section 8: termination is heard also while no further connection may be accepted; and those that wait are served
+/// once there is room.
+#[tokio::test]
+async fn termination_is_heard_at_the_limit_of_connections() {
+    let h = Host::new()
+        .await
+        .env("PERENNIAL_MAX_CONNECTIONS", "1")
+        .env("PERENNIAL_HEAD_TIMEOUT_MS", "120000")
+        .env("PERENNIAL_SHUTDOWN_GRACE_MS", "500");
+    let site = h.launch.start().await;
+    let held = site.client().leave("GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    h.up.wait_for_calls("/never", 1).await;
+    drop(held);
+    site.get("/never").await.expect(200, "HIT");
+    let held = site.client().leave("GET /never HTTP/1.1\r\nhost: x\r\nx-unfinished:").await;
+    let waiting = site.client().leave("GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    site.stop().await.success();
+    drop((held, waiting));
+}

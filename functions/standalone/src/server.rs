@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use perennial::embedded::EmbeddedStores;
 use perennial::metrics::prometheus;
-use perennial::{Clock, Engine, Limits, Millis};
+use perennial::{Engine, Millis};
 use revalidate::Revalidate;
 use serve::{Serve, reply};
 use tokio::net::TcpListener;
@@ -35,8 +35,6 @@ pub(crate) struct Handlers {
     pub(crate) revalidate: Revalidate<EmbeddedStores>,
     pub(crate) metrics: String,
     pub(crate) engine: Arc<Engine<EmbeddedStores>>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) limits: Limits,
 }
 
 /// Answers until `stop`, then lets running requests end, at most as long as the grace allows. Tells when it was
@@ -47,22 +45,25 @@ pub(crate) async fn run(
     stop: &CancellationToken,
 ) -> Result<Millis> {
     let graceful = GracefulShutdown::new();
-    let connections = Arc::new(Semaphore::new(handlers.limits.max_connections));
+    let connections = Arc::new(Semaphore::new(handlers.engine.limits().max_connections));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(handlers.limits.head_timeout)
+        .header_read_timeout(handlers.engine.limits().head_timeout)
         .max_buf_size(HEAD_BUFFER_BYTES)
         // A client that has sent its last request may say so before it reads the answer.
         .half_close(true);
     loop {
-        let place = connections.clone().acquire_owned().await?;
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = connections.clone().acquire_owned() => place?,
+        };
         let (stream, _) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::error!("a connection could not be accepted: {error}");
-                    handlers.clock.sleep(ACCEPT_PAUSE).await;
+                    handlers.engine.clock().sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             },
@@ -82,11 +83,11 @@ pub(crate) async fn run(
         });
     }
     drop(listener);
-    let stopping = handlers.clock.now();
+    let stopping = handlers.engine.clock().now();
     tokio::select! {
         () = graceful.shutdown() => {}
-        () = handlers.clock.sleep(handlers.limits.shutdown_grace) => {
-            tracing::warn!("some requests did not end within {:?}", handlers.limits.shutdown_grace);
+        () = handlers.engine.clock().sleep(handlers.engine.limits().shutdown_grace) => {
+            tracing::warn!("some requests did not end within {:?}", handlers.engine.limits().shutdown_grace);
         }
     }
     Ok(stopping)
@@ -129,10 +130,10 @@ impl Handlers {
     }
 
     async fn revalidate(&self, request: &http::request::Parts, body: Incoming) -> Response<Full<Bytes>> {
-        let body = Limited::new(body, self.limits.max_webhook_bytes).collect();
+        let body = Limited::new(body, self.engine.limits().max_webhook_bytes).collect();
         let body = tokio::select! {
             body = body => body,
-            () = self.clock.sleep(self.limits.head_timeout) => {
+            () = self.engine.clock().sleep(self.engine.limits().head_timeout) => {
                 return reply::plain(request, StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time.\n");
             }
         };

@@ -33,8 +33,6 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
         revalidate: Revalidate::new(engine.clone(), Secrets::new(&secrets).map_err(anyhow::Error::msg)?),
         metrics: format!("{base}/{RESERVED_SEGMENT}/metrics"),
         engine: engine.clone(),
-        clock: engine.clock().clone(),
-        limits: settings.limits.clone(),
     });
     let stop = CancellationToken::new();
     if !dev {
