@@ -5,8 +5,6 @@ pub mod batch;
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use perennial::jobs::Job;
-use perennial::queue::Worked;
 use perennial::{Engine, Stores};
 use tokio::task::JoinSet;
 
@@ -33,30 +31,11 @@ impl<S: Stores> Regenerate<S> {
                 Err(error) => tracing::error!(message_id, "a record was dropped: {error}"),
                 Ok(job) => {
                     let engine = self.engine.clone();
-                    running.spawn(async move { (message_id, work(&engine, &job).await) });
+                    running.spawn(async move { (message_id, engine.work_or_retry(&job).await) });
                 }
             }
         }
         let done = running.join_all().await;
         batch::answer(done.into_iter().filter(|(_, retry)| *retry).map(|(id, _)| id).collect())
-    }
-}
-
-/// Whether the job must be delivered again.
-async fn work<S: Stores>(engine: &Engine<S>, job: &Job) -> bool {
-    match engine.work(job).await {
-        Worked::Done(_) | Worked::Dropped => false,
-        Worked::Gone => {
-            tracing::warn!(
-                key = job.key,
-                build = job.build,
-                "a job was dropped: this build has no such page"
-            );
-            false
-        }
-        Worked::Retry(error) => {
-            tracing::error!(key = job.key, "a job will be tried again: {error}");
-            true
-        }
     }
 }

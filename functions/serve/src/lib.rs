@@ -106,7 +106,8 @@ impl<S: Stores> Serve<S> {
                 known: sight.known,
                 max_stale: page.route().max_stale(),
                 stale_on_error: page.route().serves_stale_on_error(),
-                takes_shell: form == Form::Html && !self.is_bot(request),
+                // Asked last: matching a user agent costs more than a hit.
+                takes_shell: sight.entry.is_none() && self.takes_shell(request, page, form),
             });
             match (action, sight.entry) {
                 (Action::NotHere, _) => return None,
@@ -165,7 +166,7 @@ impl<S: Stores> Serve<S> {
     ) -> Option<Reply> {
         let fallback = page.route().fallback();
         if self.engine.is_dev() && !draft && fallback != Fallback::Blocking && !self.was_asked_for(page) {
-            let takes_shell = form == Form::Html && !self.is_bot(request);
+            let takes_shell = self.takes_shell(request, page, form);
             match (self.is_listed(page).await, fallback) {
                 (Ok(true), _) => {}
                 (Ok(false), Fallback::NotFound) => return None,
@@ -225,8 +226,12 @@ impl<S: Stores> Serve<S> {
         reply::html(request, StatusCode::OK, html, Some(Label::Miss))
     }
 
-    fn is_bot(&self, request: &Parts) -> bool {
-        request.headers.get(USER_AGENT).is_some_and(|agent| self.engine.site().is_bot(agent.as_bytes()))
+    /// Whether the route has a shell, and the visitor is a person who asks for the document.
+    fn takes_shell(&self, request: &Parts, page: &Resolved, form: Form) -> bool {
+        let is_bot = |agent: &http::HeaderValue| self.engine.site().is_bot(agent.as_bytes());
+        page.route().fallback() == Fallback::Shell
+            && form == Form::Html
+            && !request.headers.get(USER_AGENT).is_some_and(is_bot)
     }
 
     fn not_found(&self, request: &Parts, form: Form) -> Reply {
@@ -260,7 +265,5 @@ impl<S: Stores> Serve<S> {
 
 /// The decoded path for an error page; it is a stranger's text.
 fn shown_path(request: &Parts) -> String {
-    let path = request.uri.path();
-    perennial::key::decode_path(path)
-        .map_or_else(|_| path.to_owned(), |segments| format!("/{}", segments.join("/")))
+    perennial::key::readable_path(request.uri.path())
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use crate::engine::Engine;
 use crate::key::PageKey;
 use crate::page::Reason;
-use crate::pages::{Begun, Grant, Pages};
+use crate::pages::{Grant, Pages};
 use crate::record::{Record, Stored};
 use crate::render::{Draft, NoDraft, Order};
 use crate::route::{Fallback, Resolved};
@@ -157,10 +157,7 @@ impl<S: Stores> Engine<S> {
 
     async fn build_page(&self, page: &Resolved) -> Result<(Record, u64, Duration), NoDraft> {
         let store = |e: StoreError| NoDraft::new(e.to_string());
-        let begun = self.stores.pages().begin(&page.key, self.ask(None, true)).await.map_err(store)?;
-        let Begun::Granted(Grant { ticket, epoch, .. }) = begun else {
-            return Err(NoDraft::new(format!("the build's render was not granted: {begun:?}")));
-        };
+        let Grant { ticket, epoch, .. } = self.urgent(page).await.map_err(store)?;
         let order =
             Order { page: page.clone(), reason: Reason::Build, generation: ticket, epoch, draft: false };
         let drafted = self.renders.run(order).await.and_then(|draft| match draft.record.stored {

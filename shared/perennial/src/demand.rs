@@ -7,7 +7,7 @@ use crate::edge::Edge;
 use crate::engine::Engine;
 use crate::jobs::{Jobs, Task};
 use crate::page::Reason;
-use crate::pages::{Begun, Pages, Snapshot, page_tags, path_tag};
+use crate::pages::{Pages, Snapshot, page_tags, path_tag};
 use crate::record::{Epoch, Stored};
 use crate::refresh::Refreshed;
 use crate::route::{Fallback, Resolved};
@@ -110,10 +110,7 @@ impl<S: Stores> Engine<S> {
         // First the mark, which survives a crash of this process, then the render that began after it.
         self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
         for page in self.variants(page).await.map_err(store)? {
-            let begun = self.stores.pages().begin(&page.key, self.ask(None, true)).await.map_err(store)?;
-            let Begun::Granted(grant) = begun else {
-                return Err(Undone::Store(format!("an urgent render was not granted: {begun:?}").into()));
-            };
+            let grant = self.urgent(&page).await.map_err(store)?;
             match self.refresh(&page, grant, Reason::OnDemand).await {
                 // A newer ticket was handed out after this one: that render began after the call as well.
                 Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded => {}
@@ -150,8 +147,7 @@ impl<S: Stores> Engine<S> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
         for page in self.variants(page).await.map_err(store)? {
-            let begun = self.stores.pages().begin(&page.key, self.ask(None, true)).await.map_err(store)?;
-            let Begun::Granted(grant) = begun else { continue };
+            let grant = self.urgent(&page).await.map_err(store)?;
             self.remove(&page, &grant).await.map_err(store)?;
         }
         self.stores.edge().purge(&page_tags(&page.key)[..1]).await.map_err(store)
@@ -176,43 +172,41 @@ impl<S: Stores> Engine<S> {
     /// # Errors
     /// [`Undone::Store`].
     pub async fn progress(&self, epoch: Epoch) -> Result<Progress, Undone> {
+        let store = |e: StoreError| Undone::Store(e.to_string().into());
         let mut progress = Progress::default();
-        let mut after: Option<String> = None;
-        loop {
-            let batch = self.stores.pages().list("", after.as_deref(), LIST_BATCH).await;
-            let batch = batch.map_err(|e| Undone::Store(e.to_string().into()))?;
-            let last = batch.len() < LIST_BATCH;
-            for (text, snapshot) in batch {
-                if is_marked(&snapshot, epoch) {
-                    progress.left += 1;
-                    progress.failing += usize::from(snapshot.slot.failure.is_some());
-                }
-                after = Some(text);
-            }
-            if last {
-                return Ok(progress);
-            }
+        let mut after = Some(String::new());
+        while let Some(marked) = self.next_marked(epoch, &mut after).await.map_err(store)? {
+            progress.left += marked.len();
+            progress.failing += marked.iter().filter(|(_, s)| s.slot.failure.is_some()).count();
         }
+        Ok(progress)
     }
 
     /// Sends every page that an invalidation has marked to the queue.
     async fn renew_marked(&self, epoch: Epoch) -> Result<usize, StoreError> {
         let mut queued = 0;
-        let mut after: Option<String> = None;
-        loop {
-            let batch = self.stores.pages().list("", after.as_deref(), LIST_BATCH).await?;
-            let last = batch.len() < LIST_BATCH;
-            for (text, snapshot) in batch {
-                let page = is_marked(&snapshot, epoch).then(|| self.site.page_of_key(&text));
-                if let Some(page) = page.flatten() {
-                    self.stores.jobs().send(&self.job(&page, Task::Renew { epoch }), Duration::ZERO).await?;
-                    queued += 1;
-                }
-                after = Some(text);
-            }
-            if last {
-                return Ok(queued);
+        let mut after = Some(String::new());
+        while let Some(marked) = self.next_marked(epoch, &mut after).await? {
+            for page in marked.iter().filter_map(|(text, _)| self.site.page_of_key(text)) {
+                self.stores.jobs().send(&self.job(&page, Task::Renew { epoch }), Duration::ZERO).await?;
+                queued += 1;
             }
         }
+        Ok(queued)
+    }
+
+    /// The marked ones among the next pages after a key's text, which moves on; `None` after the last.
+    async fn next_marked(
+        &self,
+        epoch: Epoch,
+        after: &mut Option<String>,
+    ) -> Result<Option<Vec<(String, Snapshot)>>, StoreError> {
+        let Some(from) = after.take() else { return Ok(None) };
+        let mut batch = self.stores.pages().list("", Some(&from), LIST_BATCH).await?;
+        if batch.len() == LIST_BATCH {
+            *after = batch.last().map(|(text, _)| text.clone());
+        }
+        batch.retain(|(_, snapshot)| is_marked(snapshot, epoch));
+        Ok(Some(batch))
     }
 }

@@ -13,7 +13,6 @@ use crate::engine::Engine;
 use crate::jobs::Job;
 use crate::jobs::sqlite::SqliteJobs;
 use crate::pages::sqlite::SqlitePages;
-use crate::queue::Worked;
 use crate::store::{StoreError, Stores};
 
 pub use secret::{live_secrets, secret_file};
@@ -103,17 +102,9 @@ impl Engine<EmbeddedStores> {
         let Some(taken) = self.stores.jobs.take(hidden).await? else { return Ok(false) };
         match Job::from_json(&taken.message) {
             Err(error) => tracing::error!("a job was dropped: {error}"),
-            Ok(job) => match self.work(&job).await {
-                Worked::Done(_) | Worked::Dropped => {}
-                Worked::Gone => {
-                    tracing::warn!(key = job.key, "a job was dropped: this build has no such page");
-                }
-                // Not finished: it comes back when it is no longer hidden.
-                Worked::Retry(error) => {
-                    tracing::error!(key = job.key, "a job will be tried again: {error}");
-                    return Ok(true);
-                }
-            },
+            // Not finished: it comes back when it is no longer hidden.
+            Ok(job) if self.work_or_retry(&job).await => return Ok(true),
+            Ok(_) => {}
         }
         self.stores.jobs.finish(taken).await?;
         Ok(true)

@@ -7,10 +7,10 @@ use crate::clock::within;
 use crate::engine::Engine;
 use crate::memory::Entry;
 use crate::page::Reason;
-use crate::pages::{Begun, Pages, Snapshot};
+use crate::pages::{Begun, Pages};
 use crate::record::{Stored, Ticket};
 use crate::refresh::Refreshed;
-use crate::render::{Draft, Order};
+use crate::render::Order;
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
 
@@ -125,11 +125,7 @@ impl<S: Stores> Engine<S> {
     ) -> Result<Arc<Entry>, Trouble> {
         let order = Order { page: page.clone(), reason, generation: 0, epoch: 0, draft };
         match self.renders.run(order).await {
-            Ok(Draft { record, html, data }) => {
-                let (record, read_at) = (Arc::new(record), self.clock.now());
-                let snapshot = Snapshot { record: Some(record.clone()), ..Snapshot::default() };
-                Ok(Arc::new(Entry { record, html, data, snapshot, version: None, read_at, unsaved: true }))
-            }
+            Ok(draft) => Ok(self.entry_of(draft, true)),
             Err(failed) => {
                 self.log_failure(page, reason, &failed, None);
                 Err(Trouble::new(500, failed.message))

@@ -205,6 +205,11 @@ pub fn decode_path(path: &str) -> Result<Vec<Cow<'_, str>>, BadPath> {
     }
 }
 
+/// A path decoded for people and logs: `/blog/café`. One that cannot be decoded stays as it is.
+pub fn readable_path(path: &str) -> String {
+    decode_path(path).map_or_else(|_| path.to_owned(), |segments| format!("/{}", segments.join("/")))
+}
+
 pub(crate) fn decode_segment(segment: &str) -> Result<Cow<'_, str>, BadPath> {
     if !segment.bytes().any(|b| b == b'%' || b == 0) {
         return Ok(Cow::Borrowed(segment));

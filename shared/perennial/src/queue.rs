@@ -85,6 +85,22 @@ impl<S: Stores> Engine<S> {
         worked.unwrap_or_else(|error| Worked::Retry(error.to_string().into()))
     }
 
+    /// Carries out one job and logs what kept it from being done; tells whether it must be delivered again.
+    pub async fn work_or_retry(&self, job: &Job) -> bool {
+        match self.work(job).await {
+            Worked::Done(_) | Worked::Dropped => false,
+            Worked::Gone => {
+                let (key, build) = (&job.key, &job.build);
+                tracing::warn!(key, build, "a job was dropped: this build has no such page");
+                false
+            }
+            Worked::Retry(error) => {
+                tracing::error!(key = job.key, "a job will be tried again: {error}");
+                true
+            }
+        }
+    }
+
     async fn work_refresh(
         &self,
         page: &Resolved,

@@ -12,7 +12,7 @@ use crate::jobs::{Jobs, Task};
 use crate::memory::Entry;
 use crate::metrics::Event;
 use crate::page::Reason;
-use crate::pages::{Ask, Committed, Failed, Grant, Pages, Snapshot};
+use crate::pages::{Ask, Begun, Committed, Failed, Grant, Pages, Snapshot};
 use crate::record::{Record, Stored, Ticket};
 use crate::render::{Draft, NoDraft, Order};
 use crate::route::Resolved;
@@ -46,19 +46,33 @@ impl<S: Stores> Engine<S> {
         entry
     }
 
-    fn unsaved_entry(&self, page: &Resolved, draft: Draft, judged: Ticket) -> Arc<Entry> {
+    fn unsaved_entry(&self, page: &Resolved, mut draft: Draft, judged: Ticket) -> Arc<Entry> {
         let kept = self.memory.get(&page.key);
-        let newest_epoch =
-            kept.map_or(draft.record.epoch, |e| e.snapshot.newest_epoch.max(draft.record.epoch));
-        let record = Arc::new(Record { generation: judged, epoch: newest_epoch, ..draft.record });
+        draft.record.generation = judged;
+        draft.record.epoch = kept.map_or(0, |e| e.snapshot.newest_epoch).max(draft.record.epoch);
+        self.entry_of(draft, true)
+    }
+
+    /// What a render gave as it is answered; to be checked against the store before it is used again.
+    pub(crate) fn entry_of(&self, draft: Draft, unsaved: bool) -> Arc<Entry> {
+        let Draft { record, html, data } = draft;
+        let record = Arc::new(record);
+        let newest_epoch = record.epoch;
         let snapshot = Snapshot { record: Some(record.clone()), newest_epoch, ..Snapshot::default() };
-        let Draft { html, data, .. } = draft;
         let read_at = self.clock.now();
-        Arc::new(Entry { record, html, data, snapshot, version: None, read_at, unsaved: true })
+        Arc::new(Entry { record, html, data, snapshot, version: None, read_at, unsaved })
     }
 
     pub(crate) fn ask(&self, judged: Option<Ticket>, urgent: bool) -> Ask {
         Ask { judged, urgent, lease: self.limits.lease, now: self.clock.now() }
+    }
+
+    /// The right to render whatever others do: for publishers and builds.
+    pub(crate) async fn urgent(&self, page: &Resolved) -> Result<Grant, StoreError> {
+        match self.stores.pages().begin(&page.key, self.ask(None, true)).await? {
+            Begun::Granted(grant) => Ok(grant),
+            other => Err(StoreError::Refused(format!("an urgent render was not granted: {other:?}"))),
+        }
     }
 
     /// Renders under a grant and commits the result if it is newer than what is stored.
@@ -131,7 +145,8 @@ impl<S: Stores> Engine<S> {
                 if let Some(replaced) = replaced {
                     self.remove_later(page, &replaced, Some(&draft.record)).await;
                 }
-                let entry = self.remember(page, draft);
+                let entry = self.entry_of(draft, false);
+                self.memory.insert(&page.key, entry.clone());
                 tracing::info!(page = %page.decoded_path().escape_debug(), reason = %reason, generation = grant.ticket, unchanged, "rendered");
                 if unchanged { Refreshed::Unchanged(entry) } else { Refreshed::Stored(entry) }
             }
@@ -221,18 +236,6 @@ impl<S: Stores> Engine<S> {
                 tracing::warn!(page = %page.key.path(), sha256 = body.sha256, "an unused body will not be removed: {error}");
             }
         }
-    }
-
-    /// Keeps the new page in memory, to be checked against the store before it is used.
-    fn remember(&self, page: &Resolved, draft: Draft) -> Arc<Entry> {
-        let Draft { record, html, data } = draft;
-        let record = Arc::new(record);
-        let newest_epoch = record.epoch;
-        let snapshot = Snapshot { record: Some(record.clone()), newest_epoch, ..Snapshot::default() };
-        let read_at = self.clock.now();
-        let entry = Arc::new(Entry { record, html, data, snapshot, version: None, read_at, unsaved: false });
-        self.memory.insert(&page.key, entry.clone());
-        entry
     }
 
     async fn note_failure(

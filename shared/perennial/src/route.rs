@@ -254,8 +254,7 @@ impl Resolved {
 
     /// The page's decoded path, as renders and logs see it: `/blog/café`.
     pub fn decoded_path(&self) -> String {
-        crate::key::decode_path(self.key.path())
-            .map_or_else(|_| self.key.path().to_owned(), |segments| format!("/{}", segments.join("/")))
+        crate::key::readable_path(self.key.path())
     }
 }
 
