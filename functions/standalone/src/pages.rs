@@ -114,7 +114,7 @@ fn as_text(line: &Line, now: Millis) -> String {
         .as_ref()
         .map_or_else(String::new, |f| format!("{} times: {}", f.count, f.message.escape_debug()));
     let path = line.path.escape_debug().to_string();
-    format!("{path:32}  {:7}  {age:>10}  {next:>12}  {:>10}  {error}", line.state, line.snapshot.generation())
+    format!("{path:32}  {:7}  {age:>10}  {next:>12}  {:>10}  {error}", line.state, line.snapshot.generation)
         .trim_end()
         .to_owned()
 }
@@ -128,7 +128,7 @@ fn as_json(key: &str, line: &Line, now: Millis) -> Value {
         "state": line.state,
         "why": (!line.why.is_empty()).then_some(line.why),
         "kind": record.map(|r| r.stored.name()),
-        "generation": line.snapshot.generation(),
+        "generation": line.snapshot.generation,
         "reason": record.map(|r| r.reason.as_str()),
         "age_ms": record.map(|r| now.since(r.started_at).as_millis() as u64),
         "fresh_until_ms": record.and_then(fresh_until).map(|at| at.0),

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use crate::engine::Engine;
 use crate::key::PageKey;
 use crate::page::Reason;
-use crate::pages::{Grant, Pages};
+use crate::pages::{Grant, Inline, Pages};
 use crate::record::{Record, Stored};
 use crate::render::{Draft, NoDraft, Order};
 use crate::route::{Fallback, Resolved};
@@ -95,9 +95,9 @@ impl<S: Stores> Engine<S> {
             };
             let path = job.page.decoded_path();
             match drafted {
-                Ok((record, html_bytes, took)) => {
+                Ok((record, inline, html_bytes, took)) => {
                     built.routes[job.route].count(&record, html_bytes, took);
-                    records.push((job.page.key, record));
+                    records.push((job.page.key, record, inline));
                 }
                 Err(failed) => {
                     failures.push(format!("{}: {}", path.escape_debug(), failed.message.escape_debug()));
@@ -155,9 +155,10 @@ impl<S: Stores> Engine<S> {
         if failures.is_empty() { Ok((built, jobs)) } else { Err(BuildError::Pages(failures)) }
     }
 
-    async fn build_page(&self, page: &Resolved) -> Result<(Record, u64, Duration), NoDraft> {
+    async fn build_page(&self, page: &Resolved) -> Result<BuiltPage, NoDraft> {
         let store = |e: StoreError| NoDraft::new(e.to_string());
-        let Grant { ticket, epoch, .. } = self.urgent(page).await.map_err(store)?;
+        let ticket = self.urgent(page).await.map_err(store)?;
+        let Grant { epoch, .. } = self.stores.pages().prepare(&page.key, ticket).await.map_err(store)?;
         let order =
             Order { page: page.clone(), reason: Reason::Build, generation: ticket, epoch, draft: false };
         let drafted = self.renders.run(order).await.and_then(|draft| match draft.record.stored {
@@ -177,18 +178,17 @@ impl<S: Stores> Engine<S> {
         stored
     }
 
-    async fn put_built(
-        &self,
-        page: &Resolved,
-        draft: &mut Draft,
-    ) -> Result<(Record, u64, Duration), StoreError> {
+    async fn put_built(&self, page: &Resolved, draft: &mut Draft) -> Result<BuiltPage, StoreError> {
         // From the render's own start: what it waited for a place says nothing about the page.
         let took = self.clock.now().since(draft.record.started_at);
         self.put_bodies(page, draft).await?;
         let html_bytes = draft.html.as_ref().map_or(0, |html| html.body().bytes);
-        Ok((draft.record.clone(), html_bytes, took))
+        Ok((draft.record.clone(), self.inline(draft), html_bytes, took))
     }
 }
+
+/// Its record, the bodies to be kept beside it, the HTML's bytes, and how long it took.
+type BuiltPage = (Record, Inline, u64, Duration);
 
 impl BuiltRoute {
     fn count(&mut self, record: &Record, html_bytes: u64, took: Duration) {

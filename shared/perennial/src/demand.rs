@@ -7,7 +7,7 @@ use crate::edge::Edge;
 use crate::engine::Engine;
 use crate::jobs::{Jobs, Task};
 use crate::page::Reason;
-use crate::pages::{Pages, Snapshot, page_tags, path_tag};
+use crate::pages::{Pages, Snapshot, Wanted, page_tags, path_tag};
 use crate::record::{Epoch, Stored};
 use crate::refresh::Refreshed;
 use crate::route::{Fallback, Resolved};
@@ -99,7 +99,7 @@ impl<S: Stores> Engine<S> {
 
     async fn demanded(self: &Arc<Self>, page: &Resolved, only_generated: bool) -> Demanded {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
-        let snapshot = self.stores.pages().read(&page.key).await.map_err(store)?;
+        let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await.map_err(store)?;
         let generated = snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
         if !generated && only_generated {
             return Ok(Demand::NotGenerated);
@@ -110,8 +110,8 @@ impl<S: Stores> Engine<S> {
         // First the mark, which survives a crash of this process, then the render that began after it.
         self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
         for page in self.variants(page).await.map_err(store)? {
-            let grant = self.urgent(&page).await.map_err(store)?;
-            match self.refresh(&page, grant, Reason::OnDemand).await {
+            let ticket = self.urgent(&page).await.map_err(store)?;
+            match self.refresh(&page, ticket, Reason::OnDemand).await.map_err(store)? {
                 // A newer ticket was handed out after this one: that render began after the call as well.
                 Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded => {}
                 Refreshed::Failed(message) => return Err(Undone::Failed(message)),
@@ -147,8 +147,8 @@ impl<S: Stores> Engine<S> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
         for page in self.variants(page).await.map_err(store)? {
-            let grant = self.urgent(&page).await.map_err(store)?;
-            self.remove(&page, &grant).await.map_err(store)?;
+            let ticket = self.urgent(&page).await.map_err(store)?;
+            self.remove(&page, ticket).await.map_err(store)?;
         }
         self.stores.edge().purge(&page_tags(&page.key)[..1]).await.map_err(store)
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -17,8 +18,8 @@ use crate::flights::{Flights, Turns};
 use crate::freshness::{State, state};
 use crate::key::PageKey;
 use crate::memory::{Entry, Memory};
-use crate::pages::{Pages, Snapshot};
-use crate::record::{BodyRef, Record, Stored, Ticket};
+use crate::pages::{Pages, Snapshot, Wanted};
+use crate::record::{Epoch, Form, Record, Stored, Ticket};
 
 use crate::render::Renders;
 use crate::route::Resolved;
@@ -47,15 +48,6 @@ pub struct Engine<S: Stores> {
 /// A store that fails is reported this often, however many requests meet it.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
-/// The two forms of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// The document.
-    Html,
-    /// The data JSON.
-    Data,
-}
-
 /// What a look found.
 #[derive(Clone, Debug)]
 pub struct Sight {
@@ -79,17 +71,7 @@ impl Entry {
     }
 
     fn has(&self, form: Form) -> bool {
-        body_of(&self.record, form).is_none() || self.content(form).is_some()
-    }
-}
-
-fn body_of(record: &Record, form: Form) -> Option<&BodyRef> {
-    match &record.stored {
-        Stored::Page { html, data } | Stored::NotFound { html, data } => Some(match form {
-            Form::Html => html,
-            Form::Data => data,
-        }),
-        Stored::Redirect { .. } | Stored::Deleted => None,
+        self.record.stored.body(form).is_none() || self.content(form).is_some()
     }
 }
 
@@ -187,43 +169,56 @@ impl<S: Stores> Engine<S> {
         if let Some(entry) = kept.as_ref().filter(|e| e.is_current(version, now) && e.has(form)) {
             return Ok(self.sight(page, entry.clone(), now));
         }
+        match self.read(page, form, kept.as_ref(), version, now).await {
+            Ok(sight) => Ok(sight),
+            Err(error) => {
+                self.complain(page, "the store cannot be read; serving what is in memory", &error);
+                match kept.filter(|e| e.has(form)) {
+                    Some(entry) => Ok(self.sight(page, entry, now)),
+                    None => Err(error),
+                }
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        page: &Resolved,
+        form: Form,
+        kept: Option<&Arc<Entry>>,
+        version: Option<u64>,
+        now: Millis,
+    ) -> Result<Sight, StoreError> {
+        let wanted = Wanted {
+            tags: kept.map_or(&[], |e| &e.record.tags[..]),
+            body: kept.is_none_or(|e| !e.has(form)).then_some(form),
+        };
         let mut body_gone_of = None;
         loop {
-            let snapshot = match self.stores.pages().read(&page.key).await {
-                Ok(snapshot) => snapshot,
-                Err(error) => {
-                    self.complain(page, "the store cannot be read; serving what is in memory", &error);
-                    return match kept.filter(|e| e.has(form)) {
-                        Some(entry) => Ok(self.sight(page, entry, now)),
-                        None => Err(error),
-                    };
-                }
-            };
+            let mut snapshot = self.stores.pages().read(&page.key, wanted).await?;
             let known =
                 snapshot.listed || snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
-            if let Some(unsaved) =
-                kept.as_ref().filter(|e| e.unsaved && outlives(e, &snapshot, now) && e.has(form))
-            {
+            if let Some(unsaved) = kept.filter(|e| e.unsaved && outlives(e, &snapshot, now) && e.has(form)) {
                 return Ok(self.sight(page, unsaved.clone(), now));
             }
-            let generation = snapshot.generation();
+            let generation = snapshot.generation;
             let missing = Sight { entry: None, state: State::Missing, generation, known };
             let Some(record) = snapshot.record.clone() else { return Ok(missing) };
+            let (unread, body) = (std::mem::take(&mut snapshot.unread_tags), snapshot.body.take());
+            let (newest_epoch, contents) = tokio::join!(
+                self.newest_epoch(&unread),
+                self.load(page, form, &record, kept.map(Arc::as_ref), body)
+            );
+            snapshot.newest_epoch = newest_epoch?.max(snapshot.newest_epoch);
             let seen = state(&record, snapshot.newest_epoch, now, page.route.options.missing_when_expired);
             if seen == State::Missing {
                 return Ok(missing);
             }
-            match self.load(page, form, &record, kept.as_deref()).await {
+            match contents {
                 Some((html, data)) => {
-                    let entry = Arc::new(Entry {
-                        record,
-                        html,
-                        data,
-                        snapshot,
-                        version,
-                        read_at: now,
-                        unsaved: false,
-                    });
+                    let unsaved = false;
+                    let entry =
+                        Arc::new(Entry { record, html, data, snapshot, version, read_at: now, unsaved });
                     self.memory.insert(&page.key, entry.clone());
                     return Ok(Sight { entry: Some(entry), state: seen, generation, known });
                 }
@@ -240,6 +235,13 @@ impl<S: Stores> Engine<S> {
         }
     }
 
+    async fn newest_epoch(&self, unread_tags: &[String]) -> Result<Epoch, StoreError> {
+        match unread_tags {
+            [] => Ok(0),
+            tags => self.stores.pages().newest_epoch(tags).await,
+        }
+    }
+
     fn sight(&self, page: &Resolved, entry: Arc<Entry>, now: Millis) -> Sight {
         let state =
             state(&entry.record, entry.snapshot.newest_epoch, now, page.route.options.missing_when_expired);
@@ -248,27 +250,32 @@ impl<S: Stores> Engine<S> {
         Sight { entry, state, generation, known: true }
     }
 
-    /// The contents of a record, with the wanted form loaded; those of the same generation in memory are kept.
+    /// The contents of a record, with the wanted form loaded, from `beside` if its stored bytes came with the record.
+    /// Those in memory are kept if they are the same, whatever their generation.
     async fn load(
         &self,
         page: &Resolved,
         form: Form,
         record: &Record,
         kept: Option<&Entry>,
+        beside: Option<Bytes>,
     ) -> Option<Contents> {
-        let kept = kept.filter(|e| e.record.generation == record.generation && !e.unsaved);
+        let kept = kept.filter(|e| !e.unsaved && e.record.answers_alike(record));
         let (mut html, mut data) = kept.map_or((None, None), |e| (e.html.clone(), e.data.clone()));
         let slot = match form {
             Form::Html => &mut html,
             Form::Data => &mut data,
         };
-        if let (None, Some(body)) = (&slot, body_of(record, form)) {
-            let bytes = match self.stores.bodies().get(&page.key, &body.sha256).await {
-                Ok(bytes) => bytes?,
-                Err(error) => {
-                    tracing::error!(page = %page.key.path(), "a stored body cannot be read: {error}");
-                    return None;
-                }
+        if let (None, Some(body)) = (&slot, record.stored.body(form)) {
+            let bytes = match beside {
+                Some(bytes) => bytes,
+                None => match self.stores.bodies().get(&page.key, &body.sha256).await {
+                    Ok(bytes) => bytes?,
+                    Err(error) => {
+                        tracing::error!(page = %page.key.path(), "a stored body cannot be read: {error}");
+                        return None;
+                    }
+                },
             };
             *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));
         }
@@ -310,7 +317,7 @@ type Contents = (Option<Arc<Content>>, Option<Arc<Content>>);
 
 /// Whether a page rendered while the store could not be written still counts beside what the store says now.
 fn outlives(unsaved: &Entry, snapshot: &Snapshot, now: Millis) -> bool {
-    snapshot.generation() <= unsaved.record.generation
+    snapshot.generation <= unsaved.record.generation
         && snapshot.newest_epoch <= unsaved.snapshot.newest_epoch
         && matches!(state(&unsaved.record, unsaved.snapshot.newest_epoch, now, true), State::Fresh { .. })
 }

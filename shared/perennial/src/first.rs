@@ -7,7 +7,7 @@ use crate::clock::within;
 use crate::engine::Engine;
 use crate::memory::Entry;
 use crate::page::Reason;
-use crate::pages::{Begun, Pages};
+use crate::pages::{Begun, Pages, Wanted};
 use crate::record::{Stored, Ticket};
 use crate::refresh::Refreshed;
 use crate::render::Order;
@@ -73,24 +73,27 @@ impl<S: Stores> Engine<S> {
         let mut waited_for: Option<Ticket> = None;
         loop {
             let snapshot = match self.stores.pages().begin(&page.key, self.ask(Some(judged), false)).await {
-                Ok(Begun::Granted(grant)) => return shown(self.refresh(page, grant, reason).await),
+                Ok(Begun::Granted(ticket)) => match self.refresh(page, ticket, reason).await {
+                    Ok(refreshed) => return shown(refreshed),
+                    Err(error) => return self.unsaved(page, reason, judged, &error).await,
+                },
                 Ok(Begun::BackedOff { .. }) => {
                     return Err(Trouble::new(500, "its last render failed, and it is not time to try again"));
                 }
                 Ok(Begun::Busy { .. }) => {
                     self.clock.sleep(pause).await;
                     pause = (pause * 2).min(POLL.1);
-                    self.stores.pages().read(&page.key).await
+                    self.stores.pages().read(&page.key, Wanted::default()).await
                 }
-                Ok(Begun::Unneeded) => self.stores.pages().read(&page.key).await,
+                Ok(Begun::Unneeded) => self.stores.pages().read(&page.key, Wanted::default()).await,
                 Err(error) => return self.unsaved(page, reason, judged, &error).await,
             };
             let snapshot = snapshot.map_err(|e| Trouble::new(500, e.to_string()))?;
-            if snapshot.generation() != judged {
+            if snapshot.generation != judged {
                 if snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted) {
                     return Ok(None);
                 }
-                judged = snapshot.generation();
+                judged = snapshot.generation;
             }
             // Who waits for another process's render shares its failure, as those in that process do.
             if let Some(failure) = snapshot.slot.failure.filter(|f| waited_for == Some(f.ticket)) {

@@ -74,11 +74,12 @@ pub mod telemetry;
 pub mod testing;
 
 pub use clock::{Clock, Millis, SystemClock};
-pub use engine::{Engine, Form, Sight};
+pub use engine::{Engine, Sight};
 pub use judge::check_tag;
 pub use page::{
     Context, Failure, Outcome, Page, Param, Params, Reason, Redirect, Revalidate, SHELL_DATA_URL,
 };
+pub use record::Form;
 pub use render::NOT_FOUND_DATA;
 pub use route::{Fallback, Query, Resolved, Route};
 pub use settings::{Limits, Settings, SettingsError};

@@ -4,10 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::clock::Millis;
 use crate::freshness::holds;
 use crate::key::PageKey;
-use crate::record::{Epoch, Record, Ticket};
+use crate::record::{Epoch, Form, Record, Ticket};
 use crate::store::StoreError;
 
 #[cfg(feature = "embedded")]
@@ -24,25 +26,41 @@ pub trait Pages: Send + Sync + 'static {
     /// request. `None` if the store cannot tell: then nothing read may be used again.
     fn version(&self) -> Option<u64>;
 
-    /// The page's record, its slot and the newest epoch of its tags, as of one instant. A record that cannot be
-    /// read counts as none, and is logged.
-    fn read(&self, page: &PageKey) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
+    /// The page's record, its slot and the newest epoch of its tags. Each is at least as new as the call. A record
+    /// that cannot be read counts as none, and is logged. One round trip: a store that learns of tags only by reading
+    /// the record leaves those that were not `wanted` to [`Pages::newest_epoch`].
+    fn read(
+        &self,
+        page: &PageKey,
+        wanted: Wanted<'_>,
+    ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
+
+    /// The newest epoch of these [`Snapshot::unread_tags`].
+    fn newest_epoch(&self, tags: &[String]) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
 
     /// Asks for the right to render. Granted iff no lease and no back-off holds (an urgent ask skips both) and the
     /// record is still the one that was judged. A grant increments the ticket and writes the lease in one
-    /// conditional write; the epoch in it is read after that, so before any content is fetched.
+    /// conditional write; a refusal writes nothing.
     fn begin(&self, page: &PageKey, ask: Ask) -> impl Future<Output = Result<Begun, StoreError>> + Send;
 
-    /// Takes up a grant that somebody else got and passed on: exchanges it for the next ticket and a new lease, and
-    /// reads the epoch. `None` if a newer ticket has been handed out or this one is already committed; so of all
-    /// deliveries of one job, one renders.
+    /// Takes up a ticket that somebody else got and passed on: exchanges it for the next one and a new lease. `None`
+    /// if a newer ticket has been handed out or this one is already committed; so of all deliveries of one job, one
+    /// renders.
     fn resume(
         &self,
         page: &PageKey,
         ticket: Ticket,
         lease: Duration,
         now: Millis,
-    ) -> impl Future<Output = Result<Option<Grant>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<Ticket>, StoreError>> + Send;
+
+    /// What the render of a granted ticket starts from. Called after the grant and before any content is fetched, so
+    /// that an invalidation since then finds the render's epoch older.
+    fn prepare(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+    ) -> impl Future<Output = Result<Grant, StoreError>> + Send;
 
     /// Extends the lease of this ticket. `false` if it is no longer the newest.
     fn renew(
@@ -59,6 +77,7 @@ pub trait Pages: Send + Sync + 'static {
         &self,
         page: &PageKey,
         record: &Record,
+        inline: &Inline,
     ) -> impl Future<Output = Result<Committed, StoreError>> + Send;
 
     /// Notes that the render of this ticket failed, and releases its lease; tells what was noted. Ignored if a newer
@@ -78,7 +97,8 @@ pub trait Pages: Send + Sync + 'static {
     /// tag, it is one write. Tags are those of [`page_tags`] and [`user_tag`].
     fn invalidate(&self, tags: &[String]) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
 
-    /// Pages in the order of their keys' texts: those that begin with `prefix` and come after `after`.
+    /// Pages in the order of their keys' texts: those that begin with `prefix` and come after `after`, with no unread
+    /// tags. A page that became known a moment ago may be left out.
     fn list(
         &self,
         prefix: &str,
@@ -93,13 +113,32 @@ pub trait Pages: Send + Sync + 'static {
         most: usize,
     ) -> impl Future<Output = Result<usize, StoreError>> + Send;
 
-    /// Commits a build in one step: its records, and which pages its routes list. Records older than what is
-    /// stored are left out.
+    /// Commits a build: its records, and then which pages its routes list. Records older than what is stored are left
+    /// out. In one step where the store has such steps; where it has not, repeating completes what failed.
     fn publish(
         &self,
-        records: &[(PageKey, Record)],
+        records: &[(PageKey, Record, Inline)],
         listed: &[PageKey],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// What a reader knows already and what it needs, so that one round trip brings it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// User tags the record had when it was read last.
+    pub tags: &'a [String],
+    /// The form whose body is wanted, if the store keeps it beside the record.
+    pub body: Option<Form>,
+}
+
+/// Bodies small enough to be kept beside the record as well, so that a hit is one round trip. A store whose bodies are
+/// as near as its records keeps none.
+#[derive(Clone, Debug, Default)]
+pub struct Inline {
+    /// The HTML's stored bytes; `None` leaves what is kept.
+    pub html: Option<Bytes>,
+    /// The data JSON's stored bytes; `None` leaves what is kept.
+    pub data: Option<Bytes>,
 }
 
 /// What [`Pages::read`] found.
@@ -107,19 +146,18 @@ pub trait Pages: Send + Sync + 'static {
 pub struct Snapshot {
     /// The record, unless there is none or it cannot be read.
     pub record: Option<Arc<Record>>,
+    /// The number of the newest commit, even of a record that cannot be read; 0 for none.
+    pub generation: Ticket,
     /// Who may render.
     pub slot: Slot,
-    /// The newest epoch of the record's tags, implicit ones included.
+    /// The newest epoch of the page's implicit tags and of those of its record that are not unread.
     pub newest_epoch: Epoch,
+    /// Tags of the record whose epochs are not in `newest_epoch` yet.
+    pub unread_tags: Vec<String>,
+    /// The stored bytes of the wanted body, if they are kept beside the record.
+    pub body: Option<Bytes>,
     /// Whether the build listed this page.
     pub listed: bool,
-}
-
-impl Snapshot {
-    /// The generation shown; 0 for none.
-    pub fn generation(&self) -> Ticket {
-        self.record.as_ref().map_or(0, |r| r.generation)
-    }
 }
 
 /// Who may render a page, and what became of those who did.
@@ -204,8 +242,8 @@ pub struct Ask {
 /// Answer to a wish to render.
 #[derive(Clone, Debug)]
 pub enum Begun {
-    /// Render.
-    Granted(Grant),
+    /// Render, under this ticket.
+    Granted(Ticket),
     /// Somebody else does, until then at the latest.
     Busy {
         /// The end of their lease.
@@ -220,7 +258,7 @@ pub enum Begun {
     Unneeded,
 }
 
-/// The right to render.
+/// The right to render, and what is known as it starts.
 #[derive(Clone, Debug)]
 pub struct Grant {
     /// The render's number.

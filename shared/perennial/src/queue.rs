@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::jobs::{Job, Jobs, Task};
 use crate::memory::Entry;
 use crate::page::Reason;
-use crate::pages::{Begun, Pages};
+use crate::pages::{Begun, Pages, Wanted};
 use crate::record::{Stored, Ticket};
 use crate::refresh::Refreshed;
 use crate::route::Resolved;
@@ -47,7 +47,7 @@ impl<S: Stores> Engine<S> {
         let begun =
             self.stores.pages().begin(&page.key, self.ask(Some(entry.record.generation), false)).await;
         match begun {
-            Ok(Begun::Granted(grant)) => self.send(page, grant.ticket).await,
+            Ok(Begun::Granted(ticket)) => self.send(page, ticket).await,
             Ok(Begun::Busy { .. } | Begun::BackedOff { .. } | Begun::Unneeded) => {}
             Err(error) => self.complain(
                 page,
@@ -110,18 +110,18 @@ impl<S: Stores> Engine<S> {
         let resumed =
             self.stores.pages().resume(&page.key, ticket, self.limits.lease, self.clock.now()).await?;
         match resumed {
-            Some(grant) => Ok(Worked::Done(self.refresh(page, grant, reason).await)),
+            Some(ticket) => Ok(Worked::Done(self.refresh(page, ticket, reason).await?)),
             None => Ok(Worked::Dropped),
         }
     }
 
     async fn work_renew(&self, page: &Resolved, epoch: u64) -> Result<Worked, StoreError> {
-        let snapshot = self.stores.pages().read(&page.key).await?;
+        let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await?;
         if snapshot.record.as_ref().is_none_or(|r| r.epoch >= epoch || r.stored == Stored::Deleted) {
             return Ok(Worked::Dropped);
         }
-        match self.stores.pages().begin(&page.key, self.ask(Some(snapshot.generation()), false)).await? {
-            Begun::Granted(grant) => Ok(Worked::Done(self.refresh(page, grant, Reason::OnDemand).await)),
+        match self.stores.pages().begin(&page.key, self.ask(Some(snapshot.generation), false)).await? {
+            Begun::Granted(ticket) => Ok(Worked::Done(self.refresh(page, ticket, Reason::OnDemand).await?)),
             _ => Ok(Worked::Dropped),
         }
     }
@@ -132,7 +132,7 @@ impl<S: Stores> Engine<S> {
         sha256: &str,
         replaced_at: Millis,
     ) -> Result<Worked, StoreError> {
-        let record = self.stores.pages().read(&page.key).await?.record;
+        let record = self.stores.pages().read(&page.key, Wanted::default()).await?.record;
         if !record.is_some_and(|r| r.stored.bodies().any(|body| body.sha256 == sha256)) {
             self.stores.bodies().remove(&page.key, sha256, replaced_at).await?;
         }

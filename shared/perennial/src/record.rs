@@ -55,6 +55,15 @@ impl Coding {
     }
 }
 
+/// The two forms of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The document.
+    Html,
+    /// The data JSON.
+    Data,
+}
+
 /// What the render gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -89,11 +98,16 @@ pub enum Stored {
 impl Stored {
     /// The bodies it refers to.
     pub fn bodies(&self) -> impl Iterator<Item = &BodyRef> {
-        let pair = match self {
-            Stored::Page { html, data } | Stored::NotFound { html, data } => [Some(html), Some(data)],
-            Stored::Redirect { .. } | Stored::Deleted => [None, None],
-        };
-        pair.into_iter().flatten()
+        [Form::Html, Form::Data].into_iter().filter_map(|form| self.body(form))
+    }
+
+    /// The body of a form; none for redirects and deleted pages.
+    pub fn body(&self, form: Form) -> Option<&BodyRef> {
+        match (self, form) {
+            (Stored::Page { html, .. } | Stored::NotFound { html, .. }, Form::Html) => Some(html),
+            (Stored::Page { data, .. } | Stored::NotFound { data, .. }, Form::Data) => Some(data),
+            (Stored::Redirect { .. } | Stored::Deleted, _) => None,
+        }
     }
 
     /// `page`, `not-found`, `redirect` or `deleted`.
@@ -177,6 +191,11 @@ impl Record {
             1 => Ok(serde_json::from_slice::<Versioned<'_>>(bytes)?.record.into_owned()),
             newer => Err(BadRecord::Version(newer)),
         }
+    }
+
+    /// Whether answers made of the other record have the same bytes and the same fixed fields.
+    pub fn answers_alike(&self, other: &Self) -> bool {
+        self.stored == other.stored && self.headers == other.headers && self.modified_at == other.modified_at
     }
 
     /// Whether the other record shows the same content: only its freshness differs.

@@ -7,12 +7,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::bodies::Bodies;
+use crate::content::Content;
 use crate::engine::Engine;
 use crate::jobs::{Jobs, Task};
 use crate::memory::Entry;
 use crate::metrics::Event;
 use crate::page::Reason;
-use crate::pages::{Ask, Begun, Committed, Failed, Grant, Pages, Snapshot};
+use crate::pages::{Ask, Begun, Committed, Failed, Grant, Inline, Pages, Snapshot};
 use crate::record::{Record, Stored, Ticket};
 use crate::render::{Draft, NoDraft, Order};
 use crate::route::Resolved;
@@ -58,7 +59,8 @@ impl<S: Stores> Engine<S> {
         let Draft { record, html, data } = draft;
         let record = Arc::new(record);
         let newest_epoch = record.epoch;
-        let snapshot = Snapshot { record: Some(record.clone()), newest_epoch, ..Snapshot::default() };
+        let (shown, generation) = (Some(record.clone()), record.generation);
+        let snapshot = Snapshot { record: shown, generation, newest_epoch, ..Snapshot::default() };
         let read_at = self.clock.now();
         Arc::new(Entry { record, html, data, snapshot, version: None, read_at, unsaved })
     }
@@ -68,20 +70,37 @@ impl<S: Stores> Engine<S> {
     }
 
     /// The right to render whatever others do: for publishers and builds.
-    pub(crate) async fn urgent(&self, page: &Resolved) -> Result<Grant, StoreError> {
+    pub(crate) async fn urgent(&self, page: &Resolved) -> Result<Ticket, StoreError> {
         match self.stores.pages().begin(&page.key, self.ask(None, true)).await? {
-            Begun::Granted(grant) => Ok(grant),
+            Begun::Granted(ticket) => Ok(ticket),
             other => Err(StoreError::Refused(format!("an urgent render was not granted: {other:?}"))),
         }
     }
 
-    /// Renders under a grant and commits the result if it is newer than what is stored.
-    pub(crate) async fn refresh(&self, page: &Resolved, grant: Grant, reason: Reason) -> Refreshed {
-        let held = (page.key.clone(), grant.ticket);
+    /// Renders under a ticket that was granted, and commits the result if it is newer than what is stored.
+    ///
+    /// # Errors
+    /// The store could not tell what to start from. Nothing was rendered, and the lease is given back.
+    pub(crate) async fn refresh(
+        &self,
+        page: &Resolved,
+        ticket: Ticket,
+        reason: Reason,
+    ) -> Result<Refreshed, StoreError> {
+        // The epoch, before any content is fetched: what is invalidated from here on makes this render stale.
+        let grant = match self.stores.pages().prepare(&page.key, ticket).await {
+            Ok(grant) => grant,
+            Err(error) => {
+                // If this fails too, the lease ends by itself.
+                let _ = self.stores.pages().release(&page.key, ticket).await;
+                return Err(error);
+            }
+        };
+        let held = (page.key.clone(), ticket);
         self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(held.clone());
         let refreshed = tokio::select! {
             refreshed = self.render_and_commit(page, &grant, reason) => refreshed,
-            never = self.keep_lease(page, grant.ticket) => match never {},
+            never = self.keep_lease(page, ticket) => match never {},
         };
         self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&held);
         let counted = match &refreshed {
@@ -93,7 +112,7 @@ impl<S: Stores> Engine<S> {
             Refreshed::Failed(_) | Refreshed::Kept => None,
         };
         counted.into_iter().for_each(|event| page.route.counters.count(event));
-        refreshed
+        Ok(refreshed)
     }
 
     /// Extends the lease while its holder lives, so that leases can be short.
@@ -137,7 +156,10 @@ impl<S: Stores> Engine<S> {
         let unchanged = same.is_some() && reason != Reason::First;
         let put = if unchanged { Ok(()) } else { self.put_bodies(page, &mut draft).await };
         let committed = match put {
-            Ok(()) => self.stores.pages().commit(&page.key, &draft.record).await,
+            Ok(()) => {
+                let inline = if unchanged { Inline::default() } else { self.inline(&draft) };
+                self.stores.pages().commit(&page.key, &draft.record, &inline).await
+            }
             Err(error) => Err(error),
         };
         match committed {
@@ -186,7 +208,8 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Replaces a page by a tombstone, and removes its bodies at once: nobody may read them any more.
-    pub(crate) async fn remove(&self, page: &Resolved, grant: &Grant) -> Result<(), StoreError> {
+    pub(crate) async fn remove(&self, page: &Resolved, ticket: Ticket) -> Result<(), StoreError> {
+        let grant = self.stores.pages().prepare(&page.key, ticket).await?;
         let now = self.clock.now();
         let tombstone = Record {
             generation: grant.ticket,
@@ -201,7 +224,7 @@ impl<S: Stores> Engine<S> {
             stored: Stored::Deleted,
         };
         self.memory.remove(&page.key);
-        let committed = self.stores.pages().commit(&page.key, &tombstone).await?;
+        let committed = self.stores.pages().commit(&page.key, &tombstone, &Inline::default()).await?;
         let Committed::Stored { replaced: Some(replaced) } = committed else { return Ok(()) };
         for body in replaced.stored.bodies() {
             self.stores.bodies().remove(&page.key, &body.sha256, now).await?;
@@ -223,6 +246,22 @@ impl<S: Stores> Engine<S> {
             }
         }
         Ok(())
+    }
+
+    /// The bodies that are small enough to be kept beside the record.
+    pub(crate) fn inline(&self, draft: &Draft) -> Inline {
+        let limit = self.limits.inline_body_bytes;
+        let small = |content: &Arc<Content>| {
+            let bytes = content.stored();
+            (bytes.len() <= limit).then(|| bytes.clone())
+        };
+        let kept = |content: &Option<Arc<Content>>| content.as_ref().and_then(small);
+        match draft.record.stored {
+            Stored::Page { .. } | Stored::NotFound { .. } => {
+                Inline { html: kept(&draft.html), data: kept(&draft.data) }
+            }
+            Stored::Redirect { .. } | Stored::Deleted => Inline::default(),
+        }
     }
 
     /// Has the bodies removed that a record names, but for those that another one still shows.

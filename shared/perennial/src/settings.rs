@@ -22,11 +22,86 @@ pub struct Settings {
     pub trailing_slash: Option<bool>,
     /// `PERENNIAL_REVALIDATE_SECRETS` (none): who may call the revalidate endpoint; comma-separated, all live.
     pub revalidate_secrets: Vec<String>,
+    /// `PERENNIAL_REVALIDATE_SECRETS_FROM` (none): ARN of the Secrets Manager secret that holds those secrets instead, all
+    /// live, comma-separated.
+    pub revalidate_secrets_from: Option<String>,
+    /// The stores of an AWS account; none: the embedded store.
+    pub aws: Option<Aws>,
     /// Whether the process is a function of AWS Lambda itself, not of an emulator: `AWS_LAMBDA_INITIALIZATION_TYPE`
     /// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>) is given.
     pub on_lambda: bool,
     /// Limits.
     pub limits: Limits,
+}
+
+/// Where the stores of an AWS account are, and how to reach them.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    /// `PERENNIAL_TABLE` (none): DynamoDB table of records, leases and epochs. Asks for the bucket and the queue as well.
+    pub table: String,
+    /// `PERENNIAL_BUCKET` (none): S3 bucket of bodies.
+    pub bucket: String,
+    /// `PERENNIAL_QUEUE_URL` (none): SQS queue of jobs.
+    pub queue_url: String,
+    /// `PERENNIAL_DISTRIBUTION` (none): id of the CloudFront distribution in front.
+    pub distribution: Option<String>,
+    /// `PERENNIAL_DISTRIBUTION_FROM` (none): name of the SSM parameter that holds that id instead.
+    pub distribution_from: Option<String>,
+    /// `PERENNIAL_EDGE_PURGE` (`tags`): how the distribution is told what changed: by cache `tags`, by `paths`, or `off`.
+    pub edge_purge: EdgePurge,
+    /// `PERENNIAL_MAX_PURGES` (100): tags or paths named in one order to the distribution; more make it one for the whole
+    /// site.
+    pub max_purges: usize,
+    /// `AWS_REGION`, as Lambda gives it.
+    pub region: String,
+    /// `AWS_ENDPOINT_URL` (none): instead of AWS's own endpoints.
+    pub endpoint_url: Option<String>,
+    /// `AWS_CA_BUNDLE` (none): PEM file of the only roots to trust, instead of those compiled in.
+    pub ca_bundle: Option<PathBuf>,
+    /// The keys.
+    pub credentials: AwsCredentials,
+}
+
+/// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, as Lambda gives them. They stay valid for the
+/// life of a Lambda process.
+#[derive(Clone)]
+pub struct AwsCredentials {
+    /// The key's id.
+    pub access_key_id: String,
+    /// The key.
+    pub secret_access_key: String,
+    /// The token of temporary keys.
+    pub session_token: Option<String>,
+}
+
+impl std::fmt::Debug for AwsCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AwsCredentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+    }
+}
+
+/// How a CloudFront distribution is told what changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EdgePurge {
+    /// Invalidation by cache tag: one item a tag, whatever number of pages carry it.
+    Tags,
+    /// Invalidation by path: single pages by their path, everything else by all paths.
+    Paths,
+    /// Not at all: the distribution finds out when its copy gets old.
+    Off,
+}
+
+impl FromStr for EdgePurge {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "tags" => Ok(Self::Tags),
+            "paths" => Ok(Self::Paths),
+            "off" => Ok(Self::Off),
+            _ => Err("give `tags`, `paths` or `off`"),
+        }
+    }
 }
 
 /// What is bounded, and by how much.
@@ -47,6 +122,9 @@ pub struct Limits {
     pub max_waiting_visitors: usize,
     /// `PERENNIAL_MAX_BODY_BYTES` (16777216): HTML or data of one page.
     pub max_body_bytes: usize,
+    /// `PERENNIAL_INLINE_BODY_BYTES` (8192): compressed bodies up to this size are kept beside their record in DynamoDB
+    /// as well as in S3, so that a hit is one round trip; 0 keeps none. The embedded store has no use for it.
+    pub inline_body_bytes: usize,
     /// `PERENNIAL_MAX_PATH_BYTES` (4096): a request's path; longer ones get 414.
     pub max_path_bytes: usize,
     /// `PERENNIAL_MAX_HEADER_BYTES` (16384): a request's header fields together; more get 431.
@@ -125,6 +203,24 @@ impl Reader {
         value
     }
 
+    /// A setting of the stores on AWS, which are used all together or not at all.
+    fn with_table(&mut self, table: &Option<String>, name: &'static str, given: Option<String>) -> String {
+        if table.is_some() != given.is_some() {
+            let names = AWS_STORES.join(", ");
+            self.errors.push(format!("{name} and PERENNIAL_TABLE are given together or not at all: {names}"));
+        }
+        given.unwrap_or_default()
+    }
+
+    /// What Lambda sets by itself, needed only beside a table.
+    fn aws(&mut self, name: &'static str, table: &Option<String>) -> String {
+        let given = self.text(name);
+        if table.is_some() && given.is_none() {
+            self.errors.push(format!("{name} is not set, and PERENNIAL_TABLE is: set it as the AWS CLI has it (`aws configure export-credentials --format env`)"));
+        }
+        given.unwrap_or_default()
+    }
+
     fn millis(&mut self, name: &'static str, default: u64) -> Duration {
         Duration::from_millis(self.above_zero(name, default))
     }
@@ -172,6 +268,8 @@ impl Settings {
             r.errors.push("PERENNIAL_REVALIDATE_SECRETS holds an empty secret: give them separated by single commas, or unset it".into());
         }
         let on_lambda = r.text("AWS_LAMBDA_INITIALIZATION_TYPE").is_some();
+        let revalidate_secrets_from = r.text("PERENNIAL_REVALIDATE_SECRETS_FROM");
+        let aws = Aws::read(&mut r);
         let limits = Limits::read(&mut r);
         for (name, _) in &r.given {
             if name.starts_with("PERENNIAL_")
@@ -187,9 +285,46 @@ impl Settings {
             return Err(SettingsError(r.errors));
         }
         let build_id = build_id.into();
-        Ok(Self { build_id, store, listen, base_path, trailing_slash, revalidate_secrets, on_lambda, limits })
+        Ok(Self {
+            build_id,
+            store,
+            listen,
+            base_path,
+            trailing_slash,
+            revalidate_secrets,
+            revalidate_secrets_from,
+            aws,
+            on_lambda,
+            limits,
+        })
     }
 }
+
+impl Aws {
+    fn read(r: &mut Reader) -> Option<Self> {
+        let [table, bucket, queue_url] = AWS_STORES.map(|name| r.text(name));
+        let aws = Self {
+            bucket: r.with_table(&table, "PERENNIAL_BUCKET", bucket),
+            queue_url: r.with_table(&table, "PERENNIAL_QUEUE_URL", queue_url),
+            distribution: r.text("PERENNIAL_DISTRIBUTION"),
+            distribution_from: r.text("PERENNIAL_DISTRIBUTION_FROM"),
+            edge_purge: r.or("PERENNIAL_EDGE_PURGE", EdgePurge::Tags),
+            max_purges: r.above_zero("PERENNIAL_MAX_PURGES", 100),
+            region: r.aws("AWS_REGION", &table),
+            endpoint_url: r.text("AWS_ENDPOINT_URL"),
+            ca_bundle: r.text("AWS_CA_BUNDLE").map(PathBuf::from),
+            credentials: AwsCredentials {
+                access_key_id: r.aws("AWS_ACCESS_KEY_ID", &table),
+                secret_access_key: r.aws("AWS_SECRET_ACCESS_KEY", &table),
+                session_token: r.text("AWS_SESSION_TOKEN"),
+            },
+            table: table.clone().unwrap_or_default(),
+        };
+        table.map(|_| aws)
+    }
+}
+
+const AWS_STORES: [&str; 3] = ["PERENNIAL_TABLE", "PERENNIAL_BUCKET", "PERENNIAL_QUEUE_URL"];
 
 impl Limits {
     fn read(r: &mut Reader) -> Self {
@@ -201,6 +336,7 @@ impl Limits {
             max_wait: r.millis("PERENNIAL_MAX_WAIT_MS", 60_000),
             max_waiting_visitors: r.above_zero("PERENNIAL_MAX_WAITING_VISITORS", 1_000),
             max_body_bytes: r.above_zero("PERENNIAL_MAX_BODY_BYTES", 16 << 20),
+            inline_body_bytes: r.or("PERENNIAL_INLINE_BODY_BYTES", 8 << 10),
             max_path_bytes: r.above_zero("PERENNIAL_MAX_PATH_BYTES", 4096),
             max_header_bytes: r.above_zero("PERENNIAL_MAX_HEADER_BYTES", 16 << 10),
             max_connections: r.above_zero("PERENNIAL_MAX_CONNECTIONS", 10_000),
@@ -249,6 +385,10 @@ mod tests {
             ("PERENNIAL_REVALIDATE_SECRETS", "a,,b"),
             ("PERENNIAL_MEMORY_CASH_BYTES", "1"),
             ("BUILD_ID", "../x"),
+            ("PERENNIAL_TABLE", "t"),
+            ("PERENNIAL_QUEUE_URL", "http://queue"),
+            ("AWS_ACCESS_KEY_ID", "k"),
+            ("PERENNIAL_EDGE_PURGE", "some"),
         ])
         .unwrap_err()
         .to_string();
@@ -260,6 +400,10 @@ mod tests {
             "empty secret",
             "did you mean PERENNIAL_MEMORY_CACHE_BYTES?",
             "BUILD_ID is `../x`",
+            "PERENNIAL_BUCKET and PERENNIAL_TABLE are given together",
+            "AWS_REGION is not set",
+            "AWS_SECRET_ACCESS_KEY is not set",
+            "PERENNIAL_EDGE_PURGE is `some`: give `tags`, `paths` or `off`",
         ] {
             assert!(error.contains(part), "{part} in {error}");
         }
@@ -278,5 +422,25 @@ mod tests {
         assert_eq!(settings.revalidate_secrets, ["one", "two"]);
         assert_eq!(settings.limits.memory_cache_bytes, 0);
         assert_eq!(&*settings.build_id, "dev-build");
+        assert!(settings.aws.is_none());
+    }
+
+    #[test]
+    fn the_stores_on_aws_are_given_together_and_their_keys_are_not_shown() {
+        let settings = read(&[
+            ("PERENNIAL_TABLE", "pages"),
+            ("PERENNIAL_BUCKET", "bodies"),
+            ("PERENNIAL_QUEUE_URL", "https://sqs.example/1/jobs"),
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ACCESS_KEY_ID", "AKID"),
+            ("AWS_SECRET_ACCESS_KEY", "hidden-key"),
+            ("AWS_SESSION_TOKEN", "hidden-token"),
+        ])
+        .unwrap();
+        let shown = format!("{settings:?}");
+        assert!(shown.contains("AKID") && !shown.contains("hidden"), "{shown}");
+        let aws = settings.aws.unwrap();
+        assert_eq!((&*aws.table, &*aws.region), ("pages", "eu-west-1"));
+        assert_eq!((aws.edge_purge, aws.max_purges, aws.distribution), (EdgePurge::Tags, 100, None));
     }
 }

@@ -1,14 +1,15 @@
 //! Records, leases and epochs in SQLite, for several processes of one machine.
 
+mod row;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{
-    Ask, Begun, Committed, Failed, FailureNote, Grant, Lease, Pages, Slot, Snapshot, page_tags, user_tag,
-};
+use self::row::{COLUMNS, PageRow, newest_epoch, signed, unsigned};
+use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, user_tag};
 use crate::clock::Millis;
 use crate::freshness::back_off;
 use crate::key::PageKey;
@@ -49,75 +50,6 @@ impl SqlitePages {
             connection.prepare_cached(&sql)?.query_row([&*self.build, page], PageRow::read).optional()?;
         Ok(row.unwrap_or_default())
     }
-}
-
-const COLUMNS: &str = "record, generation, listed, ticket, lease_from, lease_until, \
-                       failed_ticket, failures, failed_at, retry_at, error";
-
-#[derive(Default)]
-struct PageRow {
-    record: Option<Vec<u8>>,
-    generation: Ticket,
-    listed: bool,
-    slot: Slot,
-}
-
-impl PageRow {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let ticket = unsigned(row, 3)?.unwrap_or(0);
-        let lease = match (unsigned(row, 4)?, unsigned(row, 5)?) {
-            (Some(from), Some(until)) => Some(Lease { ticket, from: Millis(from), until: Millis(until) }),
-            _ => None,
-        };
-        let failure = match unsigned(row, 6)? {
-            Some(ticket) => Some(FailureNote {
-                ticket,
-                count: unsigned(row, 7)?.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
-                at: Millis(unsigned(row, 8)?.unwrap_or(0)),
-                retry_at: Millis(unsigned(row, 9)?.unwrap_or(0)),
-                message: row.get::<_, Option<String>>(10)?.unwrap_or_default(),
-            }),
-            None => None,
-        };
-        let slot = Slot { ticket, lease, failure };
-        Ok(Self {
-            record: row.get(0)?,
-            generation: unsigned(row, 1)?.unwrap_or(0),
-            listed: row.get(2)?,
-            slot,
-        })
-    }
-
-    /// The record, unless it is damaged: then there is none, and the next render replaces it.
-    fn record(&self, page: &str) -> Option<Arc<Record>> {
-        match Record::from_bytes(self.record.as_deref()?) {
-            Ok(record) => Some(Arc::new(record)),
-            Err(error) => {
-                tracing::warn!(page, "a stored record cannot be read and counts as missing: {error}");
-                None
-            }
-        }
-    }
-
-    fn snapshot(self, connection: &Connection, page: &PageKey) -> rusqlite::Result<Snapshot> {
-        let record = self.record(page.as_str());
-        let mut newest_epoch = 0;
-        let mut statement = connection.prepare_cached("SELECT epoch FROM tags WHERE tag = ?1")?;
-        let tags = record.as_ref().map_or(&[][..], |r| &r.tags);
-        for tag in page_tags(page).into_iter().chain(tags.iter().map(|t| user_tag(t))) {
-            let epoch = statement.query_row([tag], |row| unsigned(row, 0)).optional()?.flatten();
-            newest_epoch = newest_epoch.max(epoch.unwrap_or(0));
-        }
-        Ok(Snapshot { record, slot: self.slot, newest_epoch, listed: self.listed })
-    }
-}
-
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
-    Ok(row.get::<_, Option<i64>>(column)?.map(|n| u64::try_from(n).unwrap_or(0)))
-}
-
-fn signed(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 fn epoch(connection: &Connection) -> rusqlite::Result<Epoch> {
@@ -166,18 +98,19 @@ impl Pages for SqlitePages {
         self.db.version()
     }
 
-    async fn read(&self, page: &PageKey) -> Result<Snapshot, StoreError> {
+    async fn read(&self, page: &PageKey, _: Wanted<'_>) -> Result<Snapshot, StoreError> {
         self.db.read(|c| self.row(c, page.as_str())?.snapshot(c, page))
+    }
+
+    async fn newest_epoch(&self, tags: &[String]) -> Result<Epoch, StoreError> {
+        self.db.read(|c| newest_epoch(c, tags.iter().map(|t| user_tag(t))))
     }
 
     async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
         let (this, page) = (self.clone(), page.shared());
         let begin = move |tx: &rusqlite::Transaction<'_>| {
             let row = this.row(tx, &page)?;
-            let replaces = row.record(&page);
-            // A record that cannot be read was judged missing, yet its number still counts for the next ticket.
-            let shown = replaces.as_ref().map_or(0, |r| r.generation);
-            if let Err(refusal) = row.slot.may_begin(shown, &ask) {
+            if let Err(refusal) = row.slot.may_begin(row.generation, &ask) {
                 return Ok(refusal);
             }
             let ticket = row.slot.ticket.max(row.generation) + 1;
@@ -192,7 +125,7 @@ impl Pages for SqlitePages {
                     signed(ask.now.plus(ask.lease).0)
                 ],
             )?;
-            Ok(Begun::Granted(Grant { ticket, epoch: epoch(tx)?, replaces }))
+            Ok(Begun::Granted(ticket))
         };
         self.db.write(Durable::No, begin).await
     }
@@ -203,7 +136,7 @@ impl Pages for SqlitePages {
         ticket: Ticket,
         lease: Duration,
         now: Millis,
-    ) -> Result<Option<Grant>, StoreError> {
+    ) -> Result<Option<Ticket>, StoreError> {
         let (this, page) = (self.clone(), page.shared());
         let resume = move |tx: &rusqlite::Transaction<'_>| {
             let next = ticket + 1;
@@ -219,13 +152,16 @@ impl Pages for SqlitePages {
                     signed(now.plus(lease).0)
                 ],
             )?;
-            if resumed == 0 {
-                return Ok(None);
-            }
-            let replaces = this.row(tx, &page)?.record(&page);
-            Ok(Some(Grant { ticket: next, epoch: epoch(tx)?, replaces }))
+            Ok((resumed == 1).then_some(next))
         };
         self.db.write(Durable::No, resume).await
+    }
+
+    async fn prepare(&self, page: &PageKey, ticket: Ticket) -> Result<Grant, StoreError> {
+        self.db.read(|c| {
+            let epoch = epoch(c)?;
+            Ok(Grant { ticket, epoch, replaces: self.row(c, page.as_str())?.record(page.as_str()) })
+        })
     }
 
     async fn renew(
@@ -239,7 +175,7 @@ impl Pages for SqlitePages {
         self.db.write(Durable::No, move |tx| renew(tx, &build, &page, ticket, lease, now)).await
     }
 
-    async fn commit(&self, page: &PageKey, record: &Record) -> Result<Committed, StoreError> {
+    async fn commit(&self, page: &PageKey, record: &Record, _: &Inline) -> Result<Committed, StoreError> {
         let (this, page, record) = (self.clone(), page.shared(), record.clone());
         let commit = move |tx: &rusqlite::Transaction<'_>| {
             let row = this.row(tx, &page)?;
@@ -339,12 +275,10 @@ impl Pages for SqlitePages {
                 let (text, row) = row?;
                 let snapshot = match PageKey::from_stored(&text) {
                     Some(page) => row.snapshot(c, &page)?,
-                    None => Snapshot {
-                        record: row.record(&text),
-                        slot: row.slot,
-                        newest_epoch: 0,
-                        listed: row.listed,
-                    },
+                    None => {
+                        let record = row.record(&text);
+                        row.alone(record)
+                    }
                 };
                 Ok((text, snapshot))
             })
@@ -366,8 +300,13 @@ impl Pages for SqlitePages {
         })
     }
 
-    async fn publish(&self, records: &[(PageKey, Record)], listed: &[PageKey]) -> Result<(), StoreError> {
-        let records: Vec<_> = records.iter().map(|(page, record)| (page.shared(), record.clone())).collect();
+    async fn publish(
+        &self,
+        records: &[(PageKey, Record, Inline)],
+        listed: &[PageKey],
+    ) -> Result<(), StoreError> {
+        let records: Vec<_> =
+            records.iter().map(|(page, record, _)| (page.shared(), record.clone())).collect();
         let listed: Vec<_> = listed.iter().map(PageKey::shared).collect();
         let this = self.clone();
         let publish = move |tx: &rusqlite::Transaction<'_>| {
@@ -413,14 +352,17 @@ mod tests {
         let pages = SqlitePages::open(folder.path(), "b".into());
         let page = crate::pages::suite::page("damaged");
         let (ask, record) = crate::pages::suite::ask_and_record();
-        let Begun::Granted(grant) = pages.begin(&page, ask).await.unwrap() else { panic!("refused") };
-        pages.commit(&page, &Record { generation: grant.ticket, ..record.clone() }).await.unwrap();
+        let Begun::Granted(ticket) = pages.begin(&page, ask).await.unwrap() else { panic!("refused") };
+        let none = Inline::default();
+        pages.commit(&page, &Record { generation: ticket, ..record.clone() }, &none).await.unwrap();
         let break_it = |tx: &rusqlite::Transaction<'_>| tx.execute("UPDATE pages SET record = x'00'", []);
         pages.db.write(Durable::No, break_it).await.unwrap();
-        assert!(pages.read(&page).await.unwrap().record.is_none());
+        let damaged = pages.read(&page, Wanted::default()).await.unwrap();
+        assert!(damaged.record.is_none() && damaged.generation == ticket);
+        let ask = Ask { judged: Some(damaged.generation), ..ask };
         let Begun::Granted(again) = pages.begin(&page, ask).await.unwrap() else { panic!("refused") };
-        assert!(again.ticket > grant.ticket, "tickets never restart");
-        pages.commit(&page, &Record { generation: again.ticket, ..record }).await.unwrap();
-        assert_eq!(pages.read(&page).await.unwrap().generation(), again.ticket);
+        assert!(again > ticket, "tickets never restart");
+        pages.commit(&page, &Record { generation: again, ..record }, &none).await.unwrap();
+        assert_eq!(pages.read(&page, Wanted::default()).await.unwrap().record.unwrap().generation, again);
     }
 }

@@ -47,14 +47,33 @@ pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {
     builds_are_apart(&pages, &open("c")).await;
     listing(&pages).await;
     not_found(&pages).await;
+    bodies_beside(&pages).await;
     races(Arc::new(open("b"))).await;
 }
 
 async fn granted<P: Pages>(pages: &P, page: &PageKey, ask: Ask) -> Grant {
     match pages.begin(page, ask).await.expect("begin") {
-        Begun::Granted(grant) => grant,
+        Begun::Granted(ticket) => pages.prepare(page, ticket).await.expect("prepare"),
         other => panic!("not granted: {other:?}"),
     }
+}
+
+/// The page with the epochs of all its tags, as a visitor's look has it.
+async fn look<P: Pages>(pages: &P, page: &PageKey) -> Snapshot {
+    let mut snapshot = pages.read(page, Wanted::default()).await.expect("read");
+    let unread = std::mem::take(&mut snapshot.unread_tags);
+    if !unread.is_empty() {
+        let newest = pages.newest_epoch(&unread).await.expect("newest_epoch");
+        snapshot.newest_epoch = snapshot.newest_epoch.max(newest);
+        let known = pages.read(page, Wanted { tags: &unread, body: None }).await.expect("read");
+        assert!(known.unread_tags.is_empty(), "one round trip, once the tags are known");
+        assert_eq!(known.newest_epoch, snapshot.newest_epoch);
+    }
+    snapshot
+}
+
+async fn commit<P: Pages>(pages: &P, page: &PageKey, record: &Record) -> Committed {
+    pages.commit(page, record, &Inline::default()).await.expect("commit")
 }
 
 fn later(ask: Ask, ms: u64) -> Ask {
@@ -78,10 +97,10 @@ async fn one_lease<P: Pages>(pages: &P) {
     assert!(matches!(busy, Begun::Busy { .. }), "a lease that is not one's own stays: {busy:?}");
     pages.release(&page, second.ticket).await.expect("release");
     let third = granted(pages, &page, later(ask, 19_002)).await;
-    pages.commit(&page, &Record { generation: third.ticket, ..record }).await.expect("commit");
+    commit(pages, &page, &Record { generation: third.ticket, ..record }).await;
     let unneeded = pages.begin(&page, later(ask, 19_003)).await.expect("begin");
     assert!(matches!(unneeded, Begun::Unneeded), "the page is no longer missing: {unneeded:?}");
-    let slot = pages.read(&page).await.expect("read").slot;
+    let slot = look(pages, &page).await.slot;
     assert_eq!(slot.leased_until(ask.now), None, "a commit releases its lease");
     let ahead = Ask { judged: Some(third.ticket), ..later(ask, 60_000) };
     granted(pages, &page, ahead).await;
@@ -112,15 +131,15 @@ async fn tickets_decide<P: Pages>(pages: &P) {
         period_s: Some(grant.ticket as u32),
         ..record.clone()
     };
-    let stored = pages.commit(&page, &of(&new)).await.expect("commit");
+    let stored = commit(pages, &page, &of(&new)).await;
     assert_eq!(stored, Committed::Stored { replaced: None });
-    assert_eq!(pages.commit(&page, &of(&old)).await.expect("commit"), Committed::Superseded);
-    assert_eq!(pages.commit(&page, &of(&new)).await.expect("commit"), Committed::Superseded, "once");
-    let read = pages.read(&page).await.expect("read");
+    assert_eq!(commit(pages, &page, &of(&old)).await, Committed::Superseded);
+    assert_eq!(commit(pages, &page, &of(&new)).await, Committed::Superseded, "once");
+    let read = look(pages, &page).await;
     assert_eq!(read.record.as_deref(), Some(&of(&new)));
     let next = granted(pages, &page, Ask { judged: Some(new.ticket), ..ask }).await;
     assert_eq!(next.replaces.as_deref(), Some(&of(&new)));
-    let stored = pages.commit(&page, &of(&next)).await.expect("commit");
+    let stored = commit(pages, &page, &of(&next)).await;
     assert_eq!(stored, Committed::Stored { replaced: Some(Arc::new(of(&new))) });
 }
 
@@ -130,10 +149,10 @@ async fn failures_hold_back<P: Pages>(pages: &P) {
     let grant = granted(pages, &page, ask).await;
     pages.fail(&page, grant.ticket, failed(ask.now, None)).await.expect("fail");
     let grant = granted(pages, &page, ask).await;
-    let first_note = pages.read(&page).await.expect("read").slot.failure.expect("a note");
+    let first_note = look(pages, &page).await.slot.failure.expect("a note");
     assert_eq!((first_note.count, &*first_note.message), (1, "no"));
-    pages.commit(&page, &Record { generation: grant.ticket, ..record }).await.expect("commit");
-    assert_eq!(pages.read(&page).await.expect("read").slot.failure, None, "a commit forgets failures");
+    commit(pages, &page, &Record { generation: grant.ticket, ..record }).await;
+    assert_eq!(look(pages, &page).await.slot.failure, None, "a commit forgets failures");
 
     let stale = Ask { judged: Some(grant.ticket), ..ask };
     let grant = granted(pages, &page, stale).await;
@@ -143,7 +162,7 @@ async fn failures_hold_back<P: Pages>(pages: &P) {
     let grant = granted(pages, &page, later(stale, 1_500)).await;
     let asked = Some(Duration::from_secs(60));
     pages.fail(&page, grant.ticket, failed(ask.now, asked)).await.expect("fail");
-    let note = pages.read(&page).await.expect("read").slot.failure.expect("a note");
+    let note = look(pages, &page).await.slot.failure.expect("a note");
     assert_eq!((note.count, note.retry_at), (2, ask.now.plus(Duration::from_secs(60))));
     let held = pages.begin(&page, later(stale, 59_999)).await.expect("begin");
     assert!(matches!(held, Begun::BackedOff { .. }), "Retry-After wins: {held:?}");
@@ -156,13 +175,13 @@ async fn urgent_pre_empts<P: Pages>(pages: &P) {
     let urgent = granted(pages, &page, Ask { urgent: true, judged: None, ..ask }).await;
     let failed = Failed { message: "late".into(), retry_after: None, now: ask.now };
     pages.fail(&page, slow.ticket, failed).await.expect("fail");
-    let slot = pages.read(&page).await.expect("read").slot;
+    let slot = look(pages, &page).await.slot;
     assert_eq!(
         (slot.ticket, slot.failure),
         (urgent.ticket, None),
         "an older render's failure is nothing new"
     );
-    let stored = pages.commit(&page, &Record { generation: slow.ticket, ..record }).await.expect("commit");
+    let stored = commit(pages, &page, &Record { generation: slow.ticket, ..record }).await;
     assert_eq!(stored, Committed::Stored { replaced: None });
     let busy = pages.begin(&page, Ask { judged: Some(slow.ticket), ..ask }).await.expect("begin");
     assert!(matches!(busy, Begun::Busy { .. }), "the urgent render's lease stays: {busy:?}");
@@ -174,19 +193,19 @@ async fn epochs<P: Pages>(pages: &P) {
     let advanced = pages.invalidate(&[path_tag(page.path())]).await.expect("invalidate");
     assert!(advanced > before.epoch);
     let record = Record { generation: before.ticket, epoch: before.epoch, ..record };
-    pages.commit(&page, &record).await.expect("commit");
-    let read = pages.read(&page).await.expect("read");
+    commit(pages, &page, &record).await;
+    let read = look(pages, &page).await;
     assert!(read.newest_epoch > before.epoch, "invalidated meanwhile: stored, but already stale");
     for tags in [vec![user_tag("t")], vec![route_tag(page.route())], vec![SITE_TAG.to_owned(), user_tag("u")]]
     {
-        let before = pages.read(&page).await.expect("read").newest_epoch;
+        let before = look(pages, &page).await.newest_epoch;
         let epoch = pages.invalidate(&tags).await.expect("invalidate");
         assert!(epoch > before);
-        assert_eq!(pages.read(&page).await.expect("read").newest_epoch, epoch, "{tags:?}");
+        assert_eq!(look(pages, &page).await.newest_epoch, epoch, "{tags:?}");
     }
-    let epoch = pages.read(&page).await.expect("read").newest_epoch;
+    let epoch = look(pages, &page).await.newest_epoch;
     pages.invalidate(&["tag:path:/suite/epochs".into(), "path:t".into()]).await.expect("invalidate");
-    assert_eq!(pages.read(&page).await.expect("read").newest_epoch, epoch, "tags of others");
+    assert_eq!(look(pages, &page).await.newest_epoch, epoch, "tags of others");
     let after = granted(pages, &page, Ask { judged: None, urgent: true, ..ask }).await;
     assert!(after.epoch > epoch, "the epoch is the site's, not the page's");
 }
@@ -198,12 +217,13 @@ async fn passed_on<P: Pages>(pages: &P) {
     let epoch = pages.invalidate(&[SITE_TAG.to_owned()]).await.expect("invalidate");
     let resumed =
         pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume").expect("the newest");
+    let resumed = pages.prepare(&page, resumed).await.expect("prepare");
     assert!(resumed.ticket > grant.ticket && resumed.epoch == epoch);
     let twice = pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume");
     assert!(twice.is_none(), "the same job, delivered again");
     let busy = pages.begin(&page, Ask { now: late, ..ask }).await.expect("begin");
     assert!(matches!(busy, Begun::Busy { .. }), "{busy:?}");
-    pages.commit(&page, &Record { generation: resumed.ticket, ..record }).await.expect("commit");
+    commit(pages, &page, &Record { generation: resumed.ticket, ..record }).await;
     let again = pages.resume(&page, resumed.ticket, ask.lease, late).await.expect("resume");
     assert!(again.is_none(), "it is committed");
     let newer = granted(pages, &page, Ask { judged: None, ..ask }).await;
@@ -228,12 +248,12 @@ async fn versions<P: Pages>(pages: &P, other: &P) {
 async fn builds_are_apart<P: Pages>(pages: &P, other: &P) {
     let (page, (ask, record)) = (page("builds"), ask_and_record());
     let grant = granted(pages, &page, ask).await;
-    pages.commit(&page, &Record { generation: grant.ticket, ..record.clone() }).await.expect("commit");
-    assert!(other.read(&page).await.expect("read").record.is_none());
+    commit(pages, &page, &Record { generation: grant.ticket, ..record.clone() }).await;
+    assert!(look(other, &page).await.record.is_none());
     let elsewhere = granted(other, &page, ask).await;
-    other.commit(&page, &Record { generation: elsewhere.ticket, ..record }).await.expect("commit");
+    commit(other, &page, &Record { generation: elsewhere.ticket, ..record }).await;
     let epoch = other.invalidate(&[path_tag(page.path())]).await.expect("invalidate");
-    assert_eq!(pages.read(&page).await.expect("read").newest_epoch, epoch, "tags are shared");
+    assert_eq!(look(pages, &page).await.newest_epoch, epoch, "tags are shared");
 }
 
 async fn listing<P: Pages>(pages: &P) {
@@ -242,10 +262,11 @@ async fn listing<P: Pages>(pages: &P) {
     let mut records = Vec::new();
     for page in &names[..2] {
         let grant = granted(pages, page, ask).await;
-        records.push((page.clone(), Record { generation: grant.ticket, ..record.clone() }));
+        let record = Record { generation: grant.ticket, ..record.clone() };
+        records.push((page.clone(), record, Inline::default()));
     }
     pages.publish(&records, &names).await.expect("publish");
-    let read = pages.read(&names[2]).await.expect("read");
+    let read = look(pages, &names[2]).await;
     assert!(read.listed && read.record.is_none());
     let prefix = "/suite/{name}|list-";
     let all = pages.list(prefix, None, 10).await.expect("list");
@@ -257,11 +278,11 @@ async fn listing<P: Pages>(pages: &P) {
 
     let newer = granted(pages, &names[0], Ask { judged: None, ..ask }).await;
     let renewed = Record { generation: newer.ticket, ..record };
-    pages.commit(&names[0], &renewed).await.expect("commit");
+    commit(pages, &names[0], &renewed).await;
     pages.publish(&records, &names[..1]).await.expect("publish");
-    let read = pages.read(&names[0]).await.expect("read");
-    assert_eq!(read.generation(), newer.ticket, "a build does not undo newer renders");
-    assert!(!pages.read(&names[1]).await.expect("read").listed, "the new listing replaces the old one");
+    let read = look(pages, &names[0]).await;
+    assert_eq!(read.generation, newer.ticket, "a build does not undo newer renders");
+    assert!(!look(pages, &names[1]).await.listed, "the new listing replaces the old one");
 }
 
 async fn not_found<P: Pages>(pages: &P) {
@@ -273,7 +294,7 @@ async fn not_found<P: Pages>(pages: &P) {
     for page in ["gone-a", "gone-b", "gone-c"].map(page) {
         let grant = granted(pages, &page, ask).await;
         let record = Record { generation: grant.ticket, stored: gone.clone(), ..record.clone() };
-        pages.commit(&page, &record).await.expect("commit");
+        commit(pages, &page, &record).await;
         newest.push((page, record));
     }
     let count = |most| pages.count_not_found("/suite/{name}", most);
@@ -282,8 +303,45 @@ async fn not_found<P: Pages>(pages: &P) {
     assert_eq!(pages.count_not_found("/suite", 10).await.expect("count"), 0, "another route's");
     let (page, old) = &newest[0];
     let grant = granted(pages, page, Ask { judged: Some(old.generation), ..ask }).await;
-    pages.commit(page, &Record { generation: grant.ticket, ..record }).await.expect("commit");
+    commit(pages, page, &Record { generation: grant.ticket, ..record }).await;
     assert_eq!(count(1_000).await.expect("count"), before + 2, "it came to life");
+}
+
+/// A store may keep small bodies beside its records; if it does, they are those of the record that it shows.
+async fn bodies_beside<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("beside"), ask_and_record());
+    let content = |text: &str| crate::content::Content::render(text.into());
+    let (one, two, data) = (content("one"), content("two"), content("{}"));
+    let stored = |html: &crate::content::Content| Stored::Page {
+        html: html.body().clone(),
+        data: data.body().clone(),
+    };
+    let beside = async |form| {
+        let wanted = Wanted { body: Some(form), ..Wanted::default() };
+        pages.read(&page, wanted).await.expect("read").body
+    };
+    let first = granted(pages, &page, ask).await;
+    let old = Record { generation: first.ticket, stored: stored(&one), ..record.clone() };
+    let inline = Inline { html: Some(one.stored().clone()), data: Some(data.stored().clone()) };
+    pages.commit(&page, &old, &inline).await.expect("commit");
+    let kept = beside(Form::Html).await;
+    assert!(kept.is_none() || kept == inline.html);
+    assert_eq!(beside(Form::Data).await, kept.as_ref().and(inline.data), "both or none");
+    assert!(look(pages, &page).await.body.is_none(), "only what is wanted is read");
+
+    let second = granted(pages, &page, Ask { judged: Some(first.ticket), ..ask }).await;
+    let same = Record { generation: second.ticket, ..old };
+    pages.commit(&page, &same, &Inline::default()).await.expect("commit");
+    assert_eq!(beside(Form::Html).await, kept, "its freshness alone was written");
+
+    let third = granted(pages, &page, Ask { judged: Some(second.ticket), ..ask }).await;
+    let new = Record { generation: third.ticket, stored: stored(&two), ..record };
+    pages.commit(&page, &new, &Inline::default()).await.expect("commit");
+    assert_eq!(beside(Form::Html).await, None, "another content, which is not kept beside");
+    let late = Record { generation: second.ticket, ..same };
+    let inline = Inline { html: Some(one.stored().clone()), data: None };
+    assert_eq!(pages.commit(&page, &late, &inline).await.expect("commit"), Committed::Superseded);
+    assert_eq!(beside(Form::Html).await, None, "never a body of another generation");
 }
 
 async fn races<P: Pages>(pages: Arc<P>) {
@@ -299,14 +357,14 @@ async fn races<P: Pages>(pages: Arc<P>) {
     };
     let mut tickets = Vec::new();
     for task in (0..WRITERS).map(|_| begin(false)).collect::<Vec<_>>() {
-        if let Begun::Granted(grant) = task.await.expect("no panic") {
-            tickets.push(grant.ticket);
+        if let Begun::Granted(ticket) = task.await.expect("no panic") {
+            tickets.push(ticket);
         }
     }
     assert_eq!(tickets.len(), 1, "one winner");
     for task in (0..WRITERS).map(|_| begin(true)).collect::<Vec<_>>() {
-        if let Begun::Granted(grant) = task.await.expect("no panic") {
-            tickets.push(grant.ticket);
+        if let Begun::Granted(ticket) = task.await.expect("no panic") {
+            tickets.push(ticket);
         }
     }
     tickets.sort_unstable();
@@ -315,10 +373,10 @@ async fn races<P: Pages>(pages: Arc<P>) {
     let newest = *tickets.last().expect("some");
     let commits = tickets.into_iter().map(|generation| {
         let (pages, page, record) = (pages.clone(), page.clone(), Record { generation, ..record.clone() });
-        tokio::spawn(async move { pages.commit(&page, &record).await.expect("commit") })
+        tokio::spawn(async move { commit(&*pages, &page, &record).await })
     });
     for task in commits.collect::<Vec<_>>() {
         task.await.expect("no panic");
     }
-    assert_eq!(pages.read(&page).await.expect("read").generation(), newest, "the newest start wins");
+    assert_eq!(look(&*pages, &page).await.generation, newest, "the newest start wins");
 }
