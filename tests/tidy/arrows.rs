@@ -109,7 +109,9 @@ fn ports(file: &File) -> Vec<String> {
 }
 
 /// Modules that implementations of several ports share.
-const ADAPTER_PARTS: [&str; 1] = ["sqlite"];
+const ADAPTER_PARTS: [&str; 2] = ["aws", "sqlite"];
+/// Paths that name an implementation of this crate.
+const IMPLEMENTATIONS: [&str; 4] = ["sqlite", "embedded", "crate::aws", "perennial::aws"];
 
 fn adapters(file: &File) -> Vec<String> {
     let implements =
@@ -117,8 +119,7 @@ fn adapters(file: &File) -> Vec<String> {
     if implements || is_main(file) || file.path.starts_with("tests/") {
         return vec![];
     }
-    let named =
-        ADAPTERS.iter().chain(&["sqlite", "embedded"]).flat_map(|name| places(file.product_code(), name));
+    let named = ADAPTERS.iter().chain(&IMPLEMENTATIONS).flat_map(|name| places(file.product_code(), name));
     named
         .filter(|&at| !declares_module(file, at))
         .map(|at| {
@@ -216,6 +217,9 @@ fn each_arrow_can_be_broken() {
     assert_eq!(adapters(&File::new("functions/serve/src/lib.rs", "use perennial::embedded;")).len(), 1);
     assert!(adapters(&File::new("functions/serve/src/main.rs", "use perennial::embedded;")).is_empty());
     assert!(adapters(&library("lib.rs", "#[cfg(feature = \"embedded\")]\npub mod embedded;")).is_empty());
+    assert_eq!(adapters(&library("engine.rs", "use crate::aws::errors;")).len(), 1);
+    assert!(adapters(&library("jobs/sqs.rs", "use crate::aws::errors; use aws_sdk_sqs::Client;")).is_empty());
+    assert!(ports(&library("jobs/sqs.rs", "use crate::aws::errors;")).is_empty());
     assert_eq!(one_writer(&library("engine.rs", "pages.commit(&key, &record)")).len(), 1);
     assert!(one_writer(&library("engine.rs", "tx.commit()")).is_empty());
     assert_eq!(one_writer(&library("engine.rs", "pages.publish(&records, &listed)")).len(), 1);

@@ -38,6 +38,8 @@
 //! [`refresh`] renders it and commits it, called by a visitor of a missing page ([`first`]), by the [`queue`] of
 //! [`jobs`] and by a publisher ([`demand`]), who has the [`edge`] told.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod bodies;
 pub mod build;
 pub mod clock;

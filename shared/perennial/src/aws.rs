@@ -1,0 +1,3 @@
+//! The stores of an AWS account.
+
+pub(crate) mod errors;
