@@ -76,7 +76,7 @@ pub fn state(record: &Record, newest_epoch: Epoch, now: Millis, missing_when_exp
 
 /// A promise about the future (a lease, a back-off) made by another clock is believed this far ahead of ours.
 /// Beyond that one of the clocks has stepped, and the promise counts as over, so that no page stays stuck.
-const CLOCK_SKEW_MAX: Duration = Duration::from_secs(5);
+pub(crate) const CLOCK_SKEW_MAX: Duration = Duration::from_secs(5);
 
 /// Whether something that was to hold from `from` to `until` holds now.
 pub fn holds(from: Millis, until: Millis, now: Millis) -> bool {

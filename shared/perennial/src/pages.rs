@@ -7,11 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Millis;
-use crate::freshness::holds;
+use crate::freshness::{back_off, holds};
 use crate::key::PageKey;
 use crate::record::{Epoch, Form, Record, Ticket};
 use crate::store::StoreError;
 
+#[cfg(feature = "aws")]
+pub mod dynamodb;
 #[cfg(feature = "embedded")]
 pub mod sqlite;
 #[cfg(any(test, feature = "testing"))]
@@ -208,7 +210,20 @@ impl Slot {
         self.failure.as_ref().filter(|f| holds(f.at, f.retry_at, now)).map(|f| f.retry_at)
     }
 
-    /// The decision of [`Pages::begin`], for stores that hold a slot's fields in one place.
+    /// What is noted of a failed render: the next one in a row, and when to try again.
+    #[cfg(any(feature = "embedded", feature = "aws"))]
+    pub(crate) fn failed(self, page: &str, ticket: Ticket, failed: Failed) -> FailureNote {
+        let count = self.failure.map_or(1, |f| f.count.saturating_add(1));
+        // A number of the page's own, to spread back-offs with: FNV-1a.
+        let seed = page.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let retry_at = failed.now.plus(back_off(count, failed.retry_after, ticket ^ seed));
+        FailureNote { ticket, count, at: failed.now, retry_at, message: failed.message }
+    }
+
+    /// The decision of [`Pages::begin`]: in these words for a store that holds a slot and its record in one place, and
+    /// to tell why for one that decides by a conditional write.
     pub fn may_begin(&self, generation: Ticket, ask: &Ask) -> Result<(), Begun> {
         if ask.judged.is_some_and(|judged| judged != generation) {
             return Err(Begun::Unneeded);

@@ -11,7 +11,6 @@ use rusqlite::{Connection, OptionalExtension, params};
 use self::row::{COLUMNS, PageRow, newest_epoch, signed, unsigned};
 use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, user_tag};
 use crate::clock::Millis;
-use crate::freshness::back_off;
 use crate::key::PageKey;
 use crate::record::{Epoch, Record, Stored, Ticket};
 use crate::sqlite::{Db, Durable};
@@ -201,8 +200,7 @@ impl Pages for SqlitePages {
             if row.slot.ticket != ticket || row.generation >= ticket {
                 return Ok(None);
             }
-            let count = row.slot.failure.map_or(1, |f| f.count.saturating_add(1));
-            let retry_at = failed.now.plus(back_off(count, failed.retry_after, ticket ^ seed(&page)));
+            let note = row.slot.failed(&page, ticket, failed);
             tx.execute(
                 "UPDATE pages SET failed_ticket = ?3, failures = ?4, failed_at = ?5, retry_at = ?6, error = ?7
                  WHERE build = ?1 AND page = ?2",
@@ -210,14 +208,14 @@ impl Pages for SqlitePages {
                     this.build,
                     page,
                     signed(ticket),
-                    count,
-                    signed(failed.now.0),
-                    signed(retry_at.0),
-                    failed.message
+                    note.count,
+                    signed(note.at.0),
+                    signed(note.retry_at.0),
+                    note.message
                 ],
             )?;
             release(tx, &this.build, &page, ticket)?;
-            Ok(Some(FailureNote { ticket, count, at: failed.now, retry_at, message: failed.message }))
+            Ok(Some(note))
         };
         self.db.write(Durable::No, fail).await
     }
@@ -327,12 +325,6 @@ impl Pages for SqlitePages {
         };
         self.db.write(Durable::Yes, publish).await
     }
-}
-
-/// A number of the page's own, to spread back-offs with.
-fn seed(page: &str) -> u64 {
-    page.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

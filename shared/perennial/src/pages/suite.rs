@@ -134,7 +134,9 @@ async fn tickets_decide<P: Pages>(pages: &P) {
     let stored = commit(pages, &page, &of(&new)).await;
     assert_eq!(stored, Committed::Stored { replaced: None });
     assert_eq!(commit(pages, &page, &of(&old)).await, Committed::Superseded);
-    assert_eq!(commit(pages, &page, &of(&new)).await, Committed::Superseded, "once");
+    // A call is repeated when its answer was lost: the store may know its own write again, or refuse it.
+    let repeated = commit(pages, &page, &of(&new)).await;
+    assert!(matches!(repeated, Committed::Superseded | Committed::Stored { replaced: None }), "{repeated:?}");
     let read = look(pages, &page).await;
     assert_eq!(read.record.as_deref(), Some(&of(&new)));
     let next = granted(pages, &page, Ask { judged: Some(new.ticket), ..ask }).await;

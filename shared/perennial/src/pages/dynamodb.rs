@@ -1,0 +1,400 @@
+//! Records, leases and epochs in one DynamoDB table; [`item`] has its layout.
+//!
+//! Every decision is one conditional write on one item. The slot's item decides who renders: it repeats the generation
+//! that is shown, so that a grant need not look at the record. The record's item decides which render is shown. Between
+//! the two writes of a commit a process may die: the lease then ends by itself.
+//!
+//! The SDK repeats a call whose answer was lost, and the repetition meets what the first one has written. Leases
+//! therefore carry the name of who wrote them, and a commit recognises its own generation.
+
+mod batch;
+mod begin;
+mod item;
+mod list;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use self::item::{
+    Item, Keys, LIST_PK, LIST_SK, SlotItem, epoch, epoch_key, n, name, number, record, s, tag_key,
+};
+use super::{
+    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, page_tags, user_tag,
+};
+use crate::aws::errors::write_error;
+use crate::clock::{Clock, Millis};
+use crate::key::PageKey;
+use crate::record::{Epoch, Form, Record, Stored, Ticket};
+use crate::store::StoreError;
+
+/// A slot without a commit is forgotten this long after it was last asked for: its page has never been there.
+const UNCOMMITTED_KEPT_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// `expires` of what is kept, in seconds: the year 2200. DynamoDB's time to live removes what has passed it.
+const NEVER_EXPIRES_S: u64 = 7_258_118_400;
+
+/// Writes under way at once for one call.
+const WRITES_AT_ONCE: usize = 16;
+
+/// The [`Pages`] of an AWS account.
+#[derive(Clone)]
+pub struct DynamoPages {
+    client: Client,
+    table: Arc<str>,
+    build: Arc<str>,
+    clock: Arc<dyn Clock>,
+}
+
+impl DynamoPages {
+    /// The records of `build` in a table. The clock paces what is asked for again.
+    pub fn new(client: Client, table: String, build: Arc<str>, clock: Arc<dyn Clock>) -> Self {
+        Self { client, table: table.into(), build, clock }
+    }
+
+    fn keys(&self) -> Keys<'_> {
+        Keys { build: &self.build }
+    }
+
+    fn update(&self, key: Item) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&*self.table).set_key(Some(key))
+    }
+
+    /// Carries out a conditional update. `None`: the condition did not hold.
+    async fn update_if(&self, update: UpdateItemFluentBuilder) -> Result<Option<Item>, StoreError> {
+        match update.send().await {
+            Ok(done) => Ok(Some(done.attributes.unwrap_or_default())),
+            Err(error) if is_refusal(&error) => Ok(None),
+            Err(error) => Err(write_error("dynamodb:UpdateItem", "write a record", &error)),
+        }
+    }
+
+    async fn read_slot(&self, page: &PageKey) -> Result<SlotItem, StoreError> {
+        let key = self.keys().slot(page);
+        let found = self.get_all(vec![key.clone()]).await?;
+        Ok(found.get(&key).map(SlotItem::read).unwrap_or_default())
+    }
+
+    /// Keeps a body beside the record, unless that of a newer commit is there.
+    async fn put_body(
+        &self,
+        page: &PageKey,
+        form: Form,
+        record: &Record,
+        bytes: Option<&Bytes>,
+    ) -> Result<(), StoreError> {
+        let (Some(bytes), Some(body)) = (bytes, record.stored.body(form)) else { return Ok(()) };
+        let mut item = self.keys().body(page, form);
+        item.insert("generation".into(), n(record.generation));
+        item.insert("sha256".into(), s(&*body.sha256));
+        item.insert("body".into(), AttributeValue::B(Blob::new(bytes.to_vec())));
+        let put = self.client.put_item().table_name(&*self.table).set_item(Some(item));
+        let put = put
+            .condition_expression("attribute_not_exists(generation) OR generation < :generation")
+            .expression_attribute_values(":generation", n(record.generation));
+        match put.send().await {
+            Err(error) if !is_refusal(&error) => {
+                Err(write_error("dynamodb:PutItem", "keep a body beside its record", &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the record the page's. `None`: a newer one is there.
+    async fn put_record(
+        &self,
+        page: &PageKey,
+        record: &Record,
+    ) -> Result<Option<Option<Arc<Record>>>, StoreError> {
+        let json = String::from_utf8(record.to_bytes()).expect("JSON is UTF-8");
+        let mut item = self.keys().record(page);
+        item.insert("generation".into(), n(record.generation));
+        item.insert("record".into(), s(&*json));
+        item.insert("page".into(), s(page.as_str()));
+        if matches!(record.stored, Stored::NotFound { .. }) {
+            item.insert(LIST_PK.into(), s(self.keys().gone(page.route())));
+            item.insert(LIST_SK.into(), s(name(page.as_str())));
+        }
+        let put = self.client.put_item().table_name(&*self.table).set_item(Some(item));
+        let put = put
+            .condition_expression("attribute_not_exists(generation) OR generation < :generation")
+            .expression_attribute_values(":generation", n(record.generation))
+            .return_values(ReturnValue::AllOld)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match put.send().await {
+            Ok(put) => Ok(Some(put.attributes.as_ref().and_then(item::record))),
+            Err(error) if is_refusal(&error) => {
+                let there = error.as_service_error().and_then(|e| match e {
+                    PutItemError::ConditionalCheckFailedException(refusal) => refusal.item(),
+                    _ => None,
+                });
+                // This very record: the call was repeated because the answer to the first was lost.
+                let ours = there.is_some_and(|item| item::text(item, "record") == Some(&*json));
+                Ok(ours.then_some(None))
+            }
+            Err(error) => Err(write_error("dynamodb:PutItem", "write a record", &error)),
+        }
+    }
+
+    /// Tells the slot what is shown: that ends the lease and forgets the failures of this commit and older ones.
+    async fn note_commit(&self, page: &PageKey, generation: Ticket) -> Result<(), StoreError> {
+        let update = listed_item(self.update(self.keys().slot(page)), &self.keys(), page)
+            .update_expression(format!("{LISTED}, shown = :shown, keep = :never, expires = :never"))
+            .condition_expression("attribute_not_exists(shown) OR shown < :shown")
+            .expression_attribute_values(":shown", n(generation))
+            .expression_attribute_values(":never", n(NEVER_EXPIRES_S));
+        self.update_if(update).await.map(drop)
+    }
+
+    /// A body that was kept beside the record before this one must not be read in vain at each hit.
+    async fn remove_body(&self, page: &PageKey, form: Form, generation: Ticket) -> Result<(), StoreError> {
+        let key = self.keys().body(page, form);
+        let delete = self.client.delete_item().table_name(&*self.table).set_key(Some(key));
+        let delete = delete
+            .condition_expression("generation < :generation")
+            .expression_attribute_values(":generation", n(generation));
+        match delete.send().await {
+            Err(error) if !is_refusal(&error) => {
+                Err(write_error("dynamodb:DeleteItem", "remove a body", &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn tidy_bodies(&self, page: &PageKey, replaced: &Record, record: &Record, inline: &Inline) {
+        for (form, kept) in [(Form::Html, &inline.html), (Form::Data, &inline.data)] {
+            let (old, new) = (replaced.stored.body(form), record.stored.body(form));
+            let gone = kept.is_none() && old.is_some() && old.map(|b| &b.sha256) != new.map(|b| &b.sha256);
+            if gone && let Err(error) = self.remove_body(page, form, record.generation).await {
+                tracing::warn!(page = %page.path(), "a body that is no longer shown stays beside the record: {error}");
+            }
+        }
+    }
+
+    /// Writes every tag's epoch, unless a newer one is there; tells which could not be written.
+    async fn stamp(&self, tags: &[String], epoch: Epoch) -> Vec<(String, StoreError)> {
+        let mut failed = Vec::new();
+        for some in tags.chunks(WRITES_AT_ONCE) {
+            let mut writes = JoinSet::new();
+            for tag in some {
+                let (this, tag) = (self.clone(), tag.clone());
+                let update = this
+                    .update(tag_key(&tag))
+                    .update_expression("SET epoch = :epoch, tag = :tag")
+                    .condition_expression("attribute_not_exists(epoch) OR epoch < :epoch")
+                    .expression_attribute_values(":epoch", n(epoch))
+                    .expression_attribute_values(":tag", s(&*tag));
+                writes.spawn(async move { this.update_if(update).await.err().map(|error| (tag, error)) });
+            }
+            failed.extend(writes.join_all().await.into_iter().flatten());
+        }
+        failed
+    }
+}
+
+/// Sets what an update of a page's slot says in any case: the page and its place in the index.
+const LISTED: &str = "SET page = :page, lpk = :lpk, lsk = :lsk";
+
+fn listed_item(update: UpdateItemFluentBuilder, keys: &Keys<'_>, page: &PageKey) -> UpdateItemFluentBuilder {
+    update
+        .expression_attribute_values(":page", s(page.as_str()))
+        .expression_attribute_values(":lpk", s(keys.shard_of(page)))
+        .expression_attribute_values(":lsk", s(name(page.as_str())))
+}
+
+/// Whether a write was refused because its condition did not hold.
+fn is_refusal<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.code() == Some("ConditionalCheckFailedException")
+}
+
+impl Pages for DynamoPages {
+    fn version(&self) -> Option<u64> {
+        None
+    }
+
+    async fn read(&self, page: &PageKey, wanted: Wanted<'_>) -> Result<Snapshot, StoreError> {
+        let keys = self.keys();
+        let (record_key, slot_key) = (keys.record(page), keys.slot(page));
+        let body_key = wanted.body.map(|form| (form, keys.body(page, form)));
+        let tag_keys = page_tags(page).into_iter().chain(wanted.tags.iter().map(|t| user_tag(t)));
+        let tag_keys: Vec<_> = tag_keys.map(|tag| tag_key(&tag)).collect();
+        let mut all = vec![record_key.clone(), slot_key.clone()];
+        all.extend(body_key.iter().map(|(_, key)| key.clone()));
+        all.extend_from_slice(&tag_keys);
+        let mut found = self.get_all(all).await?;
+        let (generation, record) = match found.get(&record_key) {
+            Some(item) => (number(item, "generation").unwrap_or(0), record(item)),
+            None => (0, None),
+        };
+        let slot = found.get(&slot_key).map(SlotItem::read).unwrap_or_default();
+        let newest_epoch = tag_keys.iter().map(|key| epoch(found.get(key))).max().unwrap_or(0);
+        let unread_tags = record.iter().flat_map(|r| &r.tags).filter(|tag| !wanted.tags.contains(tag));
+        let unread_tags = unread_tags.cloned().collect();
+        let body = body_key.and_then(|(form, key)| {
+            let sha256 = &record.as_ref()?.stored.body(form)?.sha256;
+            item::body(found.take(&key)?, sha256)
+        });
+        let (listed, slot) = (slot.listed, slot.slot(generation));
+        Ok(Snapshot { record, generation, slot, newest_epoch, unread_tags, body, listed })
+    }
+
+    async fn newest_epoch(&self, tags: &[String]) -> Result<Epoch, StoreError> {
+        let keys: Vec<_> = tags.iter().map(|tag| tag_key(&user_tag(tag))).collect();
+        let found = self.get_all(keys.clone()).await?;
+        Ok(keys.iter().map(|key| epoch(found.get(key))).max().unwrap_or(0))
+    }
+
+    async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
+        self.grant(page, ask).await
+    }
+
+    async fn resume(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        lease: Duration,
+        now: Millis,
+    ) -> Result<Option<Ticket>, StoreError> {
+        self.exchange(page, ticket, lease, now).await
+    }
+
+    async fn prepare(&self, page: &PageKey, ticket: Ticket) -> Result<Grant, StoreError> {
+        let (epoch_key, record_key) = (epoch_key(), self.keys().record(page));
+        let found = self.get_all(vec![epoch_key.clone(), record_key.clone()]).await?;
+        let replaces = found.get(&record_key).and_then(record);
+        Ok(Grant { ticket, epoch: epoch(found.get(&epoch_key)), replaces })
+    }
+
+    async fn renew(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        lease: Duration,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        let update = self
+            .update(self.keys().slot(page))
+            .update_expression("SET lease_from = :now, lease_until = :until")
+            .condition_expression("ticket = :ticket AND (attribute_not_exists(shown) OR shown < :ticket)")
+            .expression_attribute_values(":ticket", n(ticket))
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":until", n(now.plus(lease).0));
+        Ok(self.update_if(update).await?.is_some())
+    }
+
+    async fn commit(
+        &self,
+        page: &PageKey,
+        record: &Record,
+        inline: &Inline,
+    ) -> Result<Committed, StoreError> {
+        let (html, data) = tokio::join!(
+            self.put_body(page, Form::Html, record, inline.html.as_ref()),
+            self.put_body(page, Form::Data, record, inline.data.as_ref()),
+        );
+        html.and(data)?;
+        let Some(replaced) = self.put_record(page, record).await? else {
+            self.give_back(page, record.generation).await?;
+            return Ok(Committed::Superseded);
+        };
+        // It is shown from here on, whatever becomes of the rest.
+        if let Err(error) = self.note_commit(page, record.generation).await {
+            tracing::warn!(page = %page.path(), "its lease is not given back, it will end by itself: {error}");
+        }
+        if let Some(replaced) = &replaced {
+            self.tidy_bodies(page, replaced, record, inline).await;
+        }
+        Ok(Committed::Stored { replaced })
+    }
+
+    async fn fail(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        failed: Failed,
+    ) -> Result<Option<FailureNote>, StoreError> {
+        let there = self.read_slot(page).await?;
+        let shown = there.shown;
+        let slot = there.slot(0);
+        if slot.ticket != ticket || shown >= ticket {
+            return Ok(None);
+        }
+        let note = slot.failed(page.as_str(), ticket, failed);
+        let update = self
+            .update(self.keys().slot(page))
+            .update_expression(
+                "SET failed_ticket = :ticket, failures = :count, failed_at = :at, retry_at = :retry_at, #error = :error \
+                 REMOVE lease_from, lease_until",
+            )
+            .condition_expression("ticket = :ticket AND (attribute_not_exists(shown) OR shown < :ticket)")
+            .expression_attribute_names("#error", "error")
+            .expression_attribute_values(":ticket", n(ticket))
+            .expression_attribute_values(":count", n(note.count.into()))
+            .expression_attribute_values(":at", n(note.at.0))
+            .expression_attribute_values(":retry_at", n(note.retry_at.0))
+            .expression_attribute_values(":error", s(&*note.message));
+        Ok(self.update_if(update).await?.map(|_| note))
+    }
+
+    async fn release(&self, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
+        // The page's first ticket ever: nobody else can hold one, so the numbers may start again.
+        if ticket == 1 && self.forget(page).await? {
+            return Ok(());
+        }
+        self.give_back(page, ticket).await
+    }
+
+    async fn invalidate(&self, tags: &[String]) -> Result<Epoch, StoreError> {
+        let update = self
+            .update(epoch_key())
+            .update_expression("ADD epoch :one")
+            .expression_attribute_values(":one", n(1))
+            .return_values(ReturnValue::UpdatedNew);
+        let advanced =
+            update.send().await.map_err(|e| write_error("dynamodb:UpdateItem", "advance the epoch", &e))?;
+        let epoch = epoch(advanced.attributes());
+        let failed = self.stamp(tags, epoch).await;
+        let Some((_, first)) = failed.first() else { return Ok(epoch) };
+        let names: Vec<_> = failed.iter().map(|(tag, _)| tag.as_str()).collect();
+        let message = format!("not invalidated: {}; call again: {first}", names.join(", "));
+        Err(StoreError::Unsure(message))
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Snapshot)>, StoreError> {
+        self.list_pages(prefix, after, limit).await
+    }
+
+    async fn count_not_found(&self, route: &str, most: usize) -> Result<usize, StoreError> {
+        self.count_gone(route, most).await
+    }
+
+    async fn publish(
+        &self,
+        records: &[(PageKey, Record, Inline)],
+        listed: &[PageKey],
+    ) -> Result<(), StoreError> {
+        for some in records.chunks(WRITES_AT_ONCE) {
+            let mut commits = JoinSet::new();
+            for (page, record, inline) in some {
+                let (this, page, record, inline) =
+                    (self.clone(), page.clone(), record.clone(), inline.clone());
+                commits.spawn(async move { this.commit(&page, &record, &inline).await.map(drop) });
+            }
+            commits.join_all().await.into_iter().collect::<Result<(), _>>()?;
+        }
+        self.publish_listing(listed).await
+    }
+}

@@ -1,0 +1,236 @@
+//! Who may render: the conditions under which a slot's item changes hands.
+//!
+//! They say in DynamoDB's words what [`Slot::may_begin`](crate::pages::Slot::may_begin) says, which tells a caller that
+//! was refused why.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+
+use super::item::{Item, SlotItem, n, number, s};
+use super::{DynamoPages, LISTED, UNCOMMITTED_KEPT_MS, is_refusal, listed_item};
+use crate::aws::errors::write_error;
+use crate::clock::Millis;
+use crate::freshness::CLOCK_SKEW_MAX;
+use crate::key::{PageKey, hex};
+use crate::pages::{Ask, Begun};
+use crate::record::Ticket;
+use crate::store::StoreError;
+
+/// What became of a conditional update: the new item, or the one that was in the way.
+enum Changed {
+    Yes(Item),
+    No(Item),
+}
+
+/// A name for one call, so that its repetition recognises what the first try has written.
+fn holder() -> String {
+    let mut bytes = [0; 8];
+    // Without randomness a lost answer costs what a dead renderer costs: the lease's time.
+    let _ = getrandom::fill(&mut bytes);
+    hex(&bytes)
+}
+
+/// The condition of a grant.
+fn condition(ask: &Ask) -> String {
+    let mut all = vec![];
+    if ask.judged.is_some() {
+        all.push("(attribute_not_exists(shown) OR shown <= :judged)");
+    }
+    if !ask.urgent {
+        all.push(
+            "(attribute_not_exists(lease_until) OR lease_until <= :now OR lease_from > :skewed \
+             OR ticket <= shown OR ticket <= :judged)",
+        );
+        // Nothing is held back that has nothing to show.
+        if ask.judged != Some(0) {
+            all.push(
+                "(attribute_not_exists(retry_at) OR attribute_not_exists(shown) OR retry_at <= :now \
+                 OR failed_at > :skewed OR failed_ticket <= shown OR failed_ticket <= :judged)",
+            );
+        }
+    }
+    all.join(" AND ")
+}
+
+impl DynamoPages {
+    /// A conditional update that gives a lease; its answer tells what is there now.
+    async fn change(&self, page: &PageKey, update: UpdateItemFluentBuilder) -> Result<Changed, StoreError> {
+        let update = update
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let error = match update.send().await {
+            Ok(done) => return Ok(Changed::Yes(done.attributes.unwrap_or_default())),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => match refusal.item() {
+                Some(item) => Ok(Changed::No(item.clone())),
+                // A server that does not tell what is in the way.
+                None => {
+                    let key = self.keys().slot(page);
+                    let mut found = self.get_all(vec![key.clone()]).await?;
+                    Ok(Changed::No(found.take(&key).unwrap_or_default()))
+                }
+            },
+            _ => Err(write_error("dynamodb:UpdateItem", "ask for a lease", &error)),
+        }
+    }
+
+    pub(super) async fn grant(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
+        let granted = self.ask(page, ask, ask.judged.unwrap_or(0)).await?;
+        // Its first ticket, although nobody looked whether there is a record: its item may have been lost.
+        let Begun::Granted(1) = granted else { return Ok(granted) };
+        if ask.judged.is_some() {
+            return Ok(granted);
+        }
+        match self.stored_generation(page).await? {
+            0 => Ok(granted),
+            generation => self.ask(page, Ask { urgent: true, ..ask }, generation).await,
+        }
+    }
+
+    async fn stored_generation(&self, page: &PageKey) -> Result<Ticket, StoreError> {
+        let key = self.keys().record(page);
+        let found = self.get_all(vec![key.clone()]).await?;
+        Ok(found.get(&key).and_then(|item| number(item, "generation")).unwrap_or(0))
+    }
+
+    /// Asks for a ticket above `floor` and above all before it.
+    async fn ask(&self, page: &PageKey, ask: Ask, floor: Ticket) -> Result<Begun, StoreError> {
+        let holder = holder();
+        let expires_s = (ask.now.0 + UNCOMMITTED_KEPT_MS) / 1000;
+        let condition = condition(&ask);
+        let mut update = listed_item(self.update(self.keys().slot(page)), &self.keys(), page)
+            .update_expression(format!(
+                "{LISTED}, ticket = if_not_exists(ticket, :floor) + :one, lease_from = :now, lease_until = :until, \
+                 holder = :holder, expires = if_not_exists(keep, :expires)"
+            ))
+            .expression_attribute_values(":floor", n(floor))
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":now", n(ask.now.0))
+            .expression_attribute_values(":until", n(ask.now.plus(ask.lease).0))
+            .expression_attribute_values(":holder", s(&*holder))
+            .expression_attribute_values(":expires", n(expires_s));
+        if !condition.is_empty() {
+            if condition.contains(":judged") {
+                update = update.expression_attribute_values(":judged", n(ask.judged.unwrap_or(0)));
+            }
+            if condition.contains(":skewed") {
+                update = update.expression_attribute_values(":skewed", n(ask.now.plus(CLOCK_SKEW_MAX).0));
+            }
+            update = update.condition_expression(condition);
+        }
+        match self.change(page, update).await? {
+            Changed::Yes(item) => Ok(Begun::Granted(number(&item, "ticket").unwrap_or(floor + 1))),
+            Changed::No(item) => Ok(why(SlotItem::read(&item), &ask, &holder)),
+        }
+    }
+
+    pub(super) async fn exchange(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        lease: Duration,
+        now: Millis,
+    ) -> Result<Option<Ticket>, StoreError> {
+        let (holder, next) = (holder(), ticket + 1);
+        let update = self
+            .update(self.keys().slot(page))
+            .update_expression(
+                "SET ticket = :next, lease_from = :now, lease_until = :until, holder = :holder",
+            )
+            .condition_expression("ticket = :ticket AND (attribute_not_exists(shown) OR shown < :ticket)")
+            .expression_attribute_values(":ticket", n(ticket))
+            .expression_attribute_values(":next", n(next))
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":until", n(now.plus(lease).0))
+            .expression_attribute_values(":holder", s(&*holder));
+        Ok(match self.change(page, update).await? {
+            Changed::Yes(_) => Some(next),
+            Changed::No(item) => (SlotItem::read(&item).holder == Some(holder)).then_some(next),
+        })
+    }
+
+    /// Ends the lease of a ticket, if it is the newest.
+    pub(super) async fn give_back(&self, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
+        let update = self
+            .update(self.keys().slot(page))
+            .update_expression("REMOVE lease_from, lease_until")
+            .condition_expression("ticket = :ticket")
+            .expression_attribute_values(":ticket", n(ticket));
+        self.update_if(update).await.map(drop)
+    }
+
+    /// Forgets a page of which nothing is known but its first ticket.
+    pub(super) async fn forget(&self, page: &PageKey) -> Result<bool, StoreError> {
+        let key = self.keys().slot(page);
+        let delete = self.client.delete_item().table_name(&*self.table).set_key(Some(key));
+        let delete = delete
+            .condition_expression(
+                "ticket = :first AND attribute_not_exists(shown) AND attribute_not_exists(failed_ticket) \
+                 AND attribute_not_exists(keep)",
+            )
+            .expression_attribute_values(":first", n(1));
+        match delete.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_refusal(&error) => Ok(false),
+            Err(error) => Err(write_error("dynamodb:DeleteItem", "forget a page", &error)),
+        }
+    }
+}
+
+/// Why a grant was refused; or that it was not, and only its answer was lost.
+fn why(there: SlotItem, ask: &Ask, holder: &str) -> Begun {
+    let ours = there.holder.as_deref() == Some(holder);
+    let generation = there.shown.max(ask.judged.unwrap_or(0));
+    let slot = there.slot(generation);
+    if ours {
+        return Begun::Granted(slot.ticket);
+    }
+    // What was in the way may have gone since: who looks again will see.
+    slot.may_begin(generation, ask).err().unwrap_or(Begun::Unneeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::suite::ask_and_record;
+
+    fn item(fields: &[(&str, u64)]) -> SlotItem {
+        let item: Item = fields.iter().map(|&(name, value)| (name.to_owned(), n(value))).collect();
+        SlotItem::read(&item)
+    }
+
+    #[test]
+    fn a_refusal_says_why() {
+        let (ask, _) = ask_and_record();
+        let now = ask.now.0;
+        let leased = item(&[("ticket", 2), ("lease_from", now), ("lease_until", now + 5)]);
+        assert!(matches!(why(leased, &ask, "x"), Begun::Busy { until } if until.0 == now + 5));
+        let stale = Ask { judged: Some(1), ..ask };
+        let failed = item(&[
+            ("ticket", 2),
+            ("shown", 1),
+            ("failed_ticket", 2),
+            ("failed_at", now),
+            ("retry_at", now + 9),
+        ]);
+        assert!(matches!(why(failed, &stale, "x"), Begun::BackedOff { until } if until.0 == now + 9));
+        let newer = item(&[("ticket", 2), ("shown", 2)]);
+        assert!(matches!(why(newer, &stale, "x"), Begun::Unneeded));
+    }
+
+    #[test]
+    fn a_lost_answer_is_recognised() {
+        let (ask, _) = ask_and_record();
+        let fields = [("ticket", 7), ("lease_from", ask.now.0), ("lease_until", ask.now.0 + 5)];
+        let mut item: Item = fields.map(|(name, value)| (name.to_owned(), n(value))).into();
+        item.insert("holder".into(), s("me"));
+        assert!(matches!(why(SlotItem::read(&item), &ask, "me"), Begun::Granted(7)));
+        assert!(matches!(why(SlotItem::read(&item), &ask, "you"), Begun::Busy { .. }));
+        assert_ne!(holder(), holder());
+    }
+}

@@ -1,0 +1,229 @@
+//! The table's items: their keys, and what a slot's item holds.
+//!
+//! | `pk` | `sk` | holds |
+//! |---|---|---|
+//! | `page#BUILD#HASH` | `record` | the record as JSON and its generation |
+//! | | `slot` | ticket, lease, newest failure, the generation it knows of, whether the page is listed |
+//! | | `html`, `data` | a small body and the generation it came with |
+//! | `tag#TAG` | `epoch` | the newest epoch of a tag |
+//! | `epoch` | `epoch` | the site's epoch |
+//!
+//! Records, slots and bodies are items of their own because DynamoDB bills a write by the size of its whole item.
+//! The index `list` has every page's slot under `pages#BUILD#SHARD`, and the records that are not found under
+//! `gone#BUILD#ROUTE`; it holds keys alone, so that writes which change no key cost it nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::clock::Millis;
+use crate::key::{PageKey, hex};
+use crate::pages::{FailureNote, Lease, Slot};
+use crate::record::{Epoch, Form, Record, Ticket};
+
+/// An item, or its key.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+pub(super) const PK: &str = "pk";
+pub(super) const SK: &str = "sk";
+/// The index that lists pages, and its keys.
+pub(super) const INDEX: &str = "list";
+pub(super) const LIST_PK: &str = "lpk";
+pub(super) const LIST_SK: &str = "lsk";
+
+/// Pages of one build are listed in as many parts, because one part of an index takes 1,000 writes a second
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html>).
+pub(super) const SHARDS: u8 = 8;
+
+/// DynamoDB takes 1,024 bytes of a sort key and 2,048 of a partition key; what is longer is cut and told apart by a hash.
+const LONGEST_NAME_BYTES: usize = 900;
+
+pub(super) fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+pub(super) fn n(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+fn hash(text: &str) -> String {
+    hex(&Sha256::digest(text)[..16])
+}
+
+/// A text that fits a key: itself, or its beginning and its hash.
+pub(super) fn name(text: &str) -> String {
+    if text.len() <= LONGEST_NAME_BYTES {
+        return text.to_owned();
+    }
+    let cut = text.floor_char_boundary(LONGEST_NAME_BYTES);
+    format!("{}#{}", &text[..cut], hash(text))
+}
+
+fn key(pk: String, sk: &str) -> Item {
+    HashMap::from([(PK.to_owned(), s(pk)), (SK.to_owned(), s(sk))])
+}
+
+/// Keys of one build's pages.
+pub(super) struct Keys<'a> {
+    pub(super) build: &'a str,
+}
+
+impl Keys<'_> {
+    fn page(&self, page: &PageKey) -> String {
+        format!("page#{}#{}", self.build, page.hash())
+    }
+
+    pub(super) fn record(&self, page: &PageKey) -> Item {
+        key(self.page(page), "record")
+    }
+
+    pub(super) fn slot(&self, page: &PageKey) -> Item {
+        key(self.page(page), "slot")
+    }
+
+    pub(super) fn body(&self, page: &PageKey, form: Form) -> Item {
+        key(self.page(page), if form == Form::Html { "html" } else { "data" })
+    }
+
+    /// The index key of one part of the build's pages.
+    pub(super) fn shard(&self, shard: u8) -> String {
+        format!("pages#{}#{shard}", self.build)
+    }
+
+    /// The index key that a page is listed under.
+    pub(super) fn shard_of(&self, page: &PageKey) -> String {
+        let first = u8::from_str_radix(&page.hash()[..2], 16).unwrap_or(0);
+        self.shard(first % SHARDS)
+    }
+
+    /// The index key of a route's pages that are not found.
+    pub(super) fn gone(&self, route: &str) -> String {
+        format!("gone#{}#{}", self.build, name(route))
+    }
+}
+
+pub(super) fn tag_key(tag: &str) -> Item {
+    key(format!("tag#{}", name(tag)), "epoch")
+}
+
+pub(super) fn epoch_key() -> Item {
+    key("epoch".into(), "epoch")
+}
+
+pub(super) fn number(item: &Item, attribute: &str) -> Option<u64> {
+    item.get(attribute)?.as_n().ok()?.parse().ok()
+}
+
+pub(super) fn text<'a>(item: &'a Item, attribute: &str) -> Option<&'a str> {
+    item.get(attribute)?.as_s().ok().map(String::as_str)
+}
+
+pub(super) fn epoch(item: Option<&Item>) -> Epoch {
+    item.and_then(|item| number(item, "epoch")).unwrap_or(0)
+}
+
+/// The record in an item, unless it is damaged: then there is none, and the next render replaces it.
+pub(super) fn record(item: &Item) -> Option<Arc<Record>> {
+    match Record::from_bytes(text(item, "record")?.as_bytes()) {
+        Ok(record) => Some(Arc::new(record)),
+        Err(error) => {
+            let page = text(item, "page");
+            tracing::warn!(page, "a stored record cannot be read and counts as missing: {error}");
+            None
+        }
+    }
+}
+
+/// The bytes of a small body, if they are the ones of that name.
+pub(super) fn body(item: Item, sha256: &str) -> Option<Bytes> {
+    let same = text(&item, "sha256") == Some(sha256);
+    let bytes = item.into_iter().find(|(name, _)| name == "body")?.1;
+    match bytes {
+        AttributeValue::B(bytes) if same => Some(Bytes::from(bytes.into_inner())),
+        _ => None,
+    }
+}
+
+/// What a slot's item says.
+#[derive(Default)]
+pub(super) struct SlotItem {
+    /// As it is stored: a lease or failure whose ticket is committed already may still be in it.
+    slot: Slot,
+    /// The newest commit that it knows of. A process that died between its commit and this leaves it behind.
+    pub(super) shown: Ticket,
+    pub(super) listed: bool,
+    /// Who wrote its lease.
+    pub(super) holder: Option<String>,
+}
+
+impl SlotItem {
+    pub(super) fn read(item: &Item) -> Self {
+        let ticket = number(item, "ticket").unwrap_or(0);
+        let lease = match (number(item, "lease_from"), number(item, "lease_until")) {
+            (Some(from), Some(until)) => Some(Lease { ticket, from: Millis(from), until: Millis(until) }),
+            _ => None,
+        };
+        let failure = number(item, "failed_ticket").map(|ticket| FailureNote {
+            ticket,
+            count: number(item, "failures").and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+            at: Millis(number(item, "failed_at").unwrap_or(0)),
+            retry_at: Millis(number(item, "retry_at").unwrap_or(0)),
+            message: text(item, "error").unwrap_or("").to_owned(),
+        });
+        Self {
+            slot: Slot { ticket, lease, failure },
+            shown: number(item, "shown").unwrap_or(0),
+            listed: item.contains_key("listed"),
+            holder: text(item, "holder").map(ToOwned::to_owned),
+        }
+    }
+
+    /// The slot beside a record of that generation: a commit ends the leases and failures of its own and of older tickets.
+    pub(super) fn slot(self, generation: Ticket) -> Slot {
+        let shown = self.shown.max(generation);
+        let Slot { ticket, lease, failure } = self.slot;
+        let lease = lease.filter(|lease| lease.ticket > shown);
+        let failure = failure.filter(|failure| failure.ticket > shown);
+        Slot { ticket, lease, failure }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::suite::page;
+
+    #[test]
+    fn long_names_are_cut_and_stay_apart() {
+        let long = |end: &str| format!("/{}{end}", "é".repeat(2_000));
+        let (a, b) = (name(&long("a")), name(&long("b")));
+        assert!(a.len() < 1_024 && a != b && a.starts_with("/é"));
+        assert_eq!(name("/short"), "/short");
+    }
+
+    #[test]
+    fn pages_are_spread_over_the_index() {
+        let keys = Keys { build: "b" };
+        let mut shards: Vec<_> = (0..200).map(|i| keys.shard_of(&page(&i.to_string()))).collect();
+        shards.sort();
+        shards.dedup();
+        assert_eq!(shards.len(), usize::from(SHARDS));
+    }
+
+    #[test]
+    fn what_a_commit_has_ended_is_not_shown() {
+        let item: Item =
+            [("ticket", 5), ("lease_from", 1), ("lease_until", 9), ("failed_ticket", 4), ("shown", 3)]
+                .map(|(name, value)| (name.to_owned(), n(value)))
+                .into();
+        let before = SlotItem::read(&item).slot(0);
+        assert!(before.lease.is_some() && before.failure.is_some());
+        let between = SlotItem::read(&item).slot(4);
+        assert!(between.lease.is_some() && between.failure.is_none());
+        let after = SlotItem::read(&item).slot(5);
+        assert_eq!(after, Slot { ticket: 5, ..Slot::default() });
+    }
+}

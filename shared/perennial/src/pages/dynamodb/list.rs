@@ -1,0 +1,199 @@
+//! All pages of a build, through the index.
+
+use std::collections::{HashMap, HashSet};
+
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use tokio::task::JoinSet;
+
+use super::item::{
+    INDEX, Item, LIST_SK, PK, SHARDS, SK, SlotItem, epoch, n, name, number, record, s, tag_key, text,
+};
+use super::{DynamoPages, LISTED, NEVER_EXPIRES_S, WRITES_AT_ONCE, listed_item};
+use crate::aws::errors::read_error;
+use crate::key::PageKey;
+use crate::pages::{Snapshot, page_tags, user_tag};
+use crate::store::StoreError;
+
+/// Keys that one page of a query gives at most; DynamoDB ends it at a megabyte by itself.
+const QUERY_KEYS_MAX: usize = 1_000;
+
+/// Before all keys of pages, which begin with a slash; a key cannot be empty.
+const FIRST: &str = "\u{1}";
+
+/// The last text that begins with a prefix, in the order of bytes.
+const LAST: char = '\u{10FFFF}';
+
+/// Which keys of the index are wanted.
+#[derive(Clone)]
+struct Range {
+    first: String,
+    last: String,
+    /// Whether `first` itself is left out.
+    after: bool,
+}
+
+impl DynamoPages {
+    pub(super) async fn list_pages(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Snapshot)>, StoreError> {
+        let first = if prefix.is_empty() { FIRST.to_owned() } else { name(prefix) };
+        let last = format!("{}{LAST}", name(prefix));
+        let mut range = match after.map(name).filter(|after| *after >= first) {
+            Some(after) => Range { first: after, last, after: true },
+            None => Range { first, last, after: false },
+        };
+        let mut pages = Vec::new();
+        // Keys of pages that have been forgotten since give none, so that one round may not be enough.
+        while pages.len() < limit {
+            let wanted = limit - pages.len();
+            let mut keys = self.listed_keys(&range, wanted).await?;
+            let all = keys.len() < wanted;
+            keys.truncate(wanted);
+            if let Some(last) = keys.last().and_then(|item| text(item, LIST_SK)) {
+                (range.first, range.after) = (last.to_owned(), true);
+            }
+            pages.extend(self.snapshots(&keys, prefix).await?);
+            if all {
+                break;
+            }
+        }
+        Ok(pages)
+    }
+
+    /// Keys of the slots' items, in the order of the index, at least as many as asked for if there are.
+    async fn listed_keys(&self, range: &Range, limit: usize) -> Result<Vec<Item>, StoreError> {
+        let mut queries = JoinSet::new();
+        for shard in 0..SHARDS {
+            let (this, range) = (self.clone(), range.clone());
+            queries.spawn(async move { this.shard_keys(shard, &range, limit).await });
+        }
+        let mut keys = Vec::new();
+        for shard in queries.join_all().await {
+            keys.extend(shard?);
+        }
+        keys.sort_by(|a, b| text(a, LIST_SK).cmp(&text(b, LIST_SK)));
+        Ok(keys)
+    }
+
+    async fn shard_keys(&self, shard: u8, range: &Range, limit: usize) -> Result<Vec<Item>, StoreError> {
+        let (mut keys, mut start) = (Vec::new(), None);
+        loop {
+            let query = self.client.query().table_name(&*self.table).index_name(INDEX);
+            let query = query
+                .key_condition_expression("lpk = :lpk AND lsk BETWEEN :first AND :last")
+                .expression_attribute_values(":lpk", s(self.keys().shard(shard)))
+                .expression_attribute_values(":first", s(&*range.first))
+                .expression_attribute_values(":last", s(&*range.last))
+                .limit(at_most(limit.saturating_add(1)))
+                .set_exclusive_start_key(start);
+            let answer = query.send().await.map_err(|e| read_error("dynamodb:Query", "list pages", &e))?;
+            let items = answer.items.unwrap_or_default();
+            keys.extend(
+                items.into_iter().filter(|item| !(range.after && text(item, LIST_SK) == Some(&range.first))),
+            );
+            start = answer.last_evaluated_key;
+            if start.is_none() || keys.len() >= limit {
+                return Ok(keys);
+            }
+        }
+    }
+
+    /// Slots, records and tags of listed pages.
+    async fn snapshots(&self, keys: &[Item], prefix: &str) -> Result<Vec<(String, Snapshot)>, StoreError> {
+        let part = |item: &Item, sk: &str| -> Item {
+            HashMap::from([(PK.to_owned(), item[PK].clone()), (SK.to_owned(), s(sk))])
+        };
+        let all = keys.iter().flat_map(|item| [part(item, "slot"), part(item, "record")]).collect();
+        let found = self.get_all(all).await?;
+        let mut pages = Vec::with_capacity(keys.len());
+        for key in keys {
+            // The index is a little behind: the page may have been forgotten since.
+            let Some(slot) = found.get(&part(key, "slot")) else { continue };
+            let Some(page) = text(slot, "page").filter(|page| page.starts_with(prefix)) else { continue };
+            let stored = found.get(&part(key, "record"));
+            let generation = stored.and_then(|item| number(item, "generation")).unwrap_or(0);
+            let (record, slot) = (stored.and_then(record), SlotItem::read(slot));
+            let listed = slot.listed;
+            let slot = slot.slot(generation);
+            pages.push((
+                page.to_owned(),
+                Snapshot { record, generation, slot, listed, ..Snapshot::default() },
+            ));
+        }
+        self.add_epochs(&mut pages).await?;
+        Ok(pages)
+    }
+
+    async fn add_epochs(&self, pages: &mut [(String, Snapshot)]) -> Result<(), StoreError> {
+        let tags_of = |text: &str, snapshot: &Snapshot| -> Vec<String> {
+            let page = PageKey::from_stored(text);
+            let user = snapshot.record.iter().flat_map(|r| &r.tags).map(|tag| user_tag(tag));
+            page.iter().flat_map(page_tags).chain(user).collect()
+        };
+        let tags: HashSet<_> = pages.iter().flat_map(|(text, snapshot)| tags_of(text, snapshot)).collect();
+        let found = self.get_all(tags.iter().map(|tag| tag_key(tag)).collect()).await?;
+        for (text, snapshot) in pages {
+            let tags = tags_of(text, snapshot);
+            snapshot.newest_epoch = tags.iter().map(|tag| epoch(found.get(&tag_key(tag)))).max().unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn count_gone(&self, route: &str, most: usize) -> Result<usize, StoreError> {
+        let (mut count, mut start) = (0, None);
+        loop {
+            let query = self.client.query().table_name(&*self.table).index_name(INDEX);
+            let query = query
+                .key_condition_expression("lpk = :lpk")
+                .expression_attribute_values(":lpk", s(self.keys().gone(route)))
+                .select(Select::Count)
+                .limit(at_most(most - count))
+                .set_exclusive_start_key(start);
+            let answer = query.send().await.map_err(|e| read_error("dynamodb:Query", "list pages", &e))?;
+            count += usize::try_from(answer.count).unwrap_or(0);
+            start = answer.last_evaluated_key;
+            if start.is_none() || count >= most {
+                return Ok(count.min(most));
+            }
+        }
+    }
+
+    /// Notes which pages the routes list, and that others are not listed any more.
+    pub(super) async fn publish_listing(&self, listed: &[PageKey]) -> Result<(), StoreError> {
+        let before = self.list_pages("", None, usize::MAX).await?;
+        let before: HashMap<_, _> =
+            before.iter().map(|(text, snapshot)| (text.as_str(), snapshot.listed)).collect();
+        let now: HashSet<_> = listed.iter().map(PageKey::as_str).collect();
+        let gone = before.iter().filter(|(text, was)| **was && !now.contains(*text));
+        let gone: Vec<_> = gone.filter_map(|(text, _)| PageKey::from_stored(text)).collect();
+        let new = listed.iter().filter(|page| before.get(page.as_str()) != Some(&true));
+        let changes: Vec<_> =
+            new.map(|page| (page, true)).chain(gone.iter().map(|page| (page, false))).collect();
+        for some in changes.chunks(WRITES_AT_ONCE) {
+            let mut writes = JoinSet::new();
+            for &(page, is_listed) in some {
+                let (this, update) = (self.clone(), self.update(self.keys().slot(page)));
+                let update = if is_listed {
+                    listed_item(update, &self.keys(), page)
+                        .expression_attribute_values(":yes", AttributeValue::Bool(true))
+                        .expression_attribute_values(":never", n(NEVER_EXPIRES_S))
+                        .update_expression(format!(
+                            "{LISTED}, listed = :yes, keep = :never, expires = :never"
+                        ))
+                } else {
+                    update.update_expression("REMOVE listed")
+                };
+                writes.spawn(async move { this.update_if(update).await.map(drop) });
+            }
+            writes.join_all().await.into_iter().collect::<Result<(), _>>()?;
+        }
+        Ok(())
+    }
+}
+
+fn at_most(limit: usize) -> i32 {
+    i32::try_from(limit.clamp(1, QUERY_KEYS_MAX)).unwrap_or(1)
+}
