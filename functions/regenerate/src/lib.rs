@@ -21,14 +21,18 @@ impl<S: Stores> Regenerate<S> {
 
     /// Carries out a batch, as many jobs at once as may be rendered, and answers per record: only those that the
     /// store kept from being carried out are delivered again. A render that failed is not: it is noted with its page,
-    /// and a visitor after its back-off tries again. A record that cannot be read is logged and acknowledged, since it
-    /// will not become readable.
+    /// and a visitor after its back-off tries again. A record that cannot be read is delivered again as well: another
+    /// version of this function may be able to, and if none is, the queue's redrive policy sets it aside where somebody
+    /// can look at it.
     pub async fn handle(&self, event: &SqsEvent) -> SqsBatchResponse {
-        let mut running = JoinSet::new();
+        let (mut running, mut retry) = (JoinSet::new(), Vec::new());
         for record in &event.records {
             let batch::Item { message_id, job } = batch::item(record);
             match job {
-                Err(error) => tracing::error!(message_id, "a record was dropped: {error}"),
+                Err(error) => {
+                    tracing::error!(message_id, "a record of the queue cannot be carried out: {error}");
+                    retry.push(message_id);
+                }
                 Ok(job) => {
                     let engine = self.engine.clone();
                     running.spawn(async move { (message_id, engine.work_or_retry(&job).await) });
@@ -36,6 +40,7 @@ impl<S: Stores> Regenerate<S> {
             }
         }
         let done = running.join_all().await;
-        batch::answer(done.into_iter().filter(|(_, retry)| *retry).map(|(id, _)| id).collect())
+        retry.extend(done.into_iter().filter(|(_, again)| *again).map(|(id, _)| id));
+        batch::answer(retry)
     }
 }
