@@ -220,7 +220,8 @@ impl<S: Stores> Serve<S> {
     }
 
     fn shell(&self, request: &Parts, page: &Resolved) -> Reply {
-        let url = request::data_url(self.engine.site().base_path(), self.engine.build(), page.key().path());
+        let url =
+            perennial::url::data_url(self.engine.site().base_path(), self.engine.build(), page.key().path());
         page.route().counters().count(Event::Shell);
         let html = page.route().shell().replace(SHELL_DATA_URL, &escape(&url));
         reply::html(request, StatusCode::OK, html, Some(Label::Miss))

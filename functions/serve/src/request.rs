@@ -93,7 +93,7 @@ fn below_base<'a, 'b>(segments: &'a [Cow<'b, str>], base_path: &str) -> Option<&
 }
 
 /// `<build>/<path>.json`, where `index` stands for `/`, and a path that begins with `index` has it twice
-/// (Next.js's rule, so that no two URLs mean one page).
+/// (Next.js's rule, so that no two URLs mean one page): what [`perennial::url::data_url`] writes.
 fn data_target(rest: &[Cow<'_, str>], build: &str) -> Target {
     let [of_build, middle @ .., last] = rest else { return Target::Nothing };
     let Some(last) = last.strip_suffix(".json").filter(|last| !last.is_empty()) else {
@@ -111,17 +111,6 @@ fn data_target(rest: &[Cow<'_, str>], build: &str) -> Target {
         _ => {}
     }
     Target::Page(Form::Data, segments)
-}
-
-/// The data URL of a page, by its canonical path; the inverse of what [`target`] reads.
-pub fn data_url(base_path: &str, build: &str, path: &str) -> String {
-    let doubled = path == "/index" || path.starts_with("/index/");
-    let path = match path {
-        "/" => "/index".to_owned(),
-        path if doubled => format!("/index{path}"),
-        path => path.to_owned(),
-    };
-    format!("{base_path}/{RESERVED_SEGMENT}/data/{build}{path}.json")
 }
 
 /// The coding to send (RFC 9110 section 12.5.3): brotli, gzip or none, in this order among those the client takes.
@@ -174,6 +163,7 @@ pub fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use http::{HeaderValue, Request};
+    use perennial::url::data_url;
     use perennial::{Settings, Site};
 
     use super::*;

@@ -10,6 +10,8 @@ use crate::store::StoreError;
 
 #[cfg(feature = "embedded")]
 pub mod files;
+#[cfg(feature = "aws")]
+pub mod s3;
 #[cfg(any(test, feature = "testing"))]
 pub mod suite;
 

@@ -12,6 +12,8 @@ use crate::store::StoreError;
 
 #[cfg(feature = "embedded")]
 pub mod sqlite;
+#[cfg(feature = "aws")]
+pub mod sqs;
 
 /// Takes jobs. Each is delivered at least once, in any order, to `regenerate`.
 pub trait Jobs: Send + Sync + 'static {

@@ -74,6 +74,7 @@ pub mod store;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod url;
 
 pub use clock::{Clock, Millis, SystemClock};
 pub use engine::{Engine, Sight};

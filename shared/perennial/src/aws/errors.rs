@@ -6,6 +6,7 @@ use std::fmt::Display;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use hyper_util::client::legacy::Error as ClientError;
 
 use crate::store::StoreError;
 
@@ -69,13 +70,14 @@ impl Failure {
     /// How a request failed that the connector was given.
     pub(crate) fn of_connector(error: &ConnectorError) -> Self {
         let cause = causes(error);
-        let never_connected =
-            chain(error).filter_map(|e| e.downcast_ref::<hyper_util::client::legacy::Error>());
-        if error.is_user() || never_connected.into_iter().any(|e| e.is_connect()) {
-            Self::NotSent(cause)
-        } else {
-            Self::Lost(cause)
-        }
+        let refused =
+            |e: &(dyn Error + 'static)| e.downcast_ref::<ClientError>().is_some_and(ClientError::is_connect);
+        if error.is_user() || chain(error).any(refused) { Self::NotSent(cause) } else { Self::Lost(cause) }
+    }
+
+    /// Whether another attempt may bring another answer.
+    pub(crate) fn may_pass(&self) -> bool {
+        !matches!(self, Self::Answered { status, code, .. } if *status < 500 && !is_throttling(code))
     }
 
     /// What the caller of a port is told.
@@ -101,7 +103,7 @@ impl Failure {
 }
 
 /// The service did nothing because it was asked too often.
-pub(crate) fn is_throttling(code: &str) -> bool {
+fn is_throttling(code: &str) -> bool {
     let names = [
         "LimitExceededException",
         "RequestLimitExceeded",

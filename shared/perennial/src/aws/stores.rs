@@ -1,0 +1,116 @@
+//! The ports on one account, and how their connections are opened before they are needed.
+
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::Account;
+use super::errors::read_error;
+use crate::bodies::s3::S3Bodies;
+use crate::clock::Clock;
+use crate::edge::cloudfront::{CloudFront, Distribution, Order};
+use crate::jobs::sqs::SqsJobs;
+use crate::pages::dynamodb::DynamoPages;
+use crate::settings::{Aws, EdgePurge, Settings};
+use crate::site::ReadySite;
+use crate::store::{StoreError, Stores};
+use crate::url::Urls;
+
+/// DynamoDB, S3, SQS and CloudFront, for one build.
+#[derive(Clone)]
+pub struct AwsStores {
+    account: Account,
+    dynamodb: aws_sdk_dynamodb::Client,
+    build: Arc<str>,
+    pages: DynamoPages,
+    bodies: S3Bodies,
+    jobs: SqsJobs,
+    edge: CloudFront,
+}
+
+impl AwsStores {
+    /// The stores that the settings name, for the build that they name. Opens no connection yet: see
+    /// [`AwsStores::warm`].
+    pub fn new(account: &Account, settings: &Settings, site: &ReadySite, clock: Arc<dyn Clock>) -> Self {
+        let (aws, build, dynamodb) = (&account.aws, &settings.build_id, account.dynamodb());
+        let order = Order {
+            by_tag: aws.edge_purge == EdgePurge::Tags,
+            items_max: aws.max_purges,
+            urls: Urls {
+                base_path: site.base_path().to_owned(),
+                trailing_slash: site.trailing_slash(),
+                build: build.clone(),
+            },
+        };
+        Self {
+            account: account.clone(),
+            build: build.clone(),
+            pages: DynamoPages::new(dynamodb.clone(), aws.table.clone(), build.clone(), clock),
+            dynamodb,
+            bodies: S3Bodies::new(account.s3(), aws.bucket.clone(), build, settings.limits.max_body_bytes),
+            jobs: SqsJobs::new(account.sqs(), aws.queue_url.clone()),
+            edge: CloudFront::new(account.clone(), distribution(aws), order),
+        }
+    }
+
+    /// Opens the connections that the first request would otherwise wait for. While a function of Lambda is made
+    /// ready it has a whole processor: run this beside the rest. What goes wrong is logged, and met again by whoever
+    /// needs that store.
+    pub async fn warm(&self) {
+        let open = |url: String| async move { self.account.caller.open(&url).await };
+        let [bucket, queue] = self.account.urls();
+        let (table, bucket, queue) = tokio::join!(self.read_nothing(), open(bucket), open(queue));
+        if let Err(error) = table {
+            tracing::error!("the table cannot be used: {error}");
+        }
+        for (store, opened) in [("bucket", bucket), ("queue", queue)] {
+            if let Err(failure) = opened {
+                tracing::error!("the {store} cannot be reached: {failure:?}");
+            }
+        }
+    }
+
+    /// The cheapest call that goes all the way: half a read unit.
+    async fn read_nothing(&self) -> Result<(), StoreError> {
+        let nothing = || AttributeValue::S("nothing".into());
+        let get = self.dynamodb.get_item().table_name(&self.account.aws.table);
+        let asked = get.key("pk", nothing()).key("sk", nothing()).send().await;
+        asked.map(drop).map_err(|e| read_error("dynamodb:GetItem", "read the table", &e))
+    }
+}
+
+fn distribution(aws: &Aws) -> Distribution {
+    match (&aws.distribution, &aws.distribution_from) {
+        _ if aws.edge_purge == EdgePurge::Off => Distribution::None,
+        (Some(id), _) => Distribution::Id(id.clone()),
+        (None, Some(name)) => Distribution::Parameter(name.clone()),
+        (None, None) => Distribution::None,
+    }
+}
+
+impl Stores for AwsStores {
+    type Pages = DynamoPages;
+    type Bodies = S3Bodies;
+    type Jobs = SqsJobs;
+    type Edge = CloudFront;
+
+    fn pages(&self) -> &DynamoPages {
+        &self.pages
+    }
+
+    fn bodies(&self) -> &S3Bodies {
+        &self.bodies
+    }
+
+    fn jobs(&self) -> &SqsJobs {
+        &self.jobs
+    }
+
+    fn edge(&self) -> &CloudFront {
+        &self.edge
+    }
+
+    fn build(&self) -> &Arc<str> {
+        &self.build
+    }
+}

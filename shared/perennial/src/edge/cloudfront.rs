@@ -1,0 +1,201 @@
+//! CloudFront, told what changed by invalidations: by cache tag, or by path
+//! (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Invalidation.html>).
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::{Edge, cache_tag};
+use crate::aws::{Account, Call};
+use crate::key::{encode_into, hex};
+use crate::store::StoreError;
+use crate::url::Urls;
+
+/// The tag that every page carries.
+const SITE: &str = "site";
+
+/// What the tag of one path begins with.
+const PATH: &str = "path:";
+
+/// The [`Edge`] of an AWS account: one CloudFront distribution.
+#[derive(Clone)]
+pub struct CloudFront {
+    account: Account,
+    order: Order,
+    distribution: Distribution,
+    /// Its id, once it is known.
+    id: Arc<OnceCell<String>>,
+}
+
+/// Which distribution is told.
+#[derive(Clone, Debug)]
+pub enum Distribution {
+    /// There is none, or it finds out by itself.
+    None,
+    /// The one of this id.
+    Id(String),
+    /// The one whose id an SSM parameter of this name holds: a distribution that has the function for its origin
+    /// cannot be named in the function's own settings.
+    Parameter(String),
+}
+
+/// How the distribution is told.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// By tag, or else by path. A distribution knows tags if its `CacheTagConfig` names the header `cache-tag`.
+    pub by_tag: bool,
+    /// Items of one order; more become one for the whole site.
+    pub items_max: usize,
+    /// How pages are spelt, for orders by path.
+    pub urls: Urls,
+}
+
+impl Order {
+    /// What is to be invalidated for these tags. A page's path is one item for its HTML and one for its data, without
+    /// their variants by query: only tags reach those.
+    fn items(&self, tags: &[String]) -> Vec<String> {
+        let mut items: Vec<String> = Vec::new();
+        for tag in tags {
+            if self.by_tag {
+                items.push(format!("#{}", cache_tag(tag)));
+            } else if let Some(path) = tag.strip_prefix(PATH) {
+                items.extend([self.urls.page(path), self.urls.data(path)]);
+            } else {
+                return self.everything();
+            }
+        }
+        items.sort_unstable();
+        items.dedup();
+        if items.len() > self.items_max { self.everything() } else { items }
+    }
+
+    fn everything(&self) -> Vec<String> {
+        match (self.by_tag, &*self.urls.base_path) {
+            (true, _) => vec![format!("#{SITE}")],
+            (false, "") => vec!["/*".into()],
+            (false, base_path) => vec![format!("{base_path}*")],
+        }
+    }
+}
+
+impl CloudFront {
+    /// Tells this distribution in this way.
+    pub fn new(account: Account, distribution: Distribution, order: Order) -> Self {
+        Self { account, order, distribution, id: Arc::default() }
+    }
+
+    /// The distribution's id; `None` if there is no distribution to tell.
+    async fn id(&self) -> Result<Option<&str>, StoreError> {
+        let read = async || match &self.distribution {
+            Distribution::Parameter(name) => self.parameter(name).await,
+            Distribution::Id(id) => Ok(id.clone()),
+            Distribution::None => Ok(String::new()),
+        };
+        let id = self.id.get_or_try_init(read).await?;
+        Ok(Some(&**id).filter(|id| !id.is_empty()))
+    }
+
+    async fn parameter(&self, name: &str) -> Result<String, StoreError> {
+        let what = format!("read the parameter {name}");
+        let asked = json!({ "Name": name }).to_string();
+        let answer =
+            self.account.caller.json("ssm:GetParameter", "AmazonSSM.GetParameter", &what, asked).await?;
+        let answer: Option<Value> = serde_json::from_slice(&answer).ok();
+        let value = answer.as_ref().and_then(|answer| answer["Parameter"]["Value"].as_str());
+        value.map(|id| id.trim().to_owned()).ok_or_else(|| {
+            StoreError::Refused(format!("the parameter {name} of PERENNIAL_DISTRIBUTION_FROM has no value"))
+        })
+    }
+}
+
+impl Edge for CloudFront {
+    async fn purge(&self, tags: &[String]) -> Result<(), StoreError> {
+        let items = self.order.items(tags);
+        if items.is_empty() {
+            return Ok(());
+        }
+        let Some(id) = self.id().await? else { return Ok(()) };
+        let mut path = "/2020-05-31/distribution/".to_owned();
+        encode_into(&mut path, id);
+        path.push_str("/invalidation");
+        // Repeated with the same reference, an order is still one order.
+        let mut reference = [0; 16];
+        getrandom::fill(&mut reference).map_err(|e| StoreError::Refused(e.to_string()))?;
+        let call = Call {
+            action: "cloudfront:CreateInvalidation",
+            what: "tell the distribution what changed",
+            path: &path,
+            headers: &[("content-type", "application/xml")],
+            body: batch(&items, &hex(&reference)),
+            writes: true,
+        };
+        self.account.caller.call(call).await?;
+        tracing::info!(edge.items = items.len(), "the distribution was told what changed");
+        Ok(())
+    }
+}
+
+/// The order's XML (<https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>).
+fn batch(items: &[String], reference: &str) -> String {
+    let mut xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><InvalidationBatch xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"><Paths><Quantity>{}</Quantity><Items>",
+        items.len()
+    );
+    for item in items {
+        let item = item.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let _ = write!(xml, "<Path>{item}</Path>");
+    }
+    let _ = write!(xml, "</Items></Paths><CallerReference>{reference}</CallerReference></InvalidationBatch>");
+    xml
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::{page_tags, suite::page, user_tag};
+
+    fn order(by_tag: bool, base_path: &str) -> Order {
+        let urls = Urls { base_path: base_path.into(), trailing_slash: false, build: "b1".into() };
+        Order { by_tag, items_max: 4, urls }
+    }
+
+    #[test]
+    fn an_order_names_what_changed() {
+        let [path, route, site] = page_tags(&page("é"));
+        assert_eq!((&*site, path.starts_with(PATH)), (SITE, true));
+        let items = |by_tag, base_path: &str, tags: &[&String]| {
+            order(by_tag, base_path).items(&tags.iter().map(|tag| (*tag).clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(items(true, "/docs", &[&path]), ["#path:/suite/%C3%A9"]);
+        let posts = user_tag("posts");
+        assert_eq!(items(true, "", &[&posts, &path, &posts]), ["#path:/suite/%C3%A9", &format!("#{posts}")]);
+        assert_eq!(items(true, "", &[&route]), ["#route:/suite/{name}"]);
+        let (html, data) = ("/docs/suite/%C3%A9", "/docs/_perennial/data/b1/suite/%C3%A9.json");
+        assert_eq!(items(false, "/docs", &[&path]), [data, html]);
+        assert_eq!(items(false, "/docs", &[&path, &posts]), ["/docs*"]);
+        assert_eq!(items(false, "", &[&site]), ["/*"]);
+        assert!(items(false, "", &[]).is_empty());
+    }
+
+    #[test]
+    fn a_long_order_is_one_for_the_whole_site() {
+        let tags: Vec<_> = (0..5).map(|n| format!("{PATH}/{n}")).collect();
+        assert_eq!(order(true, "").items(&tags[..4]).len(), 4);
+        assert_eq!(order(true, "").items(&tags), ["#site"]);
+        assert_eq!(order(false, "").items(&tags[..2]).len(), 4, "HTML and data");
+        assert_eq!(order(false, "").items(&tags[..3]), ["/*"]);
+    }
+
+    #[test]
+    fn an_order_is_xml() {
+        let xml = batch(&["#a&b<c>".into(), "#d".into()], "ref");
+        let items = "<Paths><Quantity>2</Quantity><Items><Path>#a&amp;b&lt;c&gt;</Path><Path>#d</Path></Items></Paths>";
+        assert!(
+            xml.contains(items)
+                && xml.ends_with("<CallerReference>ref</CallerReference></InvalidationBatch>"),
+            "{xml}"
+        );
+    }
+}

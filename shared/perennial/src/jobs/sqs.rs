@@ -1,0 +1,37 @@
+//! The queue in SQS: a standard one, with a dead-letter queue behind it.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+
+use super::{Job, Jobs};
+use crate::aws::errors::write_error;
+use crate::store::StoreError;
+
+/// SQS's limit of a message's delay.
+const DELAY_MAX: Duration = Duration::from_secs(900);
+
+/// The [`Jobs`] of an AWS account.
+#[derive(Clone)]
+pub struct SqsJobs {
+    client: Client,
+    queue_url: String,
+}
+
+impl SqsJobs {
+    /// Sends to this queue.
+    pub fn new(client: Client, queue_url: String) -> Self {
+        Self { client, queue_url }
+    }
+}
+
+impl Jobs for SqsJobs {
+    async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
+        debug_assert!(delay <= DELAY_MAX, "a job cannot be delayed by {delay:?}");
+        // Too early is harmless: a job says what it is for, and is dropped if that is not so.
+        let delay_s = delay.min(DELAY_MAX).as_secs_f64().ceil() as i32;
+        let send = self.client.send_message().queue_url(&self.queue_url).message_body(job.to_json());
+        let sent = send.delay_seconds(delay_s).send().await;
+        sent.map(drop).map_err(|e| write_error("sqs:SendMessage", "send a job to the queue", &e))
+    }
+}

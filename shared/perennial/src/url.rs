@@ -1,0 +1,75 @@
+//! How the pages of a site are spelt in URLs. Pure.
+
+use std::sync::Arc;
+
+use crate::key::RESERVED_SEGMENT;
+
+/// The spelling of one site under one build.
+#[derive(Clone, Debug)]
+pub struct Urls {
+    /// The path before every page's: empty, or `/docs`.
+    pub base_path: String,
+    /// Whether canonical paths end in `/`.
+    pub trailing_slash: bool,
+    /// The build, part of data URLs.
+    pub build: Arc<str>,
+}
+
+impl Urls {
+    /// The canonical URL of the page at a canonical path.
+    pub fn page(&self, path: &str) -> String {
+        let file_like = path.rsplit('/').next().is_some_and(|last| last.contains('.'));
+        let slash = if self.trailing_slash && !file_like && path != "/" { "/" } else { "" };
+        match path {
+            "/" if !self.base_path.is_empty() => {
+                format!("{}{}", self.base_path, if self.trailing_slash { "/" } else { "" })
+            }
+            path => format!("{}{path}{slash}", self.base_path),
+        }
+    }
+
+    /// The URL of that page's data.
+    pub fn data(&self, path: &str) -> String {
+        data_url(&self.base_path, &self.build, path)
+    }
+}
+
+/// The data URL of a page, by its canonical path. `index` stands for `/`, and a path that begins with `index` has it
+/// twice (Next.js's rule, so that no two URLs mean one page).
+pub fn data_url(base_path: &str, build: &str, path: &str) -> String {
+    let doubled = path == "/index" || path.starts_with("/index/");
+    let path = match path {
+        "/" => "/index".to_owned(),
+        path if doubled => format!("/index{path}"),
+        path => path.to_owned(),
+    };
+    format!("{base_path}/{RESERVED_SEGMENT}/data/{build}{path}.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_spelt_as_the_site_spells_them() {
+        let urls = |base_path: &str, trailing_slash| Urls {
+            base_path: base_path.into(),
+            trailing_slash,
+            build: "b".into(),
+        };
+        for (base, slash, path, expected) in [
+            ("", false, "/", "/"),
+            ("", true, "/", "/"),
+            ("", false, "/a", "/a"),
+            ("", true, "/a", "/a/"),
+            ("", true, "/a/feed.xml", "/a/feed.xml"),
+            ("/docs", false, "/", "/docs"),
+            ("/docs", true, "/", "/docs/"),
+            ("/docs", true, "/a", "/docs/a/"),
+        ] {
+            assert_eq!(urls(base, slash).page(path), expected);
+        }
+        assert_eq!(urls("/docs", true).data("/"), "/docs/_perennial/data/b/index.json");
+        assert_eq!(urls("", false).data("/index"), "/_perennial/data/b/index/index.json");
+    }
+}
