@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
+use perennial::draft::Drafts;
 use perennial::embedded::EmbeddedStores;
+use perennial::secrets::LiveSecrets;
 use perennial::testing::ManualClock;
 use perennial::{Clock, Engine, Limits, ReadySite, Settings, Site};
 use revalidate::Revalidate;
@@ -47,8 +49,10 @@ impl Node {
         let engine = Engine::new(site.clone(), stores, clock, limits);
         // Before the answer, as on Lambda: when the answer is there, so is the job.
         let secrets = ["test-secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"].map(str::to_owned);
-        let serve = Serve::new(engine.clone(), Renewal::Before).with_drafts(&secrets);
-        let secrets = Secrets::new(&secrets).expect("one secret");
+        let serve = Serve::new(engine.clone(), Renewal::Before).with_drafts(
+            LiveSecrets::given(secrets.to_vec(), |secrets| Ok(Drafts::new(secrets))).expect("drafts"),
+        );
+        let secrets = LiveSecrets::given(secrets.to_vec(), Secrets::new).expect("one secret");
         Arc::new(Self { revalidate: Revalidate::new(engine.clone(), secrets), engine, serve })
     }
 

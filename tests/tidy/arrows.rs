@@ -116,7 +116,8 @@ const IMPLEMENTATIONS: [&str; 4] = ["sqlite", "embedded", "crate::aws", "perenni
 fn adapters(file: &File) -> Vec<String> {
     let implements =
         module(file).is_some_and(|m| PORTS.contains(&m) || ADAPTER_PARTS.contains(&m) || m == "embedded");
-    if implements || is_main(file) || file.path.starts_with("tests/") {
+    let chooses = is_main(file) || module(file) == Some("function");
+    if implements || chooses || file.path.starts_with("tests/") {
         return vec![];
     }
     let named = ADAPTERS.iter().chain(&IMPLEMENTATIONS).flat_map(|name| places(file.product_code(), name));
@@ -125,7 +126,7 @@ fn adapters(file: &File) -> Vec<String> {
         .map(|at| {
             file.complain(
                 at,
-                "names an adapter: only `main.rs` and `standalone` choose one, use the port's trait",
+                "names an adapter: only `function` and `standalone` choose one, use the port's trait",
             )
         })
         .collect()
@@ -216,6 +217,7 @@ fn each_arrow_can_be_broken() {
     );
     assert_eq!(adapters(&File::new("functions/serve/src/lib.rs", "use perennial::embedded;")).len(), 1);
     assert!(adapters(&File::new("functions/serve/src/main.rs", "use perennial::embedded;")).is_empty());
+    assert!(adapters(&library("function.rs", "use crate::embedded;")).is_empty());
     assert!(adapters(&library("lib.rs", "#[cfg(feature = \"embedded\")]\npub mod embedded;")).is_empty());
     assert_eq!(adapters(&library("engine.rs", "use crate::aws::errors;")).len(), 1);
     assert!(adapters(&library("jobs/sqs.rs", "use crate::aws::errors; use aws_sdk_sqs::Client;")).is_empty());

@@ -1,6 +1,8 @@
 //! Regenerate: a batch of jobs in, renewed pages out.
 
 pub mod batch;
+#[cfg(feature = "lambda")]
+pub mod function;
 
 use std::sync::Arc;
 

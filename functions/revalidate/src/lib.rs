@@ -2,6 +2,8 @@
 
 pub mod auth;
 mod draft;
+#[cfg(feature = "lambda")]
+pub mod function;
 pub mod plan;
 pub mod webhook;
 
@@ -13,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use perennial::demand::{Demand, Marked, Progress, Undone};
+use perennial::secrets::LiveSecrets;
 use perennial::{Engine, Resolved, Stores};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -29,7 +32,7 @@ const CLOSE_DRAFT: &str = "/api/draft/clear";
 /// Answers publishers.
 pub struct Revalidate<S: Stores> {
     engine: Arc<Engine<S>>,
-    secrets: Secrets,
+    secrets: LiveSecrets<Secrets>,
 }
 
 /// What was asked for, and how it went.
@@ -40,13 +43,13 @@ struct Done {
 
 impl<S: Stores> Revalidate<S> {
     /// Answers calls that carry one of the secrets.
-    pub fn new(engine: Arc<Engine<S>>, secrets: Secrets) -> Self {
+    pub fn new(engine: Arc<Engine<S>>, secrets: LiveSecrets<Secrets>) -> Self {
         Self { engine, secrets }
     }
 
     /// Whether a request carries one of the secrets.
-    pub fn admits(&self, request: &Parts) -> bool {
-        self.secrets.admit(request)
+    pub async fn admits(&self, request: &Parts) -> bool {
+        self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
     }
 
     /// Whether a path is one of this function's: the endpoint itself, the progress of a call, drafts.
@@ -60,13 +63,20 @@ impl<S: Stores> Revalidate<S> {
     pub async fn handle(&self, request: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
         let (site, limits) = (self.engine.site(), self.engine.limits());
         let path = self.without_base(request.uri.path());
+        let secrets = match self.secrets.get(self.engine.now()).await {
+            Ok(secrets) => secrets,
+            Err(error) => {
+                tracing::error!("no publisher can be told from a stranger: {error}");
+                return json_response(request, &refused(StatusCode::SERVICE_UNAVAILABLE, "try again"));
+            }
+        };
         let answered = if path == CLOSE_DRAFT {
             draft::close(request, site, limits).map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
-        } else if path == OPEN_DRAFT && self.secrets.admit(request) {
-            let opened = draft::open(request, self.secrets.drafts(), site, limits, self.engine.now());
+        } else if path == OPEN_DRAFT && secrets.admit(request) {
+            let opened = draft::open(request, secrets.drafts(), site, limits, self.engine.now());
             opened.map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
         } else {
-            Err(self.answer(request, body).await)
+            Err(self.answer(request, body, &secrets).await)
         };
         answered.unwrap_or_else(|done| json_response(request, &done))
     }
@@ -76,14 +86,14 @@ impl<S: Stores> Revalidate<S> {
         below.filter(|rest| rest.starts_with('/')).unwrap_or(path)
     }
 
-    async fn answer(&self, request: &Parts, body: &[u8]) -> Done {
+    async fn answer(&self, request: &Parts, body: &[u8], secrets: &Secrets) -> Done {
         if ![Method::GET, Method::HEAD, Method::POST].contains(&request.method) {
             return Done {
                 status: StatusCode::METHOD_NOT_ALLOWED,
                 answer: json!({"message": "Use GET, HEAD or POST"}),
             };
         }
-        if !self.secrets.admit_call(request, body, self.engine.now()) {
+        if !secrets.admit_call(request, body, self.engine.now()) {
             return Done { status: StatusCode::UNAUTHORIZED, answer: json!({"message": "Invalid token"}) };
         }
         if let Some(id) = progress_id(self.without_base(request.uri.path())) {

@@ -1,6 +1,8 @@
 //! Serve: HTTP request in, stored page out. The journey of a visitor, on one screen in [`Serve::handle`].
 
 pub mod decide;
+#[cfg(feature = "lambda")]
+pub mod function;
 pub mod reply;
 pub mod request;
 
@@ -10,11 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::StatusCode;
 use http::header::USER_AGENT;
 use http::request::Parts;
-use perennial::draft::Drafts;
+use perennial::draft::{Drafts, has_draft_cookie};
 use perennial::first::Trouble;
 use perennial::freshness::{State, state};
 use perennial::memory::Entry;
 use perennial::metrics::Event;
+use perennial::secrets::LiveSecrets;
 use perennial::{
     Engine, Fallback, Form, NOT_FOUND_DATA, Reason, Resolved, SHELL_DATA_URL, Sight, Stores, escape,
 };
@@ -39,20 +42,36 @@ pub enum Renewal {
 pub struct Serve<S: Stores> {
     engine: Arc<Engine<S>>,
     renewal: Renewal,
-    drafts: Drafts,
+    drafts: Option<LiveSecrets<Drafts>>,
     asked_for: Mutex<HashSet<Arc<str>>>,
 }
 
 impl<S: Stores> Serve<S> {
     /// Answers from the store; in `dev` renders every request, keeps nothing, and shows errors in the page.
     pub fn new(engine: Arc<Engine<S>>, renewal: Renewal) -> Self {
-        Self { engine, renewal, drafts: Drafts::new(&[]), asked_for: Mutex::default() }
+        Self { engine, renewal, drafts: None, asked_for: Mutex::default() }
     }
 
     /// Shows drafts to editors whose cookie was signed with one of these secrets.
-    pub fn with_drafts(mut self, secrets: &[String]) -> Self {
-        self.drafts = Drafts::new(secrets);
+    pub fn with_drafts(mut self, secrets: LiveSecrets<Drafts>) -> Self {
+        self.drafts = Some(secrets);
         self
+    }
+
+    /// Whether an editor asks for drafts, with a right cookie.
+    async fn is_draft(&self, request: &Parts) -> bool {
+        // Most requests have no cookies at all.
+        let Some(drafts) = self.drafts.as_ref().filter(|_| has_draft_cookie(&request.headers)) else {
+            return false;
+        };
+        let now = self.engine.now();
+        match drafts.get(now).await {
+            Ok(drafts) => drafts.admit(&request.headers, now),
+            Err(error) => {
+                tracing::error!("no draft can be shown: {error}");
+                false
+            }
+        }
     }
 
     /// Answers one request.
@@ -75,7 +94,7 @@ impl<S: Stores> Serve<S> {
 
     async fn page(&self, request: &Parts, form: Form, segments: &[String]) -> Reply {
         let segments: Vec<_> = segments.iter().map(|s| s.as_str().into()).collect();
-        let draft = self.drafts.admit(&request.headers, self.engine.now());
+        let draft = self.is_draft(request).await;
         for page in self.engine.site().candidates(&segments, request.uri.query()) {
             let answered = if draft || self.engine.is_dev() || page.route().is_dynamic() {
                 self.rendered_for_one(request, &page, form, draft).await

@@ -110,7 +110,7 @@ impl Handlers {
         } else if self.revalidate.owns(request.uri.path()) {
             self.revalidate(&request, body).await
         } else if request.uri.path() == self.metrics {
-            self.metrics(&request)
+            self.metrics(&request).await
         } else {
             self.serve.handle(&request).await
         };
@@ -121,8 +121,8 @@ impl Handlers {
     }
 
     /// Counters, for those who know a secret of the revalidate endpoint.
-    fn metrics(&self, request: &http::request::Parts) -> Response<Full<Bytes>> {
-        if self.revalidate.admits(request) {
+    async fn metrics(&self, request: &http::request::Parts) -> Response<Full<Bytes>> {
+        if self.revalidate.admits(request).await {
             reply::text(request, StatusCode::OK, prometheus(self.engine.site(), self.engine.memory_usage()))
         } else {
             reply::plain(request, StatusCode::UNAUTHORIZED, "Invalid token\n")

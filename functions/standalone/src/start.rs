@@ -9,9 +9,11 @@ use ::revalidate::{ENDPOINT, Revalidate};
 use ::serve::{Renewal, Serve};
 use anyhow::{Context as _, Result};
 use perennial::Engine;
+use perennial::draft::Drafts;
 use perennial::embedded::{EmbeddedStores, live_secrets, secret_file};
 use perennial::key::RESERVED_SEGMENT;
 use perennial::pages::Pages as _;
+use perennial::secrets::LiveSecrets;
 use perennial::store::Stores as _;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,8 +31,14 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
     let address = listener.local_addr()?;
     let base = program.site.base_path();
     let handlers = Arc::new(Handlers {
-        serve: Serve::new(engine.clone(), Renewal::Beside).with_drafts(&secrets),
-        revalidate: Revalidate::new(engine.clone(), Secrets::new(&secrets).map_err(anyhow::Error::msg)?),
+        serve: Serve::new(engine.clone(), Renewal::Beside).with_drafts(
+            LiveSecrets::given(secrets.clone(), |secrets| Ok(Drafts::new(secrets)))
+                .map_err(anyhow::Error::msg)?,
+        ),
+        revalidate: Revalidate::new(
+            engine.clone(),
+            LiveSecrets::given(secrets, Secrets::new).map_err(anyhow::Error::msg)?,
+        ),
         metrics: format!("{base}/{RESERVED_SEGMENT}/metrics"),
         engine: engine.clone(),
     });

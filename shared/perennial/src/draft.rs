@@ -19,6 +19,18 @@ pub const DRAFT_COOKIE: &str = "__perennial_draft";
 /// The longest a draft cookie may live.
 pub const DRAFT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// Whether a request carries a draft cookie, right or not.
+pub fn has_draft_cookie(headers: &HeaderMap) -> bool {
+    values(headers).next().is_some()
+}
+
+/// Values of the draft cookies in a request.
+fn values(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let fields = headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok());
+    let pairs = fields.flat_map(|field| field.split(';'));
+    pairs.filter_map(|pair| pair.trim().strip_prefix(DRAFT_COOKIE)?.strip_prefix('='))
+}
+
 /// Signs and checks draft cookies.
 pub struct Drafts(Vec<Hmac<Sha256>>);
 
@@ -43,12 +55,7 @@ impl Drafts {
 
     /// Whether a request carries a right cookie that has not ended.
     pub fn admit(&self, headers: &HeaderMap, now: Millis) -> bool {
-        // Most requests have no cookies at all.
-        let fields = headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok());
-        fields.flat_map(|field| field.split(';')).any(|pair| {
-            let value = pair.trim().strip_prefix(DRAFT_COOKIE).and_then(|rest| rest.strip_prefix('='));
-            value.is_some_and(|value| self.is_right(value, now))
-        })
+        values(headers).any(|value| self.is_right(value, now))
     }
 
     fn is_right(&self, value: &str, now: Millis) -> bool {

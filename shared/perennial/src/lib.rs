@@ -53,6 +53,7 @@ pub mod engine;
 pub mod first;
 mod flights;
 pub mod freshness;
+pub mod function;
 pub mod jobs;
 mod judge;
 pub mod key;
@@ -66,6 +67,7 @@ pub mod record;
 pub mod refresh;
 mod render;
 pub mod route;
+pub mod secrets;
 pub mod settings;
 pub mod site;
 #[cfg(feature = "embedded")]

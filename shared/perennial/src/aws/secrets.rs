@@ -3,25 +3,15 @@
 use serde_json::{Value, json};
 
 use super::Account;
-use crate::settings::Settings;
 use crate::store::StoreError;
 
 const ACTION: &str = "secretsmanager:GetSecretValue";
 
-/// The secrets that are live: those of the settings, or else those of the secret that the settings name. There is no
-/// store here that only the owner can read, so the settings must give the one or the other.
+/// The secrets in the secret of that ARN.
 ///
 /// # Errors
-/// There is none, or it cannot be read; and what to do.
-pub async fn live_secrets(settings: &Settings, account: &Account) -> Result<Vec<String>, StoreError> {
-    if !settings.revalidate_secrets.is_empty() {
-        return Ok(settings.revalidate_secrets.clone());
-    }
-    let Some(id) = &settings.revalidate_secrets_from else {
-        return Err(StoreError::Refused(
-            "nobody may call the revalidate endpoint yet: set PERENNIAL_REVALIDATE_SECRETS_FROM to the ARN of a Secrets Manager secret, or PERENNIAL_REVALIDATE_SECRETS to one or more secrets, separated by commas".into(),
-        ));
-    };
+/// It cannot be read, or holds none; and what to do.
+pub(crate) async fn read_secrets(id: &str, account: &Account) -> Result<Vec<String>, StoreError> {
     let what = format!("read the secret {id}");
     let asked = json!({ "SecretId": id }).to_string();
     let answer = account.caller.json(ACTION, "secretsmanager.GetSecretValue", &what, asked).await?;

@@ -1,0 +1,41 @@
+//! Revalidate as a function of AWS Lambda, behind a function URL.
+
+use std::sync::Arc;
+
+use lambda_http::{Error, Request, service_fn};
+use perennial::function::{Function, FunctionError, SecretSource};
+use perennial::{Engine, Site, Stores};
+
+use crate::Revalidate;
+use crate::auth::Secrets;
+
+struct Publishers;
+
+impl Function for Publishers {
+    async fn run<S: Stores>(
+        self,
+        engine: Arc<Engine<S>>,
+        secrets: SecretSource,
+    ) -> Result<(), FunctionError> {
+        let secrets = secrets.live(Secrets::new)?;
+        // A door without a lock is found out at the start.
+        secrets.get(engine.now()).await?;
+        let revalidate = Arc::new(Revalidate::new(engine, secrets));
+        lambda_http::run(service_fn(move |request: Request| {
+            let revalidate = revalidate.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                Ok::<_, Error>(revalidate.handle(&parts, &body).await)
+            }
+        }))
+        .await
+    }
+}
+
+/// Answers a site's publishers until the process ends.
+///
+/// # Errors
+/// Settings that cannot be used, a site that contradicts itself, or the end of Lambda's runtime API.
+pub async fn run(site: Site) -> Result<(), FunctionError> {
+    perennial::function::run(site, Publishers).await
+}

@@ -1,0 +1,128 @@
+//! A function of AWS Lambda on the stores that its settings name.
+
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::clock::SystemClock;
+use crate::engine::Engine;
+use crate::secrets::LiveSecrets;
+#[cfg(feature = "aws")]
+use crate::secrets::Reading;
+use crate::settings::Settings;
+use crate::site::{ReadySite, Site};
+use crate::store::Stores;
+
+/// Why a function cannot start, or go on.
+pub type FunctionError = Box<dyn Error + Send + Sync>;
+
+/// What a function does, whatever the stores.
+pub trait Function {
+    /// Whether this is the function that works the embedded store's queue, which no other service does.
+    const WORKS_QUEUE: bool = false;
+
+    /// Answers events until the process ends.
+    fn run<S: Stores>(
+        self,
+        engine: Arc<Engine<S>>,
+        secrets: SecretSource,
+    ) -> impl Future<Output = Result<(), FunctionError>>;
+}
+
+/// Where the secrets of the revalidate endpoint are.
+pub enum SecretSource {
+    /// In the settings, or in the embedded store.
+    #[cfg(feature = "embedded")]
+    Here(Box<Settings>),
+    /// In the settings, or in Secrets Manager.
+    #[cfg(feature = "aws")]
+    Elsewhere(Box<(Settings, crate::aws::Account)>),
+}
+
+impl SecretSource {
+    /// What is made of the live ones. Those that are kept elsewhere are read when they are first needed.
+    ///
+    /// # Errors
+    /// There are none, or nothing can be made of those that are given; and what to do.
+    pub fn live<T>(self, make: fn(&[String]) -> Result<T, String>) -> Result<LiveSecrets<T>, FunctionError> {
+        match self {
+            #[cfg(feature = "embedded")]
+            Self::Here(settings) => Ok(LiveSecrets::given(crate::embedded::live_secrets(&settings)?, make)?),
+            #[cfg(feature = "aws")]
+            Self::Elsewhere(from) => {
+                let (settings, account) = *from;
+                if !settings.revalidate_secrets.is_empty() {
+                    return Ok(LiveSecrets::given(settings.revalidate_secrets, make)?);
+                }
+                let Some(id) = settings.revalidate_secrets_from else { return Err(NO_SECRET.into()) };
+                let from = Arc::new((id, account));
+                let read = move || -> Reading {
+                    let from = from.clone();
+                    Box::pin(async move { crate::aws::read_secrets(&from.0, &from.1).await })
+                };
+                Ok(LiveSecrets::kept_elsewhere(Box::new(read), make))
+            }
+        }
+    }
+}
+
+#[cfg(feature = "aws")]
+const NO_SECRET: &str = "nobody may call the revalidate endpoint yet: set PERENNIAL_REVALIDATE_SECRETS_FROM to the ARN of \
+    a Secrets Manager secret, or PERENNIAL_REVALIDATE_SECRETS to one or more secrets, separated by commas";
+
+/// Puts a site on the stores that the environment names, and runs a function on it.
+///
+/// # Errors
+/// Settings that cannot be used, or a site that contradicts itself; and what the function ends with.
+pub async fn run(site: Site, function: impl Function) -> Result<(), FunctionError> {
+    let settings = Settings::from_env(&[])?;
+    let site = Arc::new(site.ready(settings.base_path.as_deref(), settings.trailing_slash)?);
+    #[cfg(feature = "aws")]
+    if let Some(aws) = &settings.aws {
+        return on_aws(site, crate::aws::Account::open(aws)?, settings.clone(), function).await;
+    }
+    on_this_machine(site, settings, function).await
+}
+
+#[cfg(feature = "aws")]
+async fn on_aws(
+    site: Arc<ReadySite>,
+    account: crate::aws::Account,
+    settings: Settings,
+    function: impl Function,
+) -> Result<(), FunctionError> {
+    let clock = Arc::new(SystemClock);
+    let stores = crate::aws::AwsStores::new(&account, &settings, &site, clock.clone());
+    stores.warm().await;
+    let engine = Engine::new(site, stores, clock, settings.limits.clone());
+    function.run(engine, SecretSource::Elsewhere(Box::new((settings, account)))).await
+}
+
+#[cfg(feature = "embedded")]
+async fn on_this_machine(
+    site: Arc<ReadySite>,
+    settings: Settings,
+    function: impl Function,
+) -> Result<(), FunctionError> {
+    async fn go<F: Function>(
+        function: F,
+        engine: Arc<Engine<crate::embedded::EmbeddedStores>>,
+        secrets: SecretSource,
+    ) -> Result<(), FunctionError> {
+        if F::WORKS_QUEUE {
+            // This process is not frozen between requests where that store is used.
+            engine.start_workers(&tokio_util::sync::CancellationToken::new());
+        }
+        function.run(engine, secrets).await
+    }
+    let clock = Arc::new(SystemClock);
+    let stores = crate::embedded::EmbeddedStores::open(&settings.store, &settings.build_id, clock.clone());
+    let engine = Engine::new(site, stores, clock, settings.limits.clone());
+    go(function, engine, SecretSource::Here(Box::new(settings))).await
+}
+
+#[cfg(not(feature = "embedded"))]
+#[allow(clippy::unused_async, reason = "as its other form")]
+async fn on_this_machine(_: Arc<ReadySite>, _: Settings, _: impl Function) -> Result<(), FunctionError> {
+    Err("this program was built without the embedded store: set PERENNIAL_TABLE, PERENNIAL_BUCKET and PERENNIAL_QUEUE_URL".into())
+}
