@@ -4,6 +4,7 @@ pub mod decide;
 pub mod reply;
 pub mod request;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,12 +74,11 @@ impl<S: Stores> Serve<S> {
         }
     }
 
-    async fn page(&self, request: &Parts, form: Form, segments: &[String]) -> Reply {
-        let segments: Vec<_> = segments.iter().map(|s| s.as_str().into()).collect();
-        let draft = self.drafts.admit(&request.headers, self.engine.now());
-        for page in self.engine.site().candidates(&segments, request.uri.query()) {
+    async fn page(&self, request: &Parts, form: Form, segments: &[Cow<'_, str>]) -> Reply {
+        let draft = self.drafts.admit(&request.headers, || self.engine.now());
+        for page in self.engine.site().candidates(segments, request.uri.query()) {
             let answered = if draft || self.engine.is_dev() || page.route().is_dynamic() {
-                self.rendered_for_one(request, &page, form, draft).await
+                Box::pin(self.rendered_for_one(request, &page, form, draft)).await
             } else {
                 self.stored(request, &page, form).await
             };
@@ -124,8 +124,8 @@ impl<S: Stores> Serve<S> {
                         Some(_) => (Reason::Stale, Label::Revalidated),
                         None => (Reason::First, Label::Miss),
                     };
-                    match (self.engine.first(page, reason, sight.generation).await, old.filter(|_| or_stored))
-                    {
+                    let rendered = Box::pin(self.engine.first(page, reason, sight.generation)).await;
+                    match (rendered, old.filter(|_| or_stored)) {
                         ((Ok(Some(entry)), joined), _) => {
                             return Some(self.shown(request, page, form, &entry, label, joined));
                         }

@@ -42,12 +42,12 @@ impl Drafts {
     }
 
     /// Whether a request carries a right cookie that has not ended.
-    pub fn admit(&self, headers: &HeaderMap, now: Millis) -> bool {
+    pub fn admit(&self, headers: &HeaderMap, now: impl Fn() -> Millis) -> bool {
         // Most requests have no cookies at all.
         let fields = headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok());
         fields.flat_map(|field| field.split(';')).any(|pair| {
             let value = pair.trim().strip_prefix(DRAFT_COOKIE).and_then(|rest| rest.strip_prefix('='));
-            value.is_some_and(|value| self.is_right(value, now))
+            value.is_some_and(|value| self.is_right(value, now()))
         })
     }
 
@@ -79,7 +79,7 @@ mod tests {
     fn admits(drafts: &Drafts, cookies: &str, now: Millis) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(header::COOKIE, HeaderValue::try_from(cookies).unwrap());
-        drafts.admit(&headers, now)
+        drafts.admit(&headers, || now)
     }
 
     #[test]
