@@ -1,7 +1,7 @@
-//! The floor of the benchmark: one body, from memory, by hyper and nothing else. What a cache answers above this time
-//! is its own cost.
+//! The floor of the benchmark: one head and one body, from memory, by hyper and nothing else. What a cache answers
+//! above this time is its own cost.
 //!
-//! `hyper_floor ADDRESS BODY_FILE`
+//! `hyper_floor ADDRESS BODY_FILE [NAME:VALUE...]`, the header fields besides `content-length` and `date`.
 #![allow(clippy::print_stdout, reason = "a program of the benchmark says where it listens")]
 
 use std::convert::Infallible;
@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -21,18 +22,24 @@ type Problem = Box<dyn std::error::Error>;
 async fn main() -> Result<(), Problem> {
     let mut args = std::env::args().skip(1);
     let (Some(address), Some(body)) = (args.next(), args.next()) else {
-        return Err("usage: hyper_floor ADDRESS BODY_FILE".into());
+        return Err("usage: hyper_floor ADDRESS BODY_FILE [NAME:VALUE...]".into());
     };
     let body = Bytes::from(std::fs::read(body)?);
+    let mut head = HeaderMap::new();
+    for field in args {
+        let (name, value) = field.split_once(':').ok_or("a header field is NAME:VALUE")?;
+        head.append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
+    }
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let body = body.clone();
+        let (head, body) = (head.clone(), body.clone());
         tokio::spawn(async move {
             let service = service_fn(move |_: Request<Incoming>| {
-                let response = answer(body.clone());
+                let mut response = Response::new(Full::new(body.clone()));
+                *response.headers_mut() = head.clone();
                 async move { Ok::<_, Infallible>(response) }
             });
             // A client that goes away is no news.
@@ -41,13 +48,4 @@ async fn main() -> Result<(), Problem> {
                 .await;
         });
     }
-}
-
-fn answer(body: Bytes) -> Response<Full<Bytes>> {
-    Response::builder()
-        .header("content-type", "text/html; charset=utf-8")
-        .header("etag", "\"0123456789abcdef\"")
-        .header("cache-control", "public, max-age=0, s-maxage=31536000")
-        .body(Full::new(body))
-        .expect("constant headers")
 }

@@ -13,14 +13,16 @@ mod hits;
 mod server;
 mod stampede;
 
+use std::path::Path;
 use std::time::Duration;
 
+use http::header::{CONTENT_LENGTH, DATE, HeaderName};
 use serde_json::{Value, json};
-use tests::{Asks as _, Reply, Upstream};
+use tests::{Answer, Asks as _, Reply, Upstream};
 
 use server::Server;
 
-const USAGE: &str = "bench [--seconds 5] [--rounds 3] [--connections 32]
+const USAGE: &str = "bench [--seconds 3] [--rounds 9] [--connections 32]
 Hits of one stored page against bare hyper, in turns; memory; start; stampedes. Also writes target/bench.json.";
 
 /// Text that makes the page about 20 KB, the weight of a page of the peers this is compared with.
@@ -66,7 +68,7 @@ async fn main() -> Result<(), String> {
     let floor = Server {
         name: "bare hyper",
         program: programs.join("hyper_floor"),
-        args: vec!["ADDRESS".into(), body.display().to_string()],
+        args: floor_args(&body, &page),
         env: vec![],
     };
 
@@ -85,8 +87,17 @@ async fn main() -> Result<(), String> {
     judge(&stampedes)
 }
 
+/// The same bytes after the same header fields, so that client and kernel have the same to do.
+fn floor_args(body: &Path, page: &Answer) -> Vec<String> {
+    let own = |name: &HeaderName| name == CONTENT_LENGTH || name == DATE;
+    let fields = page.headers.iter().filter(|(name, _)| !own(name));
+    let fields =
+        fields.map(|(name, value)| format!("{name}:{}", value.to_str().expect("our fields are text")));
+    ["ADDRESS".to_owned(), body.display().to_string()].into_iter().chain(fields).collect()
+}
+
 fn options() -> Result<Load, String> {
-    let mut load = Load { seconds: 5, rounds: 3, connections: 32 };
+    let mut load = Load { seconds: 3, rounds: 9, connections: 32 };
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
         let field = match name.as_str() {
@@ -107,21 +118,26 @@ fn print(report: &Value) {
         report["page_bytes"], report["connections"]
     );
     println!(
-        "{:<12} {:>10} {:>10} {:>10} {:>12} {:>12}",
-        "", "req/s", "p99 µs", "errors", "peak MB", "start ms"
+        "{:<12} {:>10} {:>10} {:>10} {:>10} {:>12} {:>12}",
+        "", "req/s", "CPU µs", "p99 µs", "errors", "peak MB", "start ms"
     );
     for server in report["hits"]["servers"].as_array().into_iter().flatten() {
         let name = server["name"].as_str().unwrap_or_default();
         println!(
-            "{name:<12} {:>10.0} {:>10.0} {:>10} {:>12.1} {:>12.1}",
+            "{name:<12} {:>10.0} {:>10.2} {:>10.0} {:>10} {:>12.1} {:>12.1}",
             server["per_second"].as_f64().unwrap_or_default(),
+            server["cpu_us"].as_f64().unwrap_or_default(),
             server["p99_us"].as_f64().unwrap_or_default(),
             server["errors"],
             server["peak_bytes"].as_f64().unwrap_or_default() / 1e6,
             report["start_ms"][name].as_f64().unwrap_or_default(),
         );
     }
-    println!("ratio {:.2} (target 0.80)", report["hits"]["ratio"].as_f64().unwrap_or_default());
+    println!(
+        "ratio of requests {:.2} (target 0.80), of CPU {:.2}",
+        report["hits"]["ratio"].as_f64().unwrap_or_default(),
+        report["hits"]["cpu_ratio"].as_f64().unwrap_or_default(),
+    );
     for crowd in report["stampedes"].as_array().into_iter().flatten() {
         println!(
             "{} requests {}: {} render(s), answers {}, slowest {:.0} ms",

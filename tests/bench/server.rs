@@ -79,6 +79,18 @@ impl Running {
         line.trim().trim_end_matches(" kB").parse::<u64>().map_or(0, |kb| kb * 1024)
     }
 
+    /// The processor time it has used in its own code and in the kernel, in microseconds (proc(5): fields 14 and 15
+    /// of `stat`, in hundredths of a second).
+    pub(crate) fn cpu_us(&self) -> f64 {
+        let pid = self.child.id().expect("still running");
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("Linux tells about processes");
+        // The second field, the program's name, may hold spaces; it ends at the last parenthesis.
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let ticks =
+            after_name.split_whitespace().skip(11).take(2).map(|n| n.parse::<f64>().expect("a number"));
+        ticks.sum::<f64>() * 10_000.0
+    }
+
     /// Ends it and waits until it is gone.
     pub(crate) async fn stop(mut self) {
         self.child.kill().await.expect("our own process");

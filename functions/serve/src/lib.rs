@@ -6,6 +6,7 @@ pub mod function;
 pub mod reply;
 pub mod request;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -92,12 +93,11 @@ impl<S: Stores> Serve<S> {
         }
     }
 
-    async fn page(&self, request: &Parts, form: Form, segments: &[String]) -> Reply {
-        let segments: Vec<_> = segments.iter().map(|s| s.as_str().into()).collect();
+    async fn page(&self, request: &Parts, form: Form, segments: &[Cow<'_, str>]) -> Reply {
         let draft = self.is_draft(request).await;
-        for page in self.engine.site().candidates(&segments, request.uri.query()) {
+        for page in self.engine.site().candidates(segments, request.uri.query()) {
             let answered = if draft || self.engine.is_dev() || page.route().is_dynamic() {
-                self.rendered_for_one(request, &page, form, draft).await
+                Box::pin(self.rendered_for_one(request, &page, form, draft)).await
             } else {
                 self.stored(request, &page, form).await
             };
@@ -143,8 +143,8 @@ impl<S: Stores> Serve<S> {
                         Some(_) => (Reason::Stale, Label::Revalidated),
                         None => (Reason::First, Label::Miss),
                     };
-                    match (self.engine.first(page, reason, sight.generation).await, old.filter(|_| or_stored))
-                    {
+                    let rendered = Box::pin(self.engine.first(page, reason, sight.generation)).await;
+                    match (rendered, old.filter(|_| or_stored)) {
                         ((Ok(Some(entry)), joined), _) => {
                             return Some(self.shown(request, page, form, &entry, label, joined));
                         }

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use http::header::{
     AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
-    LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY,
+    IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
-use perennial::content::Content;
+use perennial::content::{Content, Told};
 use perennial::freshness::State;
 use perennial::memory::Entry;
 use perennial::metrics::Event;
@@ -108,15 +108,24 @@ pub fn page(request: &Parts, shown: &Shown<'_>) -> Reply {
 
 fn document(request: &Parts, shown: &Shown<'_>, content: &Content, status: StatusCode) -> Reply {
     let coding = content.sent_as(coding(&request.headers));
-    let fixed = content.head(coding, || fixed_head(content, coding, shown.form, &shown.entry.record));
+    let told = told(shown);
+    let make = || {
+        let mut head = fixed_head(content, coding, shown.form, &shown.entry.record);
+        cache_head(&mut head, shown, told);
+        head
+    };
+    let head = match (shown.label, told.stale) {
+        (Label::Hit, false) | (Label::Stale, true) => content.head(coding, told, make),
+        _ => make(),
+    };
+    let matched = request.headers.contains_key(IF_NONE_MATCH)
+        && head
+            .get(ETAG)
+            .and_then(|tag| tag.to_str().ok())
+            .is_some_and(|tag| matches_etag(&request.headers, tag));
     let mut reply = Response::new(Full::default());
-    let matched = fixed
-        .get(ETAG)
-        .and_then(|tag| tag.to_str().ok())
-        .is_some_and(|tag| matches_etag(&request.headers, tag));
     *reply.status_mut() = if matched && status == StatusCode::OK { StatusCode::NOT_MODIFIED } else { status };
-    *reply.headers_mut() = fixed.clone();
-    cache_head(reply.headers_mut(), shown);
+    *reply.headers_mut() = head;
     if reply.status() == StatusCode::NOT_MODIFIED {
         for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, LAST_MODIFIED] {
             reply.headers_mut().remove(name);
@@ -127,7 +136,7 @@ fn document(request: &Parts, shown: &Shown<'_>, content: &Content, status: Statu
     reply
 }
 
-/// What every answer with this content in this coding has; made once for each.
+/// What every answer with this content in this coding has.
 fn fixed_head(content: &Content, coding: Coding, form: Form, record: &Record) -> HeaderMap {
     let mut head = HeaderMap::with_capacity(16);
     head.insert(CONTENT_TYPE, if form == Form::Html { HTML } else { JSON });
@@ -181,8 +190,18 @@ fn redirect(request: &Parts, shown: &Shown<'_>) -> Reply {
     if shown.form == Form::Html {
         reply.headers_mut().insert(LOCATION, field(location));
     }
-    cache_head(reply.headers_mut(), shown);
+    cache_head(reply.headers_mut(), shown, told(shown));
     reply
+}
+
+/// What is told of a page's freshness.
+fn told(shown: &Shown<'_>) -> Told {
+    let (stale, seconds) = match shown.state {
+        State::Fresh { until } => (false, until.map(|until| until.since(shown.now).as_secs())),
+        State::Stale { since, .. } => (true, Some(since.as_secs())),
+        State::Missing => (true, Some(0)),
+    };
+    Told { stale, seconds, edge_stale_s: shown.edge_stale_s }
 }
 
 /// The fields that tell how the answer came about and how long caches may keep it.
@@ -190,8 +209,7 @@ fn redirect(request: &Parts, shown: &Shown<'_>) -> Reply {
 /// `s-maxage` is what is left of the page's freshness at this moment, so `Age` is 0: each answer is checked against
 /// the store before it is sent (RFC 9111 section 5.1), and a cache that subtracted the page's age from what is left
 /// would count it twice.
-fn cache_head(head: &mut HeaderMap, shown: &Shown<'_>) {
-    let mut control = String::with_capacity(80);
+fn cache_head(head: &mut HeaderMap, shown: &Shown<'_>, told: Told) {
     let mut status = String::with_capacity(48);
     let name = match shown.label {
         Label::Hit | Label::Stale => "perennial; hit",
@@ -209,24 +227,17 @@ fn cache_head(head: &mut HeaderMap, shown: &Shown<'_>) {
         status.push_str(if shown.entry.unsaved { "" } else { "; stored" });
         status.push_str(if shown.collapsed { "; collapsed" } else { "" });
     }
-    let stale_by = match shown.state {
-        State::Fresh { until: None } => None,
-        State::Fresh { until: Some(until) } => {
-            let _ = write!(status, "; ttl={}", until.since(shown.now).as_secs());
-            Some(Err(until.since(shown.now).as_secs().clamp(1, NEVER_S)))
+    if let Some(seconds) = told.seconds {
+        let sign = if told.stale && seconds > 0 { "-" } else { "" };
+        let _ = write!(status, "; ttl={sign}{seconds}");
+    }
+    let (fresh_s, edge_stale_s) = match told {
+        Told { stale: false, seconds, edge_stale_s } => {
+            (seconds.map_or(NEVER_S, |left| left.clamp(1, NEVER_S)), edge_stale_s)
         }
-        State::Stale { since, .. } => Some(Ok(since.as_secs())),
-        State::Missing => Some(Ok(0)),
+        Told { stale: true, edge_stale_s, .. } => (1, STALE_EDGE_S.min(edge_stale_s)),
     };
-    let (fresh_s, edge_stale_s) = match stale_by {
-        None => (NEVER_S, shown.edge_stale_s),
-        Some(Err(left_s)) => (left_s, shown.edge_stale_s),
-        Some(Ok(since_s)) => {
-            let _ = write!(status, "; ttl={}", -i128::from(since_s));
-            (1, STALE_EDGE_S.min(shown.edge_stale_s))
-        }
-    };
-    let _ = write!(control, "public, max-age=0, s-maxage={fresh_s}, stale-while-revalidate={edge_stale_s}");
+    let control = format!("public, max-age=0, s-maxage={fresh_s}, stale-while-revalidate={edge_stale_s}");
     head.insert(CACHE_CONTROL, field(control));
     head.insert(CACHE_STATUS, field(status));
     head.insert(X_PERENNIAL_CACHE, shown.label.value());

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
-use perennial::key::{BadPath, RESERVED_SEGMENT, decode_path};
+use perennial::key::{BadPath, RESERVED_SEGMENT, decode_segment};
 use perennial::record::Coding;
 use perennial::{Form, Limits, ReadySite};
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum Target<'a> {
     /// A form of the page at these decoded segments, base path removed.
-    Page(Form, Vec<String>),
+    Page(Form, Vec<Cow<'a, str>>),
     /// The same path, spelt as it should be: 308 there.
     Elsewhere(String),
     /// Nothing of this site.
@@ -28,7 +28,7 @@ pub enum Target {
 }
 
 /// Reads a request's line and the size of its fields.
-pub fn target(request: &Parts, site: &ReadySite, build: &str, limits: &Limits) -> Target {
+pub fn target<'a>(request: &'a Parts, site: &ReadySite, build: &str, limits: &Limits) -> Target<'a> {
     if request.method != Method::GET && request.method != Method::HEAD {
         return Target::Method;
     }
@@ -47,54 +47,52 @@ pub fn target(request: &Parts, site: &ReadySite, build: &str, limits: &Limits) -
     page_target(path, request.uri.query(), site, build)
 }
 
-fn page_target(path: &str, query: Option<&str>, site: &ReadySite, build: &str) -> Target {
+fn page_target<'a>(path: &'a str, query: Option<&str>, site: &ReadySite, build: &str) -> Target<'a> {
     // A backslash is a slash to browsers, so it is one here, and the canonical spelling has neither twice.
-    let slashes = |c: char| c == '/' || c == '\\';
-    let raw: Vec<&str> = path.split(slashes).filter(|segment| !segment.is_empty()).collect();
-    let mut segments = Vec::with_capacity(raw.len());
-    for segment in &raw {
-        match decode_path(segment) {
-            Ok(decoded) => segments.push(decoded.into_iter().next().unwrap_or_default()),
-            Err(bad) => return Target::Malformed(bad),
-        }
+    let raw = || path.split(['/', '\\']).filter(|segment| !segment.is_empty());
+    let plain = !path.contains('\\') && !path.as_bytes().windows(2).any(|pair| pair == b"//");
+    let mut segments = match raw().map(decode_segment).collect::<Result<Vec<_>, _>>() {
+        Ok(segments) => segments,
+        Err(bad) => return Target::Malformed(bad),
+    };
+    let is_root = segments.is_empty();
+    if !cut_base(&mut segments, site.base_path()) {
+        return Target::Nothing;
     }
-    let Some(inner) = below_base(&segments, site.base_path()) else { return Target::Nothing };
-    if let [first, kind, rest @ ..] = inner
+    if let [first, kind, rest @ ..] = &segments[..]
         && first == RESERVED_SEGMENT
     {
-        let plain = !path.contains("//") && !path.ends_with('/') && !path.contains('\\');
-        return if kind == "data" && plain { data_target(rest, build) } else { Target::Nothing };
+        return if kind == "data" && plain && !path.ends_with('/') {
+            data_target(rest, build)
+        } else {
+            Target::Nothing
+        };
     }
-    let file_like = inner.last().is_some_and(|last| last.contains('.'));
-    let end = if site.trailing_slash() && !file_like && !raw.is_empty() { "/" } else { "" };
-    let canonical_length = raw.iter().map(|segment| segment.len() + 1).sum::<usize>() + end.len();
-    let canonical = raw.is_empty() && path == "/"
-        || path.len() == canonical_length
-            && !path.contains('\\')
-            && !path.contains("//")
-            && path.ends_with('/') != end.is_empty();
-    if canonical {
-        return Target::Page(Form::Html, inner.iter().map(|s| s.clone().into_owned()).collect());
+    let file_like = segments.last().is_some_and(|last| last.contains('.'));
+    let end = if site.trailing_slash() && !file_like && !is_root { "/" } else { "" };
+    if plain && (is_root || path.ends_with('/') != end.is_empty()) {
+        return Target::Page(Form::Html, segments);
     }
     let query = query.map_or_else(String::new, |query| format!("?{query}"));
-    let path = if raw.is_empty() { "/".to_owned() } else { format!("/{}{end}", raw.join("/")) };
+    let path =
+        if is_root { "/".to_owned() } else { format!("/{}{end}", raw().collect::<Vec<_>>().join("/")) };
     Target::Elsewhere(format!("{path}{query}"))
 }
 
-fn below_base<'a, 'b>(segments: &'a [Cow<'b, str>], base_path: &str) -> Option<&'a [Cow<'b, str>]> {
-    let mut rest = segments;
-    for part in base_path.split('/').filter(|part| !part.is_empty()) {
-        match rest {
-            [first, tail @ ..] if first == part => rest = tail,
-            _ => return None,
-        }
+/// Takes the base path's segments away; false if the path is not below it.
+fn cut_base(segments: &mut Vec<Cow<'_, str>>, base_path: &str) -> bool {
+    let mut base = base_path.split('/').filter(|part| !part.is_empty());
+    let depth = base.clone().count();
+    let below = base.by_ref().zip(&*segments).filter(|(part, segment)| part == segment).count() == depth;
+    if below {
+        segments.drain(..depth);
     }
-    Some(rest)
+    below
 }
 
 /// `<build>/<path>.json`, where `index` stands for `/`, and a path that begins with `index` has it twice
 /// (Next.js's rule, so that no two URLs mean one page): what [`perennial::url::data_url`] writes.
-fn data_target(rest: &[Cow<'_, str>], build: &str) -> Target {
+fn data_target<'a>(rest: &[Cow<'a, str>], build: &str) -> Target<'a> {
     let [of_build, middle @ .., last] = rest else { return Target::Nothing };
     let Some(last) = last.strip_suffix(".json").filter(|last| !last.is_empty()) else {
         return Target::Nothing;
@@ -102,9 +100,9 @@ fn data_target(rest: &[Cow<'_, str>], build: &str) -> Target {
     if of_build != build {
         return Target::Nothing;
     }
-    let mut segments: Vec<String> = middle.iter().map(|s| s.clone().into_owned()).collect();
-    segments.push(last.to_owned());
-    match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let mut segments = middle.to_vec();
+    segments.push(last.to_owned().into());
+    match segments.iter().map(AsRef::as_ref).collect::<Vec<_>>()[..] {
         ["index"] => segments.clear(),
         ["index", "index", ..] => drop(segments.remove(0)),
         ["index", ..] => return Target::Nothing,
@@ -168,17 +166,18 @@ mod tests {
 
     use super::*;
 
-    fn of(base: &str, slash: bool, uri: &str) -> Target {
+    fn of(base: &str, slash: bool, uri: &str) -> Target<'static> {
         let site = Site::new().ready(Some(base), Some(slash)).unwrap();
         let request = Request::builder().uri(uri).body(()).unwrap().into_parts().0;
-        target(&request, &site, "b1", &Settings::default().limits)
+        // What is read of a request borrows from it.
+        target(Box::leak(Box::new(request)), &site, "b1", &Settings::default().limits)
     }
 
-    fn page(form: Form, segments: &[&str]) -> Target {
-        Target::Page(form, segments.iter().map(|&s| s.to_owned()).collect())
+    fn page(form: Form, segments: &[&'static str]) -> Target<'static> {
+        Target::Page(form, segments.iter().map(|&s| s.into()).collect())
     }
 
-    fn to(path: &str) -> Target {
+    fn to(path: &str) -> Target<'static> {
         Target::Elsewhere(path.into())
     }
 

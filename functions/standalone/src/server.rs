@@ -108,7 +108,8 @@ impl Handlers {
         } else if chunked && request.headers.contains_key(CONTENT_LENGTH) {
             reply::bad_request(&request, "The request has two lengths.\n")
         } else if self.revalidate.owns(request.uri.path()) {
-            self.revalidate(&request, body).await
+            // Boxed like the other rare ways: every request's future is as large as its largest way.
+            Box::pin(self.revalidate(&request, body)).await
         } else if request.uri.path() == self.metrics {
             self.metrics(&request).await
         } else {

@@ -1,7 +1,7 @@
 //! The bytes of one form of a page, in the codings it can be sent in. Compressed once per render.
 
 use std::io::{Read, Write};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -23,7 +23,18 @@ pub struct Content {
     stored: Bytes,
     identity: OnceLock<Bytes>,
     gzip: OnceLock<Bytes>,
-    heads: [OnceLock<HeaderMap>; 3],
+    heads: [RwLock<Option<(Told, HeaderMap)>>; 3],
+}
+
+/// What the header fields of an answer tell besides the content. They stay the same for as long as this does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Whether the page is stale.
+    pub stale: bool,
+    /// For how many seconds it will be fresh, or has been stale; none: fresh until it is invalidated.
+    pub seconds: Option<u64>,
+    /// For how many seconds a shared cache may go on showing it while it asks for a newer one.
+    pub edge_stale_s: u64,
 }
 
 impl Content {
@@ -101,9 +112,17 @@ impl Content {
         }
     }
 
-    /// The header fields that are the same for every answer with this content in this coding, made once.
-    pub fn head(&self, coding: Coding, make: impl FnOnce() -> HeaderMap) -> &HeaderMap {
-        self.heads[coding as usize].get_or_init(make)
+    /// The header fields of an answer in this coding that tells this: the last one's if that told the same.
+    pub fn head(&self, coding: Coding, told: Told, make: impl FnOnce() -> HeaderMap) -> HeaderMap {
+        let last = &self.heads[coding as usize];
+        if let Some((of, head)) = &*last.read().unwrap_or_else(PoisonError::into_inner)
+            && *of == told
+        {
+            return head.clone();
+        }
+        let head = make();
+        *last.write().unwrap_or_else(PoisonError::into_inner) = Some((told, head.clone()));
+        head
     }
 
     /// Memory this takes once every coding has been asked for.

@@ -210,7 +210,11 @@ pub fn readable_path(path: &str) -> String {
     decode_path(path).map_or_else(|_| path.to_owned(), |segments| format!("/{}", segments.join("/")))
 }
 
-pub(crate) fn decode_segment(segment: &str) -> Result<Cow<'_, str>, BadPath> {
+/// Percent-decodes one segment, once.
+///
+/// # Errors
+/// As [`decode_path`].
+pub fn decode_segment(segment: &str) -> Result<Cow<'_, str>, BadPath> {
     if !segment.bytes().any(|b| b == b'%' || b == 0) {
         return Ok(Cow::Borrowed(segment));
     }

@@ -138,6 +138,8 @@ impl Route {
 /// A route that has been checked and takes part in a site.
 pub struct ReadyRoute {
     pub(crate) pattern: Pattern,
+    /// The key of its only page, if it has neither parameters nor query.
+    pub(crate) only: Option<PageKey>,
     pub(crate) page: Arc<dyn AnyPage>,
     pub(crate) options: RouteOptions,
     pub(crate) shell: String,
@@ -206,7 +208,10 @@ impl ReadyRoute {
     }
 
     pub(crate) fn resolve(self: &Arc<Self>, params: Params, query: Vec<(String, String)>) -> Resolved {
-        let key = PageKey::new(&self.pattern, &params, &query);
+        let key = match &self.only {
+            Some(only) => only.clone(),
+            None => PageKey::new(&self.pattern, &params, &query),
+        };
         Resolved { route: self.clone(), params, query, key }
     }
 

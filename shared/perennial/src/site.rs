@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::key::{PageKey, Params};
 use crate::pattern::Pattern;
 use crate::route::{Fallback, ReadyRoute, Resolved, Route};
 
@@ -175,8 +176,11 @@ impl Site {
                         Fallback::Shell => route.page.shell(),
                         _ => String::new(),
                     };
+                    let is_one = !pattern.is_dynamic() && route.options.query.is_empty();
+                    let only = is_one.then(|| PageKey::new(&pattern, &Params::new(), &[]));
                     routes.push(Arc::new(ReadyRoute {
                         pattern,
+                        only,
                         page: route.page,
                         options: route.options,
                         shell,
