@@ -14,6 +14,7 @@ use http::StatusCode;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use perennial::draft::{Drafts, has_draft_cookie};
+use perennial::edge::Edge as _;
 use perennial::first::Trouble;
 use perennial::freshness::{State, state};
 use perennial::memory::Entry;
@@ -235,7 +236,11 @@ impl<S: Stores> Serve<S> {
         let state = state(&entry.record, entry.snapshot.newest_epoch, now, false);
         let base_path = self.engine.site().base_path();
         page.route().counters().count(label.event());
-        reply::page(request, &Shown { entry, form, state, label, collapsed, now, edge_stale_s, base_path })
+        let (page, tag_header) = (page.key(), self.engine.stores().edge().tag_header());
+        reply::page(
+            request,
+            &Shown { entry, form, state, label, collapsed, now, edge_stale_s, base_path, page, tag_header },
+        )
     }
 
     fn shell(&self, request: &Parts, page: &Resolved) -> Reply {

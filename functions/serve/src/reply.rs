@@ -11,7 +11,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use perennial::content::{Content, Told};
+use perennial::edge::cache_tags;
 use perennial::freshness::State;
+use perennial::key::PageKey;
 use perennial::memory::Entry;
 use perennial::metrics::Event;
 use perennial::record::{Coding, Record, Stored};
@@ -74,7 +76,7 @@ const STALE_EDGE_S: u64 = 1;
 
 /// A page that is about to be answered.
 pub struct Shown<'a> {
-    /// The page.
+    /// What is stored of it.
     pub entry: &'a Entry,
     /// The form asked for.
     pub form: Form,
@@ -90,6 +92,10 @@ pub struct Shown<'a> {
     pub edge_stale_s: u64,
     /// Prefix of internal redirects.
     pub base_path: &'a str,
+    /// The page.
+    pub page: &'a PageKey,
+    /// The field in which the shared cache in front looks for the page's tags.
+    pub tag_header: Option<&'static str>,
 }
 
 /// The answer with a page, or 304 if the visitor has it already.
@@ -242,6 +248,9 @@ fn cache_head(head: &mut HeaderMap, shown: &Shown<'_>, told: Told) {
     head.insert(CACHE_STATUS, field(status));
     head.insert(X_PERENNIAL_CACHE, shown.label.value());
     head.insert(AGE, HeaderValue::from_static("0"));
+    if let Some(name) = shown.tag_header {
+        head.insert(HeaderName::from_static(name), field(cache_tags(shown.page, &shown.entry.record.tags)));
+    }
 }
 
 /// An answer that no cache may keep: error pages, shells, `dev`.

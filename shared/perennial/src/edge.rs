@@ -5,7 +5,8 @@ use std::future::Future;
 
 use sha2::{Digest, Sha256};
 
-use crate::key::hex;
+use crate::key::{PageKey, hex};
+use crate::pages::{page_tags, user_tag};
 use crate::store::StoreError;
 
 #[cfg(feature = "aws")]
@@ -16,6 +17,12 @@ pub trait Edge: Send + Sync + 'static {
     /// Accepts that no answer carrying any of these tags may be served from the cache any more. Called after the
     /// new page is committed; returns once the cache has accepted the order, not once it has carried it out.
     fn purge(&self, tags: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The response header in which this cache looks for an answer's tags, each spelt as [`cache_tag`] has it and
+    /// separated by commas. `None` if it knows none.
+    fn tag_header(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// No shared cache in front.
@@ -43,9 +50,25 @@ pub fn cache_tag(tag: &str) -> Cow<'_, str> {
     Cow::Owned(format!("h:{}", hex(&Sha256::digest(tag.as_bytes())[..16])))
 }
 
+/// The tags of an answer in its header: those of its page, and those its render gave.
+pub fn cache_tags(page: &PageKey, user_tags: &[String]) -> String {
+    let all = page_tags(page).into_iter().chain(user_tags.iter().map(|tag| user_tag(tag)));
+    let spelt: Vec<_> = all.map(|tag| cache_tag(&tag).into_owned()).collect();
+    spelt.join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pages::suite::page;
+
+    #[test]
+    fn an_answer_carries_the_tags_of_its_page_and_of_its_render() {
+        let tags = cache_tags(&page("a b"), &["posts".into(), "a, b".into()]);
+        let spelt: Vec<_> = tags.split(',').collect();
+        assert_eq!(spelt[..4], ["path:/suite/a%20b", "route:/suite/{name}", "site", "tag:posts"]);
+        assert!(spelt.len() == 5 && spelt[4].starts_with("h:"), "{tags}");
+    }
 
     #[test]
     fn a_tag_that_a_cache_cannot_spell_goes_by_its_hash() {

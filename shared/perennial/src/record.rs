@@ -195,7 +195,10 @@ impl Record {
 
     /// Whether answers made of the other record have the same bytes and the same fixed fields.
     pub fn answers_alike(&self, other: &Self) -> bool {
-        self.stored == other.stored && self.headers == other.headers && self.modified_at == other.modified_at
+        self.stored == other.stored
+            && self.headers == other.headers
+            && self.modified_at == other.modified_at
+            && self.tags == other.tags
     }
 
     /// Whether the other record shows the same content: only its freshness differs.

@@ -41,6 +41,9 @@ pub enum Distribution {
     Parameter(String),
 }
 
+/// The response header that the distribution's `CacheTagConfig` names.
+const CACHE_TAG: &str = "cache-tag";
+
 /// How the distribution is told.
 #[derive(Clone, Debug)]
 pub struct Order {
@@ -111,6 +114,10 @@ impl CloudFront {
 }
 
 impl Edge for CloudFront {
+    fn tag_header(&self) -> Option<&'static str> {
+        self.order.by_tag.then_some(CACHE_TAG)
+    }
+
     async fn purge(&self, tags: &[String]) -> Result<(), StoreError> {
         let items = self.order.items(tags);
         if items.is_empty() {
