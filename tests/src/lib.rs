@@ -8,6 +8,7 @@
 //! | [`answer`] | one HTTP answer, and the [`answer::Ask`] that gets it |
 //! | [`client`] | asks over a socket, also with malformed bytes |
 //! | [`process`] | the site as a process: started, stopped, killed, its log read |
+//! | [`aws`] | AWS on this machine |
 //! | [`until`] | waits for a condition, never for a time |
 #![allow(
     clippy::disallowed_methods,
@@ -15,6 +16,7 @@
 )]
 
 pub mod answer;
+pub mod aws;
 pub mod client;
 pub mod conformance;
 pub mod process;
@@ -22,5 +24,6 @@ pub mod until;
 pub mod upstream;
 
 pub use answer::{Answer, Ask, Asks, data_target};
+pub use aws::Aws;
 pub use process::{Launch, Running};
 pub use upstream::{Gate, Reply, Upstream};

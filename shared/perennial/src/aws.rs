@@ -18,7 +18,7 @@ use crate::settings::Aws;
 use crate::store::StoreError;
 
 pub(crate) use call::{Call, Caller};
-pub(crate) use secrets::read_secrets;
+pub use secrets::read_secrets;
 pub use stores::AwsStores;
 
 /// For one answer of DynamoDB or SQS, which take milliseconds. A visitor waits, and another attempt finds another server.

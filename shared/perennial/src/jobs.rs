@@ -14,6 +14,8 @@ use crate::store::StoreError;
 pub mod sqlite;
 #[cfg(feature = "aws")]
 pub mod sqs;
+#[cfg(any(test, feature = "testing"))]
+pub mod suite;
 
 /// Takes jobs. Each is delivered at least once, in any order, to `regenerate`.
 pub trait Jobs: Send + Sync + 'static {

@@ -11,7 +11,7 @@ const ACTION: &str = "secretsmanager:GetSecretValue";
 ///
 /// # Errors
 /// It cannot be read, or holds none; and what to do.
-pub(crate) async fn read_secrets(id: &str, account: &Account) -> Result<Vec<String>, StoreError> {
+pub async fn read_secrets(id: &str, account: &Account) -> Result<Vec<String>, StoreError> {
     let what = format!("read the secret {id}");
     let asked = json!({ "SecretId": id }).to_string();
     let answer = account.caller.json(ACTION, "secretsmanager.GetSecretValue", &what, asked).await?;

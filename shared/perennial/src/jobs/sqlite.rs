@@ -140,6 +140,19 @@ mod tests {
     use crate::jobs::Task;
 
     #[tokio::test]
+    async fn keeps_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let jobs = SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        crate::jobs::suite::run(&jobs, async || {
+            let taken = jobs.take(Duration::from_secs(60)).await.unwrap()?;
+            let message = taken.message.clone();
+            jobs.finish(taken).await.unwrap();
+            Some(message)
+        })
+        .await;
+    }
+
+    #[tokio::test]
     async fn a_job_comes_back_until_it_is_finished() {
         let folder = tempfile::tempdir().unwrap();
         let open = |build: &str| SqliteJobs::open(folder.path(), build.into(), Arc::new(SystemClock));

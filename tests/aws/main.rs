@@ -1,0 +1,42 @@
+//! The stores of an AWS account, on a local server. First the server itself is checked: it is young, and what it gets
+//! wrong would be looked for in vain in the stores.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`server`] | what the stores lean on: conditions, redelivery |
+//! | [`stores`] | the ports' suites, and what they cannot say for all implementations |
+//! | [`edge`] | CloudFront's orders, byte by byte |
+#![allow(missing_docs, reason = "a test program has no readers of its documentation")]
+#![allow(clippy::disallowed_methods, reason = "tests look from outside: the clock is the machine's")]
+
+mod edge;
+mod server;
+mod stores;
+
+use std::sync::Arc;
+
+use perennial::aws::{Account, AwsStores};
+use perennial::{ReadySite, Settings, Site, SystemClock};
+use tests::Aws;
+
+/// The stores of a build, on a deployment and with more settings.
+fn stores(aws: &Aws, build: &str, more: &[(&str, &str)]) -> AwsStores {
+    let settings = settings(aws, build, more);
+    AwsStores::new(&account(&settings), &settings, &site(), Arc::new(SystemClock))
+}
+
+fn settings(aws: &Aws, build: &str, more: &[(&str, &str)]) -> Settings {
+    let mut given = vec![("BUILD_ID".to_owned(), build.to_owned())];
+    let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let replaced: Vec<_> = more.collect();
+    given.extend(aws.settings().into_iter().filter(|(name, _)| !replaced.iter().any(|(n, _)| n == name)));
+    Settings::read(given.into_iter().chain(replaced)).expect("settings")
+}
+
+fn account(settings: &Settings) -> Account {
+    Account::open(settings.aws.as_ref().expect("stores on AWS")).expect("an account")
+}
+
+fn site() -> ReadySite {
+    Site::new().ready(Some("/docs"), None).expect("an empty site")
+}

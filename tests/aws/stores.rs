@@ -1,0 +1,162 @@
+//! The ports' suites, and what they cannot say for all implementations.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use perennial::aws::read_secrets;
+use perennial::bodies::Bodies as _;
+use perennial::jobs::suite::job;
+use perennial::jobs::{Jobs as _, Task};
+use perennial::key::PageKey;
+use perennial::pages::suite::page;
+use perennial::{Millis, StoreError, Stores as _};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tests::Aws;
+use tests::until::until;
+
+use crate::{account, settings, stores};
+
+fn named(content: Vec<u8>) -> (Bytes, String) {
+    let name = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+    (content.into(), name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_keep_the_contract() {
+    let aws = Aws::start().await;
+    perennial::pages::suite::run(|build| stores(&aws, build, &[]).pages().clone()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_keep_the_contract() {
+    let aws = Aws::start().await;
+    perennial::bodies::suite::run(|build| stores(&aws, build, &[]).bodies().clone()).await;
+}
+
+#[tokio::test]
+async fn a_body_may_be_as_large_as_the_limit() {
+    let aws = Aws::start().await;
+    let (content, name) = named((0..16u32 << 20).map(|n| (n ^ (n >> 8)) as u8).collect());
+    let bodies = stores(&aws, "b", &[]).bodies().clone();
+    bodies.put(&page("large"), &name, content.clone(), Millis(1)).await.expect("put");
+    assert!(bodies.get(&page("large"), &name).await.expect("get").expect("stored") == content);
+    let smaller = stores(&aws, "b", &[("PERENNIAL_MAX_BODY_BYTES", "1000000")]).bodies().clone();
+    assert_eq!(smaller.get(&page("large"), &name).await.expect("get"), None, "never taken into memory");
+}
+
+fn object(aws: &Aws, page: &PageKey, name: &str) -> String {
+    format!("/{}/b/{}/{name}", aws.bucket, page.hash())
+}
+
+#[tokio::test]
+async fn a_damaged_body_is_missing_and_heals() {
+    let aws = Aws::start().await;
+    let bodies = stores(&aws, "b", &[]).bodies().clone();
+    let (page, (content, name)) = (page("a"), named(b"content".into()));
+    bodies.put(&page, &name, content.clone(), Millis(5)).await.expect("put");
+    for damage in ["", "conten", "CONTENT", "content!"] {
+        let put = aws.rest(Method::PUT, &object(&aws, &page, &name), damage).await;
+        assert_eq!(put.status, 200);
+        assert_eq!(bodies.get(&page, &name).await.expect("get"), None, "{damage}");
+        bodies.put(&page, &name, content.clone(), Millis(5)).await.expect("put");
+        assert_eq!(bodies.get(&page, &name).await.expect("get").expect("healed"), content);
+    }
+}
+
+#[tokio::test]
+async fn an_object_tells_what_it_is() {
+    let aws = Aws::start().await;
+    let bodies = stores(&aws, "b", &[]).bodies().clone();
+    let (page, (content, name)) = (page("a"), named(b"content".into()));
+    bodies.put(&page, &name, content, Millis(1_800_000_000_123)).await.expect("put");
+    let object = aws.rest(Method::GET, &object(&aws, &page, &name), "").await;
+    assert_eq!(object.text(), "content");
+    assert_eq!(object.header("x-amz-meta-wanted-at"), "1800000000123");
+    assert_eq!(object.header("cache-control"), "max-age=31536000, immutable");
+    assert_eq!(object.header("content-encoding"), "");
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_named() {
+    let aws = Aws::start().await;
+    let bodies = stores(&aws, "b", &[("PERENNIAL_BUCKET", "no-such-bucket")]).bodies().clone();
+    let (content, name) = named(b"content".into());
+    let errors = [
+        bodies.put(&page("a"), &name, content, Millis(1)).await.unwrap_err(),
+        bodies.get(&page("a"), &name).await.unwrap_err(),
+    ];
+    for error in errors {
+        let text = error.to_string();
+        assert!(matches!(error, StoreError::Refused(_)), "{text}");
+        assert!(text.contains("no-such-bucket") && text.contains("check PERENNIAL_BUCKET"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_has_not_written() {
+    let aws = Aws::start().await;
+    let nowhere = stores(&aws, "b", &[("AWS_ENDPOINT_URL", "http://127.0.0.1:1")]);
+    let (content, name) = named(b"content".into());
+    let errors = [
+        nowhere.bodies().put(&page("a"), &name, content, Millis(1)).await.unwrap_err(),
+        nowhere.jobs().send(&job("a", Task::Renew { epoch: 1 }), Duration::ZERO).await.unwrap_err(),
+    ];
+    for error in errors {
+        let text = error.to_string();
+        assert!(matches!(error, StoreError::Refused(_)), "{text}");
+        assert!(text.contains("cannot be reached") && text.contains("AWS_ENDPOINT_URL"), "{text}");
+    }
+    nowhere.warm().await;
+}
+
+async fn receive(aws: &Aws) -> Option<String> {
+    let asked = json!({ "QueueUrl": aws.queue_url });
+    let answer = aws.json("AmazonSQS.ReceiveMessage", &asked).await;
+    let message = answer["Messages"].get(0)?;
+    let done = json!({ "QueueUrl": aws.queue_url, "ReceiptHandle": message["ReceiptHandle"] });
+    aws.json("AmazonSQS.DeleteMessage", &done).await;
+    Some(message["Body"].as_str().expect("a text").to_owned())
+}
+
+#[tokio::test]
+async fn jobs_keep_the_contract() {
+    let aws = Aws::start().await;
+    let jobs = stores(&aws, "b", &[]).jobs().clone();
+    perennial::jobs::suite::run(&jobs, async || receive(&aws).await).await;
+}
+
+#[tokio::test]
+async fn a_delayed_job_comes_when_it_is_due() {
+    let aws = Aws::start().await;
+    let jobs = stores(&aws, "b", &[]).jobs().clone();
+    let job = job("a", Task::Renew { epoch: 1 });
+    // Part of a second is a whole one to SQS: rather too late than a body removed that a reader may still ask for.
+    jobs.send(&job, Duration::from_millis(300)).await.expect("send");
+    assert_eq!(receive(&aws).await, None);
+    assert_eq!(until("the job", async || receive(&aws).await).await, job.to_json());
+}
+
+#[tokio::test]
+async fn a_queue_that_is_not_there_is_named() {
+    let aws = Aws::start().await;
+    let queue = format!("{}/000000000000/none", aws.endpoint());
+    let jobs = stores(&aws, "b", &[("PERENNIAL_QUEUE_URL", &queue)]).jobs().clone();
+    let error = jobs.send(&job("a", Task::Renew { epoch: 1 }), Duration::ZERO).await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, StoreError::Refused(_)), "{text}");
+    assert!(text.contains("check PERENNIAL_QUEUE_URL"), "{text}");
+}
+
+#[tokio::test]
+async fn secrets_are_read_from_secrets_manager() {
+    let aws = Aws::start().await;
+    let made = json!({ "Name": format!("{}-secrets", aws.table), "SecretString": "one, two" });
+    let made = aws.json("secretsmanager.CreateSecret", &made).await;
+    let arn = made["ARN"].as_str().expect("an ARN");
+    let read = async |id: &str| read_secrets(id, &account(&settings(&aws, "b", &[]))).await;
+    assert_eq!(read(arn).await.expect("secrets"), ["one", "two"]);
+    let text = read("none").await.unwrap_err().to_string();
+    assert!(text.contains("check PERENNIAL_REVALIDATE_SECRETS_FROM"), "{text}");
+}
