@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use perennial::function::{Function, FunctionError, SecretSource};
+use perennial::function::{FunctionError, OnStores, SecretSource};
 use perennial::{Engine, Site, Stores};
 
 use crate::Regenerate;
 
 struct Queue;
 
-impl Function for Queue {
+impl OnStores for Queue {
     async fn run<S: Stores>(self, engine: Arc<Engine<S>>, _: SecretSource) -> Result<(), FunctionError> {
         let regenerate = Arc::new(Regenerate::new(engine));
         lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| {

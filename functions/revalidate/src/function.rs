@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lambda_http::{Error, Request, service_fn};
-use perennial::function::{Function, FunctionError, SecretSource};
+use perennial::function::{FunctionError, OnStores, SecretSource};
 use perennial::{Engine, Site, Stores};
 
 use crate::Revalidate;
@@ -11,7 +11,7 @@ use crate::auth::Secrets;
 
 struct Publishers;
 
-impl Function for Publishers {
+impl OnStores for Publishers {
     async fn run<S: Stores>(
         self,
         engine: Arc<Engine<S>>,

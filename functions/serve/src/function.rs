@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use lambda_http::{Error, Request, service_fn};
 use perennial::draft::Drafts;
-use perennial::function::{Function, FunctionError, SecretSource};
+use perennial::function::{FunctionError, OnStores, SecretSource};
 use perennial::{Engine, Site, Stores};
 
 use crate::{Renewal, Serve};
 
 struct Visitors;
 
-impl Function for Visitors {
+impl OnStores for Visitors {
     const WORKS_QUEUE: bool = true;
 
     async fn run<S: Stores>(

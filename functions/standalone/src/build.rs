@@ -1,16 +1,25 @@
 //! `build`: every listed page, with a progress bar and a table.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use perennial::Fallback;
 use perennial::build::{BuildStep, Built, BuiltRoute};
+use perennial::function::{FunctionError, OnStores, SecretSource};
+use perennial::{Engine, Fallback, Stores};
 
-use crate::{Program, say};
+use crate::say;
 
-pub(crate) async fn run(program: &Program) -> Result<()> {
-    let engine = program.engine(false);
+/// Renders every listed page of the site into its stores.
+pub(crate) struct Build;
+
+impl OnStores for Build {
+    async fn run<S: Stores>(self, engine: Arc<Engine<S>>, _: SecretSource) -> Result<(), FunctionError> {
+        build(&engine).await
+    }
+}
+
+async fn build<S: Stores>(engine: &Arc<Engine<S>>) -> Result<(), FunctionError> {
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("{bar:30.green} {pos}/{len} {wide_msg}").expect("a constant template"),
     );

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use perennial::embedded::EmbeddedStores;
+use perennial::function::{self, OnStores};
 use perennial::telemetry::{self, LogFormat};
 use perennial::{Engine, ReadySite, Settings, Site, SystemClock};
 
@@ -69,13 +70,14 @@ fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> R
     let code = runtime.block_on(async {
         match command {
             None => {
-                build::run(&program).await?;
+                program.has_embedded_store()?;
+                program.on_stores(build::Build).await?;
                 start::run(&program, false).await
             }
             Some(Command::Dev) => start::run(&program, true).await,
-            Some(Command::Build) => build::run(&program).await.map(|()| ExitCode::SUCCESS),
+            Some(Command::Build) => program.on_stores(build::Build).await,
             Some(Command::Start) => start::run(&program, false).await,
-            Some(Command::Pages(args)) => pages::run(&program, &args).await,
+            Some(Command::Pages(args)) => program.on_stores(pages::Pages(args)).await,
             Some(Command::Revalidate(args)) => revalidate::run(&program, args).await,
         }
     });
@@ -91,6 +93,22 @@ struct Program {
 }
 
 impl Program {
+    /// Does something on the stores that the settings name: embedded, or those of an AWS account.
+    async fn on_stores(&self, work: impl OnStores) -> Result<ExitCode> {
+        let done = function::on_stores(self.site.clone(), self.settings.clone(), work).await;
+        done.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from_boxed)
+    }
+
+    /// One process with its own store has no use for the stores of an AWS account.
+    fn has_embedded_store(&self) -> Result<()> {
+        anyhow::ensure!(
+            self.settings.aws.is_none(),
+            "PERENNIAL_TABLE is set: `build` and `pages` work on the stores of an AWS account, which its functions serve; \
+             unset it to serve from the embedded store"
+        );
+        Ok(())
+    }
+
     fn engine(&self, dev: bool) -> Arc<Engine<EmbeddedStores>> {
         let clock = Arc::new(SystemClock);
         let stores = EmbeddedStores::open(&self.settings.store, &self.settings.build_id, clock.clone());

@@ -1,16 +1,15 @@
 //! `pages`: what the store holds.
 
-use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
 use perennial::freshness::{State, Why, fresh_until, state};
+use perennial::function::{FunctionError, OnStores, SecretSource};
 use perennial::pages::{Pages as _, Snapshot};
-use perennial::store::Stores as _;
-use perennial::{Millis, ReadySite};
+use perennial::{Engine, Millis, ReadySite, Stores};
 use serde_json::{Value, json};
 
-use crate::{Program, say};
+use crate::say;
 
 /// Pages read from the store at once.
 const BATCH: usize = 500;
@@ -35,8 +34,16 @@ struct Line {
     snapshot: Snapshot,
 }
 
-pub(crate) async fn run(program: &Program, args: &Args) -> Result<ExitCode> {
-    let engine = program.engine(false);
+/// Lists what the stores hold of this build.
+pub(crate) struct Pages(pub(crate) Args);
+
+impl OnStores for Pages {
+    async fn run<S: Stores>(self, engine: Arc<Engine<S>>, _: SecretSource) -> Result<(), FunctionError> {
+        list(&engine, &self.0).await
+    }
+}
+
+async fn list<S: Stores>(engine: &Engine<S>, args: &Args) -> Result<(), FunctionError> {
     let now = engine.now();
     if !args.json {
         say(format_args!(
@@ -49,7 +56,7 @@ pub(crate) async fn run(program: &Program, args: &Args) -> Result<ExitCode> {
         let batch = engine.stores().pages().list("", after.as_deref(), BATCH).await?;
         let last = batch.len() < BATCH;
         for (key, snapshot) in batch {
-            let line = line(&program.site, &key, snapshot, now);
+            let line = line(engine.site(), &key, snapshot, now);
             if matches(&line, args) {
                 if args.json {
                     say(format_args!("{}", as_json(&key, &line, now)));
@@ -60,7 +67,7 @@ pub(crate) async fn run(program: &Program, args: &Args) -> Result<ExitCode> {
             after = Some(key);
         }
         if last {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(());
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::server::{self, Handlers};
 use crate::{Program, say};
 
 pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
+    program.has_embedded_store()?;
     let settings = &program.settings;
     let engine = program.engine(dev);
     let secrets = live_secrets(settings).context("the revalidate endpoint has no secret")?;

@@ -1,4 +1,4 @@
-//! A function of AWS Lambda on the stores that its settings name.
+//! Functions and commands on the stores that their settings name.
 
 use std::error::Error;
 use std::future::Future;
@@ -16,12 +16,12 @@ use crate::store::Stores;
 /// Why a function cannot start, or go on.
 pub type FunctionError = Box<dyn Error + Send + Sync>;
 
-/// What a function does, whatever the stores.
-pub trait Function {
-    /// Whether this is the function that works the embedded store's queue, which no other service does.
+/// What is done on a site's stores, whichever they are.
+pub trait OnStores {
+    /// Whether it also works the embedded store's queue, which no service of its own does.
     const WORKS_QUEUE: bool = false;
 
-    /// Answers events until the process ends.
+    /// Does it: a function answers events until the process ends.
     fn run<S: Stores>(
         self,
         engine: Arc<Engine<S>>,
@@ -70,16 +70,32 @@ impl SecretSource {
 const NO_SECRET: &str = "nobody may call the revalidate endpoint yet: set PERENNIAL_REVALIDATE_SECRETS_FROM to the ARN of \
     a Secrets Manager secret, or PERENNIAL_REVALIDATE_SECRETS to one or more secrets, separated by commas";
 
-/// Puts a site on the stores that the environment names, and runs a function on it.
+/// Runs a function on the stores that the environment names.
 ///
 /// # Errors
 /// Settings that cannot be used, or a site that contradicts itself; and what the function ends with.
-pub async fn run(site: Site, function: impl Function) -> Result<(), FunctionError> {
+pub async fn run(site: Site, function: impl OnStores) -> Result<(), FunctionError> {
     let settings = Settings::from_env(&[])?;
-    let site = Arc::new(site.ready(settings.base_path.as_deref(), settings.trailing_slash)?);
+    let site = site.ready(settings.base_path.as_deref(), settings.trailing_slash)?;
+    on_stores(Arc::new(site), settings, function).await
+}
+
+/// Puts a site on the stores that its settings name, and has something done there.
+///
+/// # Errors
+/// This program was built without those stores; and what is done ends with.
+pub async fn on_stores(
+    site: Arc<ReadySite>,
+    settings: Settings,
+    function: impl OnStores,
+) -> Result<(), FunctionError> {
     #[cfg(feature = "aws")]
     if let Some(aws) = &settings.aws {
         return on_aws(site, crate::aws::Account::open(aws)?, settings.clone(), function).await;
+    }
+    #[cfg(not(feature = "aws"))]
+    if settings.aws.is_some() {
+        return Err("PERENNIAL_TABLE is set, but this program was built without the stores of AWS: build it with `--features aws`".into());
     }
     on_this_machine(site, settings, function).await
 }
@@ -89,7 +105,7 @@ async fn on_aws(
     site: Arc<ReadySite>,
     account: crate::aws::Account,
     settings: Settings,
-    function: impl Function,
+    function: impl OnStores,
 ) -> Result<(), FunctionError> {
     let clock = Arc::new(SystemClock);
     let stores = crate::aws::AwsStores::new(&account, &settings, &site, clock.clone());
@@ -102,9 +118,9 @@ async fn on_aws(
 async fn on_this_machine(
     site: Arc<ReadySite>,
     settings: Settings,
-    function: impl Function,
+    function: impl OnStores,
 ) -> Result<(), FunctionError> {
-    async fn go<F: Function>(
+    async fn go<F: OnStores>(
         function: F,
         engine: Arc<Engine<crate::embedded::EmbeddedStores>>,
         secrets: SecretSource,
@@ -123,6 +139,6 @@ async fn on_this_machine(
 
 #[cfg(not(feature = "embedded"))]
 #[allow(clippy::unused_async, reason = "as its other form")]
-async fn on_this_machine(_: Arc<ReadySite>, _: Settings, _: impl Function) -> Result<(), FunctionError> {
+async fn on_this_machine(_: Arc<ReadySite>, _: Settings, _: impl OnStores) -> Result<(), FunctionError> {
     Err("this program was built without the embedded store: set PERENNIAL_TABLE, PERENNIAL_BUCKET and PERENNIAL_QUEUE_URL".into())
 }
