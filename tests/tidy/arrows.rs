@@ -6,9 +6,10 @@ const LIBRARY: &str = "shared/perennial/src/";
 const FUNCTIONS: [&str; 3] = ["serve", "regenerate", "revalidate"];
 const PORTS: [&str; 4] = ["pages", "bodies", "jobs", "edge"];
 /// Decide without looking at the world.
-const PURE: [&str; 6] = ["key", "pattern", "record", "freshness", "route", "url"];
+const PURE: [&str; 7] = ["key", "pattern", "record", "freshness", "route", "tags", "url"];
 /// What ports may name beside themselves: the words they speak in.
-const PORT_WORDS: [&str; 8] = ["key", "record", "freshness", "route", "page", "clock", "store", "url"];
+const PORT_WORDS: [&str; 9] =
+    ["key", "record", "freshness", "route", "page", "clock", "store", "tags", "url"];
 /// Programs that an adapter is for; they are named where it is implemented and where it is chosen.
 const ADAPTERS: [&str; 5] = ["rusqlite", "aws_config", "aws_sdk_dynamodb", "aws_sdk_s3", "aws_sdk_sqs"];
 /// The machine's clock, environment and process.

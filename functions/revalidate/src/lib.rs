@@ -169,7 +169,7 @@ impl<S: Stores> Revalidate<S> {
         let mut tags = plan.tags.clone();
         if plan.mode == Mode::Stale {
             let paths = pages.iter().filter_map(|(_, found)| found.first());
-            tags.extend(paths.map(|page| perennial::pages::path_tag(page.key().path())));
+            tags.extend(paths.map(|page| perennial::tags::path_tag(page.key().path())));
         }
         if tags.is_empty() {
             return Ok(None);

@@ -3,7 +3,7 @@
 use http::Method;
 use http::request::Parts;
 use perennial::key::decode_path;
-use perennial::pages::{SITE_TAG, route_tag, user_tag};
+use perennial::tags::{SITE_TAG, route_tag, user_tag};
 use perennial::{Limits, ReadySite, Resolved, check_tag};
 use serde::Deserialize;
 

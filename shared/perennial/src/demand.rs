@@ -7,11 +7,12 @@ use crate::edge::Edge;
 use crate::engine::Engine;
 use crate::jobs::{Jobs, Task};
 use crate::page::Reason;
-use crate::pages::{Pages, Snapshot, Wanted, page_tags, path_tag};
+use crate::pages::{Pages, Snapshot, Wanted};
 use crate::record::{Epoch, Stored};
 use crate::refresh::Refreshed;
 use crate::route::{Fallback, Resolved};
 use crate::store::{StoreError, Stores};
+use crate::tags::{page_tags, path_tag};
 
 /// Pages looked at in one read of the store.
 const LIST_BATCH: usize = 500;

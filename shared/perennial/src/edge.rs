@@ -6,8 +6,8 @@ use std::future::Future;
 use sha2::{Digest, Sha256};
 
 use crate::key::{PageKey, hex};
-use crate::pages::{page_tags, user_tag};
 use crate::store::StoreError;
+use crate::tags::{page_tags, user_tag};
 
 #[cfg(feature = "aws")]
 pub mod cloudfront;

@@ -73,6 +73,7 @@ pub mod site;
 #[cfg(feature = "embedded")]
 mod sqlite;
 pub mod store;
+pub mod tags;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

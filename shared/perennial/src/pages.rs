@@ -96,7 +96,7 @@ pub trait Pages: Send + Sync + 'static {
     fn release(&self, page: &PageKey, ticket: Ticket) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Advances the site's epoch, then stamps every tag with it, then returns it. Whatever number of pages carry a
-    /// tag, it is one write. Tags are those of [`page_tags`] and [`user_tag`].
+    /// tag, it is one write. Tags are those of [`page_tags`](crate::tags::page_tags) and [`user_tag`](crate::tags::user_tag).
     fn invalidate(&self, tags: &[String]) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
 
     /// Pages in the order of their keys' texts: those that begin with `prefix` and come after `after`, with no unread
@@ -305,27 +305,4 @@ pub struct Failed {
     pub retry_after: Option<Duration>,
     /// The present.
     pub now: Millis,
-}
-
-/// The implicit tags of a page: `path:…`, `route:…`, `site`.
-pub fn page_tags(page: &PageKey) -> [String; 3] {
-    [path_tag(page.path()), route_tag(page.route()), SITE_TAG.to_owned()]
-}
-
-/// The tag that every page of the site carries.
-pub const SITE_TAG: &str = "site";
-
-/// The tag that all variants of one path carry.
-pub fn path_tag(path: &str) -> String {
-    format!("path:{path}")
-}
-
-/// The tag that all pages of one route carry.
-pub fn route_tag(route: &str) -> String {
-    format!("route:{route}")
-}
-
-/// A tag that a render gave; its own name space, so that it cannot stand for an implicit one.
-pub fn user_tag(name: &str) -> String {
-    format!("tag:{name}")
 }

@@ -161,7 +161,8 @@ fn batch(items: &[String], reference: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pages::{page_tags, suite::page, user_tag};
+    use crate::pages::suite::page;
+    use crate::tags::{page_tags, user_tag};
 
     fn order(by_tag: bool, base_path: &str) -> Order {
         let urls = Urls { base_path: base_path.into(), trailing_slash: false, build: "b1".into() };

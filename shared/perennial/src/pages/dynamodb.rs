@@ -27,14 +27,13 @@ use tokio::task::JoinSet;
 use self::item::{
     Item, Keys, LIST_PK, LIST_SK, SlotItem, epoch, epoch_key, n, name, number, record, s, tag_key,
 };
-use super::{
-    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, page_tags, user_tag,
-};
+use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted};
 use crate::aws::errors::write_error;
 use crate::clock::{Clock, Millis};
 use crate::key::PageKey;
 use crate::record::{Epoch, Form, Record, Stored, Ticket};
 use crate::store::StoreError;
+use crate::tags::{page_tags, user_tag};
 
 /// A slot without a commit is forgotten this long after it was last asked for: its page has never been there.
 const UNCOMMITTED_KEPT_MS: u64 = 24 * 60 * 60 * 1000;

@@ -9,12 +9,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use self::row::{COLUMNS, PageRow, newest_epoch, signed, unsigned};
-use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, user_tag};
+use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted};
 use crate::clock::Millis;
 use crate::key::PageKey;
 use crate::record::{Epoch, Record, Stored, Ticket};
 use crate::sqlite::{Db, Durable};
 use crate::store::StoreError;
+use crate::tags::user_tag;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS pages (

@@ -8,6 +8,7 @@ use crate::key::Params;
 use crate::page::Reason;
 use crate::pattern::Pattern;
 use crate::record::Stored;
+use crate::tags::{SITE_TAG, path_tag, route_tag, user_tag};
 
 /// A page of a route `/suite/{name}`.
 pub fn page(name: &str) -> PageKey {

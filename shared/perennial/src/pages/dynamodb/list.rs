@@ -11,8 +11,9 @@ use super::item::{
 use super::{DynamoPages, LISTED, NEVER_EXPIRES_S, WRITES_AT_ONCE, listed_item};
 use crate::aws::errors::read_error;
 use crate::key::PageKey;
-use crate::pages::{Snapshot, page_tags, user_tag};
+use crate::pages::Snapshot;
 use crate::store::StoreError;
+use crate::tags::{page_tags, user_tag};
 
 /// Keys that one page of a query gives at most; DynamoDB ends it at a megabyte by itself.
 const QUERY_KEYS_MAX: usize = 1_000;

@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::clock::Millis;
 use crate::key::PageKey;
-use crate::pages::{FailureNote, Lease, Slot, Snapshot, page_tags, user_tag};
+use crate::pages::{FailureNote, Lease, Slot, Snapshot};
 use crate::record::{Epoch, Record, Ticket};
+use crate::tags::{page_tags, user_tag};
 
 pub(super) const COLUMNS: &str = "record, generation, listed, ticket, lease_from, lease_until, \
                        failed_ticket, failures, failed_at, retry_at, error";
