@@ -1,11 +1,15 @@
 //! B14. Security and poisoning.
 
 use std::path::Path;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tests::answer::PERSON;
-use tests::until::until_true;
-use tests::{Ask, Asks as _, data_target};
+use tests::until::{soon, until_true};
+use tests::{Ask, Asks as _, Gate, Reply, data_target};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::Fixture;
 
@@ -170,6 +174,54 @@ async fn too_much_of_anything() {
     }
     f.get("/never").await.expect(200, "HIT");
     assert_eq!(f.up.count_all(), 1);
+}
+
+/// B14.187: a connection whose next head does not arrive in time ends; one in use, or that waits for a render, does not.
+#[tokio::test]
+async fn slow_heads_end_their_connection() {
+    const REQUEST: &str = "GET /never HTTP/1.1\r\nhost: x\r\n\r\n";
+    let f = Fixture::with(&[("PERENNIAL_HEAD_TIMEOUT_MS", "700")]).await;
+    f.get("/never").await.expect(200, "MISS");
+    let (client, gate) = (f.site.client(), Gate::new());
+    f.up.on("/blog/held", Reply::value("held").behind(&gate));
+    let mut held = client.leave("GET /blog/held HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    f.up.wait_for_calls("/blog/held", 1).await;
+    let mut used = client.leave(REQUEST).await;
+    let began = Instant::now();
+    let slow = ["", "GET /never HTTP/1.1\r\nhost: x\r\nx-a:", REQUEST].map(async |sent| {
+        let mut stream = client.leave(sent).await;
+        let mut got = Vec::new();
+        // Closed with bytes unread is a reset: an end as well.
+        let _ = soon("the end of a slow connection", stream.read_to_end(&mut got)).await;
+        (began.elapsed(), String::from_utf8_lossy(&got).matches("HTTP/1.1 200").count())
+    });
+    let [silent, partial, idle] = slow;
+    let ended = async { tokio::join!(silent, partial, idle) };
+    let mut ended = pin!(ended);
+    let mut answers = 0;
+    let ended = loop {
+        tokio::select! {
+            ended = &mut ended => break ended,
+            answered = next_answer(&mut used) => {
+                assert!(answered, "a connection in use was ended after {:?}", began.elapsed());
+                answers += 1;
+                used.write_all(REQUEST.as_bytes()).await.expect("in use");
+            }
+        }
+    };
+    assert_eq!([ended.0.1, ended.1.1, ended.2.1], [0, 0, 1]);
+    for (after, _) in [ended.0, ended.1, ended.2] {
+        assert!(after >= Duration::from_millis(690), "ended after {after:?}");
+    }
+    assert!(answers > 0 && next_answer(&mut used).await);
+    gate.open();
+    assert!(next_answer(&mut held).await, "a connection that waits for its answer was ended");
+}
+
+/// Whether something, the beginning of an answer or the rest of one, has come rather than the connection's end.
+async fn next_answer(stream: &mut TcpStream) -> bool {
+    let mut buffer = vec![0; 64 * 1024];
+    soon("an answer", stream.read(&mut buffer)).await.is_ok_and(|n| n > 0)
 }
 
 /// B14.188: a stranger's text is escaped wherever it is shown, and cannot write log lines.

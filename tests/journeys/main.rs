@@ -5,6 +5,7 @@
 mod j01_freshness;
 mod j03_on_demand;
 mod j04_errors;
+mod j04_upstream;
 mod j05_outcomes;
 mod j06_policies;
 mod j07_tags;

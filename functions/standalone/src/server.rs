@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use perennial::embedded::EmbeddedStores;
 use perennial::metrics::prometheus;
@@ -21,6 +21,8 @@ use serve::{Serve, reply};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+use crate::head_timer::HeadTimer;
 
 /// A request's head is read into this much memory at most: enough for the longest that is answered with a status of
 /// its own.
@@ -47,8 +49,7 @@ pub(crate) async fn run(
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(handlers.engine.limits().max_connections));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(handlers.engine.limits().head_timeout)
+    http.header_read_timeout(handlers.engine.limits().head_timeout)
         .max_buf_size(HEAD_BUFFER_BYTES)
         // A client that has sent its last request may say so before it reads the answer.
         .half_close(true);
@@ -75,7 +76,8 @@ pub(crate) async fn run(
             let handlers = handlers.clone();
             async move { Ok::<_, std::convert::Infallible>(handlers.answer(request).await) }
         });
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), answer));
+        let connection =
+            graceful.watch(http.timer(HeadTimer::default()).serve_connection(TokioIo::new(stream), answer));
         tokio::spawn(async move {
             // A client that breaks off or is malformed has been answered by the HTTP library.
             let _ = connection.await;
