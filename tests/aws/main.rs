@@ -5,11 +5,14 @@
 //! |---|---|
 //! | [`server`] | what the stores lean on: conditions, redelivery |
 //! | [`stores`] | the ports' suites, and what they cannot say for all implementations |
+//! | [`connections`] | when they are opened, what happens when they break, whom they trust |
 //! | [`edge`] | CloudFront's orders, byte by byte |
 #![allow(missing_docs, reason = "a test program has no readers of its documentation")]
 #![allow(clippy::disallowed_methods, reason = "tests look from outside: the clock is the machine's")]
 
+mod connections;
 mod edge;
+mod front;
 mod server;
 mod stores;
 

@@ -65,6 +65,11 @@ impl Aws {
         made["QueueUrl"].as_str().expect("a queue has a URL").to_owned()
     }
 
+    /// Where the server listens.
+    pub fn server(&self) -> SocketAddr {
+        self.server
+    }
+
     /// What the server is called by.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.server)

@@ -1,0 +1,87 @@
+//! Connections: when they are opened, what happens when they break, whom they trust.
+
+use std::time::Duration;
+
+use perennial::bodies::Bodies as _;
+use perennial::jobs::suite::job;
+use perennial::jobs::{Jobs as _, Task};
+use perennial::pages::Pages as _;
+use perennial::pages::suite::page;
+use perennial::{Millis, StoreError, Stores as _};
+use tests::Aws;
+use tokio::net::TcpListener;
+
+use crate::front::Front;
+use crate::stores;
+
+const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+#[tokio::test]
+async fn the_first_request_finds_its_connections_open() {
+    let aws = Aws::start().await;
+    let front = Front::plain(&aws).await;
+    let stores = stores(&aws, "b", &[("AWS_ENDPOINT_URL", front.url())]);
+    assert_eq!(front.opened(), 0, "none before they are asked for");
+    stores.warm().await;
+    let opened = front.opened();
+    assert_eq!(opened, 3);
+    stores.pages().invalidate(&["tag:a".into()]).await.expect("invalidate");
+    stores.bodies().get(&page("a"), EMPTY).await.expect("get");
+    stores.jobs().send(&job("a", Task::Renew { epoch: 1 }), Duration::ZERO).await.expect("send");
+    assert_eq!(front.opened(), opened);
+}
+
+#[tokio::test]
+async fn connections_that_were_closed_meanwhile_are_no_error() {
+    let aws = Aws::start().await;
+    let front = Front::plain(&aws).await;
+    let stores = stores(&aws, "b", &[("AWS_ENDPOINT_URL", front.url())]);
+    for _ in 0..3 {
+        stores.warm().await;
+        // As a function finds them that was frozen for an hour.
+        front.cut().await;
+        stores.pages().invalidate(&["tag:a".into()]).await.expect("invalidate");
+        front.cut().await;
+        stores.bodies().put(&page("a"), EMPTY, "".into(), Millis(1)).await.expect("put");
+        front.cut().await;
+        stores.jobs().send(&job("a", Task::Renew { epoch: 1 }), Duration::ZERO).await.expect("send");
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_unsure() {
+    let aws = Aws::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    // Hears everybody out for a moment, and hangs up.
+    let deaf = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            stream.readable().await.expect("readable");
+        }
+    });
+    let stores = stores(&aws, "b", &[("AWS_ENDPOINT_URL", &url)]);
+    let sent = stores.jobs().send(&job("a", Task::Renew { epoch: 1 }), Duration::ZERO).await;
+    assert!(matches!(sent, Err(StoreError::Unsure(_))), "{sent:?}");
+    let read = stores.bodies().get(&page("a"), EMPTY).await;
+    assert!(matches!(read, Err(StoreError::Refused(_))), "{read:?}");
+    deaf.abort();
+}
+
+#[tokio::test]
+async fn a_bundle_of_roots_replaces_those_of_amazon() {
+    let aws = Aws::start().await;
+    let (front, root) = Front::tls(&aws).await;
+    let bundle = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(&bundle, root).expect("written");
+    let bundle = bundle.path().to_str().expect("a plain path");
+    let trusting = stores(&aws, "b", &[("AWS_ENDPOINT_URL", front.url()), ("AWS_CA_BUNDLE", bundle)]);
+    trusting.warm().await;
+    trusting.jobs().send(&job("a", Task::Renew { epoch: 1 }), Duration::ZERO).await.expect("send");
+    assert_eq!(front.opened(), 3);
+
+    let others = stores(&aws, "b", &[("AWS_ENDPOINT_URL", front.url())]);
+    let error = others.jobs().send(&job("a", Task::Renew { epoch: 1 }), Duration::ZERO).await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, StoreError::Refused(_)), "{text}");
+    assert!(text.contains("AWS_CA_BUNDLE"), "{text}");
+}
