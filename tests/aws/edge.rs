@@ -72,8 +72,16 @@ async fn the_distribution_may_be_named_by_a_parameter() {
     let edge = stores(&aws, "b", &[("PERENNIAL_DISTRIBUTION_FROM", &name)]).edge().clone();
     let error = edge.purge(&tags(&["site"])).await.unwrap_err().to_string();
     assert!(error.contains(&name) && error.contains("check PERENNIAL_DISTRIBUTION_FROM"), "{error}");
+    let empty = json!({ "Name": name, "Value": " ", "Type": "String" });
+    aws.json("AmazonSSM.PutParameter", &empty).await;
+    let error = edge.purge(&tags(&["site"])).await.unwrap_err().to_string();
+    assert!(error.contains("has no value"), "{error}");
     // One that comes later is found.
-    aws.json("AmazonSSM.PutParameter", &json!({ "Name": name, "Value": id, "Type": "String" })).await;
+    aws.json(
+        "AmazonSSM.PutParameter",
+        &json!({ "Name": name, "Value": id, "Type": "String", "Overwrite": true }),
+    )
+    .await;
     edge.purge(&tags(&["site"])).await.expect("purge");
     assert_eq!(orders(&aws, &id).await, [["#site"]]);
     // It is read once.

@@ -130,9 +130,7 @@ fn advice(action: &str, code: &str, status: u16) -> String {
             "dynamodb" => "raise the table's maximum throughput, or the account's quota for on-demand tables".to_owned(),
             service => format!("ask for a higher quota of {service} requests if this lasts"),
         },
-        "AccessDenied" | "AccessDeniedException" | "AuthorizationError" => {
-            format!("allow `{action}` in the policy of this function's role")
-        }
+        "AccessDenied" | "AccessDeniedException" | "AuthorizationError" => allow(action),
         "ExpiredToken" | "ExpiredTokenException" | "InvalidAccessKeyId" | "InvalidClientTokenId"
         | "InvalidSignatureException" | "InvalidToken" | "SignatureDoesNotMatch" | "UnrecognizedClientException" => {
             "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN".to_owned()
@@ -142,10 +140,16 @@ fn advice(action: &str, code: &str, status: u16) -> String {
         }
         "RequestTimeTooSkewed" => "set the machine's clock".to_owned(),
         code if status == 404 || is_missing(code) => format!("check {setting} and AWS_REGION"),
-        _ if status == 403 => format!("allow `{action}` in the policy of this function's role"),
+        _ if status == 403 => allow(action),
         _ => return String::new(),
     };
     format!(": {text}")
+}
+
+fn allow(action: &str) -> String {
+    // Who may not list a bucket is told 403 of what is not there.
+    let also = if action == "s3:GetObject" { " and `s3:ListBucket`" } else { "" };
+    format!("allow `{action}`{also} in the policy of this function's role")
 }
 
 fn is_missing(code: &str) -> bool {
@@ -241,6 +245,11 @@ mod tests {
                 "s3:PutObject",
                 answered(403, "AccessDenied"),
                 ["cannot write x: s3 answered 403", "allow `s3:PutObject`"],
+            ),
+            (
+                "s3:GetObject",
+                answered(403, ""),
+                ["allow `s3:GetObject` and `s3:ListBucket`", "this function's role"],
             ),
             (
                 "dynamodb:UpdateItem",

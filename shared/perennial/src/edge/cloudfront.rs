@@ -106,8 +106,8 @@ impl CloudFront {
         let answer =
             self.account.caller.json("ssm:GetParameter", "AmazonSSM.GetParameter", &what, asked).await?;
         let answer: Option<Value> = serde_json::from_slice(&answer).ok();
-        let value = answer.as_ref().and_then(|answer| answer["Parameter"]["Value"].as_str());
-        value.map(|id| id.trim().to_owned()).ok_or_else(|| {
+        let value = answer.as_ref().and_then(|answer| answer["Parameter"]["Value"].as_str()).map(str::trim);
+        value.filter(|id| !id.is_empty()).map(str::to_owned).ok_or_else(|| {
             StoreError::Refused(format!("the parameter {name} of PERENNIAL_DISTRIBUTION_FROM has no value"))
         })
     }
