@@ -90,7 +90,7 @@ async fn made_up_paths_do_not_fill_the_store() {
     for n in 0..20 {
         w.get(&format!("/blog/made-up-{n}")).await.expect(404, "MISS");
     }
-    assert_eq!(w.bodies().len(), 2 * (1 + 3), "the real page and three others, HTML and data");
+    assert_eq!(w.bodies().await.len(), 2 * (1 + 3), "the real page and three others, HTML and data");
     for n in 0..3 {
         w.get(&format!("/blog/made-up-{n}")).await.expect(404, "HIT");
     }

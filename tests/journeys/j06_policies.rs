@@ -169,15 +169,15 @@ async fn replaced_bodies_are_removed_after_their_grace() {
     let w = World::new().await;
     w.up.otherwise(|_| json!({ "revalidate": false, "pad_bytes": 20_000 }).into());
     w.get("/blog/b").await.expect(200, "MISS");
-    let first = w.bodies();
+    let first = w.bodies().await;
     assert!(!first.is_empty(), "a large page has a body file");
     w.revalidate("/blog/b").await.expect(200, "");
     w.settle().await;
-    let both = w.bodies();
+    let both = w.bodies().await;
     assert!(first.iter().all(|name| both.contains(name)), "removed while a reader may hold it");
     w.advance(s(61));
     w.settle().await;
-    let left = w.bodies();
+    let left = w.bodies().await;
     assert!(left.iter().all(|name| !first.contains(name)), "{left:?} still holds {first:?}");
     assert_eq!(left.len(), first.len());
     w.get("/blog/b").await.expect(200, "HIT");

@@ -145,7 +145,12 @@ async fn a_deleted_page_stays_deleted() {
     assert!(!gone.text().contains("secret"));
     w.advance(s(120));
     w.settle().await;
-    assert_eq!(w.bodies().len(), 2, "more than the 404 page's HTML and data is left: {:?}", w.bodies());
+    assert_eq!(
+        w.bodies().await.len(),
+        2,
+        "more than the 404 page's HTML and data is left: {:?}",
+        w.bodies().await
+    );
 }
 
 /// A closed route's page that was deleted is not listed any more, or comes back when asked.

@@ -11,4 +11,5 @@ mod j06_policies;
 mod j07_tags;
 mod j08_crowds;
 mod j14_drafts;
+mod stores;
 mod world;

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use perennial::draft::Drafts;
-use perennial::embedded::EmbeddedStores;
 use perennial::secrets::LiveSecrets;
 use perennial::testing::ManualClock;
 use perennial::{Clock, Engine, Limits, ReadySite, Settings, Site};
 use revalidate::Revalidate;
 use revalidate::auth::Secrets;
 use serve::{Renewal, Serve};
-use tempfile::TempDir;
 use tests::until::soon;
 use tests::{Answer, Ask, Asks, Upstream};
 use tokio::task::JoinHandle;
+
+use crate::stores::{Place, TestStores};
 
 /// Seconds.
 pub(crate) fn s(seconds: u64) -> Duration {
@@ -33,19 +33,19 @@ pub(crate) struct World {
     pub(crate) clock: ManualClock,
     node: Arc<Node>,
     site: Arc<ReadySite>,
-    store: Arc<TempDir>,
+    place: Place,
 }
 
 struct Node {
-    engine: Arc<Engine<EmbeddedStores>>,
-    serve: Serve<EmbeddedStores>,
-    revalidate: Revalidate<EmbeddedStores>,
+    engine: Arc<Engine<TestStores>>,
+    serve: Serve<TestStores>,
+    revalidate: Revalidate<TestStores>,
 }
 
 impl Node {
-    fn open(site: &Arc<ReadySite>, store: &TempDir, clock: &ManualClock, limits: Limits) -> Arc<Self> {
+    fn open(site: &Arc<ReadySite>, place: &Place, clock: &ManualClock, limits: Limits) -> Arc<Self> {
         let clock: Arc<dyn Clock> = Arc::new(clock.clone());
-        let stores = EmbeddedStores::open(store.path(), &"dev-build".into(), clock.clone());
+        let stores = place.open(clock.clone());
         let engine = Engine::new(site.clone(), stores, clock, limits);
         // Before the answer, as on Lambda: when the answer is there, so is the job.
         let secrets = ["test-secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"].map(str::to_owned);
@@ -94,22 +94,22 @@ impl World {
     async fn make(change: impl FnOnce(&mut Limits), change_site: impl FnOnce(Site, &str) -> Site) -> Self {
         let up = Arc::new(Upstream::start().await);
         let clock = ManualClock::default();
-        let store = Arc::new(TempDir::new().expect("a temporary directory"));
+        let place = Place::new().await;
         let mut limits = Settings::default().limits;
         change(&mut limits);
         let site =
             change_site(tests::conformance::site(up.url()), &up.url()).ready(None, None).expect("a site");
         let site = Arc::new(site);
-        let node = Node::open(&site, &store, &clock, limits);
-        Self { up, clock, node, site, store }
+        let node = Node::open(&site, &place, &clock, limits);
+        Self { up, clock, node, site, place }
     }
 
     /// Another engine, as in another process, on the same store, clock and upstream.
     pub(crate) fn beside(&self) -> Self {
         let limits = self.node.engine.limits().clone();
-        let (up, clock, site, store) =
-            (self.up.clone(), self.clock.clone(), self.site.clone(), self.store.clone());
-        Self { node: Node::open(&site, &store, &clock, limits), up, clock, site, store }
+        let (up, clock, site, place) =
+            (self.up.clone(), self.clock.clone(), self.site.clone(), self.place.clone());
+        Self { node: Node::open(&site, &place, &clock, limits), up, clock, site, place }
     }
 
     /// Turns the clock forward.
@@ -139,23 +139,9 @@ impl World {
         tests::until::pass(ms(50)).await;
     }
 
-    /// The names of all files in the store that are bodies.
-    pub(crate) fn bodies(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        let mut folders = vec![self.store.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                match entry.path().is_dir() {
-                    true => folders.push(entry.path()),
-                    false if name.len() >= 64 && name.as_bytes()[..64].iter().all(u8::is_ascii_hexdigit) => {
-                        names.push(name)
-                    }
-                    false => {}
-                }
-            }
-        }
-        names
+    /// The names of all bodies in the store.
+    pub(crate) async fn bodies(&self) -> Vec<String> {
+        self.place.bodies().await
     }
 
     /// Builds the site's listed pages.
@@ -171,6 +157,6 @@ impl World {
 
 impl Asks for World {
     async fn ask(&self, ask: Ask) -> Answer {
-        soon("an answer", self.node.answer(ask)).await
+        soon("an answer", Box::pin(self.node.answer(ask))).await
     }
 }

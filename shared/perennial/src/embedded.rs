@@ -69,7 +69,7 @@ impl Stores for EmbeddedStores {
 /// How often an idle worker looks for jobs that another process has sent, or left behind when it died.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-impl Engine<EmbeddedStores> {
+impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
     /// Starts the workers that regenerate what this machine's processes have queued: as many as may render at once.
     /// They stop taking jobs when `stop` is cancelled; [`Engine::shut_down`] waits for those under way.
     pub fn start_workers(self: &Arc<Self>, stop: &tokio_util::sync::CancellationToken) {
@@ -84,7 +84,7 @@ impl Engine<EmbeddedStores> {
                     }
                     tokio::select! {
                         () = stop.cancelled() => {}
-                        () = engine.stores.jobs.arrived() => {}
+                        () = engine.stores.jobs().arrived() => {}
                         () = engine.clock.sleep(LOOK_EVERY) => {}
                     }
                 }
@@ -99,14 +99,14 @@ impl Engine<EmbeddedStores> {
     pub async fn work_next(&self) -> Result<bool, StoreError> {
         // A worker that dies gives its job back after this long; a living one is done by then.
         let hidden = self.limits.render_timeout + self.limits.max_wait + self.limits.lease;
-        let Some(taken) = self.stores.jobs.take(hidden).await? else { return Ok(false) };
+        let Some(taken) = self.stores.jobs().take(hidden).await? else { return Ok(false) };
         match Job::from_json(&taken.message) {
             Err(error) => tracing::error!("a job was dropped: {error}"),
             // Not finished: it comes back when it is no longer hidden.
             Ok(job) if self.work_or_retry(&job).await => return Ok(true),
             Ok(_) => {}
         }
-        self.stores.jobs.finish(taken).await?;
+        self.stores.jobs().finish(taken).await?;
         Ok(true)
     }
 }

@@ -1,0 +1,24 @@
+//! The same journeys as in `tests/journeys`, on the stores of an AWS account.
+#![allow(missing_docs, reason = "a test program has no readers of its documentation")]
+
+#[path = "../journeys/j01_freshness.rs"]
+mod j01_freshness;
+#[path = "../journeys/j03_on_demand.rs"]
+mod j03_on_demand;
+#[path = "../journeys/j04_errors.rs"]
+mod j04_errors;
+#[path = "../journeys/j04_upstream.rs"]
+mod j04_upstream;
+#[path = "../journeys/j05_outcomes.rs"]
+mod j05_outcomes;
+#[path = "../journeys/j06_policies.rs"]
+mod j06_policies;
+#[path = "../journeys/j07_tags.rs"]
+mod j07_tags;
+#[path = "../journeys/j08_crowds.rs"]
+mod j08_crowds;
+#[path = "../journeys/j14_drafts.rs"]
+mod j14_drafts;
+mod stores;
+#[path = "../journeys/world.rs"]
+mod world;

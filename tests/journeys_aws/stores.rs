@@ -1,0 +1,83 @@
+//! The stores of these journeys: a table and a bucket on a local server. The queue is the embedded one, because the test
+//! turns its clock.
+
+use std::sync::Arc;
+
+use perennial::aws::{Account, AwsStores};
+use perennial::bodies::s3::S3Bodies;
+use perennial::edge::NoEdge;
+use perennial::jobs::sqlite::SqliteJobs;
+use perennial::pages::dynamodb::DynamoPages;
+use perennial::{Clock, Settings, Site, Stores};
+use tempfile::TempDir;
+use tests::Aws;
+
+#[derive(Clone)]
+pub(crate) struct TestStores {
+    pages: DynamoPages,
+    bodies: S3Bodies,
+    jobs: SqliteJobs,
+    build: Arc<str>,
+}
+
+impl Stores for TestStores {
+    type Pages = DynamoPages;
+    type Bodies = S3Bodies;
+    type Jobs = SqliteJobs;
+    type Edge = NoEdge;
+
+    fn pages(&self) -> &DynamoPages {
+        &self.pages
+    }
+
+    fn bodies(&self) -> &S3Bodies {
+        &self.bodies
+    }
+
+    fn jobs(&self) -> &SqliteJobs {
+        &self.jobs
+    }
+
+    fn edge(&self) -> &NoEdge {
+        &NoEdge
+    }
+
+    fn build(&self) -> &Arc<str> {
+        &self.build
+    }
+}
+
+/// Where they are.
+#[derive(Clone)]
+pub(crate) struct Place {
+    aws: Aws,
+    queue: Arc<TempDir>,
+}
+
+impl Place {
+    pub(crate) async fn new() -> Self {
+        Self { aws: Aws::start().await, queue: Arc::new(TempDir::new().expect("a temporary directory")) }
+    }
+
+    /// As one process opens them.
+    pub(crate) fn open(&self, clock: Arc<dyn Clock>) -> TestStores {
+        let settings = Settings::read(self.aws.settings()).expect("settings");
+        let account = Account::open(settings.aws.as_ref().expect("stores on AWS")).expect("an account");
+        let site = Site::new().ready(None, None).expect("an empty site");
+        let stores = AwsStores::new(&account, &settings, &site, clock.clone());
+        TestStores {
+            pages: stores.pages().clone(),
+            bodies: stores.bodies().clone(),
+            jobs: SqliteJobs::open(self.queue.path(), stores.build().clone(), clock),
+            build: stores.build().clone(),
+        }
+    }
+
+    /// The names of all bodies in them.
+    pub(crate) async fn bodies(&self) -> Vec<String> {
+        let listed = self.aws.rest(http::Method::GET, &format!("/{}?list-type=2", self.aws.bucket), "").await;
+        let text = listed.text();
+        let keys = text.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
+        keys.filter_map(|key| key.rsplit('/').next()).map(str::to_owned).collect()
+    }
+}
