@@ -6,13 +6,18 @@
 //! | [`server`] | what the stores lean on: conditions, redelivery |
 //! | [`stores`] | the ports' suites, and what they cannot say for all implementations |
 //! | [`connections`] | when they are opened, what happens when they break, whom they trust |
+//! | [`requests`] | what each way to answer a visitor costs in calls |
+//! | [`faults`] | the suites again, while calls go wrong |
 //! | [`edge`] | CloudFront's orders, byte by byte |
 #![allow(missing_docs, reason = "a test program has no readers of its documentation")]
 #![allow(clippy::disallowed_methods, reason = "tests look from outside: the clock is the machine's")]
 
+mod between;
 mod connections;
 mod edge;
+mod faults;
 mod front;
+mod requests;
 mod server;
 mod stores;
 

@@ -27,6 +27,7 @@ fn named(content: Vec<u8>) -> (Bytes, String) {
 async fn pages_keep_the_contract() {
     let aws = Aws::start().await;
     perennial::pages::suite::run(|build| stores(&aws, build, &[]).pages().clone()).await;
+    perennial::pages::suite::run_undisturbed(stores(&aws, "b", &[]).pages()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

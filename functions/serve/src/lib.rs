@@ -112,7 +112,7 @@ impl<S: Stores> Serve<S> {
     /// The journey: look, decide, act. `None` if the page does not exist on this route.
     async fn stored(&self, request: &Parts, page: &Resolved, form: Form) -> Option<Reply> {
         for _ in 0..LOOKS_MAX {
-            let sight = match self.engine.look(page, form).await {
+            let sight = match self.engine.look(page, form, |body| reply::has_already(request, body)).await {
                 Ok(sight) => sight,
                 // The store cannot be read: whether a page that must be listed exists cannot be told.
                 Err(error) if page.route().fallback() == Fallback::NotFound => {

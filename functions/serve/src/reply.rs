@@ -16,7 +16,7 @@ use perennial::freshness::State;
 use perennial::key::PageKey;
 use perennial::memory::Entry;
 use perennial::metrics::Event;
-use perennial::record::{Coding, Record, Stored};
+use perennial::record::{BodyRef, Coding, Record, Stored};
 use perennial::{Form, Millis};
 
 use crate::request::{coding, matches_etag};
@@ -105,18 +105,46 @@ pub fn page(request: &Parts, shown: &Shown<'_>) -> Reply {
         (Stored::Redirect { .. }, _) => redirect(request, shown),
         (Stored::Page { .. }, Some(content)) => document(request, shown, content, StatusCode::OK),
         (Stored::NotFound { .. }, Some(content)) => document(request, shown, content, StatusCode::NOT_FOUND),
+        (Stored::Page { html, data }, None) => {
+            not_modified(request, shown, if shown.form == Form::Html { html } else { data })
+        }
         // Neither is ever looked up without its content; there is no page to show.
-        (Stored::Deleted | Stored::Page { .. } | Stored::NotFound { .. }, _) => {
+        (Stored::Deleted | Stored::NotFound { .. }, _) => {
             plain(request, StatusCode::NOT_FOUND, "Not found\n")
         }
     }
 }
 
+/// Whether the visitor has this body already: 304 is all that is needed.
+pub fn has_already(request: &Parts, body: &BodyRef) -> bool {
+    request.headers.contains_key(IF_NONE_MATCH)
+        && matches_etag(&request.headers, &body.etag(body.sent_as(coding(&request.headers))))
+}
+
+/// 304 for a body that was not read.
+fn not_modified(request: &Parts, shown: &Shown<'_>, body: &BodyRef) -> Reply {
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = StatusCode::NOT_MODIFIED;
+    let coding = body.sent_as(coding(&request.headers));
+    *reply.headers_mut() = fixed_head(body, coding, shown.form, &shown.entry.record);
+    cache_head(reply.headers_mut(), shown, told(shown));
+    without_content(reply.headers_mut());
+    reply
+}
+
+/// What a 304 does not repeat (RFC 9110 section 15.4.5).
+fn without_content(head: &mut HeaderMap) {
+    for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, LAST_MODIFIED] {
+        head.remove(name);
+    }
+}
+
 fn document(request: &Parts, shown: &Shown<'_>, content: &Content, status: StatusCode) -> Reply {
-    let coding = content.sent_as(coding(&request.headers));
+    let coding = content.body().sent_as(coding(&request.headers));
     let told = told(shown);
     let make = || {
-        let mut head = fixed_head(content, coding, shown.form, &shown.entry.record);
+        let mut head = fixed_head(content.body(), coding, shown.form, &shown.entry.record);
+        head.insert(CONTENT_LENGTH, content.coded(coding).len().into());
         cache_head(&mut head, shown, told);
         head
     };
@@ -133,17 +161,15 @@ fn document(request: &Parts, shown: &Shown<'_>, content: &Content, status: Statu
     *reply.status_mut() = if matched && status == StatusCode::OK { StatusCode::NOT_MODIFIED } else { status };
     *reply.headers_mut() = head;
     if reply.status() == StatusCode::NOT_MODIFIED {
-        for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, LAST_MODIFIED] {
-            reply.headers_mut().remove(name);
-        }
+        without_content(reply.headers_mut());
     } else if request.method != Method::HEAD {
         *reply.body_mut() = Full::new(content.coded(coding));
     }
     reply
 }
 
-/// What every answer with this content in this coding has.
-fn fixed_head(content: &Content, coding: Coding, form: Form, record: &Record) -> HeaderMap {
+/// What every answer with this body in this coding has.
+fn fixed_head(body: &BodyRef, coding: Coding, form: Form, record: &Record) -> HeaderMap {
     let mut head = HeaderMap::with_capacity(16);
     head.insert(CONTENT_TYPE, if form == Form::Html { HTML } else { JSON });
     if form == Form::Html {
@@ -154,12 +180,11 @@ fn fixed_head(content: &Content, coding: Coding, form: Form, record: &Record) ->
             }
         }
     }
-    head.insert(CONTENT_LENGTH, content.coded(coding).len().into());
     if coding != Coding::Identity {
         head.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
     }
     head.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    head.insert(ETAG, field(content.etag(coding)));
+    head.insert(ETAG, field(body.etag(coding)));
     head.insert(LAST_MODIFIED, field(httpdate::fmt_http_date(record.modified_at.to_system())));
     head
 }

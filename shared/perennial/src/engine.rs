@@ -19,7 +19,7 @@ use crate::freshness::{State, state};
 use crate::key::PageKey;
 use crate::memory::{Entry, Memory};
 use crate::pages::{Pages, Snapshot, Wanted};
-use crate::record::{Epoch, Form, Record, Stored, Ticket};
+use crate::record::{BodyRef, Epoch, Form, Stored, Ticket};
 
 use crate::render::Renders;
 use crate::route::Resolved;
@@ -157,11 +157,17 @@ impl<S: Stores> Engine<S> {
         self.memory.usage()
     }
 
-    /// Looks a page up: in memory if nothing was written since, else in the store.
+    /// Looks a page up: in memory if nothing was written since, else in the store. A body that the visitor `has` already
+    /// is not read: the entry may come without it.
     ///
     /// # Errors
     /// The store cannot be read, and the page is not in memory either.
-    pub async fn look(&self, page: &Resolved, form: Form) -> Result<Sight, StoreError> {
+    pub async fn look(
+        &self,
+        page: &Resolved,
+        form: Form,
+        has: impl Fn(&BodyRef) -> bool,
+    ) -> Result<Sight, StoreError> {
         let now = self.clock.now();
         // Noted before reading: what is read may be newer than this version, never older.
         let version = self.stores.pages().version();
@@ -169,7 +175,8 @@ impl<S: Stores> Engine<S> {
         if let Some(entry) = kept.as_ref().filter(|e| e.is_current(version, now) && e.has(form)) {
             return Ok(self.sight(page, entry.clone(), now));
         }
-        match self.read(page, form, kept.as_ref(), version, now).await {
+        let known = Known { kept: kept.as_ref(), version, now };
+        match self.read(page, form, known, has).await {
             Ok(sight) => Ok(sight),
             Err(error) => {
                 self.complain(page, "the store cannot be read; serving what is in memory", &error);
@@ -185,10 +192,10 @@ impl<S: Stores> Engine<S> {
         &self,
         page: &Resolved,
         form: Form,
-        kept: Option<&Arc<Entry>>,
-        version: Option<u64>,
-        now: Millis,
+        known: Known<'_>,
+        has: impl Fn(&BodyRef) -> bool,
     ) -> Result<Sight, StoreError> {
+        let Known { kept, version, now } = known;
         let wanted = Wanted {
             tags: kept.map_or(&[], |e| &e.record.tags[..]),
             body: kept.is_none_or(|e| !e.has(form)).then_some(form),
@@ -205,10 +212,16 @@ impl<S: Stores> Engine<S> {
             let missing = Sight { entry: None, state: State::Missing, generation, known };
             let Some(record) = snapshot.record.clone() else { return Ok(missing) };
             let (unread, body) = (std::mem::take(&mut snapshot.unread_tags), snapshot.body.take());
-            let (newest_epoch, contents) = tokio::join!(
-                self.newest_epoch(&unread),
-                self.load(page, form, &record, kept.map(Arc::as_ref), body)
-            );
+            let (newest_epoch, contents) = tokio::join!(self.newest_epoch(&unread), async {
+                let kept = kept.map(Arc::as_ref).filter(|e| !e.unsaved && e.record.answers_alike(&record));
+                let mut contents = kept.map_or((None, None), |e| (e.html.clone(), e.data.clone()));
+                let slot = if form == Form::Html { &mut contents.0 } else { &mut contents.1 };
+                let wanted = record.stored.body(form).filter(|body| slot.is_none() && !has(body));
+                if let Some(wanted) = wanted {
+                    *slot = Some(self.load(page, wanted, body).await?);
+                }
+                Some(contents)
+            });
             snapshot.newest_epoch = newest_epoch?.max(snapshot.newest_epoch);
             let seen = state(&record, snapshot.newest_epoch, now, page.route.options.missing_when_expired);
             if seen == State::Missing {
@@ -250,36 +263,19 @@ impl<S: Stores> Engine<S> {
         Sight { entry, state, generation, known: true }
     }
 
-    /// The contents of a record, with the wanted form loaded, from `beside` if its stored bytes came with the record.
-    /// Those in memory are kept if they are the same, whatever their generation.
-    async fn load(
-        &self,
-        page: &Resolved,
-        form: Form,
-        record: &Record,
-        kept: Option<&Entry>,
-        beside: Option<Bytes>,
-    ) -> Option<Contents> {
-        let kept = kept.filter(|e| !e.unsaved && e.record.answers_alike(record));
-        let (mut html, mut data) = kept.map_or((None, None), |e| (e.html.clone(), e.data.clone()));
-        let slot = match form {
-            Form::Html => &mut html,
-            Form::Data => &mut data,
+    /// The content of a body: from `beside` if its stored bytes came with the record.
+    async fn load(&self, page: &Resolved, body: &BodyRef, beside: Option<Bytes>) -> Option<Arc<Content>> {
+        let bytes = match beside {
+            Some(bytes) => bytes,
+            None => match self.stores.bodies().get(&page.key, &body.sha256).await {
+                Ok(bytes) => bytes?,
+                Err(error) => {
+                    tracing::error!(page = %page.key.path(), "a stored body cannot be read: {error}");
+                    return None;
+                }
+            },
         };
-        if let (None, Some(body)) = (&slot, record.stored.body(form)) {
-            let bytes = match beside {
-                Some(bytes) => bytes,
-                None => match self.stores.bodies().get(&page.key, &body.sha256).await {
-                    Ok(bytes) => bytes?,
-                    Err(error) => {
-                        tracing::error!(page = %page.key.path(), "a stored body cannot be read: {error}");
-                        return None;
-                    }
-                },
-            };
-            *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));
-        }
-        Some((html, data))
+        Content::load(body.clone(), bytes).map(Arc::new)
     }
 
     /// Reports a store that fails, unless it has just been done.
@@ -313,7 +309,12 @@ impl<S: Stores> Engine<S> {
     }
 }
 
-type Contents = (Option<Arc<Content>>, Option<Arc<Content>>);
+/// What is known before the store is read.
+struct Known<'a> {
+    kept: Option<&'a Arc<Entry>>,
+    version: Option<u64>,
+    now: Millis,
+}
 
 /// Whether a page rendered while the store could not be written still counts beside what the store says now.
 fn outlives(unsaved: &Entry, snapshot: &Snapshot, now: Millis) -> bool {

@@ -289,7 +289,7 @@ pub struct Grant {
 pub enum Committed {
     /// It is the page's record now.
     Stored {
-        /// The record it replaced.
+        /// The record it replaced. None for none, and if the answer that told was lost.
         replaced: Option<Arc<Record>>,
     },
     /// A newer render was committed before.

@@ -32,6 +32,22 @@ pub struct BodyRef {
     pub etag: String,
 }
 
+impl BodyRef {
+    /// The coding that is sent when this one was negotiated.
+    pub fn sent_as(&self, negotiated: Coding) -> Coding {
+        if self.coding == Coding::Identity { Coding::Identity } else { negotiated }
+    }
+
+    /// The entity tag of a coding, quotes included (RFC 9110 section 8.8.3): one per coding.
+    pub fn etag(&self, coding: Coding) -> String {
+        match coding {
+            Coding::Identity => format!("\"{}\"", self.etag),
+            Coding::Br => format!("\"{}-br\"", self.etag),
+            Coding::Gzip => format!("\"{}-gz\"", self.etag),
+        }
+    }
+}
+
 /// A content coding (RFC 9110 section 8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -164,7 +164,8 @@ impl<S: Stores> Engine<S> {
         };
         match committed {
             Ok(Committed::Stored { replaced }) => {
-                if let Some(replaced) = replaced {
+                // What it was granted for, if the store could not tell.
+                if let Some(replaced) = replaced.or_else(|| grant.replaces.clone()) {
                     self.remove_later(page, &replaced, Some(&draft.record)).await;
                 }
                 let entry = self.entry_of(draft, false);

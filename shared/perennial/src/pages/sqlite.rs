@@ -337,6 +337,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = |build: &str| SqlitePages::open(folder.path(), build.into());
         crate::pages::suite::run(open).await;
+        crate::pages::suite::run_undisturbed(&open("b")).await;
     }
 
     #[tokio::test]

@@ -1,0 +1,162 @@
+//! An HTTP proxy between the stores and the server: writes down each call, and lets some go wrong.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tests::client::Client;
+use tests::{Ask, Aws};
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+/// What goes wrong with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Refused because there are too many; nothing happens.
+    Throttled,
+    /// The connection breaks before the call arrives.
+    LostBefore,
+    /// It is carried out, and the connection breaks before its answer.
+    LostAfter,
+    /// It takes a while.
+    Slow,
+    /// The service has an error of its own; nothing happens.
+    ServerError,
+}
+
+type Plan = Box<dyn Fn(&Call) -> Option<Fault> + Send + Sync>;
+
+/// A call that arrives.
+pub(crate) struct Call {
+    /// `BatchGetItem`, `SendMessage`; `GET` for S3.
+    pub(crate) name: String,
+    /// Whether the SDK has tried it before.
+    pub(crate) is_repeated: bool,
+}
+
+struct State {
+    server: SocketAddr,
+    calls: Mutex<Vec<String>>,
+    plan: Plan,
+}
+
+/// Under way until it is dropped.
+pub(crate) struct Between {
+    addr: SocketAddr,
+    state: Arc<State>,
+    accepting: AbortHandle,
+}
+
+impl Between {
+    /// Lets everything through.
+    pub(crate) async fn start(aws: &Aws) -> Self {
+        Self::with(aws, |_| None).await
+    }
+
+    /// Asks what goes wrong with each call, as it arrives.
+    pub(crate) async fn with(
+        aws: &Aws,
+        plan: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        let state = Arc::new(State { server: aws.server(), calls: Mutex::default(), plan: Box::new(plan) });
+        let passed = state.clone();
+        let accepting = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.expect("accept");
+                let state = passed.clone();
+                let answer = service_fn(move |request| pass(state.clone(), request));
+                let connection =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+                // It ends with an error where a fault wants it to.
+                tokio::spawn(async move { drop(connection.await) });
+            }
+        });
+        Self { addr, state, accepting: accepting.abort_handle() }
+    }
+
+    /// Where it listens.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Names of the calls since the last time this was asked: `BatchGetItem`, `SendMessage`, `GET` for S3.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut *self.state.calls.lock().expect("unpoisoned"))
+    }
+}
+
+impl Drop for Between {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// `DynamoDB_20120810.GetItem` is `GetItem`; a call of S3 goes by its method.
+fn name(request: &Request<Incoming>) -> String {
+    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+    let operation = target.and_then(|target| target.split('.').next_back());
+    operation.map_or_else(|| request.method().to_string(), str::to_owned)
+}
+
+async fn pass(
+    state: Arc<State>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    let attempt = request.headers().get("amz-sdk-request").and_then(|value| value.to_str().ok());
+    let is_repeated = attempt.is_some_and(|attempt| !attempt.contains("attempt=1"));
+    let call = Call { name: name(&request), is_repeated };
+    state.calls.lock().expect("unpoisoned").push(call.name.clone());
+    let broken = || std::io::Error::other("as planned");
+    let fault = (state.plan)(&call);
+    match fault {
+        Some(Fault::LostBefore) => return Err(broken()),
+        Some(Fault::Throttled) => {
+            return Ok(error(&call.name, 400, "ProvisionedThroughputExceededException"));
+        }
+        Some(Fault::ServerError) => return Ok(error(&call.name, 500, "InternalServerError")),
+        Some(Fault::Slow) => tests::until::pass(Duration::from_millis(200)).await,
+        Some(Fault::LostAfter) | None => {}
+    }
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+    let mut ask = Ask::new(head.method, head.uri.to_string()).body(body);
+    for (name, value) in &head.headers {
+        if name != "content-length" && name != "transfer-encoding" {
+            ask = ask.header(name.as_str(), value.to_str().expect("a readable header"));
+        }
+    }
+    let answer = Client { addr: state.server }.try_ask(ask).await.map_err(std::io::Error::other)?;
+    if fault == Some(Fault::LostAfter) {
+        return Err(broken());
+    }
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = http::StatusCode::from_u16(answer.status).expect("a status");
+    *response.headers_mut() = answer.headers;
+    response.headers_mut().remove("transfer-encoding");
+    response.headers_mut().remove("connection");
+    Ok(response)
+}
+
+/// An error as the service that was called spells it.
+fn error(name: &str, status: u16, code: &str) -> Response<Full<Bytes>> {
+    if ["GET", "HEAD", "PUT", "DELETE"].contains(&name) {
+        let mut response = Response::new(Full::new("<Error><Code>SlowDown</Code></Error>".into()));
+        *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+        return response;
+    }
+    let text = format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"as planned"}}"#);
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = http::StatusCode::from_u16(status).expect("a status");
+    response
+        .headers_mut()
+        .insert("content-type", http::HeaderValue::from_static("application/x-amz-json-1.0"));
+    response
+}

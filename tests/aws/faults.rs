@@ -1,0 +1,58 @@
+//! The ports' contract while calls go wrong: throttled, slow, lost before they arrive, and lost after they were carried
+//! out. The SDK repeats them, and the repetition finds what the first has done.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use perennial::Stores as _;
+use tests::Aws;
+
+use crate::between::{Between, Call, Fault};
+use crate::stores;
+
+const FAULTS: [Fault; 5] =
+    [Fault::LostAfter, Fault::Throttled, Fault::LostBefore, Fault::Slow, Fault::ServerError];
+
+/// One call in so many goes wrong, each in the next way; no call twice.
+fn every(nth: usize) -> impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static {
+    let (calls, faults) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    move |call| {
+        let due = !call.is_repeated && (calls.fetch_add(1, Ordering::SeqCst) + 1).is_multiple_of(nth);
+        due.then(|| FAULTS[faults.fetch_add(1, Ordering::SeqCst) % FAULTS.len()])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_keep_the_contract_while_calls_go_wrong() {
+    let aws = Aws::start().await;
+    let between = Between::with(&aws, every(5)).await;
+    let url = between.url();
+    perennial::pages::suite::run(|build| stores(&aws, build, &[("AWS_ENDPOINT_URL", &url)]).pages().clone())
+        .await;
+    assert!(between.calls().len() > 200, "the suite went through here");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_keep_the_contract_while_the_answer_to_every_other_write_is_lost() {
+    let aws = Aws::start().await;
+    // Not of every write: the SDK stops repeating when nothing goes right.
+    let writes = AtomicUsize::new(0);
+    let lose = move |call: &Call| {
+        let first = ["UpdateItem", "PutItem", "DeleteItem"].contains(&&*call.name) && !call.is_repeated;
+        (first && writes.fetch_add(1, Ordering::SeqCst).is_multiple_of(2)).then_some(Fault::LostAfter)
+    };
+    let between = Between::with(&aws, lose).await;
+    let url = between.url();
+    perennial::pages::suite::run(|build| stores(&aws, build, &[("AWS_ENDPOINT_URL", &url)]).pages().clone())
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_keep_the_contract_while_calls_go_wrong() {
+    let aws = Aws::start().await;
+    let between = Between::with(&aws, every(3)).await;
+    let url = between.url();
+    perennial::bodies::suite::run(|build| {
+        stores(&aws, build, &[("AWS_ENDPOINT_URL", &url)]).bodies().clone()
+    })
+    .await;
+}

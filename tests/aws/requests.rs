@@ -1,0 +1,133 @@
+//! What each way to answer a visitor costs in calls to AWS: counted, so that a hit stays one round trip.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use perennial::aws::AwsStores;
+use perennial::testing::ManualClock;
+use perennial::{Engine, Settings};
+use serde_json::json;
+use serve::{Renewal, Serve};
+use tests::{Answer, Ask, Aws, Upstream};
+
+use crate::between::Between;
+use crate::{account, settings};
+
+/// The serve function of the conformance site, on stores whose calls are counted.
+struct Function {
+    engine: Arc<Engine<AwsStores>>,
+    serve: Serve<AwsStores>,
+}
+
+impl Function {
+    fn start(up: &Upstream, clock: &ManualClock, settings: Settings) -> Self {
+        let site = Arc::new(tests::conformance::site(up.url()).ready(None, None).expect("a site"));
+        let clock = Arc::new(clock.clone());
+        let stores = AwsStores::new(&account(&settings), &settings, &site, clock.clone());
+        let engine = Engine::new(site, stores, clock, settings.limits);
+        Self { serve: Serve::new(engine.clone(), Renewal::Before), engine }
+    }
+
+    async fn ask(&self, ask: Ask) -> Answer {
+        let request = ask.headers.iter().fold(http::Request::builder(), |r, (n, v)| r.header(n, v));
+        let parts = request.uri(ask.target).body(()).expect("a request").into_parts().0;
+        let (head, body) = Box::pin(self.serve.handle(&parts)).await.into_parts();
+        let body = http_body_util::BodyExt::collect(body).await.expect("a body in memory").to_bytes();
+        Answer { status: head.status.as_u16(), headers: head.headers, body }
+    }
+}
+
+struct World {
+    up: Upstream,
+    clock: ManualClock,
+    between: Between,
+    settings: Settings,
+}
+
+impl World {
+    async fn new() -> Self {
+        let aws = Aws::start().await;
+        let between = Between::start(&aws).await;
+        let settings = settings(&aws, "b", &[("AWS_ENDPOINT_URL", &between.url())]);
+        Self { up: Upstream::start().await, clock: ManualClock::default(), between, settings }
+    }
+
+    /// A process that has just started.
+    fn cold(&self) -> Function {
+        Function::start(&self.up, &self.clock, self.settings.clone())
+    }
+
+    /// The calls that one request makes, those that are made at once joined by a plus: in the order of their names.
+    async fn costs(&self, function: &Function, ask: Ask, status: u16, label: &str) -> Vec<String> {
+        self.between.calls();
+        function.ask(ask).await.expect(status, label);
+        self.between.calls()
+    }
+}
+
+/// A page that brotli cannot make small: its body is in S3 alone.
+fn large() -> String {
+    let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        noise ^= noise << 13;
+        noise ^= noise >> 7;
+        noise ^= noise << 17;
+        char::from(b'0' + (noise % 64) as u8)
+    };
+    (0..40_000).map(|_| next()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hit_is_one_round_trip() {
+    let w = World::new().await;
+    w.up.on("/blog/small", tests::Reply::value("small"));
+    w.up.on("/blog/large", tests::Reply::value(&large()));
+    let first = w.cold();
+    first.ask(Ask::get("/blog/small")).await.expect(200, "MISS");
+    let etag = first.ask(Ask::get("/blog/large")).await.expect(200, "MISS").etag().to_owned();
+
+    let function = w.cold();
+    let hit = |path: &str| w.costs(&function, Ask::get(path), 200, "HIT");
+    assert_eq!(hit("/blog/small").await, ["BatchGetItem"], "a body beside its record");
+    assert_eq!(hit("/blog/small").await, ["BatchGetItem"], "a body in memory");
+    assert_eq!(hit("/blog/large").await, ["BatchGetItem", "GET"], "a body in S3");
+    assert_eq!(hit("/blog/large").await, ["BatchGetItem"], "now in memory");
+    let asked = Ask::get("/blog/large").header("if-none-match", etag);
+    assert_eq!(w.costs(&w.cold(), asked, 304, "HIT").await, ["BatchGetItem"], "304 reads no body");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_with_tags_costs_another_round_trip_once() {
+    let w = World::new().await;
+    w.up.on("/tagged/a", json!({ "value": "a", "tags": ["x", "y"] }));
+    w.cold().ask(Ask::get("/tagged/a")).await.expect(200, "MISS");
+    let function = w.cold();
+    let hit = || w.costs(&function, Ask::get("/tagged/a"), 200, "HIT");
+    assert_eq!(hit().await, ["BatchGetItem", "BatchGetItem"], "its tags are known only from its record");
+    assert_eq!(hit().await, ["BatchGetItem"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_page_costs_its_winner_a_write_and_a_message_and_others_nothing() {
+    let w = World::new().await;
+    w.up.on("/blog/s", tests::Reply::value("old"));
+    let function = w.cold();
+    function.ask(Ask::get("/blog/s")).await.expect(200, "MISS");
+    w.clock.advance(Duration::from_secs(3));
+    let another = w.cold();
+    let stale = |function| w.costs(function, Ask::get("/blog/s"), 200, "STALE");
+    assert_eq!(stale(&function).await, ["BatchGetItem", "UpdateItem", "SendMessage"]);
+    assert_eq!(stale(&function).await, ["BatchGetItem"], "a lease is held");
+    assert_eq!(stale(&another).await, ["BatchGetItem"], "in every process");
+
+    // The renewal fails: nobody asks again before its time.
+    w.up.on("/blog/s", tests::Reply::status(500));
+    let job = perennial::jobs::Job {
+        v: 1,
+        build: "b".into(),
+        key: "/blog/{slug}|s".into(),
+        task: perennial::jobs::Task::Refresh { ticket: 2, reason: perennial::Reason::Stale },
+    };
+    assert!(!function.engine.work_or_retry(&job).await, "carried out, badly");
+    assert_eq!(stale(&another).await, ["BatchGetItem"], "it is not time to try again");
+}
