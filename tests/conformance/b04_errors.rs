@@ -1,7 +1,6 @@
 //! B4. Errors of first renders; those of regenerations are in `journeys`.
 
 use serde_json::json;
-use tests::until::soon;
 use tests::{Asks as _, Gate, Reply};
 
 use crate::Fixture;
@@ -21,24 +20,6 @@ async fn a_failed_first_render_is_not_kept() {
     f.up.on("/blog/e", Reply::value("well"));
     f.get("/blog/e").await.expect(200, "MISS");
     f.get("/blog/e").await.expect(200, "HIT");
-}
-
-/// B4.64: everyone who waited for it gets the failure, by one call.
-#[tokio::test]
-async fn simultaneous_first_requests_fail_together() {
-    let f = Fixture::start().await;
-    let gate = Gate::new();
-    f.up.on("/blog/e", Reply::throw("no").behind(&gate));
-    let client = f.site.client();
-    let asked: Vec<_> = (0..3).map(|_| tokio::spawn(async move { client.get("/blog/e").await })).collect();
-    f.up.wait_for_calls("/blog/e", 1).await;
-    // A fourth, of another page, has been through the whole server: the three are waiting by now.
-    f.get("/blog/other").await.expect(200, "MISS");
-    gate.open();
-    for answer in asked {
-        soon("an answer", answer).await.expect("joined").expect(500, "").nostore();
-    }
-    assert_eq!(f.up.count("/blog/e"), 1);
 }
 
 /// B4.65, B4.66, B4.69, rule 3: a render that is not one of the allowed results is a failure with a clear log.

@@ -176,34 +176,6 @@ async fn other_methods_are_refused() {
     f.get("/blog/ungenerated").await.expect(200, "MISS");
 }
 
-/// B6.100: HTTP/1.0, and two requests in one go.
-#[tokio::test]
-async fn framing() {
-    let f = Fixture::start().await;
-    f.get("/never").await.expect(200, "MISS");
-    let client = f.site.client();
-    let old = client.raw(b"GET /never HTTP/1.0\r\n\r\n").await;
-    assert!(old.closed && old.statuses() == [200] && old.text().ends_with("</html>"), "{old:?}");
-    assert!(!old.text().to_ascii_lowercase().contains("transfer-encoding"), "{old:?}");
-    let two = b"GET /blog/one HTTP/1.1\r\nhost: x\r\n\r\nGET /none HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    let both = client.raw(two).await;
-    assert_eq!(both.statuses(), [200, 404], "{both:?}");
-    let text = both.text();
-    assert!(text.find("data-path=\"/blog/one\"") < text.find("custom-404"), "{text}");
-    // What follows the last answer on a connection does not swallow that answer.
-    for (last, rest) in
-        [("connection: close\r\n", "GET /never HTTP/1.1\r\nhost: x\r\n\r\n"), ("", "no request\r\n\r\n")]
-    {
-        let request = format!("GET /never HTTP/1.1\r\nhost: x\r\n{last}\r\n{rest}");
-        let raw = client.raw(request.as_bytes()).await;
-        assert_eq!(raw.statuses().first(), Some(&200), "{raw:?}");
-        assert!(raw.closed && raw.text().contains("</html>"), "{raw:?}");
-    }
-    let get_then_head =
-        b"HEAD /never HTTP/1.1\r\nhost: x\r\n\r\nGET /never HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    assert_eq!(client.raw(get_then_head).await.statuses(), [200, 200]);
-}
-
 /// Section 7: a range is ignored or right.
 #[tokio::test]
 async fn ranges() {

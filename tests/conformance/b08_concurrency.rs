@@ -12,7 +12,7 @@ use tests::{Answer, Asks as _, Gate, Reply};
 use crate::Fixture;
 
 /// Starts a request and leaves it running.
-fn begin(f: &Fixture, target: String) -> tokio::task::JoinHandle<Answer> {
+pub(crate) fn begin(f: &Fixture, target: String) -> tokio::task::JoinHandle<Answer> {
     let client = f.site.client();
     tokio::spawn(async move { client.get(&target).await })
 }
@@ -51,33 +51,6 @@ async fn different_pages_render_side_by_side() {
     for answer in asked {
         soon("an answer", answer).await.expect("joined").expect(200, "MISS");
     }
-}
-
-/// B8.124: a crowd of slow first renders does not hold up a stored page, and no more run than allowed.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_renders_do_not_hold_up_stored_pages() {
-    let f = Fixture::with(&[("PERENNIAL_MAX_CONCURRENT_RENDERS", "4")]).await;
-    let stored = f.get("/never").await.expect(200, "MISS");
-    let gate = Gate::new();
-    let behind = gate.clone();
-    f.up.otherwise(move |_| Reply::value("slow").behind(&behind));
-    let asked: Vec<_> = (0..200).map(|i| begin(&f, format!("/blog/slow{i}"))).collect();
-    f.up.wait_for_all_calls(5).await;
-    let before = f.site.memory_bytes();
-    for _ in 0..50 {
-        assert_eq!(f.get("/never").await.expect(200, "HIT").id(), stored.id());
-    }
-    assert!(f.site.memory_bytes() < before + 64 * 1024 * 1024, "waiting requests cost too much memory");
-    gate.open();
-    let mut rendered = 0;
-    for answer in asked {
-        let answer = soon("an answer", answer).await.expect("joined");
-        // Who cannot be rendered within the limits is told to come back.
-        assert!(matches!(answer.status, 200 | 503), "{answer}");
-        rendered += usize::from(answer.status == 200);
-    }
-    assert!(rendered >= 4, "{rendered} of 200 rendered");
-    assert!(f.up.most_at_once() <= 4, "{} renders at once", f.up.most_at_once());
 }
 
 /// B8.125, rule 4.4: the visitor goes away, the render does not.

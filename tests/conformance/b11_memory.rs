@@ -53,20 +53,3 @@ async fn a_page_larger_than_the_limit() {
     }
     assert_eq!(f.up.count_all(), 2);
 }
-
-/// B11.152: many large pages do not fill the memory: what it grows to at first is all.
-#[tokio::test]
-async fn memory_is_bounded() {
-    let f = Fixture::with(&[("PERENNIAL_MEMORY_CACHE_BYTES", "1000000")]).await;
-    f.up.otherwise(|_| json!({ "revalidate": false, "pad_bytes": 500_000 }).into());
-    let generate = async |pages: std::ops::Range<u32>| {
-        for i in pages {
-            f.get(&format!("/blog/{i}")).await.expect(200, "MISS");
-        }
-    };
-    generate(0..40).await;
-    let before = f.site.memory_bytes();
-    generate(40..100).await;
-    let grown = f.site.memory_bytes().saturating_sub(before);
-    assert!(grown < 15_000_000, "60 more pages of 500 kB grew the process by {grown} bytes");
-}

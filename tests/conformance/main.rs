@@ -1,9 +1,12 @@
 //! Black-box cases of `SEMANTICS.md`: the conformance site as a process, looked at over HTTP alone.
 //!
 //! One module a group, one test a case or a table of cases of one shape; each names its cases. What needs
-//! no process and no socket is in `journeys`, where time costs nothing.
+//! no process and no socket is in `journeys`, where time costs nothing. All modules but the two `alone_` ones run on
+//! the deployed functions as well, in `deployed`.
 #![allow(clippy::disallowed_methods, reason = "a process is watched by the machine's clock")]
 
+mod alone_process;
+mod alone_sockets;
 mod b01_freshness;
 mod b02_fallback;
 mod b03_on_demand;
@@ -19,7 +22,7 @@ mod b14_security;
 mod b15_operations;
 
 use tempfile::TempDir;
-use tests::until::until;
+use tests::answer::until_new;
 use tests::{Answer, Ask, Asks, Launch, Running, Upstream};
 
 /// The site, its upstream and its store.
@@ -62,6 +65,11 @@ impl Fixture {
         Self { up, launch, site, store }
     }
 
+    /// All that was ever logged.
+    async fn whole_log(self) -> String {
+        self.site.stop().await.success().output
+    }
+
     /// Stops the process and starts another on the same store.
     async fn restart(&mut self) {
         let next = self.launch.clone();
@@ -76,13 +84,4 @@ fn launch(up: &Upstream, env: &[(&str, &str)]) -> (Launch, TempDir) {
     let store = TempDir::new().expect("a temporary directory");
     let launch = Launch::new(env!("CARGO_BIN_EXE_conformance-site"), store.path(), up);
     (env.iter().fold(launch, |launch, (name, value)| launch.env(name, value)), store)
-}
-
-/// Asks until the page is another than `old`.
-async fn until_new(site: &impl Asks, target: &str, old: &str) -> Answer {
-    until(&format!("a newer {target}"), async || {
-        let answer = site.get(target).await;
-        (answer.id() != old).then_some(answer)
-    })
-    .await
 }

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::Value;
 
+use crate::until::until;
+
 /// A request: the target is sent as it is written.
 #[derive(Clone, Debug)]
 pub struct Ask {
@@ -95,6 +97,15 @@ pub trait Asks: Sync {
     fn revalidate(&self, path: &str) -> impl Future<Output = Answer> + Send {
         self.ask(Ask::get(revalidate_target(path)))
     }
+}
+
+/// Asks until the page is another than `old`.
+pub async fn until_new(site: &impl Asks, target: &str, old: &str) -> Answer {
+    until(&format!("a newer {target}"), async || {
+        let answer = site.get(target).await;
+        (answer.id() != old).then_some(answer)
+    })
+    .await
 }
 
 /// Status, headers and body, with the views the cases need.

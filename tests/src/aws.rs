@@ -20,7 +20,7 @@ const UNTIL_WE_END: &str = "\"$@\" </dev/null & server=$!; cat >/dev/null; kill 
 /// A deployment's stores, empty. Other tests have others.
 #[derive(Clone, Debug)]
 pub struct Aws {
-    server: SocketAddr,
+    pub(crate) server: SocketAddr,
     /// Name of the table.
     pub table: String,
     /// Name of the bucket.
@@ -34,9 +34,8 @@ pub struct Aws {
 impl Aws {
     /// Makes what the template makes.
     pub async fn start() -> Self {
-        static SERVER: OnceCell<SocketAddr> = OnceCell::const_new();
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let server = *SERVER.get_or_init(serve).await;
+        let server = server().await;
         let name = format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let bare = Self {
             server,
@@ -111,6 +110,18 @@ impl Asks for Aws {
     async fn ask(&self, ask: Ask) -> Answer {
         Client { addr: self.server }.ask(ask).await
     }
+}
+
+/// The server of this process.
+pub(crate) async fn server() -> SocketAddr {
+    static SERVER: OnceCell<SocketAddr> = OnceCell::const_new();
+    *SERVER.get_or_init(serve).await
+}
+
+/// What all elements of a name hold in an answer of a service that speaks XML.
+pub fn elements(xml: &str, name: &str) -> Vec<String> {
+    let start = format!("<{name}>");
+    xml.split(&start).skip(1).filter_map(|rest| Some(rest.split_once('<')?.0.to_owned())).collect()
 }
 
 /// The template's table.

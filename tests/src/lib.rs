@@ -9,6 +9,8 @@
 //! | [`client`] | asks over a socket, also with malformed bytes |
 //! | [`process`] | the site as a process: started, stopped, killed, its log read |
 //! | [`aws`] | AWS on this machine |
+//! | [`deployed`] | the site as a stack on it: the template, and the real functions |
+//! | [`front`] | what stands before the functions: two URLs, events in, answers out |
 //! | [`until`] | waits for a condition, never for a time |
 #![allow(
     clippy::disallowed_methods,
@@ -19,11 +21,14 @@ pub mod answer;
 pub mod aws;
 pub mod client;
 pub mod conformance;
+pub mod deployed;
+pub mod front;
 pub mod process;
 pub mod until;
 pub mod upstream;
 
 pub use answer::{Answer, Ask, Asks, data_target};
 pub use aws::Aws;
+pub use deployed::Deployed;
 pub use process::{Launch, Running};
 pub use upstream::{Gate, Reply, Upstream};

@@ -109,22 +109,35 @@ impl Launch {
     }
 }
 
-/// The lines a process has written to stdout and stderr.
+/// The lines a process has written to stdout and stderr, or several to their files.
 #[derive(Clone, Debug, Default)]
-pub struct Log(Arc<Mutex<Vec<String>>>);
+pub struct Log {
+    read: Arc<Mutex<Vec<String>>>,
+    files: Vec<PathBuf>,
+}
 
 impl Log {
+    /// What is in these files, once they are there.
+    pub fn of_files(files: Vec<PathBuf>) -> Self {
+        Self { files, ..Self::default() }
+    }
+
     async fn read(self, from: impl AsyncRead + Unpin) {
         let mut lines = BufReader::new(from).split(b'\n');
         while let Ok(Some(line)) = lines.next_segment().await {
             let line = String::from_utf8_lossy(&line).into_owned();
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            self.read.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         }
     }
 
     /// All lines so far.
     pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut lines = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for file in &self.files {
+            let text = std::fs::read(file).unwrap_or_default();
+            lines.extend(String::from_utf8_lossy(&text).lines().map(str::to_owned));
+        }
+        lines
     }
 
     /// All lines so far as one text.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use lambda_http::{Error, Request, service_fn};
+use lambda_http::{Error, Request, RequestExt as _, service_fn};
 use perennial::function::{FunctionError, OnStores, SecretSource};
+use perennial::url::as_sent;
 use perennial::{Engine, Site, Stores};
 
 use crate::Revalidate;
@@ -24,7 +25,9 @@ impl OnStores for Publishers {
         lambda_http::run(service_fn(move |request: Request| {
             let revalidate = revalidate.clone();
             async move {
-                let (parts, body) = request.into_parts();
+                let target = as_sent(request.raw_http_path(), request.uri());
+                let (mut parts, body) = request.into_parts();
+                parts.uri = target;
                 Ok::<_, Error>(revalidate.handle(&parts, &body).await)
             }
         }))

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use lambda_http::{Error, Request, service_fn};
+use lambda_http::{Error, Request, RequestExt as _, service_fn};
 use perennial::draft::Drafts;
 use perennial::function::{FunctionError, OnStores, SecretSource};
+use perennial::url::as_sent;
 use perennial::{Engine, Site, Stores};
 
 use crate::{Renewal, Serve};
@@ -23,7 +24,12 @@ impl OnStores for Visitors {
         let serve = Arc::new(Serve::new(engine, Renewal::Before).with_drafts(drafts));
         lambda_http::run(service_fn(move |request: Request| {
             let serve = serve.clone();
-            async move { Ok::<_, Error>(serve.handle(&request.into_parts().0).await) }
+            async move {
+                let target = as_sent(request.raw_http_path(), request.uri());
+                let mut parts = request.into_parts().0;
+                parts.uri = target;
+                Ok::<_, Error>(serve.handle(&parts).await)
+            }
         }))
         .await
     }

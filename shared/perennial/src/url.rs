@@ -2,7 +2,17 @@
 
 use std::sync::Arc;
 
+use http::Uri;
+
 use crate::key::RESERVED_SEGMENT;
+
+/// A request's target as its sender wrote it. Lambda's runtime makes a URL of it as browsers do, which would let
+/// `%2E%2E` leave its segment and turn `\` into `/`; the event has the path as it was sent. What no target can hold
+/// becomes a malformed path.
+pub fn as_sent(raw_path: &str, normalised: &Uri) -> Uri {
+    let query = normalised.query().map_or_else(String::new, |query| format!("?{query}"));
+    Uri::try_from(format!("{raw_path}{query}")).unwrap_or_else(|_| Uri::from_static("/%"))
+}
 
 /// The spelling of one site under one build.
 #[derive(Clone, Debug)]
@@ -49,6 +59,28 @@ pub fn data_url(base_path: &str, build: &str, path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_is_what_was_sent() {
+        let normalised = Uri::from_static("https://id.lambda-url.us-east-1.on.aws/x?a=%2F&b");
+        for (sent, target) in [
+            ("/blog/%2E%2E/never", "/blog/%2E%2E/never?a=%2F&b"),
+            ("/blog/../never", "/blog/../never?a=%2F&b"),
+            ("//never", "//never?a=%2F&b"),
+            ("/blog\\a", "/blog\\a?a=%2F&b"),
+            ("/blog/caf\u{e9}", "/blog/caf\u{e9}?a=%2F&b"),
+            ("/", "/?a=%2F&b"),
+            ("/a b", "/%"),
+            ("/<b>", "/%"),
+        ] {
+            assert_eq!(
+                as_sent(sent, &normalised).path_and_query().expect("a path").as_str(),
+                target,
+                "{sent}"
+            );
+        }
+        assert_eq!(as_sent("/a", &Uri::from_static("/x")), "/a");
+    }
 
     #[test]
     fn pages_are_spelt_as_the_site_spells_them() {

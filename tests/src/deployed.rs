@@ -1,0 +1,300 @@
+//! The conformance site deployed: `infra/template.yaml` on the local server, with the real function programs.
+//!
+//! Between the template and the programs is one shell script a function, which sets what only the conformance site
+//! needs, keeps the log, and becomes the program. It also keeps 45 MB of debug build out of every zip file.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use http::Method;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::answer::{Answer, Ask, Asks};
+use crate::aws::{Aws, elements};
+use crate::client::Client;
+use crate::process::{Launch, Log};
+use crate::until::until;
+use crate::upstream::Upstream;
+
+const TEMPLATE: &str = include_str!("../../infra/template.yaml");
+const FUNCTIONS: [&str; 3] = ["serve", "regenerate", "revalidate"];
+const BUCKET: &str = "code";
+
+/// The secret of the revalidate endpoint, unless `PERENNIAL_REVALIDATE_SECRETS` says otherwise.
+pub const SECRET: &str = "test-secret";
+
+/// A stack; deleted when dropped.
+pub struct Deployed {
+    name: String,
+    /// Its stores.
+    pub aws: Aws,
+    outputs: BTreeMap<String, String>,
+    resources: BTreeMap<String, String>,
+    env: Vec<(String, String)>,
+    folder: TempDir,
+    build: String,
+}
+
+impl Deployed {
+    /// Deploys the template with the conformance site on this upstream. Of the settings, `BUILD_ID` and
+    /// `PERENNIAL_REVALIDATE_SECRETS` go where the template has them; the rest is added to the functions' environment.
+    pub async fn start(function_program: &str, upstream: &Upstream, env: &[(&str, &str)]) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("site-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let server = crate::aws::server().await;
+        let calls = Calls { server };
+        let folder = TempDir::new().expect("a temporary directory");
+        let mut env: Vec<_> =
+            env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut take = |name: &str| {
+            let at = env.iter().position(|(given, _)| given == name)?;
+            Some(env.swap_remove(at).1)
+        };
+        let build = take("BUILD_ID").unwrap_or_else(|| "dev-build".to_owned());
+        let secrets = take("PERENNIAL_REVALIDATE_SECRETS").unwrap_or_else(|| SECRET.to_owned());
+        env.push(("UPSTREAM_URL".to_owned(), upstream.url()));
+
+        let made = calls.rest(Method::PUT, &format!("/{BUCKET}"), Vec::new()).await;
+        assert!(matches!(made.status, 200 | 409), "{made}");
+        let mut template = TEMPLATE.to_owned();
+        for function in FUNCTIONS {
+            let key = format!("{name}-{function}.zip");
+            let launcher = launcher(function_program, function, &env, &log_file(folder.path(), function));
+            let put = calls
+                .rest(Method::PUT, &format!("/{BUCKET}/{key}"), zip("bootstrap", launcher.as_bytes()))
+                .await;
+            assert_eq!(put.status, 200, "{put}");
+            let (before, after) =
+                (format!("CodeUri: ../functions/{function}\n"), format!("CodeUri: s3://{BUCKET}/{key}\n"));
+            assert!(template.contains(&before), "the template has no {before}");
+            template = template.replace(&before, &after);
+        }
+        let secret = serde_json::json!({ "Name": format!("{name}-secrets"), "SecretString": secrets });
+        let secret = calls.json("secretsmanager.CreateSecret", &secret).await["ARN"]
+            .as_str()
+            .expect("an ARN")
+            .to_owned();
+        calls
+            .create(
+                &name,
+                &template,
+                &[
+                    ("BuildId", &build),
+                    // As the machine's: the programs run here.
+                    ("Architecture", if cfg!(target_arch = "x86_64") { "x86_64" } else { "arm64" }),
+                    ("RevalidateSecretArn", &secret),
+                    // The server's CloudFront does not sign what it sends to functions, and its queues break at a limit.
+                    ("ServeUrlAuth", "NONE"),
+                    ("RegenerateConcurrency", "0"),
+                ],
+            )
+            .await;
+        let outputs = calls.outputs(&name).await;
+        let resources = calls.resources(&name).await;
+        let output = |name: &str| {
+            outputs.get(name).cloned().unwrap_or_else(|| panic!("no output {name}: {outputs:?}"))
+        };
+        let aws = Aws {
+            server,
+            table: output("TableName"),
+            bucket: output("BucketName"),
+            queue_url: output("QueueUrl"),
+            dead_letters_url: output("DeadLettersUrl"),
+        };
+        Self { name, aws, outputs, resources, env, folder, build }
+    }
+
+    /// An output of the stack.
+    pub fn output(&self, name: &str) -> &str {
+        self.outputs.get(name).unwrap_or_else(|| panic!("no output {name}: {:?}", self.outputs))
+    }
+
+    /// What a resource of the template has become.
+    pub fn resource(&self, id: &str) -> &str {
+        self.resources.get(id).unwrap_or_else(|| panic!("no resource {id}: {:?}", self.resources))
+    }
+
+    /// The stack's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The build that is deployed.
+    pub fn build(&self) -> &str {
+        &self.build
+    }
+
+    /// The command line of the site, on the stack's stores.
+    pub fn command_line(&self, program: &str, upstream: &Upstream) -> Launch {
+        let launch = Launch::new(program, self.folder.path(), upstream).env("BUILD_ID", &self.build);
+        let settings = self.aws.settings().into_iter().chain(self.env.iter().cloned());
+        settings.fold(launch, |launch, (name, value)| launch.env(&name, value))
+    }
+
+    /// What the functions have logged.
+    pub fn log(&self) -> Log {
+        Log::of_files(FUNCTIONS.map(|function| log_file(self.folder.path(), function)).into())
+    }
+
+    /// The processes of a function that are there now.
+    pub fn processes(&self, function: &str) -> Vec<u32> {
+        let marker = format!("CONFORMANCE_LOG={}", log_file(self.folder.path(), function).display());
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").expect("a list of processes").flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            if environment.split(|byte| *byte == 0).any(|line| line == marker.as_bytes()) {
+                found.push(pid);
+            }
+        }
+        found
+    }
+
+    /// Kills all processes of functions, as `kill -9` does, and waits until they are gone.
+    pub async fn kill(&self, functions: &[&str]) {
+        for function in functions {
+            for pid in self.processes(function) {
+                // It may have ended by itself.
+                let _ = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]).status().await;
+            }
+            until(&format!("no process of {function}"), async || {
+                self.processes(function).is_empty().then_some(())
+            })
+            .await;
+        }
+    }
+
+    /// Invokes a function with an event and gives its answer.
+    pub async fn invoke(&self, resource: &str, event: &serde_json::Value) -> Answer {
+        let target = format!("/2015-03-31/functions/{}/invocations", self.resource(resource));
+        self.aws.ask(Ask::new(Method::POST, target).body(event.to_string())).await
+    }
+}
+
+impl Drop for Deployed {
+    fn drop(&mut self) {
+        // Its processes would wait for events until the last test has ended. Failure is the server's end.
+        let body = form(&[("Action", "DeleteStack"), ("Version", VERSION), ("StackName", &self.name)]);
+        let Ok(mut stream) = std::net::TcpStream::connect(self.aws.server) else { return };
+        let head = format!(
+            "POST / HTTP/1.1\r\nhost: {}\r\nauthorization: {AUTHORIZATION}\r\nconnection: close\r\n\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+            self.aws.server,
+            body.len()
+        );
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.read_to_end(&mut Vec::new()));
+    }
+}
+
+const VERSION: &str = "2010-05-15";
+/// Names the service that is called; nobody checks the signature.
+const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/cloudformation/aws4_request, \
+                             SignedHeaders=host, Signature=0";
+
+fn form(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// The calls that deploy.
+struct Calls {
+    server: SocketAddr,
+}
+
+impl Calls {
+    async fn rest(&self, method: Method, target: &str, body: Vec<u8>) -> Answer {
+        Client { addr: self.server }.ask(Ask::new(method, target).body(body)).await
+    }
+
+    async fn json(&self, target: &str, body: &serde_json::Value) -> serde_json::Value {
+        let ask = Ask::new(Method::POST, "/").header("x-amz-target", target).body(body.to_string());
+        let answer =
+            Client { addr: self.server }.ask(ask.header("content-type", "application/x-amz-json-1.1")).await;
+        assert_eq!(answer.status, 200, "{target}: {answer}");
+        answer.json()
+    }
+
+    async fn cloudformation(&self, action: &str, fields: &[(&str, &str)]) -> String {
+        let mut all = vec![("Action", action), ("Version", VERSION)];
+        all.extend(fields);
+        let ask = Ask::new(Method::POST, "/").header("authorization", AUTHORIZATION);
+        let ask = ask.header("content-type", "application/x-www-form-urlencoded").body(form(&all));
+        let answer = Client { addr: self.server }.ask(ask).await;
+        assert_eq!(answer.status, 200, "{action}: {answer}");
+        answer.text()
+    }
+
+    async fn create(&self, name: &str, template: &str, parameters: &[(&str, &str)]) {
+        let mut fields = vec![
+            ("StackName".to_owned(), name.to_owned()),
+            ("TemplateBody".to_owned(), template.to_owned()),
+            ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM".to_owned()),
+            ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND".to_owned()),
+        ];
+        for (i, (key, value)) in parameters.iter().enumerate() {
+            fields.push((format!("Parameters.member.{}.ParameterKey", i + 1), (*key).to_owned()));
+            fields.push((format!("Parameters.member.{}.ParameterValue", i + 1), (*value).to_owned()));
+        }
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        self.cloudformation("CreateStack", &fields).await;
+        until("the stack is complete", async || {
+            let stack = self.cloudformation("DescribeStacks", &[("StackName", name)]).await;
+            match &*elements(&stack, "StackStatus")[0] {
+                "CREATE_COMPLETE" => Some(()),
+                "CREATE_IN_PROGRESS" => None,
+                _ => panic!("{}", self.cloudformation("DescribeStackEvents", &[("StackName", name)]).await),
+            }
+        })
+        .await;
+    }
+
+    async fn outputs(&self, name: &str) -> BTreeMap<String, String> {
+        let stack = self.cloudformation("DescribeStacks", &[("StackName", name)]).await;
+        elements(&stack, "OutputKey").into_iter().zip(elements(&stack, "OutputValue")).collect()
+    }
+
+    async fn resources(&self, name: &str) -> BTreeMap<String, String> {
+        let all = self.cloudformation("DescribeStackResources", &[("StackName", name)]).await;
+        elements(&all, "LogicalResourceId").into_iter().zip(elements(&all, "PhysicalResourceId")).collect()
+    }
+}
+
+fn log_file(folder: &Path, function: &str) -> PathBuf {
+    folder.join(format!("{function}.log"))
+}
+
+/// What is deployed as a function's program.
+fn launcher(program: &str, function: &str, env: &[(String, String)], log: &Path) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+    let log = log.display().to_string();
+    let mut script = format!("#!/bin/sh\nexport CONFORMANCE_LOG={}\n", quoted(&log));
+    for (name, value) in env {
+        script.push_str(&format!("export {name}={}\n", quoted(value)));
+    }
+    script + &format!("exec {} {function} >>{} 2>&1\n", quoted(program), quoted(&log))
+}
+
+/// A zip file of one executable, not compressed (APPNOTE.TXT sections 4.3.7, 4.3.12, 4.3.16).
+fn zip(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut crc = flate2::Crc::new();
+    crc.update(content);
+    let size = u32::try_from(content.len()).expect("a small file");
+    let length = u16::try_from(name.len()).expect("a short name");
+    // From "version needed" to the length of the extra field: the same in both headers.
+    let mut common = vec![20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
+    for number in [crc.sum(), size, size] {
+        common.extend(number.to_le_bytes());
+    }
+    common.extend(length.to_le_bytes());
+    common.extend([0, 0]);
+    let local = [b"PK\x03\x04", &common[..], name.as_bytes(), content].concat();
+    // Made on Unix: the upper half of the external attributes is the file's mode.
+    let mode = (0o100_755_u32 << 16).to_le_bytes();
+    let central = [b"PK\x01\x02\x14\x03", &common[..], &[0; 6], &mode, &[0; 4], name.as_bytes()].concat();
+    let at = |bytes: &[u8]| u32::try_from(bytes.len()).expect("a small file").to_le_bytes();
+    let end = [b"PK\x05\x06\0\0\0\0\x01\0\x01\0", &at(&central)[..], &at(&local), &[0, 0]].concat();
+    [local, central, end].concat()
+}
