@@ -1,7 +1,7 @@
 //! Regenerate: a batch of jobs in, renewed pages out.
+#![cfg(feature = "lambda")]
 
 pub mod batch;
-#[cfg(feature = "lambda")]
 pub mod function;
 
 use std::sync::Arc;

@@ -53,6 +53,7 @@ pub mod engine;
 pub mod first;
 mod flights;
 pub mod freshness;
+#[cfg(any(feature = "aws", feature = "embedded"))]
 pub mod function;
 pub mod jobs;
 mod judge;

@@ -211,8 +211,7 @@ impl Slot {
     }
 
     /// What is noted of a failed render: the next one in a row, and when to try again.
-    #[cfg(any(feature = "embedded", feature = "aws"))]
-    pub(crate) fn failed(self, page: &str, ticket: Ticket, failed: Failed) -> FailureNote {
+    pub fn failed(self, page: &str, ticket: Ticket, failed: Failed) -> FailureNote {
         let count = self.failure.map_or(1, |f| f.count.saturating_add(1));
         // A number of the page's own, to spread back-offs with: FNV-1a.
         let seed = page.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

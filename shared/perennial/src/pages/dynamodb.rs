@@ -1,4 +1,4 @@
-//! Records, leases and epochs in one DynamoDB table; [`item`] has its layout.
+//! Records, leases and epochs in one DynamoDB table; `item` has its layout.
 //!
 //! Every decision is one conditional write on one item. The slot's item decides who renders: it repeats the generation
 //! that is shown, so that a grant need not look at the record. The record's item decides which render is shown. Between
