@@ -5,6 +5,7 @@ use perennial::edge::Edge as _;
 use perennial::{StoreError, Stores as _};
 use serde_json::json;
 use tests::Aws;
+use tests::aws::elements;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -19,23 +20,6 @@ async fn distribution(aws: &Aws) -> String {
     elements(&made.text(), "Id").remove(0)
 }
 
-/// What all elements of a name hold.
-fn elements(xml: &str, name: &str) -> Vec<String> {
-    let start = format!("<{name}>");
-    xml.split(&start).skip(1).filter_map(|rest| Some(rest.split_once('<')?.0.to_owned())).collect()
-}
-
-/// The items of each order that a distribution has got, the newest order first.
-async fn orders(aws: &Aws, id: &str) -> Vec<Vec<String>> {
-    let target = format!("/2020-05-31/distribution/{id}/invalidation");
-    let mut orders = Vec::new();
-    for order in elements(&aws.rest(Method::GET, &target, "").await.text(), "Id") {
-        let order = aws.rest(Method::GET, &format!("{target}/{order}"), "").await;
-        orders.push(elements(&order.text(), "Path"));
-    }
-    orders
-}
-
 fn tags(tags: &[&str]) -> Vec<String> {
     tags.iter().map(|&tag| tag.to_owned()).collect()
 }
@@ -46,12 +30,12 @@ async fn a_distribution_gets_one_order_a_purge() {
     let id = distribution(&aws).await;
     let edge = stores(&aws, "b", &[("PERENNIAL_DISTRIBUTION", &id)]).edge().clone();
     edge.purge(&tags(&["path:/a", "tag:é"])).await.expect("purge");
-    assert_eq!(orders(&aws, &id).await, [["#h:2d1cd8e955918291dfde79f664dd1cb0", "#path:/a"]]);
+    assert_eq!(aws.orders(&id).await, [["#h:2d1cd8e955918291dfde79f664dd1cb0", "#path:/a"]]);
     // The same again is another order.
     edge.purge(&tags(&["path:/a"])).await.expect("purge");
     edge.purge(&tags(&["path:/a"])).await.expect("purge");
     edge.purge(&[]).await.expect("nothing");
-    assert_eq!(orders(&aws, &id).await.len(), 3);
+    assert_eq!(aws.orders(&id).await.len(), 3);
 }
 
 #[tokio::test]
@@ -61,7 +45,7 @@ async fn a_distribution_without_tags_is_told_paths() {
     let settings = [("PERENNIAL_DISTRIBUTION", &*id), ("PERENNIAL_EDGE_PURGE", "paths")];
     let edge = stores(&aws, "b", &settings).edge().clone();
     edge.purge(&tags(&["path:/a"])).await.expect("purge");
-    assert_eq!(orders(&aws, &id).await, [["/docs/_perennial/data/b/a.json", "/docs/a"]]);
+    assert_eq!(aws.orders(&id).await, [["/docs/_perennial/data/b/a.json", "/docs/a"]]);
 }
 
 #[tokio::test]
@@ -83,12 +67,12 @@ async fn the_distribution_may_be_named_by_a_parameter() {
     )
     .await;
     edge.purge(&tags(&["site"])).await.expect("purge");
-    assert_eq!(orders(&aws, &id).await, [["#site"]]);
+    assert_eq!(aws.orders(&id).await, [["#site"]]);
     // It is read once.
     let other = json!({ "Name": name, "Value": "ENONE", "Type": "String", "Overwrite": true });
     aws.json("AmazonSSM.PutParameter", &other).await;
     edge.purge(&tags(&["site"])).await.expect("purge");
-    assert_eq!(orders(&aws, &id).await.len(), 2);
+    assert_eq!(aws.orders(&id).await.len(), 2);
 }
 
 #[tokio::test]

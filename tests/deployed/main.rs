@@ -6,9 +6,18 @@
 //! - `alone_sockets`: malformed bytes never reach a function, what stands in front refuses them;
 //! - `alone_process`: a limit, a counter or a shared call of one process. A function has a process for each request
 //!   under way, and neither `dev` nor a port to listen on.
+//!
+//! | module | what only a deployment has |
+//! |---|---|
+//! | [`visitors`] | CloudFront in front, bodies in table and bucket, one build after another |
+//! | [`publishers`] | webhooks by both ways, orders to the distribution, many pages through the queue |
+//! | [`queue`] | failures on the way through it: renders, stores, messages, processes |
 #![allow(clippy::disallowed_methods, missing_docs, reason = "tests look at processes from outside")]
 
+mod publishers;
+mod queue;
 mod stack;
+mod visitors;
 
 #[path = "../conformance/b01_freshness.rs"]
 mod b01_freshness;

@@ -1,9 +1,13 @@
 //! A stack a test.
 
+use http::Method;
+use serde_json::{Value, json};
 use tests::answer::{PERSON, data_target};
+use tests::aws::elements;
 use tests::client::Client;
 use tests::front::Front;
 use tests::process::Log;
+use tests::until::until;
 use tests::{Answer, Ask, Asks, Deployed, Launch, Upstream};
 
 /// The site, its upstream and its stack.
@@ -72,5 +76,78 @@ impl Fixture {
     pub(crate) async fn whole_log(self) -> String {
         // Lines are written before the answer that they are about.
         self.site.log.text()
+    }
+}
+
+/// An address in front of the functions, as visitors and publishers know it.
+pub(crate) struct Door<'a> {
+    stack: &'a Deployed,
+    host: String,
+}
+
+impl Asks for Door<'_> {
+    async fn ask(&self, ask: Ask) -> Answer {
+        // Who ends the TLS of the local server says so.
+        self.stack.aws.ask(ask.header("host", &*self.host).header("x-forwarded-proto", "https")).await
+    }
+}
+
+impl Fixture {
+    /// The site's address.
+    pub(crate) fn cloudfront(&self) -> Door<'_> {
+        Door { stack: &self.site.stack, host: self.site.stack.output("DistributionDomain").to_owned() }
+    }
+
+    /// The address of revalidate past CloudFront.
+    pub(crate) fn direct(&self) -> Door<'_> {
+        let url = self.site.stack.output("RevalidateDirectUrl");
+        let host = url.trim_start_matches("https://").split('/').next().expect("a host");
+        Door { stack: &self.site.stack, host: host.to_owned() }
+    }
+
+    /// How many messages wait in a queue or are being worked.
+    pub(crate) async fn messages(&self, queue_url: &str) -> u64 {
+        let asked = json!({ "QueueUrl": queue_url, "AttributeNames": ["All"] });
+        let answer = self.site.stack.aws.json("AmazonSQS.GetQueueAttributes", &asked).await;
+        let number = |name: &str| {
+            answer["Attributes"][name].as_str().and_then(|n| n.parse::<u64>().ok()).expect("a number")
+        };
+        number("ApproximateNumberOfMessages") + number("ApproximateNumberOfMessagesNotVisible")
+    }
+
+    /// Waits until no job is left but those for later.
+    pub(crate) async fn until_worked(&self) {
+        until("an empty queue", async || {
+            (self.messages(&self.site.stack.aws.queue_url).await == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Both keys of every item of the table.
+    pub(crate) async fn items(&self) -> Vec<(String, String)> {
+        let all = self
+            .site
+            .stack
+            .aws
+            .json("DynamoDB_20120810.Scan", &json!({ "TableName": self.site.stack.aws.table }))
+            .await;
+        let key = |item: &Value, name: &str| item[name]["S"].as_str().expect("a text").to_owned();
+        all["Items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .map(|item| (key(item, "pk"), key(item, "sk")))
+            .collect()
+    }
+
+    /// How many bodies are in the bucket.
+    pub(crate) async fn objects(&self) -> usize {
+        let target = format!("/{}?list-type=2", self.site.stack.aws.bucket);
+        elements(&self.site.stack.aws.rest(Method::GET, &target, "").await.text(), "Key").len()
+    }
+
+    /// What the distribution was told, the newest order first.
+    pub(crate) async fn orders(&self) -> Vec<Vec<String>> {
+        self.site.stack.aws.orders(self.site.stack.output("DistributionId")).await
     }
 }

@@ -100,6 +100,17 @@ impl Aws {
         serde_json::from_slice(&answer.body).unwrap_or_default()
     }
 
+    /// The items of each order that a distribution has got, the newest order first.
+    pub async fn orders(&self, distribution: &str) -> Vec<Vec<String>> {
+        let target = format!("/2020-05-31/distribution/{distribution}/invalidation");
+        let mut orders = Vec::new();
+        for order in elements(&self.rest(Method::GET, &target, "").await.text(), "Id") {
+            let order = self.rest(Method::GET, &format!("{target}/{order}"), "").await;
+            orders.push(elements(&order.text(), "Path"));
+        }
+        orders
+    }
+
     /// Calls a service that speaks in methods and paths.
     pub async fn rest(&self, method: Method, target: &str, body: &str) -> Answer {
         self.ask(Ask::new(method, target).body(body.to_owned())).await
@@ -124,8 +135,8 @@ pub fn elements(xml: &str, name: &str) -> Vec<String> {
     xml.split(&start).skip(1).filter_map(|rest| Some(rest.split_once('<')?.0.to_owned())).collect()
 }
 
-/// The template's table.
-fn table(name: &str) -> Value {
+/// The template's table, as `CreateTable` takes it.
+pub fn table(name: &str) -> Value {
     let keys = |hash: &str, range: &str| json!([{ "AttributeName": hash, "KeyType": "HASH" }, { "AttributeName": range, "KeyType": "RANGE" }]);
     let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
     json!({

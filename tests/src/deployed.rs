@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::Method;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::answer::{Answer, Ask, Asks};
+use crate::answer::{Answer, Ask, Asks as _};
 use crate::aws::{Aws, elements};
 use crate::client::Client;
 use crate::process::{Launch, Log};
@@ -37,6 +39,8 @@ pub struct Deployed {
     env: Vec<(String, String)>,
     folder: TempDir,
     build: String,
+    template: String,
+    parameters: BTreeMap<&'static str, String>,
 }
 
 impl Deployed {
@@ -73,26 +77,21 @@ impl Deployed {
             assert!(template.contains(&before), "the template has no {before}");
             template = template.replace(&before, &after);
         }
-        let secret = serde_json::json!({ "Name": format!("{name}-secrets"), "SecretString": secrets });
+        let secret = json!({ "Name": format!("{name}-secrets"), "SecretString": secrets });
         let secret = calls.json("secretsmanager.CreateSecret", &secret).await["ARN"]
             .as_str()
             .expect("an ARN")
             .to_owned();
-        calls
-            .create(
-                &name,
-                &template,
-                &[
-                    ("BuildId", &build),
-                    // As the machine's: the programs run here.
-                    ("Architecture", if cfg!(target_arch = "x86_64") { "x86_64" } else { "arm64" }),
-                    ("RevalidateSecretArn", &secret),
-                    // The server's CloudFront does not sign what it sends to functions, and its queues break at a limit.
-                    ("ServeUrlAuth", "NONE"),
-                    ("RegenerateConcurrency", "0"),
-                ],
-            )
-            .await;
+        let parameters = BTreeMap::from([
+            ("BuildId", build.clone()),
+            // As the machine's: the programs run here.
+            ("Architecture", if cfg!(target_arch = "x86_64") { "x86_64" } else { "arm64" }.to_owned()),
+            ("RevalidateSecretArn", secret),
+            // The server's CloudFront does not sign what it sends to functions, and its queues break at a limit.
+            ("ServeUrlAuth", "NONE".to_owned()),
+            ("RegenerateConcurrency", "0".to_owned()),
+        ]);
+        calls.deploy("CreateStack", &name, &template, &parameters).await;
         let outputs = calls.outputs(&name).await;
         let resources = calls.resources(&name).await;
         let output = |name: &str| {
@@ -105,7 +104,15 @@ impl Deployed {
             queue_url: output("QueueUrl"),
             dead_letters_url: output("DeadLettersUrl"),
         };
-        Self { name, aws, outputs, resources, env, folder, build }
+        Self { name, aws, outputs, resources, env, folder, build, template, parameters }
+    }
+
+    /// Deploys another build: the same template, with another parameter.
+    pub async fn update(&mut self, build: &str) {
+        self.parameters.insert("BuildId", build.to_owned());
+        self.build = build.to_owned();
+        let calls = Calls { server: self.aws.server };
+        calls.deploy("UpdateStack", &self.name, &self.template, &self.parameters).await;
     }
 
     /// An output of the stack.
@@ -154,6 +161,14 @@ impl Deployed {
         found
     }
 
+    /// Stops (`STOP`) or goes on with (`CONT`) the clockwork of a function's processes.
+    pub async fn signal(&self, function: &str, signal: &str) {
+        for pid in self.processes(function) {
+            let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status().await;
+            assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal} to {pid}");
+        }
+    }
+
     /// Kills all processes of functions, as `kill -9` does, and waits until they are gone.
     pub async fn kill(&self, functions: &[&str]) {
         for function in functions {
@@ -168,16 +183,26 @@ impl Deployed {
         }
     }
 
-    /// Invokes a function with an event and gives its answer.
-    pub async fn invoke(&self, resource: &str, event: &serde_json::Value) -> Answer {
-        let target = format!("/2015-03-31/functions/{}/invocations", self.resource(resource));
-        self.aws.ask(Ask::new(Method::POST, target).body(event.to_string())).await
+    /// The variables of a function's environment.
+    pub async fn environment(&self, resource: &str) -> Value {
+        let target = format!("/2015-03-31/functions/{}/configuration", self.resource(resource));
+        let answer = self.aws.rest(Method::GET, &target, "").await;
+        assert_eq!(answer.status, 200, "{answer}");
+        answer.json()["Environment"]["Variables"].take()
+    }
+
+    /// Sets all variables of a function's environment. Its processes are replaced.
+    pub async fn set_environment(&self, resource: &str, variables: &Value) {
+        let target = format!("/2015-03-31/functions/{}/configuration", self.resource(resource));
+        let body = json!({ "Environment": { "Variables": variables } }).to_string();
+        let answer = self.aws.rest(Method::PUT, &target, &body).await;
+        assert_eq!(answer.status, 200, "{answer}");
     }
 }
 
 impl Drop for Deployed {
     fn drop(&mut self) {
-        // Its processes would wait for events until the last test has ended. Failure is the server's end.
+        // Failure is the server's end.
         let body = form(&[("Action", "DeleteStack"), ("Version", VERSION), ("StackName", &self.name)]);
         let Ok(mut stream) = std::net::TcpStream::connect(self.aws.server) else { return };
         let head = format!(
@@ -187,6 +212,13 @@ impl Drop for Deployed {
             body.len()
         );
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.read_to_end(&mut Vec::new()));
+        // The server forgets the functions, but not their processes, which would wait for events as long as it lives.
+        let pids: Vec<_> =
+            FUNCTIONS.iter().flat_map(|name| self.processes(name)).map(|pid| pid.to_string()).collect();
+        let _ = std::process::Command::new("sh")
+            .args(["-c", &format!("kill -9 {}", pids.join(" "))])
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
@@ -209,7 +241,7 @@ impl Calls {
         Client { addr: self.server }.ask(Ask::new(method, target).body(body)).await
     }
 
-    async fn json(&self, target: &str, body: &serde_json::Value) -> serde_json::Value {
+    async fn json(&self, target: &str, body: &Value) -> Value {
         let ask = Ask::new(Method::POST, "/").header("x-amz-target", target).body(body.to_string());
         let answer =
             Client { addr: self.server }.ask(ask.header("content-type", "application/x-amz-json-1.1")).await;
@@ -227,7 +259,7 @@ impl Calls {
         answer.text()
     }
 
-    async fn create(&self, name: &str, template: &str, parameters: &[(&str, &str)]) {
+    async fn deploy(&self, action: &str, name: &str, template: &str, parameters: &BTreeMap<&str, String>) {
         let mut fields = vec![
             ("StackName".to_owned(), name.to_owned()),
             ("TemplateBody".to_owned(), template.to_owned()),
@@ -236,15 +268,15 @@ impl Calls {
         ];
         for (i, (key, value)) in parameters.iter().enumerate() {
             fields.push((format!("Parameters.member.{}.ParameterKey", i + 1), (*key).to_owned()));
-            fields.push((format!("Parameters.member.{}.ParameterValue", i + 1), (*value).to_owned()));
+            fields.push((format!("Parameters.member.{}.ParameterValue", i + 1), value.clone()));
         }
         let fields: Vec<_> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
-        self.cloudformation("CreateStack", &fields).await;
+        self.cloudformation(action, &fields).await;
         until("the stack is complete", async || {
             let stack = self.cloudformation("DescribeStacks", &[("StackName", name)]).await;
             match &*elements(&stack, "StackStatus")[0] {
-                "CREATE_COMPLETE" => Some(()),
-                "CREATE_IN_PROGRESS" => None,
+                "CREATE_COMPLETE" | "UPDATE_COMPLETE" => Some(()),
+                status if status.ends_with("_IN_PROGRESS") && !status.contains("ROLLBACK") => None,
                 _ => panic!("{}", self.cloudformation("DescribeStackEvents", &[("StackName", name)]).await),
             }
         })

@@ -1,0 +1,164 @@
+//! Publishers of a deployed site, through its distribution and past it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::Method;
+use serde_json::json;
+use sha2::Sha256;
+use tests::until::until;
+use tests::{Ask, Asks as _, Gate, Reply};
+
+use crate::b03_on_demand::success;
+use crate::stack::Door;
+use crate::{Fixture, until_new};
+
+const KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn call(secret: &str, body: &str) -> Ask {
+    let ask = Ask::new(Method::POST, "/api/revalidate").header("content-type", "application/json");
+    ask.header("authorization", format!("Bearer {secret}")).body(body.to_owned())
+}
+
+/// A delivery of Standard Webhooks, signed now.
+fn signed(target: &str, content_type: &str, body: &str) -> Ask {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(KEY).expect("base64")).expect("a key");
+    mac.update(format!("msg_1.{now}.{body}").as_bytes());
+    let signature = STANDARD.encode(mac.finalize().into_bytes());
+    Ask::new(Method::POST, target)
+        .header("content-type", content_type)
+        .header("webhook-id", "msg_1")
+        .header("webhook-timestamp", now.to_string())
+        .header("webhook-signature", format!("v1,{signature}"))
+        .body(body.to_owned())
+}
+
+/// A page is renewed before the call is answered, and the distribution is told by the page's tag; by either way.
+#[tokio::test]
+async fn a_call_renews_a_page_and_tells_the_distribution() {
+    let f = Fixture::start().await;
+    f.get("/never").await.expect(200, "MISS");
+    for (i, door) in [f.cloudfront(), f.direct()].iter().enumerate() {
+        f.up.on("/never", Reply::value(&format!("new {i}")));
+        success(door.ask(call("test-secret", r#"{"path":"/never"}"#)).await);
+        assert_eq!(f.cloudfront().get("/never").await.expect(200, "HIT").value(), format!("new {i}"));
+        let orders = f.orders().await;
+        assert_eq!((orders.len(), &*orders[0]), (i + 1, &["#path:/never".to_owned()][..]));
+    }
+    assert_eq!(f.up.reasons("/never"), ["first", "on-demand", "on-demand"]);
+}
+
+/// B3.33: nothing is done without a right secret.
+#[tokio::test]
+async fn a_wrong_secret_does_nothing() {
+    let f = Fixture::start().await;
+    let page = f.get("/never").await.expect(200, "MISS");
+    for door in [f.cloudfront(), f.direct()] {
+        let body = r#"{"path":"/never"}"#;
+        let none = Ask::new(Method::POST, "/api/revalidate").body(body);
+        for ask in [call("wrong", body), none, Ask::get("/api/revalidate?secret=wrong&path=/never")] {
+            let answer = door.ask(ask).await.nostore();
+            assert_eq!(
+                (answer.status, answer.json()),
+                (401, json!({ "message": "Invalid token" })),
+                "{answer}"
+            );
+        }
+    }
+    assert_eq!(f.get("/never").await.expect(200, "HIT").id(), page.id());
+    assert!(f.orders().await.is_empty());
+}
+
+/// A signed delivery is right as the bytes that were sent, whatever the functions' URL makes of them.
+#[tokio::test]
+async fn a_signed_delivery_renews_pages() {
+    let f = Fixture::with(&[("PERENNIAL_REVALIDATE_SECRETS", &format!("test-secret,whsec_{KEY}"))]).await;
+    let doors: [Door<'_>; 2] = [f.cloudfront(), f.direct()];
+    for (i, content_type) in
+        ["application/json", "application/vnd.cms+json", "text/plain; charset=utf-8"].iter().enumerate()
+    {
+        let value = format!("caf\u{e9} {i}");
+        f.up.on("/never", Reply::value(&value));
+        let body = format!("{{ \"title\":  \"{value}\" }}\n");
+        let door = &doors[i % 2];
+        success(door.ask(signed("/api/revalidate?path=/never", content_type, &body)).await);
+        assert_eq!(f.get("/never").await.expect(200, "HIT").value(), value);
+        let mut forged = signed("/api/revalidate?path=/never", content_type, &body);
+        forged.body = body.trim_end().to_owned().into();
+        assert_eq!(door.ask(forged).await.status, 401, "{content_type}");
+    }
+    assert_eq!((f.up.count("/never"), f.up.count_all()), (3, 3));
+}
+
+/// Many pages by one tag: one write, one order, and the queue renews them; how far that is can be asked for.
+#[tokio::test]
+async fn a_tag_renews_its_pages_through_the_queue() {
+    let f = Fixture::start().await;
+    let pages: Vec<_> = (0..12).map(|i| format!("/tagged/{i}")).collect();
+    f.up.otherwise(|_| json!({ "value": "old", "tags": ["posts"] }).into());
+    for page in &pages {
+        f.get(page).await.expect(200, "MISS");
+    }
+    let gate = Gate::new();
+    let behind = gate.clone();
+    f.up.otherwise(move |_| Reply::from(json!({ "value": "new", "tags": ["posts"] })).behind(&behind));
+    let answer = f.cloudfront().ask(call("test-secret", r#"{"tags":["posts"]}"#)).await;
+    assert_eq!(answer.status, 202, "{answer}");
+    assert_eq!(f.orders().await, [["#tag:posts"]]);
+    // Nobody waits for it.
+    assert_eq!(f.get(&pages[3]).await.expect(200, "STALE").value(), "old");
+    let progress = format!("/api/revalidate/{}", answer.json()["id"]);
+    let left = async || {
+        f.cloudfront().ask(Ask::get(progress.as_str()).header("authorization", "Bearer test-secret")).await
+    };
+    assert_eq!(left().await.json()["left"], 12);
+    gate.open();
+    until("all pages are renewed", async || (left().await.json()["left"] == 0).then_some(())).await;
+    for page in &pages {
+        let answer = f.get(page).await.expect(200, "HIT");
+        assert_eq!((answer.value(), f.up.count(page)), ("new".to_owned(), 2), "{page}");
+    }
+}
+
+/// B3.48, invariants 2 and 4: a renewal under way began before the call, so the call overtakes it; the older render is
+/// finished later and never shown.
+#[tokio::test]
+async fn a_call_overtakes_a_renewal() {
+    let f = Fixture::start().await;
+    f.up.on("/blog/a", json!({ "value": "old", "revalidate": 1 }));
+    let old = f.get("/blog/a").await.expect(200, "MISS");
+    tests::until::pass(std::time::Duration::from_millis(1100)).await;
+    let gate = Gate::new();
+    f.up.next("/blog/a", Reply::from(json!({ "value": "late", "revalidate": 60 })).behind(&gate));
+    f.get("/blog/a").await.expect(200, "STALE");
+    f.up.wait_for_calls("/blog/a", 2).await;
+    f.up.on("/blog/a", json!({ "value": "new", "revalidate": 60 }));
+    success(f.cloudfront().ask(call("test-secret", r#"{"path":"/blog/a"}"#)).await);
+    let new = until_new(&f, "/blog/a", &old.id()).await.expect(200, "HIT");
+    assert_eq!(new.value(), "new");
+    gate.open();
+    f.until_worked().await;
+    assert_eq!(f.get("/blog/a").await.expect(200, "HIT").id(), new.id());
+    assert_eq!(f.up.count("/blog/a"), 3);
+}
+
+/// Simultaneous calls, each in a process of its own: all succeed, and what is shown is new to all of them.
+#[tokio::test]
+async fn simultaneous_calls_succeed() {
+    let f = Fixture::start().await;
+    f.get("/never").await.expect(200, "MISS");
+    let gate = Gate::new();
+    f.up.on("/never", Reply::value("new").behind(&gate));
+    let client = f.site.client();
+    let calls: Vec<_> =
+        (0..4).map(|_| tokio::spawn(async move { client.revalidate("/never").await })).collect();
+    f.up.wait_for_calls("/never", 2).await;
+    gate.open();
+    for call in calls {
+        success(tests::until::soon("a call", call).await.expect("joined"));
+    }
+    assert_eq!(f.get("/never").await.expect(200, "HIT").value(), "new");
+    assert!((2..=5).contains(&f.up.count("/never")), "{} renders", f.up.count("/never"));
+}

@@ -1,0 +1,163 @@
+//! The queue of a deployed site, and what goes wrong on the way through it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::until::{pass, until};
+use tests::{Answer, Asks as _, Gate, Reply};
+
+use crate::{Fixture, until_new};
+
+/// A page that has just grown old.
+async fn stale(f: &Fixture) -> Answer {
+    f.up.on("/blog/a", json!({ "value": "old", "revalidate": 1 }));
+    let old = f.get("/blog/a").await.expect(200, "MISS");
+    pass(Duration::from_millis(1100)).await;
+    old
+}
+
+/// B4.57, B4.59, invariant 3: a failure changes nothing that visitors see, is noted, and is tried again after a while.
+#[tokio::test]
+async fn a_failed_renewal_keeps_the_page() {
+    let f = Fixture::start().await;
+    let old = stale(&f).await;
+    f.up.on("/blog/a", Reply::status(500));
+    f.get("/blog/a").await.expect(200, "STALE");
+    f.site.log.wait_for(&["/blog/a", "stale", "the upstream answered 500"]).await;
+    f.until_worked().await;
+    assert_eq!(f.messages(&f.site.stack.aws.dead_letters_url).await, 0);
+    let noted = f.launch.run(&["pages"]).await.success();
+    assert!(noted.output.contains("the upstream answered 500"), "{}", noted.output);
+    f.up.on("/blog/a", json!({ "value": "new", "revalidate": 60 }));
+    let new = until("the new page", async || {
+        let answer = f.get("/blog/a").await;
+        assert!(answer.id() == old.id() || answer.value() == "new", "{answer}");
+        (answer.value() == "new").then_some(answer)
+    })
+    .await;
+    new.expect(200, "HIT").cc(60);
+    // Once in vain: the back-off lasts longer than the few visits to it.
+    assert_eq!(f.up.count("/blog/a"), 3);
+}
+
+async fn queue_attributes(f: &Fixture, attributes: Value) {
+    let asked = json!({ "QueueUrl": f.site.stack.aws.queue_url, "Attributes": attributes });
+    f.site.stack.aws.json("AmazonSQS.SetQueueAttributes", &asked).await;
+}
+
+/// What nobody can read is delivered as often as the template says, kept where somebody can look at it, and raises the
+/// alarm that watches that place.
+#[tokio::test]
+async fn what_cannot_be_read_is_put_aside_and_raises_the_alarm() {
+    let f = Fixture::start().await;
+    let aws = &f.site.stack.aws;
+    // The template's twelve minutes between two deliveries, shortened.
+    queue_attributes(&f, json!({ "VisibilityTimeout": "1" })).await;
+    assert!(!is_alarmed(&f).await);
+    let sent = json!({ "QueueUrl": aws.queue_url, "MessageBody": "this is not a job" });
+    aws.json("AmazonSQS.SendMessage", &sent).await;
+    let received = until("a dead letter", async || {
+        let asked = json!({ "QueueUrl": aws.dead_letters_url, "VisibilityTimeout": 0 });
+        let answer = aws.json("AmazonSQS.ReceiveMessage", &asked).await;
+        Some(answer["Messages"].get(0)?["Body"].clone())
+    })
+    .await;
+    assert_eq!(received, "this is not a job");
+    f.until_worked().await;
+    assert_eq!(f.site.log.count("cannot be carried out"), 5, "{}", f.site.log.text());
+    assert!(is_alarmed(&f).await);
+    // It is in nobody's way.
+    stale(&f).await;
+    f.up.on("/blog/a", json!({ "value": "new", "revalidate": 60 }));
+    until("the new page", async || (f.get("/blog/a").await.value() == "new").then_some(())).await;
+}
+
+/// The alarm's own terms, held against the queue that it names: the local server measures no queues.
+async fn is_alarmed(f: &Fixture) -> bool {
+    let name = f.site.stack.resource("DeadLettersAlarm");
+    let asked = json!({ "AlarmNames": [name] });
+    let alarms = f.site.stack.aws.json("GraniteServiceVersion20100801.DescribeAlarms", &asked).await;
+    let alarm = &alarms["MetricAlarms"][0];
+    assert_eq!(
+        (&alarm["Namespace"], &alarm["MetricName"], &alarm["ComparisonOperator"]),
+        (&json!("AWS/SQS"), &json!("ApproximateNumberOfMessagesVisible"), &json!("GreaterThanThreshold")),
+        "{alarms}"
+    );
+    let dimension = &alarm["Dimensions"][0];
+    assert_eq!(dimension["Name"], "QueueName", "{alarms}");
+    let asked = json!({ "QueueName": dimension["Value"] });
+    let url = f.site.stack.aws.json("AmazonSQS.GetQueueUrl", &asked).await["QueueUrl"]
+        .as_str()
+        .expect("a URL")
+        .to_owned();
+    f.messages(&url).await as f64 > alarm["Threshold"].as_f64().expect("a number")
+}
+
+/// A job that the store kept from being carried out is delivered again, without a visitor.
+#[tokio::test]
+async fn a_job_that_found_no_store_is_delivered_again() {
+    let f = Fixture::start().await;
+    stale(&f).await;
+    queue_attributes(&f, json!({
+        "VisibilityTimeout": "1",
+        // More than it takes to mend the function.
+        "RedrivePolicy": json!({ "deadLetterTargetArn": dead_letters_arn(&f).await, "maxReceiveCount": "100" }).to_string(),
+    }))
+    .await;
+    let variables = f.site.stack.environment("Regenerate").await;
+    let mut broken = variables.clone();
+    broken["PERENNIAL_TABLE"] = "no-such-table".into();
+    f.site.stack.set_environment("Regenerate", &broken).await;
+    f.up.on("/blog/a", json!({ "value": "new", "revalidate": 60 }));
+    f.get("/blog/a").await.expect(200, "STALE");
+    f.site.log.wait_for(&["/blog/{slug}|a", "a job will be tried again", "check PERENNIAL_TABLE"]).await;
+    assert_eq!(f.up.count("/blog/a"), 1);
+    f.site.stack.set_environment("Regenerate", &variables).await;
+    f.up.wait_for_calls("/blog/a", 2).await;
+    f.until_worked().await;
+    assert_eq!(f.get("/blog/a").await.expect(200, "HIT").value(), "new");
+}
+
+async fn dead_letters_arn(f: &Fixture) -> String {
+    let asked = json!({ "QueueUrl": f.site.stack.aws.dead_letters_url, "AttributeNames": ["QueueArn"] });
+    let answer = f.site.stack.aws.json("AmazonSQS.GetQueueAttributes", &asked).await;
+    answer["Attributes"]["QueueArn"].as_str().expect("an ARN").to_owned()
+}
+
+/// B10.149, invariant 7: a function that is killed while it renders leaves the old page, and the next visit after its
+/// lease renews it. Nobody waits for the queue's twelve minutes.
+#[tokio::test]
+async fn a_killed_renewal_is_taken_over() {
+    let f = Fixture::with(&[("PERENNIAL_LEASE_MS", "1000")]).await;
+    let old = stale(&f).await;
+    f.up.next("/blog/a", Reply::value("never").behind(&Gate::new()));
+    f.up.on("/blog/a", json!({ "value": "new", "revalidate": 60 }));
+    f.get("/blog/a").await.expect(200, "STALE");
+    f.up.wait_for_calls("/blog/a", 2).await;
+    assert_eq!(f.site.stack.processes("regenerate").len(), 1);
+    f.site.stack.kill(&["regenerate"]).await;
+    let new = until_new(&f, "/blog/a", &old.id()).await.expect(200, "HIT");
+    assert_eq!((new.value(), f.up.count("/blog/a")), ("new".to_owned(), 3));
+}
+
+/// B10.148, invariant 1: of two renewals out of order the one that began later wins. The first process stands still
+/// beyond its lease, the second renders and stores, then the first goes on.
+#[tokio::test]
+async fn a_late_commit_is_superseded() {
+    let f = Fixture::with(&[("PERENNIAL_LEASE_MS", "1000")]).await;
+    let old = stale(&f).await;
+    let gate = Gate::new();
+    f.up.next("/blog/a", Reply::from(json!({ "value": "late", "revalidate": 60 })).behind(&gate));
+    f.up.on("/blog/a", json!({ "value": "new", "revalidate": 60 }));
+    f.get("/blog/a").await.expect(200, "STALE");
+    f.up.wait_for_calls("/blog/a", 2).await;
+    f.site.stack.signal("regenerate", "STOP").await;
+    let stopped = f.site.stack.processes("regenerate");
+    let new = until_new(&f, "/blog/a", &old.id()).await.expect(200, "HIT");
+    assert_eq!((new.value(), stopped.len()), ("new".to_owned(), 1));
+    gate.open();
+    f.site.stack.signal("regenerate", "CONT").await;
+    f.until_worked().await;
+    assert_eq!(f.get("/blog/a").await.expect(200, "HIT").id(), new.id());
+    assert_eq!(f.up.count("/blog/a"), 3);
+}

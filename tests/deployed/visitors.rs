@@ -1,0 +1,88 @@
+//! Visitors of a deployed site, through its distribution.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+use tests::until::pass;
+use tests::{Ask, Asks as _, Gate, Reply};
+
+use crate::{Fixture, until_new};
+
+/// The journey of the README: rendered for the first visitor, stored, served old, renewed behind the visitors' backs.
+#[tokio::test]
+async fn a_page_is_rendered_stored_and_renewed() {
+    let f = Fixture::start().await;
+    let site = f.cloudfront();
+    f.up.on("/blog/a", json!({ "value": "old", "revalidate": 1 }));
+    let old = site.get("/blog/a").await.expect(200, "MISS").cc(1);
+    assert_eq!(
+        (old.value(), old.header("cache-tag")),
+        ("old".to_owned(), "path:/blog/a,route:/blog/{slug},site")
+    );
+    pass(Duration::from_millis(1100)).await;
+    let gate = Gate::new();
+    f.up.on("/blog/a", Reply::from(json!({ "value": "new", "revalidate": 60 })).behind(&gate));
+    assert_eq!(site.get("/blog/a").await.expect(200, "STALE").id(), old.id());
+    f.up.wait_for_calls("/blog/a", 2).await;
+    assert_eq!(site.get("/blog/a").await.expect(200, "STALE").id(), old.id());
+    gate.open();
+    let new = until_new(&site, "/blog/a", &old.id()).await.expect(200, "HIT").cc(60);
+    assert_eq!((new.value(), new.reason()), ("new".to_owned(), "stale".to_owned()));
+    assert_eq!(new.header("cache-tag"), "path:/blog/a,route:/blog/{slug},site");
+    let unchanged = Ask::get("/blog/a").header("if-none-match", new.etag());
+    assert!(site.ask(unchanged).await.expect(304, "HIT").body.is_empty());
+    assert_eq!(f.up.reasons("/blog/a"), ["first", "stale"]);
+    // The queue is empty again, and nothing was put aside.
+    assert_eq!(f.messages(&f.site.stack.aws.dead_letters_url).await, 0);
+}
+
+/// Bodies that are small are beside their record, so that a hit is one round trip; all of them are in the bucket.
+#[tokio::test]
+async fn small_pages_are_in_the_table() {
+    let f = Fixture::start().await;
+    f.up.on("/blog/large", json!({ "pad_bytes": 100_000 }));
+    let kept = async |path: &str| {
+        let before = f.items().await;
+        f.cloudfront().get(path).await.expect(200, "MISS");
+        let mut kept: Vec<_> = f.items().await;
+        kept.retain(|item| !before.contains(item));
+        let mut kinds: Vec<_> =
+            kept.iter().map(|(_, sk)| sk.as_str()).filter(|sk| matches!(*sk, "html" | "data")).collect();
+        kinds.sort_unstable();
+        kinds.join(" ")
+    };
+    assert_eq!(kept("/blog/small").await, "data html");
+    // Its data has no padding.
+    assert_eq!(kept("/blog/large").await, "data");
+    assert_eq!(f.objects().await, 4);
+    f.cloudfront().get("/blog/large").await.expect(200, "HIT");
+}
+
+/// Visitors may read. What a method would change never reaches the function.
+#[tokio::test]
+async fn cloudfront_lets_visitors_read() {
+    let f = Fixture::start().await;
+    f.cloudfront().head("/blog/a").await.expect(200, "MISS");
+    for method in [Method::POST, Method::PUT, Method::DELETE] {
+        let answer = f.cloudfront().ask(Ask::new(method, "/blog/a").body("x")).await;
+        assert_eq!((answer.status, answer.label()), (403, ""), "{answer}");
+    }
+    assert_eq!(f.up.count_all(), 1);
+}
+
+/// B9.140, invariant 10: a deployment under a new id begins empty; the old id finds its pages again.
+#[tokio::test]
+async fn builds_never_mix() {
+    let mut f = Fixture::with(&[("BUILD_ID", "one")]).await;
+    f.up.on("/never", json!({}));
+    let one = f.get("/never").await.expect(200, "MISS");
+    f.site.stack.update("two").await;
+    let two = f.get("/never").await.expect(200, "MISS");
+    assert_eq!((one.prop("build"), two.prop("build")), ("one".to_owned(), "two".to_owned()));
+    assert_eq!(f.data("/never").await.expect(200, "HIT").id(), two.id());
+    f.get(&tests::data_target("one", "/never")).await.expect(404, "");
+    f.site.stack.update("one").await;
+    assert_eq!(f.get("/never").await.expect(200, "HIT").id(), one.id());
+    assert_eq!(f.up.count("/never"), 2);
+}
