@@ -8,6 +8,8 @@
 //! | [`connections`] | when they are opened, what happens when they break, whom they trust |
 //! | [`requests`] | what each way to answer a visitor costs in calls |
 //! | [`faults`] | the suites again, while calls go wrong |
+//! | [`outages`] | what visitors and publishers see while a service fails |
+//! | [`second_opinion`] | records on AWS's own DynamoDB for one machine |
 //! | [`edge`] | CloudFront's orders, byte by byte |
 #![allow(missing_docs, reason = "a test program has no readers of its documentation")]
 #![allow(clippy::disallowed_methods, reason = "tests look from outside: the clock is the machine's")]
@@ -17,7 +19,9 @@ mod connections;
 mod edge;
 mod faults;
 mod front;
+mod outages;
 mod requests;
+mod second_opinion;
 mod server;
 mod stores;
 

@@ -14,13 +14,13 @@ use crate::between::Between;
 use crate::{account, settings};
 
 /// The serve function of the conformance site, on stores whose calls are counted.
-struct Function {
-    engine: Arc<Engine<AwsStores>>,
+pub(crate) struct Function {
+    pub(crate) engine: Arc<Engine<AwsStores>>,
     serve: Serve<AwsStores>,
 }
 
 impl Function {
-    fn start(up: &Upstream, clock: &ManualClock, settings: Settings) -> Self {
+    pub(crate) fn start(up: &Upstream, clock: &ManualClock, settings: Settings) -> Self {
         let site = Arc::new(tests::conformance::site(up.url()).ready(None, None).expect("a site"));
         let clock = Arc::new(clock.clone());
         let stores = AwsStores::new(&account(&settings), &settings, &site, clock.clone());
@@ -28,7 +28,7 @@ impl Function {
         Self { serve: Serve::new(engine.clone(), Renewal::Before), engine }
     }
 
-    async fn ask(&self, ask: Ask) -> Answer {
+    pub(crate) async fn ask(&self, ask: Ask) -> Answer {
         let request = ask.headers.iter().fold(http::Request::builder(), |r, (n, v)| r.header(n, v));
         let parts = request.uri(ask.target).body(()).expect("a request").into_parts().0;
         let (head, body) = Box::pin(self.serve.handle(&parts)).await.into_parts();
@@ -66,7 +66,7 @@ impl World {
 }
 
 /// A page that brotli cannot make small: its body is in S3 alone.
-fn large() -> String {
+pub(crate) fn large() -> String {
     let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         noise ^= noise << 13;

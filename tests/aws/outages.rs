@@ -1,0 +1,153 @@
+//! What visitors and publishers see while a service of AWS fails: what is stored stays, what is rendered is shown, and
+//! the log says what to do.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use perennial::{Limits, Settings};
+use tests::{Ask, Aws, Reply, Upstream};
+
+use crate::between::{Between, Fault};
+use crate::requests::{Function, large};
+use crate::settings;
+
+/// Calls that fail for now, by their names.
+#[derive(Clone, Default)]
+struct Down(Arc<Mutex<Vec<&'static str>>>);
+
+impl Down {
+    fn only(&self, names: &[&'static str]) {
+        *self.0.lock().expect("unpoisoned") = names.to_vec();
+    }
+}
+
+struct World {
+    up: Arc<Upstream>,
+    clock: perennial::testing::ManualClock,
+    aws: Aws,
+    down: Down,
+    _between: Between,
+    settings: Settings,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        let aws = Aws::start().await;
+        let down = Down::default();
+        let names = down.clone();
+        let plan = move |call: &crate::between::Call| {
+            let is_down = names.0.lock().expect("unpoisoned").contains(&&*call.name);
+            is_down.then_some(Fault::ServerError)
+        };
+        let between = Between::with(&aws, plan).await;
+        let mut settings = settings(&aws, "b", &[("AWS_ENDPOINT_URL", &between.url())]);
+        change(&mut settings.limits);
+        let (up, clock) = (Arc::new(Upstream::start().await), Default::default());
+        Self { up, clock, aws, down, _between: between, settings }
+    }
+
+    fn cold(&self) -> Function {
+        Function::start(&self.up, &self.clock, self.settings.clone())
+    }
+}
+
+/// Everything that is read or written about pages.
+const TABLE: [&str; 5] = ["BatchGetItem", "UpdateItem", "PutItem", "DeleteItem", "Query"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_table_what_is_in_memory_is_shown_and_the_rest_is_rendered_under_a_limit() {
+    let w = World::with(|limits| limits.max_concurrent_renders = 1).await;
+    w.up.otherwise(|call| Reply::value(&format!("of {}", call.path)).after(Duration::from_millis(20)));
+    let function = Arc::new(w.cold());
+    function.ask(Ask::get("/blog/kept")).await.expect(200, "MISS");
+    w.down.only(&TABLE);
+    let kept = function.ask(Ask::get("/blog/kept")).await.expect(200, "HIT");
+    assert_eq!(kept.value(), "of /blog/kept");
+    let rendered: Vec<_> = (0..4)
+        .map(|i| {
+            let function = function.clone();
+            tokio::spawn(async move { function.ask(Ask::get(format!("/blog/{i}"))).await })
+        })
+        .collect();
+    for (i, answer) in rendered.into_iter().enumerate() {
+        let answer = answer.await.expect("no panic").expect(200, "MISS");
+        assert_eq!(answer.value(), format!("of /blog/{i}"));
+        assert!(!answer.header("cache-status").contains("stored"), "{answer}");
+    }
+    assert_eq!(w.up.most_at_once(), 1, "PERENNIAL_MAX_CONCURRENT_RENDERS");
+
+    w.down.only(&[]);
+    w.clock.advance(Duration::from_secs(3));
+    let again = w.cold().ask(Ask::get("/blog/0")).await.expect(200, "MISS");
+    assert!(again.header("cache-status").contains("stored"), "nobody had kept it: {again}");
+    w.cold().ask(Ask::get("/blog/0")).await.expect(200, "HIT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_gone_from_the_bucket_is_rendered_again() {
+    let w = World::new().await;
+    w.up.on("/blog/l", Reply::value(&large()));
+    w.cold().ask(Ask::get("/blog/l")).await.expect(200, "MISS");
+    let listed = w.aws.rest(http::Method::GET, &format!("/{}?list-type=2", w.aws.bucket), "").await.text();
+    for key in listed.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()) {
+        w.aws.rest(http::Method::DELETE, &format!("/{}/{key}", w.aws.bucket), "").await;
+    }
+    w.cold().ask(Ask::get("/blog/l")).await.expect(200, "MISS");
+    assert_eq!(w.up.count("/blog/l"), 2);
+    w.cold().ask(Ask::get("/blog/l")).await.expect(200, "HIT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_fails_does_not_take_a_page_away() {
+    let w = World::new().await;
+    w.up.on("/blog/l", Reply::value(&large()));
+    w.cold().ask(Ask::get("/blog/l")).await.expect(200, "MISS");
+    w.down.only(&["GET", "PUT"]);
+    let answer = w.cold().ask(Ask::get("/blog/l")).await.expect(200, "MISS");
+    assert!(!answer.header("cache-status").contains("stored"), "{answer}");
+    w.down.only(&[]);
+    w.cold().ask(Ask::get("/blog/l")).await.expect(200, "HIT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_refuses_costs_a_visitor_nothing_and_the_next_one_asks_again() {
+    let w = World::new().await;
+    w.up.on("/blog/s", Reply::value("old"));
+    let function = w.cold();
+    function.ask(Ask::get("/blog/s")).await.expect(200, "MISS");
+    w.clock.advance(Duration::from_secs(3));
+    w.down.only(&["SendMessage"]);
+    assert_eq!(function.ask(Ask::get("/blog/s")).await.expect(200, "STALE").value(), "old");
+    w.down.only(&[]);
+    function.ask(Ask::get("/blog/s")).await.expect(200, "STALE");
+    let asked = serde_json::json!({ "QueueUrl": w.aws.queue_url });
+    let message = w.aws.json("AmazonSQS.ReceiveMessage", &asked).await;
+    let job = message["Messages"][0]["Body"].as_str().expect("the lease was given back, and asked for again");
+    assert!(job.contains("/blog/{slug}|s") && job.contains("refresh"), "{job}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_that_cannot_be_stored_is_given_back_to_the_queue_or_shown_until_it_can() {
+    let w = World::new().await;
+    w.up.on("/blog/s", Reply::value("old"));
+    let function = w.cold();
+    function.ask(Ask::get("/blog/s")).await.expect(200, "MISS");
+    w.clock.advance(Duration::from_secs(3));
+    function.ask(Ask::get("/blog/s")).await.expect(200, "STALE");
+    w.down.only(&TABLE);
+    let job = perennial::jobs::Job {
+        v: 1,
+        build: "b".into(),
+        key: "/blog/{slug}|s".into(),
+        task: perennial::jobs::Task::Refresh { ticket: 2, reason: perennial::Reason::Stale },
+    };
+    assert!(function.engine.work_or_retry(&job).await, "it is to be delivered again");
+    w.down.only(&[]);
+    w.up.on("/blog/s", Reply::value("new"));
+    assert!(!function.engine.work_or_retry(&job).await);
+    assert_eq!(w.cold().ask(Ask::get("/blog/s")).await.expect(200, "HIT").value(), "new");
+}
