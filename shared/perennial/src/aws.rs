@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProt
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
+use crate::freshness::CLOCK_SKEW_MAX;
 use crate::settings::Aws;
 use crate::store::StoreError;
 
@@ -35,6 +36,13 @@ const FIRST_BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Before the third.
 const LAST_BACK_OFF: Duration = Duration::from_millis(500);
+
+// A call that asks for a lease says what time it is: its last attempt must not take leases granted since for promises of
+// a clock that is ahead.
+const _: () = assert!(
+    (ATTEMPT_TIMEOUT.as_millis() + LAST_BACK_OFF.as_millis()) * (ATTEMPTS as u128)
+        < CLOCK_SKEW_MAX.as_millis()
+);
 
 /// How long a body that is being read may stand still.
 const STALL: Duration = Duration::from_secs(5);

@@ -1,5 +1,7 @@
 //! What every implementation of [`Pages`] must do: one entry, [`run`].
 
+mod clocks;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +40,7 @@ pub fn ask_and_record() -> (Ask, Record) {
 pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {
     let pages = open("b");
     one_lease(&pages).await;
+    clocks::differ(&pages).await;
     undone(&pages).await;
     tickets_decide(&pages).await;
     failures_hold_back(&pages).await;
@@ -115,10 +118,6 @@ async fn one_lease<P: Pages>(pages: &P) {
     assert!(matches!(unneeded, Begun::Unneeded), "the page is no longer missing: {unneeded:?}");
     let slot = look(pages, &page).await.slot;
     assert_eq!(slot.leased_until(ask.now), None, "a commit releases its lease");
-    let ahead = Ask { judged: Some(third.ticket), ..later(ask, 60_000) };
-    granted(pages, &page, ahead).await;
-    let stepped_back = Ask { judged: Some(third.ticket), ..ask };
-    granted(pages, &page, stepped_back).await;
 }
 
 async fn undone<P: Pages>(pages: &P) {
