@@ -163,7 +163,10 @@ pub struct Snapshot {
 }
 
 /// Who may render a page, and what became of those who did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Its methods are the conditions of the protocol, and `tests/proof` goes through every order of events with them. A
+/// store decides by them, or by conditional writes that say the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Slot {
     /// The newest ticket handed out; 0 for none.
     pub ticket: Ticket,
@@ -174,7 +177,7 @@ pub struct Slot {
 }
 
 /// Who may render until when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// The ticket it belongs to.
     pub ticket: Ticket,
@@ -185,7 +188,7 @@ pub struct Lease {
 }
 
 /// A failed render.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FailureNote {
     /// Whose render.
     pub ticket: Ticket,
@@ -238,6 +241,41 @@ impl Slot {
             None => Ok(()),
         }
     }
+
+    /// The ticket of a grant: above every one before it, and above what is shown even if the slot was lost.
+    pub fn next_ticket(&self, generation: Ticket) -> Ticket {
+        self.ticket.max(generation) + 1
+    }
+
+    /// The condition of [`Pages::resume`], [`Pages::renew`] and [`Pages::fail`]: the ticket is the newest, and was not
+    /// committed.
+    pub fn is_current(&self, ticket: Ticket, generation: Ticket) -> bool {
+        self.is_newest(ticket) && supersedes(ticket, generation)
+    }
+
+    /// The condition of [`Pages::release`]: nobody was granted a lease since.
+    pub fn is_newest(&self, ticket: Ticket) -> bool {
+        self.ticket == ticket
+    }
+
+    /// Whether a page is forgotten that gives this ticket back: it was its first ever, so nobody else can hold one, and
+    /// the numbers may start again.
+    pub fn is_forgotten(&self, ticket: Ticket, generation: Ticket) -> bool {
+        ticket == 1 && self.is_newest(ticket) && generation == 0 && self.failure.is_none()
+    }
+
+    /// The slot beside a record of that generation, for a store that writes them one after the other: a commit ends the
+    /// leases and failures of its own and of older tickets.
+    pub fn beside(self, generation: Ticket) -> Self {
+        let lease = self.lease.filter(|lease| supersedes(lease.ticket, generation));
+        let failure = self.failure.filter(|failure| supersedes(failure.ticket, generation));
+        Self { ticket: self.ticket, lease, failure }
+    }
+}
+
+/// The condition of [`Pages::commit`]: a render is shown only in the place of one with an older ticket.
+pub fn supersedes(ticket: Ticket, generation: Ticket) -> bool {
+    ticket > generation
 }
 
 /// A wish to render.

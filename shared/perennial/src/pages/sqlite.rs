@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use self::row::{COLUMNS, PageRow, newest_epoch, signed, unsigned};
-use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted};
+use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, supersedes};
 use crate::clock::Millis;
 use crate::key::PageKey;
 use crate::record::{Epoch, Record, Stored, Ticket};
@@ -77,20 +77,21 @@ fn release(tx: &Connection, build: &str, page: &str, ticket: Ticket) -> rusqlite
     Ok(())
 }
 
-fn renew(
+/// Gives a ticket a lease from now on.
+fn grant(
     tx: &Connection,
     build: &str,
     page: &str,
     ticket: Ticket,
     lease: Duration,
     now: Millis,
-) -> rusqlite::Result<bool> {
-    let renewed = tx.execute(
-        "UPDATE pages SET lease_from = ?4, lease_until = ?5
-         WHERE build = ?1 AND page = ?2 AND ticket = ?3 AND generation < ?3",
+) -> rusqlite::Result<()> {
+    tx.execute(
+        "INSERT INTO pages (build, page, ticket, lease_from, lease_until) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET ticket = ?3, lease_from = ?4, lease_until = ?5",
         params![build, page, signed(ticket), signed(now.0), signed(now.plus(lease).0)],
     )?;
-    Ok(renewed == 1)
+    Ok(())
 }
 
 impl Pages for SqlitePages {
@@ -113,18 +114,8 @@ impl Pages for SqlitePages {
             if let Err(refusal) = row.slot.may_begin(row.generation, &ask) {
                 return Ok(refusal);
             }
-            let ticket = row.slot.ticket.max(row.generation) + 1;
-            tx.execute(
-                "INSERT INTO pages (build, page, ticket, lease_from, lease_until) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT DO UPDATE SET ticket = ?3, lease_from = ?4, lease_until = ?5",
-                params![
-                    this.build,
-                    page,
-                    signed(ticket),
-                    signed(ask.now.0),
-                    signed(ask.now.plus(ask.lease).0)
-                ],
-            )?;
+            let ticket = row.slot.next_ticket(row.generation);
+            grant(tx, &this.build, &page, ticket, ask.lease, ask.now)?;
             Ok(Begun::Granted(ticket))
         };
         self.db.write(Durable::No, begin).await
@@ -134,25 +125,18 @@ impl Pages for SqlitePages {
         &self,
         page: &PageKey,
         ticket: Ticket,
-        lease: Duration,
+        length: Duration,
         now: Millis,
     ) -> Result<Option<Ticket>, StoreError> {
         let (this, page) = (self.clone(), page.shared());
         let resume = move |tx: &rusqlite::Transaction<'_>| {
-            let next = ticket + 1;
-            let resumed = tx.execute(
-                "UPDATE pages SET ticket = ?4, lease_from = ?5, lease_until = ?6
-                 WHERE build = ?1 AND page = ?2 AND ticket = ?3 AND generation < ?3",
-                params![
-                    this.build,
-                    page,
-                    signed(ticket),
-                    signed(next),
-                    signed(now.0),
-                    signed(now.plus(lease).0)
-                ],
-            )?;
-            Ok((resumed == 1).then_some(next))
+            let row = this.row(tx, &page)?;
+            if !row.slot.is_current(ticket, row.generation) {
+                return Ok(None);
+            }
+            let next = row.slot.next_ticket(row.generation);
+            grant(tx, &this.build, &page, next, length, now)?;
+            Ok(Some(next))
         };
         self.db.write(Durable::No, resume).await
     }
@@ -168,18 +152,26 @@ impl Pages for SqlitePages {
         &self,
         page: &PageKey,
         ticket: Ticket,
-        lease: Duration,
+        length: Duration,
         now: Millis,
     ) -> Result<bool, StoreError> {
-        let (build, page) = (self.build.clone(), page.shared());
-        self.db.write(Durable::No, move |tx| renew(tx, &build, &page, ticket, lease, now)).await
+        let (this, page) = (self.clone(), page.shared());
+        let renew = move |tx: &rusqlite::Transaction<'_>| {
+            let row = this.row(tx, &page)?;
+            let current = row.slot.is_current(ticket, row.generation);
+            if current {
+                grant(tx, &this.build, &page, ticket, length, now)?;
+            }
+            Ok(current)
+        };
+        self.db.write(Durable::No, renew).await
     }
 
     async fn commit(&self, page: &PageKey, record: &Record, _: &Inline) -> Result<Committed, StoreError> {
         let (this, page, record) = (self.clone(), page.shared(), record.clone());
         let commit = move |tx: &rusqlite::Transaction<'_>| {
             let row = this.row(tx, &page)?;
-            if row.generation >= record.generation {
+            if !supersedes(record.generation, row.generation) {
                 release(tx, &this.build, &page, record.generation)?;
                 return Ok(Committed::Superseded);
             }
@@ -198,7 +190,7 @@ impl Pages for SqlitePages {
         let (this, page) = (self.clone(), page.shared());
         let fail = move |tx: &rusqlite::Transaction<'_>| {
             let row = this.row(tx, &page)?;
-            if row.slot.ticket != ticket || row.generation >= ticket {
+            if !row.slot.is_current(ticket, row.generation) {
                 return Ok(None);
             }
             let note = row.slot.failed(&page, ticket, failed);
@@ -222,16 +214,14 @@ impl Pages for SqlitePages {
     }
 
     async fn release(&self, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
-        let (build, page) = (self.build.clone(), page.shared());
+        let (this, page) = (self.clone(), page.shared());
         let undo = move |tx: &rusqlite::Transaction<'_>| {
-            release(tx, &build, &page, ticket)?;
-            // The page's first ticket ever: nobody else can hold one, so the numbers may start again.
-            tx.execute(
-                "DELETE FROM pages WHERE build = ?1 AND page = ?2 AND ticket = ?3 AND ticket = 1
-                   AND record IS NULL AND listed = 0 AND failed_ticket IS NULL",
-                params![build, page, signed(ticket)],
-            )?;
-            Ok(())
+            let row = this.row(tx, &page)?;
+            if !row.listed && row.slot.is_forgotten(ticket, row.generation) {
+                tx.execute("DELETE FROM pages WHERE build = ?1 AND page = ?2", [&*this.build, &*page])?;
+                return Ok(());
+            }
+            release(tx, &this.build, &page, ticket)
         };
         self.db.write(Durable::No, undo).await
     }
@@ -310,7 +300,7 @@ impl Pages for SqlitePages {
         let this = self.clone();
         let publish = move |tx: &rusqlite::Transaction<'_>| {
             for (page, record) in &records {
-                if this.row(tx, page)?.generation < record.generation {
+                if supersedes(record.generation, this.row(tx, page)?.generation) {
                     store(tx, &this.build, page, record)?;
                 }
             }

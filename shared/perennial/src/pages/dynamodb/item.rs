@@ -181,13 +181,9 @@ impl SlotItem {
         }
     }
 
-    /// The slot beside a record of that generation: a commit ends the leases and failures of its own and of older tickets.
+    /// The slot beside a record of that generation, or of the newer one that it knows of.
     pub(super) fn slot(self, generation: Ticket) -> Slot {
-        let shown = self.shown.max(generation);
-        let Slot { ticket, lease, failure } = self.slot;
-        let lease = lease.filter(|lease| lease.ticket > shown);
-        let failure = failure.filter(|failure| failure.ticket > shown);
-        Slot { ticket, lease, failure }
+        self.slot.beside(self.shown.max(generation))
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) const COLUMNS: &str = "record, generation, listed, ticket, lease_from
 pub(super) struct PageRow {
     record: Option<Vec<u8>>,
     pub(super) generation: Ticket,
-    listed: bool,
+    pub(super) listed: bool,
     pub(super) slot: Slot,
 }
 
