@@ -87,9 +87,10 @@ async fn memory_is_bounded() {
     };
     generate(0..40).await;
     let before = f.site.memory_bytes();
-    generate(40..100).await;
+    generate(40..160).await;
     let grown = f.site.memory_bytes().saturating_sub(before);
-    assert!(grown < 15_000_000, "60 more pages of 500 kB grew the process by {grown} bytes");
+    // Kept, they would be 60 MB. The allocator's own ups and downs are known to reach 17.
+    assert!(grown < 30_000_000, "120 more pages of 500 kB grew the process by {grown} bytes");
 }
 
 /// B14.189: no file of the store can be had by its name, and no link in it is followed.
