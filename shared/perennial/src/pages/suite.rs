@@ -98,16 +98,19 @@ async fn one_lease<P: Pages>(pages: &P) {
     let first = granted(pages, &page, ask).await;
     assert!(first.replaces.is_none());
     let busy = pages.begin(&page, later(ask, 9_999)).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy { until } if until == Millis(1_010_000)), "{busy:?}");
+    assert!(
+        matches!(busy, Begun::Busy(lease) if lease.ticket == first.ticket && lease.until == Millis(1_010_000)),
+        "{busy:?}"
+    );
     assert!(pages.renew(&page, first.ticket, ask.lease, Millis(1_009_000)).await.expect("renew"));
     let busy = pages.begin(&page, later(ask, 18_999)).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy { .. }), "a renewed lease holds: {busy:?}");
+    assert!(matches!(busy, Begun::Busy(_)), "a renewed lease holds: {busy:?}");
     let second = granted(pages, &page, later(ask, 19_000)).await;
     assert!(second.ticket > first.ticket, "an ended lease is taken over under a newer ticket");
     assert!(!pages.renew(&page, first.ticket, ask.lease, ask.now).await.expect("renew"));
     pages.release(&page, first.ticket).await.expect("release");
     let busy = pages.begin(&page, later(ask, 19_001)).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy { .. }), "a lease that is not one's own stays: {busy:?}");
+    assert!(matches!(busy, Begun::Busy(_)), "a lease that is not one's own stays: {busy:?}");
     pages.release(&page, second.ticket).await.expect("release");
     let third = granted(pages, &page, later(ask, 19_002)).await;
     commit(pages, &page, &Record { generation: third.ticket, ..record }).await;
@@ -201,7 +204,7 @@ async fn urgent_pre_empts<P: Pages>(pages: &P) {
     let stored = commit(pages, &page, &Record { generation: slow.ticket, ..record }).await;
     assert_eq!(stored, Committed::Stored { replaced: None });
     let busy = pages.begin(&page, Ask { judged: Some(slow.ticket), ..ask }).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy { .. }), "the urgent render's lease stays: {busy:?}");
+    assert!(matches!(busy, Begun::Busy(_)), "the urgent render's lease stays: {busy:?}");
 }
 
 async fn epochs<P: Pages>(pages: &P) {
@@ -239,7 +242,7 @@ async fn passed_on<P: Pages>(pages: &P) {
     let twice = pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume");
     assert!(twice.is_none(), "the same job, delivered again");
     let busy = pages.begin(&page, Ask { now: late, ..ask }).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy { .. }), "{busy:?}");
+    assert!(matches!(busy, Begun::Busy(_)), "{busy:?}");
     commit(pages, &page, &Record { generation: resumed.ticket, ..record }).await;
     let again = pages.resume(&page, resumed.ticket, ask.lease, late).await.expect("resume");
     assert!(again.is_none(), "it is committed");
@@ -258,7 +261,7 @@ async fn versions<P: Pages>(pages: &P, other: &P) {
     let after = pages.version().expect("nothing under way");
     assert_ne!(after, before, "another's write is seen");
     let busy = other.begin(&page, ask).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy { .. }));
+    assert!(matches!(busy, Begun::Busy(_)));
     assert_eq!(pages.version(), Some(after), "a refusal changes nothing");
 }
 

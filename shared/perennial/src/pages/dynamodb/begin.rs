@@ -209,7 +209,9 @@ mod tests {
         let (ask, _) = ask_and_record();
         let now = ask.now.0;
         let leased = item(&[("ticket", 2), ("lease_from", now), ("lease_until", now + 5)]);
-        assert!(matches!(why(leased, &ask, "x"), Begun::Busy { until } if until.0 == now + 5));
+        assert!(
+            matches!(why(leased, &ask, "x"), Begun::Busy(lease) if (lease.ticket, lease.until.0) == (2, now + 5))
+        );
         let stale = Ask { judged: Some(1), ..ask };
         let failed = item(&[
             ("ticket", 2),
@@ -230,7 +232,7 @@ mod tests {
         let mut item: Item = fields.map(|(name, value)| (name.to_owned(), n(value))).into();
         item.insert("holder".into(), s("me"));
         assert!(matches!(why(SlotItem::read(&item), &ask, "me"), Begun::Granted(7)));
-        assert!(matches!(why(SlotItem::read(&item), &ask, "you"), Begun::Busy { .. }));
+        assert!(matches!(why(SlotItem::read(&item), &ask, "you"), Begun::Busy(_)));
         assert_ne!(holder(), holder());
     }
 }
