@@ -95,7 +95,7 @@ fn says_pure(file: &File) -> Vec<String> {
 }
 
 fn ports(file: &File) -> Vec<String> {
-    let suite = file.path.ends_with("/suite.rs");
+    let suite = file.path.ends_with("/suite.rs") || file.path.contains("/suite/");
     let Some(own) = module(file).filter(|m| PORTS.contains(m) && !suite) else { return vec![] };
     let may = |used: &str| used == own || PORT_WORDS.contains(&used) || ADAPTER_PARTS.contains(&used);
     used_modules(file)
