@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::conformance::pad;
-use tests::until::{pass, until};
+use tests::deployed::kill;
+use tests::until::{pass, until, until_true};
 use tests::{Answer, Asks as _, Gate, Reply};
 
 use crate::{Fixture, until_new};
@@ -179,17 +180,20 @@ async fn killed_functions_leave_whole_pages() {
             (f.up.count("/blog/a") > calls).then_some(())
         })
         .await;
-        gate.open();
-        Instant::now()
+        gate
     };
     // How long one takes from the upstream's answer on: rendered, compressed, written, committed.
-    let began = begin().await;
-    f.until_worked().await;
+    let gate = begin().await;
+    let began = Instant::now();
+    gate.open();
+    until_true("a renewal's end", || f.site.log.count("rendered") == 2).await;
     let renewal = began.elapsed();
     for part in 0..8 {
-        begin().await;
+        let gate = begin().await;
+        let processes = f.site.stack.processes("regenerate");
+        gate.open();
         pass(renewal * part / 8).await;
-        f.site.stack.kill(&["regenerate"]).await;
+        kill(&processes).await;
         whole(&f, PAD).await;
     }
     let rendered = f.site.log.count("rendered");

@@ -210,14 +210,9 @@ impl Deployed {
     /// Kills all processes of functions, as `kill -9` does, and waits until they are gone.
     pub async fn kill(&self, functions: &[&str]) {
         for function in functions {
-            for pid in self.processes(function) {
-                // It may have ended by itself.
-                let _ = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]).status().await;
-            }
-            until(&format!("no process of {function}"), async || {
-                self.processes(function).is_empty().then_some(())
-            })
-            .await;
+            kill(&self.processes(function)).await;
+            let gone = async || self.processes(function).is_empty().then_some(());
+            until(&format!("no process of {function}"), gone).await;
         }
     }
 
@@ -236,6 +231,14 @@ impl Deployed {
         let answer = self.aws.rest(Method::PUT, &target, &body).await;
         assert_eq!(answer.status, 200, "{answer}");
     }
+}
+
+/// Kills processes at once. Some may have ended by themselves.
+pub async fn kill(pids: &[u32]) {
+    let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("kill -9 {}", pids.join(" "))]).stderr(Stdio::null());
+    let _ = command.status().await;
 }
 
 impl Drop for Deployed {
