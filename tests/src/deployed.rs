@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -234,11 +235,23 @@ impl Deployed {
 }
 
 /// Kills processes at once. Some may have ended by themselves.
-pub async fn kill(pids: &[u32]) {
-    let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("kill -9 {}", pids.join(" "))]).stderr(Stdio::null());
-    let _ = command.status().await;
+async fn kill(pids: &[u32]) {
+    shell(&format!("kill -9 {}", list(pids))).await;
+}
+
+/// Lets stopped processes go on for so long, and kills them.
+pub async fn kill_after(pids: &[u32], time: Duration) {
+    let pids = list(pids);
+    // By one shell: with a program a signal, a busy machine would decide how long that is.
+    shell(&format!("kill -CONT {pids}; sleep {}; kill -9 {pids}", time.as_secs_f64())).await;
+}
+
+fn list(pids: &[u32]) -> String {
+    pids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")
+}
+
+async fn shell(script: &str) {
+    let _ = Command::new("sh").args(["-c", script]).stderr(Stdio::null()).status().await;
 }
 
 impl Drop for Deployed {
