@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::request::Parts;
 use http::{HeaderValue, Request};
-use perennial::Millis;
 use perennial::tags::{SITE_TAG, route_tag, user_tag};
+use perennial::{Millis, Resolved};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -101,9 +101,9 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
         ]),
         json(),
     ];
-    let members = vec((names, value), 0..5).prop_map(|members| {
-        members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Value>()
-    });
+    let member = (names, value)
+        .prop_map(|(name, value)| (name.to_owned(), if name == "secret" { json!(SECRET) } else { value }));
+    let members = vec(member, 0..5).prop_map(|members| members.into_iter().collect::<Value>());
     let many = (0..300usize).prop_map(|n| json!({"paths": vec!["/a"; n], "tags": vec!["t"; n / 3]}));
     let text =
         prop_oneof![4 => members, 1 => many, 1 => json()].prop_map(|value| value.to_string().into_bytes());
@@ -128,6 +128,7 @@ fn a_call_is_a_plan_within_limits_or_an_error_with_a_message() {
         "{\"tags\":[\"a\\nb\"]}",
         "\u{feff}{}",
         "{\"site\":\"true\"}",
+        "{\"secret\":\"Zq7-a-secret-that-nobody-guesses\"}",
     ];
     let corpus = bodies_by_hand.into_iter().map(|body| body.as_bytes().to_vec()).chain(deep);
     let corpus: Vec<_> = corpus.map(|body| (vec![("secret".to_owned(), SECRET.to_owned())], body)).collect();
@@ -233,6 +234,11 @@ fn a_path_names_the_page_that_a_visitor_finds_there() {
             for page in &found {
                 let named = spelt.site.page_of_key(page.key().as_str()).expect("of this site");
                 assert_eq!(named.key(), page.key());
+            }
+            if !text.contains(['?', '#']) {
+                let more = pages(&format!("{text}?a=/b#/c"), &spelt.site, &LIMITS)
+                    .expect("query and fragment aside");
+                assert!(more.iter().map(Resolved::key).eq(found.iter().map(Resolved::key)), "{text}");
             }
             let url = spelt.urls.page(found[0].key().path());
             let parts = request(url.as_bytes()).expect("a target");

@@ -114,11 +114,10 @@ impl Pattern {
 
     /// Whether a path with these values can be asked for. Literal segments were checked when the pattern was read.
     fn names_a_page(&self, params: &Params) -> bool {
-        let values = |param| match param {
-            &Param::One(ref value) => std::slice::from_ref(value),
+        let mut all = params.0.iter().flat_map(|(_, param)| match param {
+            Param::One(value) => std::slice::from_ref(value),
             Param::Rest(values) => values,
-        };
-        let mut all = params.0.iter().flat_map(|(_, param)| values(param));
+        });
         let begins_dynamic = !matches!(self.segments.first(), Some(Segment::Literal(_)));
         let is_reserved = begins_dynamic && all.clone().next().is_some_and(|first| first == RESERVED_SEGMENT);
         !is_reserved && all.all(|value| !value.is_empty() && !value.contains('\0'))
@@ -176,9 +175,8 @@ impl Pattern {
             };
             params.push((name.clone(), value));
         }
-        match given.iter().find(|(name, _)| !params.iter().any(|(n, _)| n == name)) {
-            Some((name, _)) => return Err(format!("route {} has no parameter `{name}`", self.text)),
-            None => {}
+        if let Some((name, _)) = given.iter().find(|(name, _)| !params.iter().any(|(n, _)| n == name)) {
+            return Err(format!("route {} has no parameter `{name}`", self.text));
         }
         let params = Params(params);
         if !self.names_a_page(&params) {
