@@ -36,7 +36,7 @@ type Plan = Box<dyn Fn(&Call) -> Option<Fault> + Send + Sync>;
 pub(crate) struct Call {
     /// `BatchGetItem`, `SendMessage`; `GET` for S3.
     pub(crate) name: String,
-    /// Whether the SDK has tried it before.
+    /// Whether it has been tried before.
     pub(crate) is_repeated: bool,
 }
 

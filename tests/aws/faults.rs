@@ -1,5 +1,5 @@
 //! The ports' contract while calls go wrong: throttled, slow, lost before they arrive, and lost after they were carried
-//! out. The SDK repeats them, and the repetition finds what the first has done.
+//! out. They are repeated, and the repetition finds what the first has done.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,7 +34,7 @@ async fn pages_keep_the_contract_while_calls_go_wrong() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_keep_the_contract_while_the_answer_to_every_other_write_is_lost() {
     let aws = Aws::start().await;
-    // Not of every write: the SDK stops repeating when nothing goes right.
+    // Not of every write: some repetitions are to meet what has not been written.
     let writes = AtomicUsize::new(0);
     let lose = move |call: &Call| {
         let first = ["UpdateItem", "PutItem", "DeleteItem"].contains(&&*call.name) && !call.is_repeated;

@@ -37,7 +37,7 @@ async fn a_stale_page_is_answered_at_once_and_renewed_once() {
     let old = f.get("/blog/a").await.expect(200, "MISS").cc(1);
     pass(Duration::from_millis(1100)).await;
     let gate = Gate::new();
-    f.up.on("/blog/a", Reply::value("new").behind(&gate));
+    f.up.on("/blog/a", Reply::from(json!({ "value": "new", "revalidate": 60 })).behind(&gate));
     for _ in 0..5 {
         let answer = f.get("/blog/a").await.expect(200, "STALE");
         assert_eq!(answer.id(), old.id());
@@ -45,7 +45,7 @@ async fn a_stale_page_is_answered_at_once_and_renewed_once() {
     }
     f.up.wait_for_calls("/blog/a", 2).await;
     gate.open();
-    let new = until_new(&f, "/blog/a", &old.id()).await.expect(200, "HIT").cc(2);
+    let new = until_new(&f, "/blog/a", &old.id()).await.expect(200, "HIT").cc(60);
     assert_eq!((new.value(), new.reason()), ("new".to_owned(), "stale".to_owned()));
     assert_eq!(f.up.count("/blog/a"), 2);
 }

@@ -41,6 +41,7 @@ async fn html_and_data_are_one_entry() {
 #[tokio::test]
 async fn a_shell_until_its_data_was_asked_for() {
     let f = Fixture::start().await;
+    f.up.otherwise(|_| json!({ "revalidate": 60 }).into());
     for _ in 0..2 {
         let shell = f.get("/fb/s").await.expect(200, "MISS").nostore();
         assert!(shell.is_shell() && !shell.is_page());

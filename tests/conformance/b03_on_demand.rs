@@ -120,6 +120,7 @@ async fn a_failed_call_keeps_the_page() {
 #[tokio::test]
 async fn ungenerated_pages_are_generated() {
     let f = Fixture::start().await;
+    f.up.otherwise(|_| json!({ "revalidate": 60 }).into());
     for path in ["/blog/new", "/fb/new", "/catch/a/b"] {
         success(f.revalidate(path).await);
         let page = f.get(path).await.expect(200, "HIT");
@@ -190,6 +191,7 @@ async fn tolerated_spellings_of_a_path() {
 #[tokio::test]
 async fn only_generated() {
     let f = Fixture::start().await;
+    f.up.otherwise(|_| json!({ "revalidate": 60 }).into());
     let call = |path: &str| f.ask(Ask::get(format!("{}&only_generated=true", revalidate_target(path))));
     assert_eq!(call("/blog/o").await.status, 200);
     assert_eq!(f.up.count_all(), 0);

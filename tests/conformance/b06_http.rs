@@ -35,6 +35,7 @@ async fn head_is_get_without_a_body() {
 #[tokio::test]
 async fn head_generates() {
     let f = Fixture::start().await;
+    f.up.otherwise(|_| json!({ "revalidate": 60 }).into());
     let head = f.head("/blog/h").await.expect(200, "MISS");
     assert!(head.body.is_empty());
     let get = f.get("/blog/h").await.expect(200, "HIT");

@@ -1,5 +1,6 @@
 //! B13. Bots never get a shell.
 
+use serde_json::json;
 use tests::answer::{GOOGLEBOT, PERSON};
 use tests::{Ask, Asks as _};
 
@@ -9,6 +10,7 @@ use crate::Fixture;
 #[tokio::test]
 async fn a_bot_makes_the_page() {
     let f = Fixture::start().await;
+    f.up.otherwise(|_| json!({ "revalidate": 60 }).into());
     let full = f.ask(Ask::get("/fb/b").agent(GOOGLEBOT)).await.expect(200, "MISS");
     assert!(full.is_page());
     assert_eq!(f.get("/fb/b").await.expect(200, "HIT").id(), full.id());

@@ -1,9 +1,11 @@
 //! The queue of a deployed site, and what goes wrong on the way through it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::until::{pass, until};
+use tests::conformance::pad;
+use tests::deployed::kill_after;
+use tests::until::{pass, until, until_true};
 use tests::{Answer, Asks as _, Gate, Reply};
 
 use crate::{Fixture, until_new};
@@ -160,4 +162,50 @@ async fn a_late_commit_is_superseded() {
     f.until_worked().await;
     assert_eq!(f.get("/blog/a").await.expect(200, "HIT").id(), new.id());
     assert_eq!(f.up.count("/blog/a"), 3);
+}
+
+/// B9.133, invariant 5: functions that are killed at any moment of a renewal leave a whole page, old or new.
+#[tokio::test]
+async fn killed_functions_leave_whole_pages() {
+    const PAD: usize = 300_000;
+    let f = Fixture::with(&[("PERENNIAL_LEASE_MS", "300")]).await;
+    f.up.on("/blog/a", json!({ "revalidate": 1, "pad_bytes": PAD }));
+    f.get("/blog/a").await.expect(200, "MISS");
+    let begin = async || {
+        let (calls, gate) = (f.up.count("/blog/a"), Gate::new());
+        let held = Reply::from(json!({ "revalidate": 1, "pad_bytes": PAD })).behind(&gate);
+        f.up.next("/blog/a", held);
+        until("a renewal", async || {
+            whole(&f, PAD).await;
+            (f.up.count("/blog/a") > calls).then_some(())
+        })
+        .await;
+        gate
+    };
+    // How long one takes from the upstream's answer on: rendered, compressed, written, committed.
+    let gate = begin().await;
+    let began = Instant::now();
+    gate.open();
+    until_true("a renewal's end", || f.site.log.count("rendered") == 2).await;
+    let renewal = began.elapsed();
+    let mut interrupted = 0;
+    for part in 0..8 {
+        let gate = begin().await;
+        let (processes, rendered) = (f.site.stack.processes("regenerate"), f.site.log.count("rendered"));
+        f.site.stack.signal("regenerate", "STOP").await;
+        gate.open();
+        kill_after(&processes, renewal * part / 8).await;
+        whole(&f, PAD).await;
+        interrupted += u32::from(f.site.log.count("rendered") == rendered);
+    }
+    assert!(interrupted > 0, "all renders were finished before their process was killed");
+}
+
+/// Both forms of the page, neither empty nor torn.
+async fn whole(f: &Fixture, pad_bytes: usize) {
+    let html = f.get("/blog/a").await;
+    assert_eq!(html.status, 200, "{html}");
+    assert!(html.text().ends_with(&format!("{}</html>", pad(&html.id(), pad_bytes))), "torn: {html}");
+    let data = f.data("/blog/a").await;
+    assert_eq!((data.status, data.prop("path")), (200, "/blog/a".to_owned()), "{data}");
 }

@@ -86,3 +86,19 @@ async fn builds_never_mix() {
     assert_eq!(f.get("/never").await.expect(200, "HIT").id(), one.id());
     assert_eq!(f.up.count("/never"), 2);
 }
+
+/// `sam deploy`, as the guide has it, on a stack with pages in it.
+#[tokio::test]
+async fn sam_deploys_a_new_build() {
+    let mut f = Fixture::with(&[("BUILD_ID", "one")]).await;
+    f.up.on("/never", json!({}));
+    f.get("/never").await.expect(200, "MISS");
+    f.site.stack.update_by_sam("two").await;
+    let two = f.cloudfront().get("/never").await.expect(200, "MISS");
+    assert_eq!(two.prop("build"), "two");
+    assert_eq!(f.cloudfront().revalidate("/never").await.json()["revalidated"], json!(true));
+    assert_ne!(f.cloudfront().get("/never").await.expect(200, "HIT").id(), two.id());
+    // The stores are those of before.
+    let pages = f.launch.run(&["pages"]).await.success();
+    assert!(pages.output.contains("/never"), "{}", pages.output);
+}

@@ -94,6 +94,28 @@ async fn two_engines_act_as_one() {
     }
 }
 
+/// Rule 4.2 for two engines: who waits for the other's first render shares its failure, also if it fails before they
+/// have looked once.
+#[tokio::test]
+async fn a_failed_first_render_is_shared() {
+    let a = World::new().await;
+    let b = a.beside();
+    let gate = Gate::new();
+    a.up.on("/blog/e", Reply::throw("no").behind(&gate));
+    let first = a.begin(Ask::get("/blog/e"));
+    a.up.wait_for_calls("/blog/e", 1).await;
+    let elsewhere = b.begin(Ask::get("/blog/e"));
+    a.idle().await;
+    gate.open();
+    first.await.expect("joined").expect(500, "").nostore();
+    a.advance(s(1));
+    elsewhere.await.expect("joined").expect(500, "").nostore();
+    assert_eq!(a.up.count("/blog/e"), 1, "the failure is not shared");
+    // Who comes later tries again.
+    a.up.on("/blog/e", Reply::value("well"));
+    b.get("/blog/e").await.expect(200, "MISS");
+}
+
 /// Invariant 4: a renderer that lives keeps its page, however much longer than a lease it takes; one that is only
 /// slow is not taken over.
 #[tokio::test]

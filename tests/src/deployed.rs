@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -68,14 +69,16 @@ impl Deployed {
         for function in FUNCTIONS {
             let key = format!("{name}-{function}.zip");
             let launcher = launcher(function_program, function, &env, &log_file(folder.path(), function));
+            let built = folder.path().join(function);
+            std::fs::create_dir(&built).expect("a new folder");
+            std::fs::write(built.join("bootstrap"), &launcher).expect("a new file");
             let put = calls
                 .rest(Method::PUT, &format!("/{BUCKET}/{key}"), zip("bootstrap", launcher.as_bytes()))
                 .await;
             assert_eq!(put.status, 200, "{put}");
-            let (before, after) =
-                (format!("CodeUri: ../functions/{function}\n"), format!("CodeUri: s3://{BUCKET}/{key}\n"));
-            assert!(template.contains(&before), "the template has no {before}");
-            template = template.replace(&before, &after);
+            let source = source_of(function);
+            assert!(template.contains(&source), "the template has no {source}");
+            template = template.replace(&source, &format!("CodeUri: s3://{BUCKET}/{key}\n"));
         }
         let secret = json!({ "Name": format!("{name}-secrets"), "SecretString": secrets });
         let secret = calls.json("secretsmanager.CreateSecret", &secret).await["ARN"]
@@ -113,6 +116,42 @@ impl Deployed {
         self.build = build.to_owned();
         let calls = Calls { server: self.aws.server };
         calls.deploy("UpdateStack", &self.name, &self.template, &self.parameters).await;
+    }
+
+    /// Deploys another build as the guide says: `sam deploy` packages the functions, uploads them, and makes and
+    /// executes a change set.
+    pub async fn update_by_sam(&mut self, build: &str) {
+        self.parameters.insert("BuildId", build.to_owned());
+        self.build = build.to_owned();
+        let folder = self.folder.path();
+        let built = FUNCTIONS.iter().fold(TEMPLATE.to_owned(), |template, function| {
+            let folder = folder.join(function);
+            template.replace(&source_of(function), &format!("CodeUri: {}\n", folder.display()))
+        });
+        std::fs::write(folder.join("template.yaml"), built).expect("a new file");
+        let sam = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/sam/bin/sam");
+        assert!(sam.exists(), "SAM is missing: run tests/tools/install sam");
+        let mut command = Command::new(sam);
+        command.args([
+            "deploy",
+            "--template-file",
+            "template.yaml",
+            "--stack-name",
+            &self.name,
+            "--s3-bucket",
+            BUCKET,
+        ]);
+        command.args(["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--parameter-overrides"]);
+        command.args(self.parameters.iter().map(|(name, value)| format!("{name}={value}")));
+        command.current_dir(folder).env_clear().env("HOME", folder).env("SAM_CLI_TELEMETRY", "0");
+        command.envs(self.aws.settings().into_iter().filter(|(name, _)| name.starts_with("AWS_")));
+        command.env("AWS_DEFAULT_REGION", "us-east-1").stdin(Stdio::null());
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        let done = command.output().await.expect("sam runs");
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(done.status.success(), "{}\n{}", said(&done.stdout), said(&done.stderr));
     }
 
     /// An output of the stack.
@@ -172,14 +211,9 @@ impl Deployed {
     /// Kills all processes of functions, as `kill -9` does, and waits until they are gone.
     pub async fn kill(&self, functions: &[&str]) {
         for function in functions {
-            for pid in self.processes(function) {
-                // It may have ended by itself.
-                let _ = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]).status().await;
-            }
-            until(&format!("no process of {function}"), async || {
-                self.processes(function).is_empty().then_some(())
-            })
-            .await;
+            kill(&self.processes(function)).await;
+            let gone = async || self.processes(function).is_empty().then_some(());
+            until(&format!("no process of {function}"), gone).await;
         }
     }
 
@@ -198,6 +232,26 @@ impl Deployed {
         let answer = self.aws.rest(Method::PUT, &target, &body).await;
         assert_eq!(answer.status, 200, "{answer}");
     }
+}
+
+/// Kills processes at once. Some may have ended by themselves.
+async fn kill(pids: &[u32]) {
+    shell(&format!("kill -9 {}", list(pids))).await;
+}
+
+/// Lets stopped processes go on for so long, and kills them.
+pub async fn kill_after(pids: &[u32], time: Duration) {
+    let pids = list(pids);
+    // By one shell: with a program a signal, a busy machine would decide how long that is.
+    shell(&format!("kill -CONT {pids}; sleep {}; kill -9 {pids}", time.as_secs_f64())).await;
+}
+
+fn list(pids: &[u32]) -> String {
+    pids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")
+}
+
+async fn shell(script: &str) {
+    let _ = Command::new("sh").args(["-c", script]).stderr(Stdio::null()).status().await;
 }
 
 impl Drop for Deployed {
@@ -292,6 +346,11 @@ impl Calls {
         let all = self.cloudformation("DescribeStackResources", &[("StackName", name)]).await;
         elements(&all, "LogicalResourceId").into_iter().zip(elements(&all, "PhysicalResourceId")).collect()
     }
+}
+
+/// The line of the template that says what a function is built from.
+fn source_of(function: &str) -> String {
+    format!("CodeUri: ../functions/{function}\n")
 }
 
 fn log_file(folder: &Path, function: &str) -> PathBuf {

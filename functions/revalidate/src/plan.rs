@@ -56,6 +56,8 @@ struct Call {
     tag: Option<String>,
     tags: Vec<String>,
     route: Option<String>,
+    #[serde(skip)]
+    routes: Vec<String>,
     site: bool,
 }
 
@@ -71,7 +73,7 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
             "secret" => {}
             "path" => call.paths.push(value),
             "tag" => call.tags.push(value),
-            "route" => call.route = Some(value),
+            "route" => call.routes.push(value),
             "site" => call.site = flag("site", &value)?,
             "only_generated" => call.only_generated = flag("only_generated", &value)?,
             "mode" => {
@@ -83,7 +85,7 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
         }
     }
     // A CMS posts its own payload to a URL that says what to do: then the payload is not ours to read.
-    let named = !call.paths.is_empty() || !call.tags.is_empty() || call.route.is_some() || call.site;
+    let named = !call.paths.is_empty() || !call.tags.is_empty() || !call.routes.is_empty() || call.site;
     if !named && request.method == Method::POST && !body.trim_ascii().is_empty() {
         let given: Call =
             serde_json::from_slice(body).map_err(|e| format!("the body is not a JSON call: {e}"))?;
@@ -99,7 +101,7 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
         check_tag(tag, limits)?;
         tags.push(user_tag(tag));
     }
-    if let Some(route) = call.route {
+    for route in call.route.into_iter().chain(call.routes) {
         if !site.routes().iter().any(|r| r.id() == route) {
             return Err(format!("the site has no route `{}`", route.escape_debug()));
         }
@@ -209,6 +211,7 @@ mod tests {
         let payload = r#"{"sys":{"id":"x"},"path":"/b"}"#;
         assert_eq!(read("/?path=/a", payload).unwrap().paths, ["/a"], "a CMS's own payload");
         assert_eq!(read("/?site=true&route=/never", "").unwrap().tags, ["route:/never", "site"]);
+        assert_eq!(read("/?route=/&route=/never", "").unwrap().tags, ["route:/", "route:/never"]);
     }
 
     #[test]

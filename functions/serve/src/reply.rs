@@ -71,6 +71,9 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// What `s-maxage` says of pages that stay until they are invalidated: a year.
 const NEVER_S: u64 = 31_536_000;
 
+/// The end of the year 9999: later instants cannot be written as HTTP's dates.
+const HTTP_DATE_MAX: Millis = Millis(253_402_300_799_999);
+
 /// `stale-while-revalidate` of a stale answer: short, so that an edge asks again soon.
 const STALE_EDGE_S: u64 = 1;
 
@@ -185,7 +188,8 @@ fn fixed_head(body: &BodyRef, coding: Coding, form: Form, record: &Record) -> He
     }
     head.insert(VARY, HeaderValue::from_static("accept-encoding"));
     head.insert(ETAG, field(body.etag(coding)));
-    head.insert(LAST_MODIFIED, field(httpdate::fmt_http_date(record.modified_at.to_system())));
+    let modified_at = record.modified_at.min(HTTP_DATE_MAX);
+    head.insert(LAST_MODIFIED, field(httpdate::fmt_http_date(modified_at.to_system())));
     head
 }
 

@@ -1,6 +1,7 @@
 //! What a request asks for. Pure: the request's line and fields in, a [`Target`] out.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
@@ -76,7 +77,18 @@ fn page_target<'a>(path: &'a str, query: Option<&str>, site: &ReadySite, build: 
     let query = query.map_or_else(String::new, |query| format!("?{query}"));
     let path =
         if is_root { "/".to_owned() } else { format!("/{}{end}", raw().collect::<Vec<_>>().join("/")) };
-    Target::Elsewhere(format!("{path}{query}"))
+    Target::Elsewhere(in_ascii(format!("{path}{query}")))
+}
+
+/// A URL is ASCII (RFC 3986 section 2), and Lambda answers with no other header fields; but a target may come raw.
+fn in_ascii(url: String) -> String {
+    if url.is_ascii() {
+        return url;
+    }
+    url.bytes().fold(String::with_capacity(url.len() * 2), |mut out, byte| {
+        let _ = if byte.is_ascii() { out.write_char(byte.into()) } else { write!(out, "%{byte:02X}") };
+        out
+    })
 }
 
 /// Takes the base path's segments away; false if the path is not below it.
@@ -153,8 +165,11 @@ fn is_zero(parameters: &str) -> bool {
 
 /// Whether `If-None-Match` names this entity tag (weak comparison) or any (RFC 9110 section 13.1.2).
 pub fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
-    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+    // Bytes, because others' tags may hold more than ASCII (RFC 9110 section 8.8.3).
+    headers.get_all(header::IF_NONE_MATCH).iter().any(|value| {
+        let tags = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        tags.map(|tag| tag.strip_prefix(b"W/").unwrap_or(tag))
+            .any(|tag| tag == b"*" || tag == etag.as_bytes())
     })
 }
 
@@ -193,6 +208,7 @@ mod tests {
             ("/blog//a", to("/blog/a")),
             ("/blog\\a", to("/blog/a")),
             ("/\\evil.example", to("/evil.example")),
+            ("//caf\u{e9}?\u{f6}=%FC", to("/caf%C3%A9?%C3%B6=%FC")),
             ("/blog/a%2Fb", page(Form::Html, &["blog", "a/b"])),
             ("/blog/%2e%2e", page(Form::Html, &["blog", ".."])),
             ("/blog/%252e", page(Form::Html, &["blog", "%2e"])),
@@ -294,12 +310,13 @@ mod tests {
             ("\"a\"", true),
             ("W/\"a\"", true),
             ("\"b\", \"a\"", true),
+            ("\"\u{e9}\", \"a\"", true),
             ("*", true),
             ("\"b\"", false),
             ("a", false),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static(given));
+            headers.insert(header::IF_NONE_MATCH, HeaderValue::from_str(given).unwrap());
             assert_eq!(matches_etag(&headers, "\"a\""), expected, "{given}");
         }
     }

@@ -64,7 +64,13 @@ impl Content {
 
     /// From a store. `None` if the bytes are not what the record says.
     pub fn load(body: BodyRef, stored: Bytes) -> Option<Self> {
-        if stored.len() as u64 != body.stored_bytes {
+        let plausible = match body.coding {
+            Coding::Identity => body.bytes == body.stored_bytes,
+            Coding::Br => true,
+            // Never stored.
+            Coding::Gzip => false,
+        };
+        if !plausible || stored.len() as u64 != body.stored_bytes {
             return None;
         }
         let content = Self {
@@ -116,12 +122,14 @@ impl Content {
         let gzip = self.body.stored_bytes + self.body.stored_bytes / 4;
         match self.body.coding {
             Coding::Identity => self.body.bytes,
-            _ => self.body.stored_bytes + self.body.bytes + gzip,
+            _ => self.body.bytes.saturating_add(self.body.stored_bytes + gzip),
         }
     }
 
     fn decompress(&self) -> Bytes {
-        let mut out = Vec::with_capacity(usize::try_from(self.body.bytes).unwrap_or(0));
+        // The length is the record's word alone: most pages are less than 16 times what is stored of them.
+        let likely = self.body.bytes.min(16 * self.body.stored_bytes);
+        let mut out = Vec::with_capacity(usize::try_from(likely).unwrap_or(0));
         // The bytes were checked against their hash when they were read, and were made by `compress`.
         if let Err(error) =
             brotli::Decompressor::new(&self.stored[..], 4096).take(self.body.bytes).read_to_end(&mut out)
@@ -187,5 +195,19 @@ mod tests {
     fn bytes_of_another_length_are_not_loaded() {
         let content = Content::render("short".into());
         assert!(Content::load(content.body().clone(), Bytes::from_static(b"shor")).is_none());
+        for (coding, bytes) in [(Coding::Identity, 6), (Coding::Gzip, 5)] {
+            let body = BodyRef { coding, bytes, ..content.body().clone() };
+            assert!(Content::load(body, Bytes::from_static(b"short")).is_none(), "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_lies_about_a_length_takes_no_memory() {
+        let text = "perennial ".repeat(100);
+        let rendered = Content::render(text.clone());
+        let body = BodyRef { bytes: u64::MAX, ..rendered.body().clone() };
+        let loaded = Content::load(body, rendered.stored().clone()).unwrap();
+        assert_eq!(loaded.coded(Coding::Identity), text);
+        assert_eq!(loaded.weight(), u64::MAX);
     }
 }

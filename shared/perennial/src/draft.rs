@@ -24,11 +24,14 @@ pub fn has_draft_cookie(headers: &HeaderMap) -> bool {
     values(headers).next().is_some()
 }
 
-/// Values of the draft cookies in a request.
+/// Values of the draft cookies in a request. Other cookies, in the same field, may hold any bytes.
 fn values(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let fields = headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok());
-    let pairs = fields.flat_map(|field| field.split(';'));
-    pairs.filter_map(|pair| pair.trim().strip_prefix(DRAFT_COOKIE)?.strip_prefix('='))
+    let fields = headers.get_all(header::COOKIE).iter();
+    let pairs = fields.flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
+    pairs.filter_map(|pair| {
+        let value = pair.trim_ascii().strip_prefix(DRAFT_COOKIE.as_bytes())?.strip_prefix(b"=")?;
+        str::from_utf8(value).ok()
+    })
 }
 
 /// Signs and checks draft cookies.
@@ -95,6 +98,7 @@ mod tests {
         let value = drafts.sign(Millis(60_000)).unwrap();
         let cookie = format!("a=b; {DRAFT_COOKIE}={value}; c=d");
         assert!(admits(&drafts, &cookie, Millis(59_999)));
+        assert!(admits(&drafts, &format!("name=\u{e9}; {cookie}"), Millis(0)), "beside another's bytes");
         assert!(!admits(&drafts, &cookie, Millis(60_000)), "ended");
         assert!(!admits(&others, &cookie, Millis(0)), "another secret's");
         assert!(!admits(&Drafts::new(&[]), &cookie, Millis(0)));

@@ -7,7 +7,7 @@ use crate::clock::within;
 use crate::engine::Engine;
 use crate::memory::Entry;
 use crate::page::Reason;
-use crate::pages::{Begun, Pages, Wanted};
+use crate::pages::{Begun, FailureNote, Lease, Pages, Wanted};
 use crate::record::{Stored, Ticket};
 use crate::refresh::Refreshed;
 use crate::render::Order;
@@ -71,8 +71,15 @@ impl<S: Stores> Engine<S> {
     async fn lead(self: &Arc<Self>, page: &Resolved, reason: Reason, mut judged: Ticket) -> First {
         let mut pause = POLL.0;
         let mut waited_for: Option<Ticket> = None;
+        // The lease that the last look has shown. While one holds nothing is asked for: a grant in the moment in which
+        // that render fails would hide its failure.
+        let mut held: Option<Lease> = None;
         loop {
-            let snapshot = match self.stores.pages().begin(&page.key, self.ask(Some(judged), false)).await {
+            let begun = match held {
+                Some(lease) => Ok(Begun::Busy(lease)),
+                None => self.stores.pages().begin(&page.key, self.ask(Some(judged), false)).await,
+            };
+            let snapshot = match begun {
                 Ok(Begun::Granted(ticket)) => match self.refresh(page, ticket, reason).await {
                     Ok(refreshed) => return shown(refreshed),
                     Err(error) => return self.unsaved(page, reason, judged, &error).await,
@@ -80,7 +87,8 @@ impl<S: Stores> Engine<S> {
                 Ok(Begun::BackedOff { .. }) => {
                     return Err(Trouble::new(500, "its last render failed, and it is not time to try again"));
                 }
-                Ok(Begun::Busy { .. }) => {
+                Ok(Begun::Busy(lease)) => {
+                    waited_for = waited_for.or(Some(lease.ticket));
                     self.clock.sleep(pause).await;
                     pause = (pause * 2).min(POLL.1);
                     self.stores.pages().read(&page.key, Wanted::default()).await
@@ -95,11 +103,13 @@ impl<S: Stores> Engine<S> {
                 }
                 judged = snapshot.generation;
             }
-            // Who waits for another process's render shares its failure, as those in that process do.
-            if let Some(failure) = snapshot.slot.failure.filter(|f| waited_for == Some(f.ticket)) {
+            held = snapshot.slot.lease_at(self.clock.now());
+            // Who waits for another process's render shares its failure, as those in that process do; or that of a
+            // later one, which began while this visitor waited.
+            let shared = |failed: &FailureNote| waited_for.is_some_and(|ticket| failed.ticket >= ticket);
+            if let Some(failure) = snapshot.slot.failure.filter(shared) {
                 return Err(Trouble::new(500, failure.message));
             }
-            waited_for = snapshot.slot.lease.map(|lease| lease.ticket).or(waited_for);
         }
     }
 

@@ -60,8 +60,8 @@ pub(crate) struct Memory {
 struct Weight;
 
 fn weight(entry: &Entry) -> u64 {
-    let content = [&entry.html, &entry.data].into_iter().flatten().map(|c| c.weight()).sum::<u64>();
-    ENTRY_BYTES + content
+    let contents = [&entry.html, &entry.data].into_iter().flatten();
+    contents.fold(ENTRY_BYTES, |sum, content| sum.saturating_add(content.weight()))
 }
 
 impl Weighter<Arc<str>, Arc<Entry>> for Weight {

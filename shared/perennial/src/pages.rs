@@ -203,9 +203,14 @@ pub struct FailureNote {
 }
 
 impl Slot {
+    /// The lease that holds now.
+    pub fn lease_at(&self, now: Millis) -> Option<Lease> {
+        self.lease.filter(|l| holds(l.from, l.until, now))
+    }
+
     /// The end of the lease that holds now.
     pub fn leased_until(&self, now: Millis) -> Option<Millis> {
-        self.lease.filter(|l| holds(l.from, l.until, now)).map(|l| l.until)
+        self.lease_at(now).map(|l| l.until)
     }
 
     /// The end of the back-off that holds now.
@@ -233,8 +238,8 @@ impl Slot {
         if ask.urgent {
             return Ok(());
         }
-        if let Some(until) = self.leased_until(ask.now) {
-            return Err(Begun::Busy { until });
+        if let Some(lease) = self.lease_at(ask.now) {
+            return Err(Begun::Busy(lease));
         }
         match self.backed_off_until(ask.now).filter(|_| generation > 0) {
             Some(until) => Err(Begun::BackedOff { until }),
@@ -296,11 +301,8 @@ pub struct Ask {
 pub enum Begun {
     /// Render, under this ticket.
     Granted(Ticket),
-    /// Somebody else does, until then at the latest.
-    Busy {
-        /// The end of their lease.
-        until: Millis,
-    },
+    /// Somebody else does, until this lease's end at the latest.
+    Busy(Lease),
     /// The last render failed; not before then.
     BackedOff {
         /// The end of the back-off.

@@ -55,10 +55,11 @@ impl Pattern {
                 }
                 None if *part == "."
                     || *part == ".."
-                    || part.contains(['{', '}', '|', '?', '#', '%', '\\']) =>
+                    || part.contains(|c: char| c.is_control() || "{}|?#%\\".contains(c)) =>
                 {
                     return Err(format!(
-                        "segment `{part}` of route `{text}`: write literal segments decoded, without {{ }} | ? # % \\"
+                        "segment `{part}` of route `{text}`: write literal segments decoded, without {{ }} | ? # % \\ \
+                         and control characters"
                     ));
                 }
                 None => Segment::Literal((*part).to_owned()),
@@ -85,8 +86,13 @@ impl Pattern {
         self.segments.iter().any(|s| !matches!(s, Segment::Literal(_)))
     }
 
-    /// The parameters of these decoded segments, if they fit.
+    /// The parameters of these decoded segments, if they fit. What is empty, or begins as Perennial's own URLs do, fits
+    /// nothing.
     pub fn matches(&self, path: &[Cow<'_, str>]) -> Option<Params> {
+        self.fit(path).filter(|params| self.names_a_page(params))
+    }
+
+    fn fit(&self, path: &[Cow<'_, str>]) -> Option<Params> {
         let mut params = Vec::new();
         for (i, segment) in self.segments.iter().enumerate() {
             match segment {
@@ -104,6 +110,17 @@ impl Pattern {
             }
         }
         (path.len() == self.segments.len()).then_some(Params(params))
+    }
+
+    /// Whether a path with these values can be asked for. Literal segments were checked when the pattern was read.
+    fn names_a_page(&self, params: &Params) -> bool {
+        let mut all = params.0.iter().flat_map(|(_, param)| match param {
+            Param::One(value) => std::slice::from_ref(value),
+            Param::Rest(values) => values,
+        });
+        let begins_dynamic = !matches!(self.segments.first(), Some(Segment::Literal(_)));
+        let is_reserved = begins_dynamic && all.clone().next().is_some_and(|first| first == RESERVED_SEGMENT);
+        !is_reserved && all.all(|value| !value.is_empty() && !value.contains('\0'))
     }
 
     /// Orders routes by how exactly they match: literal before `{name}` before `{*name}`, segment by segment.
@@ -158,10 +175,19 @@ impl Pattern {
             };
             params.push((name.clone(), value));
         }
-        match given.iter().find(|(name, _)| !params.iter().any(|(n, _)| n == name)) {
-            Some((name, _)) => Err(format!("route {} has no parameter `{name}`", self.text)),
-            None => Ok(Params(params)),
+        if let Some((name, _)) = given.iter().find(|(name, _)| !params.iter().any(|(n, _)| n == name)) {
+            return Err(format!("route {} has no parameter `{name}`", self.text));
         }
+        let params = Params(params);
+        if !self.names_a_page(&params) {
+            return Err(format!(
+                "no URL leads to the page {} of route {}: it holds a NUL, or begins with `/{RESERVED_SEGMENT}`, which is \
+                 kept for Perennial's own",
+                params.to_json(),
+                self.text
+            ));
+        }
+        Ok(params)
     }
 
     pub(crate) fn path(&self, params: &Params) -> String {
@@ -215,7 +241,10 @@ impl Pattern {
             let (name, value) = pair.split_once('=')?;
             pairs.push((decode_segment(name).ok()?.into_owned(), decode_segment(value).ok()?.into_owned()));
         }
-        Some((Params(params), pairs))
+        // One page has one text.
+        let in_order = pairs.windows(2).all(|two: &[(String, String)]| two[0].0 < two[1].0);
+        let params = Params(params);
+        (in_order && self.names_a_page(&params)).then_some((params, pairs))
     }
 }
 
@@ -232,6 +261,7 @@ mod tests {
             ("/{a}/{a}", "twice"),
             ("/{}", "needs a name"),
             ("/a|b", "decoded"),
+            ("/a\0", "control characters"),
             ("/_perennial/x", "kept for"),
         ] {
             assert!(Pattern::parse(text).unwrap_err().contains(part), "{text}");
@@ -246,5 +276,18 @@ mod tests {
         let given = Params::new().with("x", "v");
         assert!(pattern.arrange(&given).unwrap_err().contains("`y`"));
         assert!(Params::from_json(&serde_json::json!({"slug": 5})).unwrap_err().contains("slug"));
+    }
+
+    #[test]
+    fn a_page_that_no_url_leads_to_is_none() {
+        let [one, rest] = ["/{x}", "/{*y}"].map(|text| Pattern::parse(text).unwrap());
+        assert!(one.arrange(&Params::new().with("x", "_perennial")).unwrap_err().contains("no URL"));
+        assert!(one.arrange(&Params::new().with("x", "a\0")).unwrap_err().contains("no URL"));
+        assert_eq!(rest.matches(&["_perennial".into(), "a".into()]), None);
+        assert!(rest.matches(&["a".into(), "_perennial".into()]).is_some());
+        for text in ["/{*y}|_perennial/a", "/{*y}|a//b", "/{*y}|a?b=1&a=2", "/{*y}|a?b=1&b=2"] {
+            assert_eq!(rest.parse_key(text), None, "{text}");
+        }
+        assert!(rest.parse_key("/{*y}|a?a=2&b=1").is_some());
     }
 }

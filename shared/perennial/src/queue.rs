@@ -48,7 +48,7 @@ impl<S: Stores> Engine<S> {
             self.stores.pages().begin(&page.key, self.ask(Some(entry.record.generation), false)).await;
         match begun {
             Ok(Begun::Granted(ticket)) => self.send(page, ticket).await,
-            Ok(Begun::Busy { .. } | Begun::BackedOff { .. } | Begun::Unneeded) => {}
+            Ok(Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded) => {}
             Err(error) => self.complain(
                 page,
                 "a stale page cannot be renewed while the store cannot be written",

@@ -146,13 +146,15 @@ impl Site {
     ) -> Result<ReadySite, SiteError> {
         let mut errors = Vec::new();
         let base_path = base_path.or(self.base_path.as_deref()).unwrap_or("").to_owned();
+        // It stands in URLs and cookies as it is, so it may hold nothing that needs to be encoded in either.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'.' | b'_' | b'~');
         if !base_path.is_empty()
-            && (!base_path.starts_with('/')
-                || base_path.ends_with('/')
-                || Pattern::parse(&base_path).map_or(true, |p| p.is_dynamic()))
+            && (base_path == "/" || Pattern::parse(&base_path).is_err() || !base_path.bytes().all(plain))
         {
-            errors
-                .push(format!("base path `{base_path}` must look like `/docs`, without a slash at its end"));
+            errors.push(format!(
+                "base path `{base_path}` must look like `/docs`: segments of letters, digits, `-`, `.`, `_` and `~`, \
+                 without a slash at its end"
+            ));
         }
         let mut routes: Vec<Arc<ReadyRoute>> = Vec::new();
         for route in self.routes {
@@ -242,9 +244,6 @@ impl ReadySite {
     ) -> impl Iterator<Item = Resolved> + 'a {
         self.routes.iter().filter_map(move |route| {
             let params = route.pattern.matches(segments)?;
-            if params.0.iter().any(|(_, value)| is_empty(value)) {
-                return None;
-            }
             Some(route.resolve(params, route.declared_query(query)))
         })
     }
@@ -280,13 +279,6 @@ impl ReadySite {
     pub fn error_html(&self, status: u16, path: &str, error: Option<&str>) -> String {
         let cx = ErrorContext { status, path, base_path: &self.base_path, error };
         guarded(|| (self.error)(&cx)).unwrap_or_else(|_| plain_error_page(&cx))
-    }
-}
-
-fn is_empty(param: &crate::key::Param) -> bool {
-    match param {
-        crate::key::Param::One(value) => value.is_empty(),
-        crate::key::Param::Rest(values) => values.iter().any(String::is_empty),
     }
 }
 
@@ -373,6 +365,9 @@ mod tests {
         assert!(text.contains("/a/{x} and /a/{y}") && text.contains("`b` must begin"), "{text}");
         assert!(Site::new().ready(Some("/docs/"), None).is_err());
         assert!(Site::new().ready(Some("docs"), None).is_err());
+        for bad in ["/", "//", "/é", "/a b", "/a;b", "/{x}", "/a/../b", "/_perennial"] {
+            assert!(Site::new().ready(Some(bad), None).is_err(), "{bad}");
+        }
     }
 
     #[test]

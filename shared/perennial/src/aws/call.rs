@@ -1,160 +1,241 @@
-//! Calls signed by hand, to services whose SDK would be compiled for one operation.
+//! Calls to AWS, signed here: a few operations of a few services. The SDKs would take longer for a call than DynamoDB
+//! does, and be two thirds of a function.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
+    UriPathNormalizationMode, sign,
+};
 use aws_sigv4::sign::v4;
-use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::identity::Identity;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::byte_stream::ByteStream;
 use bytes::Bytes;
-use http::Request;
+use http::header::CONTENT_LENGTH;
+use http::response::Parts;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 
 use super::errors::Failure;
-use crate::clock::{Clock, SystemClock, within};
+use super::http::Http;
+use crate::clock::{Clock, Millis, SystemClock, within};
 use crate::settings::Aws;
 use crate::store::StoreError;
 
-/// For one answer. These services take some hundred milliseconds.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// All that is called here may be repeated.
+/// All that is called here may be repeated. A function that was frozen finds its connections closed: the second attempt
+/// is for that, the third for real trouble.
 const ATTEMPTS: u32 = 3;
 
-/// Before the second attempt; doubled before each later one.
-const BACK_OFF: Duration = Duration::from_millis(100);
+/// Larger answers are left unread, unless a call says more. DynamoDB ends its own at 16 MB.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
 
 /// Sends signed calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    connector: SharedHttpConnector,
+    http: Http,
     identity: Identity,
     region: String,
     endpoint_url: Option<String>,
 }
 
 /// One call.
-#[derive(Debug)]
 pub(crate) struct Call<'a> {
     /// The permission it needs: `service:Operation`. The service is the one it is signed for.
     pub(crate) action: &'static str,
-    /// Ends the sentence "cannot …".
-    pub(crate) what: &'a str,
-    /// The path, encoded.
-    pub(crate) path: &'a str,
+    pub(crate) method: Method,
+    /// See [`Caller::url`].
+    pub(crate) url: &'a str,
     /// `content-type`, and what else is needed.
     pub(crate) headers: &'a [(&'static str, &'a str)],
-    /// What is posted.
-    pub(crate) body: String,
-    /// Whether it changes anything.
-    pub(crate) writes: bool,
+    pub(crate) body: Bytes,
+}
+
+/// What a service has answered, with a status below 300.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) head: Parts,
+    /// All of it; empty if it is larger than [`ANSWER_BYTES_MAX`].
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// A header field's text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// For one answer, and before the second attempt, which finds another server; doubled before the third.
+fn pace(service: &str) -> (Duration, Duration) {
+    match service {
+        // They take milliseconds, and a visitor waits.
+        "dynamodb" | "sqs" => (Duration::from_secs(2), Duration::from_millis(50)),
+        // A body of 16 MB at the 50 Mbit/s of a small function.
+        "s3" => (Duration::from_secs(5), Duration::from_millis(50)),
+        // They take some hundred milliseconds.
+        _ => (Duration::from_secs(5), Duration::from_millis(100)),
+    }
+}
+
+fn service(action: &str) -> &str {
+    action.split(':').next().unwrap_or_default()
 }
 
 impl Caller {
-    pub(crate) fn new(aws: &Aws, connector: SharedHttpConnector, credentials: &Credentials) -> Self {
+    pub(crate) fn new(aws: &Aws, http: Http, credentials: Credentials) -> Self {
         Self {
-            connector,
-            identity: credentials.clone().into(),
+            http,
+            identity: credentials.into(),
             region: aws.region.clone(),
             endpoint_url: aws.endpoint_url.clone(),
         }
     }
 
-    /// Asks a service that speaks JSON 1.1.
+    /// Where a service is, with an encoded path.
+    pub(crate) fn url(&self, service: &str, path: &str) -> String {
+        match &self.endpoint_url {
+            Some(url) => format!("{}{path}", url.trim_end_matches('/')),
+            None => format!("https://{}{path}", endpoint(service, &self.region).0),
+        }
+    }
+
+    /// Where a bucket is, without a path.
+    pub(crate) fn bucket_url(&self, bucket: &str) -> String {
+        match &self.endpoint_url {
+            // A server of one's own has no name for each bucket, and no certificate has names with more dots.
+            None if !bucket.contains('.') => {
+                format!("https://{bucket}.{}", endpoint("s3", &self.region).0)
+            }
+            _ => self.url("s3", &format!("/{bucket}")),
+        }
+    }
+
+    /// Asks a service that speaks JSON 1.1 something that changes nothing.
     ///
     /// # Errors
-    /// Those of [`Caller::call`].
+    /// What the service says, and what to do about it.
     pub(crate) async fn json(
         &self,
         action: &'static str,
         target: &str,
-        what: &str,
+        what: impl Display,
         body: String,
     ) -> Result<Bytes, StoreError> {
         let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
-        self.call(Call { action, what, path: "/", headers: &headers, body, writes: false }).await
+        let url = self.url(service(action), "/");
+        let call = Call { action, method: Method::POST, url: &url, headers: &headers, body: body.into() };
+        let answer = self.call(call).await.map_err(|failure| failure.judge(action, &what, false))?;
+        Ok(answer.body)
     }
 
-    /// Posts, and again if another attempt may bring another answer. A call that writes must be one that may be repeated.
+    /// Calls, and again if another attempt may bring another answer. A call that writes must be one that may be repeated.
     ///
     /// # Errors
-    /// What the service says, and what to do about it.
-    pub(crate) async fn call(&self, call: Call<'_>) -> Result<Bytes, StoreError> {
-        let told = |failure: Failure| failure.judge(call.action, &call.what, call.writes);
-        let mut wait = BACK_OFF;
-        for _ in 1..ATTEMPTS {
-            match self.attempt(&call).await {
-                Err(failure) if failure.may_pass() => SystemClock.sleep(wait).await,
-                done => return done.map_err(told),
+    /// That of the last attempt.
+    pub(crate) async fn call(&self, call: Call<'_>) -> Result<Answer, Failure> {
+        let (timeout, mut back_off) = pace(service(call.action));
+        let mut attempt = 1;
+        loop {
+            match self.attempt(&call, attempt, timeout).await {
+                Err(failure) if attempt < ATTEMPTS && failure.may_pass() => {
+                    SystemClock.sleep(some_of(back_off)).await;
+                }
+                done => return done,
             }
-            wait *= 2;
+            attempt += 1;
+            back_off *= 2;
         }
-        self.attempt(&call).await.map_err(told)
     }
 
     /// Opens a connection to a host, and leaves it to be used; whatever is answered.
     pub(crate) async fn open(&self, url: &str) -> Result<(), Failure> {
-        let request = Request::head(url).body(SdkBody::empty());
-        self.send(request.map_err(|e| Failure::NotSent(e.to_string()))?).await.map(drop)
+        let request = Request::head(url).body(Full::default());
+        let request = request.map_err(|e| Failure::NotSent(e.to_string()))?;
+        self.send(request, pace("").0).await.map(drop)
     }
 
-    async fn attempt(&self, call: &Call<'_>) -> Result<Bytes, Failure> {
-        let request = self.signed(call).map_err(|e| Failure::NotSent(e.to_string()))?;
-        let (status, body) = self.send(request).await?;
-        if (200..300).contains(&status) {
-            return Ok(body);
+    async fn attempt(&self, call: &Call<'_>, attempt: u32, timeout: Duration) -> Result<Answer, Failure> {
+        let request = self.signed(call, attempt, SystemClock.now());
+        let request = request.map_err(|e| Failure::NotSent(e.to_string()))?;
+        let answer = self.send(request, timeout).await?;
+        if answer.head.status.is_success() {
+            return Ok(answer);
         }
-        let (code, message) = error_of(&String::from_utf8_lossy(&body));
-        Err(Failure::Answered { status, code, message })
+        let (code, message) = error_of(&String::from_utf8_lossy(&answer.body));
+        Err(Failure::Answered { status: answer.head.status.as_u16(), code, message, body: answer.body })
     }
 
-    async fn send(&self, request: Request<SdkBody>) -> Result<(u16, Bytes), Failure> {
-        let request = HttpRequest::try_from(request).map_err(|e| Failure::NotSent(e.to_string()))?;
+    async fn send(&self, request: Request<Full<Bytes>>, timeout: Duration) -> Result<Answer, Failure> {
         let answer = async {
-            let response = self.connector.call(request).await.map_err(|e| Failure::of_connector(&e))?;
-            let status = response.status().as_u16();
-            let body = ByteStream::new(response.into_body()).collect().await;
-            Ok((status, body.map_err(|e| Failure::Lost(e.to_string()))?.into_bytes()))
+            let response = self.http.request(request).await.map_err(|e| Failure::of_client(&e))?;
+            read(response).await.map_err(|e| Failure::Lost(e.to_string()))
         };
-        let answer = within(&SystemClock, ATTEMPT_TIMEOUT, answer).await;
+        let answer = within(&SystemClock, timeout, answer).await;
         answer.unwrap_or_else(|| Err(Failure::Lost("no answer came in time".into())))
     }
 
-    fn signed(&self, call: &Call<'_>) -> Result<Request<SdkBody>, Box<dyn Error + Send + Sync>> {
-        let service = call.action.split(':').next().unwrap_or_default();
-        let (host, region) = endpoint(service, &self.region);
-        let url = match &self.endpoint_url {
-            Some(url) => format!("{}{}", url.trim_end_matches('/'), call.path),
-            None => format!("https://{host}{}", call.path),
-        };
+    fn signed(
+        &self,
+        call: &Call<'_>,
+        attempt: u32,
+        now: Millis,
+    ) -> Result<Request<Full<Bytes>>, Box<dyn Error + Send + Sync>> {
+        let service = service(call.action);
+        let mut settings = SigningSettings::default();
+        if service == "s3" {
+            // Objects' names are taken as they are sent (<https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>).
+            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+            settings.percent_encoding_mode = PercentEncodingMode::Single;
+            settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        }
         let parameters = v4::SigningParams::builder()
             .identity(&self.identity)
-            .region(region)
+            .region(endpoint(service, &self.region).1)
             .name(service)
-            .time(SystemClock.now().to_system())
-            .settings(SigningSettings::default())
+            .time(now.to_system())
+            .settings(settings)
             .build()?
             .into();
-        let body = SignableBody::Bytes(call.body.as_bytes());
-        let signable = SignableRequest::new("POST", &url, call.headers.iter().copied(), body)?;
+        let body = SignableBody::Bytes(&call.body);
+        let signable =
+            SignableRequest::new(call.method.as_str(), call.url, call.headers.iter().copied(), body)?;
         let (instructions, _) = sign(signable, &parameters)?.into_parts();
-        let mut request = Request::post(&url);
+        let mut request = Request::builder().method(&call.method).uri(call.url);
         for (name, value) in call.headers {
             request = request.header(*name, *value);
         }
-        let mut request = request.body(SdkBody::from(&*call.body))?;
+        // As the SDKs tell it, for whoever reads a trace.
+        request = request.header("amz-sdk-request", format!("attempt={attempt}; max={ATTEMPTS}"));
+        let mut request = request.body(Full::new(call.body.clone()))?;
         instructions.apply_to_request_http1x(&mut request);
         Ok(request)
     }
 }
 
+async fn read(response: Response<Incoming>) -> Result<Answer, hyper::Error> {
+    let (head, body) = response.into_parts();
+    let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let body = match length {
+        Some(length) if ANSWER_BYTES_MAX < length => Bytes::new(),
+        _ => body.collect().await?.to_bytes(),
+    };
+    Ok(Answer { head, body })
+}
+
+/// Between none and all of a pause, so that those who were refused together do not come back together.
+fn some_of(pause: Duration) -> Duration {
+    let mut random = [u8::MAX];
+    // Without randomness it is the whole pause.
+    let _ = getrandom::fill(&mut random);
+    pause * u32::from(random[0]) / u32::from(u8::MAX)
+}
+
 /// The host of a service, and the region its calls are signed for
 /// (<https://docs.aws.amazon.com/general/latest/gr/rande.html>).
-pub(crate) fn endpoint<'a>(service: &str, region: &'a str) -> (String, &'a str) {
+fn endpoint<'a>(service: &str, region: &'a str) -> (String, &'a str) {
     let china = region.starts_with("cn-");
     let domain = match region {
         _ if china => "amazonaws.com.cn",
@@ -189,6 +270,54 @@ fn error_of(body: &str) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::http::client;
+    use crate::settings::Settings;
+
+    fn caller(more: &[(&str, &str)]) -> Caller {
+        let (id, key) = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+        let given = [
+            ("PERENNIAL_TABLE", "t"),
+            ("PERENNIAL_BUCKET", "b"),
+            ("PERENNIAL_QUEUE_URL", "q"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", id),
+            ("AWS_SECRET_ACCESS_KEY", key),
+        ];
+        let given = given.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let aws = Settings::read(given).unwrap().aws.unwrap();
+        Caller::new(&aws, client(&aws).unwrap(), Credentials::new(id, key, None, None, "test"))
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
+    #[test]
+    fn objects_are_signed_as_amazons_examples_are() {
+        let (caller, host) = (caller(&[]), "https://examplebucket.s3.amazonaws.com");
+        let signature = |action, method, path: &str, headers: &[(&'static str, &str)], body| {
+            let url = format!("{host}{path}");
+            let call = Call { action, method, url: &url, headers, body: Bytes::from_static(body) };
+            let request = caller.signed(&call, 1, Millis(1_369_353_600_000)).unwrap();
+            let text = request.headers()["authorization"].to_str().unwrap();
+            text.split_once("Signature=").unwrap().1.to_owned()
+        };
+        assert_eq!(
+            signature("s3:GetObject", Method::GET, "/test.txt", &[("range", "bytes=0-9")], b""),
+            "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
+        );
+        let headers =
+            [("date", "Fri, 24 May 2013 00:00:00 GMT"), ("x-amz-storage-class", "REDUCED_REDUNDANCY")];
+        assert_eq!(
+            signature("s3:PutObject", Method::PUT, "/test%24file.text", &headers, b"Welcome to Amazon S3."),
+            "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"
+        );
+    }
+
+    #[test]
+    fn a_bucket_is_called_by_its_name_where_it_has_one() {
+        let of = |more, bucket| caller(more).bucket_url(bucket);
+        assert_eq!(of(&[], "b"), "https://b.s3.us-east-1.amazonaws.com");
+        assert_eq!(of(&[], "b.c"), "https://s3.us-east-1.amazonaws.com/b.c");
+        assert_eq!(of(&[("AWS_ENDPOINT_URL", "http://[::1]:1/")], "b"), "http://[::1]:1/b");
+    }
 
     #[test]
     fn endpoints_are_those_of_the_partition() {

@@ -3,30 +3,20 @@
 use std::error::Error;
 use std::fmt::Display;
 
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use bytes::Bytes;
 use hyper_util::client::legacy::Error as ClientError;
 
 use crate::store::StoreError;
 
 /// The error of a call that changes nothing. `action` is the permission it needs (`dynamodb:GetItem`), `what` ends the
 /// sentence "cannot …".
-pub(crate) fn read_error<E: ProvideErrorMetadata>(
-    action: &str,
-    what: impl Display,
-    error: &SdkError<E, HttpResponse>,
-) -> StoreError {
-    Failure::of(error).judge(action, &what, false)
+pub(crate) fn read_error(action: &str, what: impl Display, failure: &Failure) -> StoreError {
+    failure.judge(action, &what, false)
 }
 
 /// The error of a call that writes: [`StoreError::Unsure`] if the write may have landed.
-pub(crate) fn write_error<E: ProvideErrorMetadata>(
-    action: &str,
-    what: impl Display,
-    error: &SdkError<E, HttpResponse>,
-) -> StoreError {
-    Failure::of(error).judge(action, &what, true)
+pub(crate) fn write_error(action: &str, what: impl Display, failure: &Failure) -> StoreError {
+    failure.judge(action, &what, true)
 }
 
 /// How a call failed.
@@ -44,40 +34,34 @@ pub(crate) enum Failure {
         code: String,
         /// What the service says.
         message: String,
+        /// All of its answer.
+        body: Bytes,
     },
 }
 
 impl Failure {
-    fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
-        match error {
-            SdkError::ConstructionFailure(_) => {
-                Self::NotSent("the request cannot be written (is a setting no URL or no region?)".into())
-            }
-            SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
-                Some(error) => Self::of_connector(error),
-                None => Self::Lost("the connection broke".into()),
-            },
-            SdkError::ServiceError(answer) => Self::Answered {
-                status: answer.raw().status().as_u16(),
-                code: answer.err().code().unwrap_or_default().to_owned(),
-                message: answer.err().message().unwrap_or_default().to_owned(),
-            },
-            SdkError::TimeoutError(_) => Self::Lost("no answer came in time".into()),
-            _ => Self::Lost("the answer cannot be read".into()),
-        }
+    /// How a request failed that the client was given.
+    pub(crate) fn of_client(error: &ClientError) -> Self {
+        if error.is_connect() { Self::NotSent(causes(error)) } else { Self::Lost(causes(error)) }
     }
 
-    /// How a request failed that the connector was given.
-    pub(crate) fn of_connector(error: &ConnectorError) -> Self {
-        let cause = causes(error);
-        let refused =
-            |e: &(dyn Error + 'static)| e.downcast_ref::<ClientError>().is_some_and(ClientError::is_connect);
-        if error.is_user() || chain(error).any(refused) { Self::NotSent(cause) } else { Self::Lost(cause) }
+    /// The service's name for the error that it has answered with.
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Answered { code, .. } => Some(code),
+            Self::NotSent(_) | Self::Lost(_) => None,
+        }
     }
 
     /// Whether another attempt may bring another answer.
     pub(crate) fn may_pass(&self) -> bool {
-        !matches!(self, Self::Answered { status, code, .. } if *status < 500 && !is_throttling(code))
+        match self {
+            // S3 has waited too long for a request: a connection that was slow.
+            Self::Answered { status, code, .. } => {
+                *status >= 500 || is_throttling(code) || code == "RequestTimeout"
+            }
+            Self::NotSent(_) | Self::Lost(_) => true,
+        }
     }
 
     /// What the caller of a port is told.
@@ -88,7 +72,7 @@ impl Failure {
                 format!("cannot {what}: {service} cannot be reached ({cause}): {}", unreachable(cause))
             }
             Self::Lost(cause) => format!("cannot {what}: {service} gave no answer ({cause})"),
-            Self::Answered { status, code, message } => {
+            Self::Answered { status, code, message, .. } => {
                 let advice = advice(action, code, *status);
                 format!("cannot {what}: {service} answered {status} {code} ({message}){advice}")
             }
@@ -196,28 +180,19 @@ fn causes(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aws_smithy_runtime_api::http::StatusCode;
-    use aws_smithy_types::body::SdkBody;
-    use aws_smithy_types::error::ErrorMetadata;
-
     use super::*;
 
-    type Sdk = SdkError<ErrorMetadata, HttpResponse>;
-
-    fn answered(status: u16, code: &str) -> Sdk {
-        let meta = ErrorMetadata::builder().code(code).message("said").build();
-        let status = StatusCode::try_from(status).unwrap();
-        SdkError::service_error(meta, HttpResponse::new(status, SdkBody::empty()))
+    fn answered(status: u16, code: &str) -> Failure {
+        Failure::Answered { status, code: code.into(), message: "said".into(), body: Bytes::new() }
     }
 
-    fn shown(action: &str, error: &Sdk) -> String {
-        write_error(action, "write x", error).to_string()
+    fn shown(action: &str, failure: &Failure) -> String {
+        write_error(action, "write x", failure).to_string()
     }
 
     #[test]
     fn only_what_may_have_landed_is_unsure() {
-        let reset = || ConnectorError::io("connection reset".into());
-        for (error, landed) in [
+        for (failure, landed) in [
             (answered(400, "ProvisionedThroughputExceededException"), false),
             (answered(400, "ValidationException"), false),
             (answered(403, "AccessDenied"), false),
@@ -225,16 +200,28 @@ mod tests {
             (answered(503, "SlowDown"), false),
             (answered(500, "InternalServerError"), true),
             (answered(502, ""), true),
-            (SdkError::construction_failure("no region"), false),
-            (SdkError::timeout_error("2 s"), true),
-            (SdkError::dispatch_failure(reset()), true),
-            (SdkError::dispatch_failure(ConnectorError::timeout("3 s".into())), true),
-            (SdkError::dispatch_failure(ConnectorError::user("bad".into())), false),
+            (Failure::NotSent("no region".into()), false),
+            (Failure::Lost("connection reset".into()), true),
         ] {
-            let written = write_error("s3:PutObject", "write x", &error);
-            assert_eq!(matches!(written, StoreError::Unsure(_)), landed, "{error:?}");
-            let read = read_error("s3:GetObject", "read x", &error);
-            assert!(matches!(read, StoreError::Refused(_)), "a read changes nothing: {error:?}");
+            let written = write_error("s3:PutObject", "write x", &failure);
+            assert_eq!(matches!(written, StoreError::Unsure(_)), landed, "{failure:?}");
+            let read = read_error("s3:GetObject", "read x", &failure);
+            assert!(matches!(read, StoreError::Refused(_)), "a read changes nothing: {failure:?}");
+        }
+    }
+
+    #[test]
+    fn what_will_not_change_is_not_asked_again() {
+        for (failure, may_pass) in [
+            (answered(400, "ConditionalCheckFailedException"), false),
+            (answered(403, "AccessDenied"), false),
+            (answered(404, ""), false),
+            (answered(400, "ThrottlingException"), true),
+            (answered(400, "RequestTimeout"), true),
+            (answered(500, "InternalServerError"), true),
+            (Failure::Lost("connection reset".into()), true),
+        ] {
+            assert_eq!(failure.may_pass(), may_pass, "{failure:?}");
         }
     }
 
@@ -295,7 +282,7 @@ mod tests {
         #[error("outer: inner")]
         struct Outer(#[source] std::io::Error);
         assert_eq!(causes(&Outer(std::io::Error::other("inner"))), "outer: inner");
-        let error = ConnectorError::io(Box::new(Outer(std::io::Error::other("other"))));
-        assert_eq!(causes(&error), "io error: outer: inner: other");
+        let error = Outer(std::io::Error::other("other"));
+        assert_eq!(causes(&error), "outer: inner: other");
     }
 }

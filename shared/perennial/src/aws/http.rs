@@ -1,16 +1,25 @@
-//! The one HTTP client: the SDK's clients and the calls signed by hand share its connections, TLS (on ring) and roots.
+//! The one HTTP client: all calls share its connections, TLS (on ring) and roots.
 
+use std::error::Error;
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
-use rustls::RootCertStore;
+use bytes::Bytes;
+use http::Uri;
+use http_body_util::Full;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tower_service::Service;
 
+use crate::clock::{SystemClock, within};
 use crate::settings::Aws;
 use crate::store::StoreError;
 
@@ -22,44 +31,76 @@ const ROOTS: &[u8] = include_bytes!("roots.pem");
 /// fourteenth of a processor, needs a while for its side of the handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The client. Cheap to clone; the connections are shared.
+pub(crate) type Http = Client<Connector, Full<Bytes>>;
+
 /// Opens no connection yet.
 ///
 /// # Errors
 /// `AWS_CA_BUNDLE` cannot be used.
-pub(crate) fn connector(aws: &Aws) -> Result<SharedHttpConnector, StoreError> {
-    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
-    let tls = TlsContext::builder().with_trust_store(trust(aws)?).build();
-    let tls = tls.map_err(|e| StoreError::Refused(format!("TLS cannot be set up: {e}")))?;
-    let connector = Connector::builder()
-        .connector_settings(settings)
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(tls)
-        .build();
-    Ok(SharedHttpConnector::new(connector))
+pub(crate) fn client(aws: &Aws) -> Result<Http, StoreError> {
+    // Named, because a program may have several: none is then the process's default.
+    let tls = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| StoreError::Refused(format!("TLS cannot be set up: {e}")))?
+        .with_root_certificates(trusted(aws)?)
+        .with_no_client_auth();
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let https =
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+    Ok(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(Connector(https)))
 }
 
-fn trust(aws: &Aws) -> Result<TrustStore, StoreError> {
+/// Connects within [`CONNECT_TIMEOUT`].
+#[derive(Clone)]
+pub(crate) struct Connector(HttpsConnector<HttpConnector>);
+
+type Connected = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Cause = Box<dyn Error + Send + Sync>;
+
+impl Service<Uri> for Connector {
+    type Response = Connected;
+    type Error = Cause;
+    type Future = Pin<Box<dyn Future<Output = Result<Connected, Cause>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let connected = self.0.call(url);
+        Box::pin(async move {
+            let connected = within(&SystemClock, CONNECT_TIMEOUT, connected).await;
+            connected.unwrap_or_else(|| Err(format!("no connection in {CONNECT_TIMEOUT:?}").into()))
+        })
+    }
+}
+
+fn trusted(aws: &Aws) -> Result<RootCertStore, StoreError> {
     let plain = aws.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
-    Ok(match &aws.ca_bundle {
+    match &aws.ca_bundle {
         // Nothing is ever looked up: reading roots would only take time.
-        _ if plain => TrustStore::empty(),
-        Some(path) => TrustStore::empty().with_pem_certificate(bundle(path)?),
-        None => TrustStore::empty().with_pem_certificate(ROOTS),
+        _ if plain => Ok(RootCertStore::empty()),
+        Some(path) => bundle(path),
+        None => roots(ROOTS).map_err(StoreError::Refused),
+    }
+}
+
+fn bundle(path: &Path) -> Result<RootCertStore, StoreError> {
+    let pem = std::fs::read(path).map_err(|e| e.to_string());
+    pem.and_then(|pem| roots(&pem)).map_err(|e| {
+        StoreError::Refused(format!("AWS_CA_BUNDLE, {}: {e}: name a PEM file of roots", path.display()))
     })
 }
 
-/// Reads and checks a bundle: the connector would panic at a bad one.
-fn bundle(path: &Path) -> Result<Vec<u8>, StoreError> {
-    let unusable = |e: &dyn std::fmt::Display| {
-        StoreError::Refused(format!("AWS_CA_BUNDLE, {}: {e}: name a PEM file of roots", path.display()))
-    };
-    let pem = std::fs::read(path).map_err(|e| unusable(&e))?;
+fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|e| unusable(&e))?;
-        roots.add(certificate).map_err(|e| unusable(&e))?;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
     }
-    if roots.is_empty() { Err(unusable(&"holds no certificate")) } else { Ok(pem) }
+    if roots.is_empty() { Err("holds no certificate".into()) } else { Ok(roots) }
 }
 
 #[cfg(test)]
@@ -95,6 +136,6 @@ mod tests {
             assert!(told(&path).contains("AWS_CA_BUNDLE"), "{bad}");
         }
         std::fs::write(&path, ROOTS).unwrap();
-        assert_eq!(bundle(&path).unwrap(), ROOTS);
+        assert_eq!(bundle(&path).unwrap().len(), 5);
     }
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use aws_sdk_dynamodb::types::AttributeValue;
-
 use super::Account;
+use super::dynamodb::{AttributeValue, Table};
 use super::errors::read_error;
 use crate::bodies::s3::S3Bodies;
 use crate::clock::Clock;
@@ -20,7 +19,7 @@ use crate::url::Urls;
 #[derive(Clone)]
 pub struct AwsStores {
     account: Account,
-    dynamodb: aws_sdk_dynamodb::Client,
+    table: Table,
     build: Arc<str>,
     pages: DynamoPages,
     bodies: S3Bodies,
@@ -32,7 +31,8 @@ impl AwsStores {
     /// The stores that the settings name, for the build that they name. Opens no connection yet: see
     /// [`AwsStores::warm`].
     pub fn new(account: &Account, settings: &Settings, site: &ReadySite, clock: Arc<dyn Clock>) -> Self {
-        let (aws, build, dynamodb) = (&account.aws, &settings.build_id, account.dynamodb());
+        let (aws, build, caller) = (&account.aws, &settings.build_id, &account.caller);
+        let table = Table::new(caller.clone(), aws.table.clone());
         let order = Order {
             by_tag: aws.edge_purge == EdgePurge::Tags,
             items_max: aws.max_purges,
@@ -45,10 +45,10 @@ impl AwsStores {
         Self {
             account: account.clone(),
             build: build.clone(),
-            pages: DynamoPages::new(dynamodb.clone(), aws.table.clone(), build.clone(), clock),
-            dynamodb,
-            bodies: S3Bodies::new(account.s3(), aws.bucket.clone(), build, settings.limits.max_body_bytes),
-            jobs: SqsJobs::new(account.sqs(), aws.queue_url.clone()),
+            pages: DynamoPages::new(table.clone(), build.clone(), clock),
+            table,
+            bodies: S3Bodies::new(caller.clone(), &aws.bucket, build, settings.limits.max_body_bytes),
+            jobs: SqsJobs::new(caller.clone(), aws.queue_url.clone()),
             edge: CloudFront::new(account.clone(), distribution(aws), order),
         }
     }
@@ -58,8 +58,10 @@ impl AwsStores {
     /// needs that store.
     pub async fn warm(&self) {
         let open = |url: String| async move { self.account.caller.open(&url).await };
-        let [bucket, queue] = self.account.urls();
-        let (table, bucket, queue) = tokio::join!(self.read_nothing(), open(bucket), open(queue));
+        let caller = &self.account.caller;
+        let bucket = format!("{}/", caller.bucket_url(&self.account.aws.bucket));
+        let (bucket, queue) = (open(bucket), open(caller.url("sqs", "/")));
+        let (table, bucket, queue) = tokio::join!(self.read_nothing(), bucket, queue);
         if let Err(error) = table {
             tracing::error!("the table cannot be used: {error}");
         }
@@ -72,9 +74,8 @@ impl AwsStores {
 
     /// The cheapest call that goes all the way: half a read unit.
     async fn read_nothing(&self) -> Result<(), StoreError> {
-        let nothing = || AttributeValue::S("nothing".into());
-        let get = self.dynamodb.get_item().table_name(&self.account.aws.table);
-        let asked = get.key("pk", nothing()).key("sk", nothing()).send().await;
+        let nothing = ["pk", "sk"].map(|name| (name.to_owned(), AttributeValue::S("nothing".into())));
+        let asked = self.table.get_item(nothing.into()).send().await;
         asked.map(drop).map_err(|e| read_error("dynamodb:GetItem", "read the table", &e))
     }
 }

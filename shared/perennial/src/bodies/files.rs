@@ -101,6 +101,10 @@ impl Bodies for FileBodies {
     }
 
     async fn remove(&self, page: &PageKey, sha256: &str, unused_since: Millis) -> Result<(), StoreError> {
+        // The name comes out of a queue, and nothing of a body's must reach another folder.
+        if sha256.is_empty() || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(());
+        }
         blocking(self.path(page, sha256), "remove", move |path| remove(path, unused_since)).await
     }
 }
@@ -129,5 +133,25 @@ mod tests {
             bodies.put(&page, &name, bytes.clone(), Millis(5)).await.unwrap();
             assert_eq!(bodies.get(&page, &name).await.unwrap().unwrap(), bytes);
         }
+    }
+
+    #[tokio::test]
+    async fn no_name_reaches_another_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let bodies = FileBodies::open(folder.path(), "b");
+        let (page, other) = (crate::pages::suite::page("a"), crate::pages::suite::page("b"));
+        let bytes = Bytes::from_static(b"content");
+        let name = hex(&Sha256::digest(&bytes));
+        for page in [&page, &other] {
+            bodies.put(page, &name, bytes.clone(), Millis(5)).await.unwrap();
+        }
+        let path = bodies.path(&other, &name);
+        for foreign in
+            [format!("../{}/{name}", other.hash()), path.display().to_string(), "..".into(), String::new()]
+        {
+            bodies.remove(&page, &foreign, Millis(u64::MAX / 2)).await.unwrap();
+        }
+        assert_eq!(bodies.get(&other, &name).await.unwrap().unwrap(), bytes);
+        assert_eq!(bodies.get(&page, &name).await.unwrap().unwrap(), bytes);
     }
 }

@@ -5,20 +5,19 @@
 
 use std::sync::Arc;
 
-use aws_sdk_s3::Client;
-use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
-use aws_sdk_s3::operation::head_object::HeadObjectError;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use http::Method;
 use sha2::{Digest, Sha256};
 
 use super::Bodies;
-use crate::aws::errors::{read_error, write_error};
+use crate::aws::errors::{Failure, read_error, write_error};
+use crate::aws::{Answer, Call, Caller};
 use crate::clock::Millis;
 use crate::key::{PageKey, hex};
 use crate::store::StoreError;
 
 /// Metadata: when the body was last put, in milliseconds since the Unix epoch.
-const WANTED_AT: &str = "wanted-at";
+const WANTED_AT: &str = "x-amz-meta-wanted-at";
 
 /// A brotli stream is at most this much longer than what it holds.
 const CODING_BYTES_MAX: usize = 1 << 10;
@@ -26,16 +25,23 @@ const CODING_BYTES_MAX: usize = 1 << 10;
 /// The [`Bodies`] of an AWS account.
 #[derive(Clone)]
 pub struct S3Bodies {
-    client: Client,
+    caller: Caller,
     bucket: String,
+    url: String,
     build: Arc<str>,
     bytes_max: usize,
 }
 
 impl S3Bodies {
     /// The bodies of `build` in a bucket. Objects over `max_body_bytes` are nothing that this library has put there.
-    pub fn new(client: Client, bucket: String, build: &Arc<str>, max_body_bytes: usize) -> Self {
-        Self { client, bucket, build: build.clone(), bytes_max: max_body_bytes + CODING_BYTES_MAX }
+    pub(crate) fn new(caller: Caller, bucket: &str, build: &Arc<str>, max_body_bytes: usize) -> Self {
+        Self {
+            url: caller.bucket_url(bucket),
+            caller,
+            bucket: bucket.to_owned(),
+            build: build.clone(),
+            bytes_max: max_body_bytes + CODING_BYTES_MAX,
+        }
     }
 
     fn key(&self, page: &PageKey, sha256: &str) -> String {
@@ -46,41 +52,43 @@ impl S3Bodies {
         format!("{verb} the body {key} in bucket {}", self.bucket)
     }
 
-    /// Reads an object whole; `None` if it is not what its name says.
-    async fn checked(
+    /// Letters, digits, `.`, `-`, `_` and `/` alone: a key is its own path.
+    async fn call(
         &self,
+        action: &'static str,
+        method: Method,
         key: &str,
-        name: &str,
-        object: GetObjectOutput,
-    ) -> Result<Option<Bytes>, StoreError> {
-        let length = object.content_length.and_then(|length| usize::try_from(length).ok());
-        let Some(length) = length.filter(|length| *length <= self.bytes_max) else {
+        headers: &[(&'static str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
+        let url = format!("{}/{key}", self.url);
+        self.caller.call(Call { action, method, url: &url, headers, body }).await
+    }
+
+    /// The bytes of an object; `None` if it is not what its name says.
+    fn checked(&self, key: &str, name: &str, object: Answer) -> Option<Bytes> {
+        let length = object.header("content-length").and_then(|length| length.parse::<usize>().ok());
+        if length.is_none_or(|length| length > self.bytes_max) {
             tracing::warn!(key, "a body is longer than PERENNIAL_MAX_BODY_BYTES, and taken for missing");
-            return Ok(None);
-        };
-        let (mut bytes, mut hash, mut body) = (BytesMut::with_capacity(length), Sha256::new(), object.body);
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|e| StoreError::Refused(format!("the body {key} broke off: {e}")))?;
-            // Here, where it is still in the processor's cache, and not at one go while others wait.
-            hash.update(&chunk);
-            bytes.extend_from_slice(&chunk);
+            return None;
         }
-        if hex(&hash.finalize()) == name {
-            return Ok(Some(bytes.freeze()));
+        if hex(&Sha256::digest(&object.body)) == name {
+            return Some(object.body);
         }
         tracing::warn!(key, "a body is damaged, and taken for missing");
-        Ok(None)
+        None
     }
 
     /// When a body was last put; `None` if it is not there.
     async fn wanted_at(&self, key: &str) -> Result<Option<Millis>, StoreError> {
-        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+        match self.call("s3:GetObject", Method::HEAD, key, &[], Bytes::new()).await {
             Ok(head) => {
-                let noted = head.metadata.as_ref().and_then(|metadata| metadata.get(WANTED_AT)?.parse().ok());
+                let noted = head.header(WANTED_AT).and_then(|noted| noted.parse().ok());
                 // What this library has not put, nobody wants.
                 Ok(Some(Millis(noted.unwrap_or(0))))
             }
-            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
+            // Without a body, S3 does not say what is missing.
+            Err(Failure::Answered { status: 404, .. }) => Ok(None),
             Err(error) => Err(read_error("s3:GetObject", self.object("look at", key), &error)),
         }
     }
@@ -90,16 +98,16 @@ impl Bodies for S3Bodies {
     /// Written anew each time: to look first, or to change the metadata of what is there, would be a call of its own.
     async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
         let key = self.key(page, sha256);
-        let put = self.client.put_object().bucket(&self.bucket).key(&key).body(bytes.into());
-        let put = put.metadata(WANTED_AT, now.0.to_string()).cache_control("max-age=31536000, immutable");
-        put.send().await.map(drop).map_err(|e| write_error("s3:PutObject", self.object("write", &key), &e))
+        let headers = [("cache-control", "max-age=31536000, immutable"), (WANTED_AT, &now.0.to_string())];
+        let put = self.call("s3:PutObject", Method::PUT, &key, &headers, bytes).await;
+        put.map(drop).map_err(|e| write_error("s3:PutObject", self.object("write", &key), &e))
     }
 
     async fn get(&self, page: &PageKey, sha256: &str) -> Result<Option<Bytes>, StoreError> {
         let key = self.key(page, sha256);
-        match self.client.get_object().bucket(&self.bucket).key(&key).send().await {
-            Ok(object) => self.checked(&key, sha256, object).await,
-            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => Ok(None),
+        match self.call("s3:GetObject", Method::GET, &key, &[], Bytes::new()).await {
+            Ok(object) => Ok(self.checked(&key, sha256, object)),
+            Err(error) if error.code() == Some("NoSuchKey") => Ok(None),
             Err(error) => Err(read_error("s3:GetObject", self.object("read", &key), &error)),
         }
     }
@@ -111,11 +119,7 @@ impl Bodies for S3Bodies {
         if self.wanted_at(&key).await?.is_none_or(|wanted_at| wanted_at > unused_since) {
             return Ok(());
         }
-        let delete = self.client.delete_object().bucket(&self.bucket).key(&key);
-        delete
-            .send()
-            .await
-            .map(drop)
-            .map_err(|e| write_error("s3:DeleteObject", self.object("remove", &key), &e))
+        let removed = self.call("s3:DeleteObject", Method::DELETE, &key, &[], Bytes::new()).await;
+        removed.map(drop).map_err(|e| write_error("s3:DeleteObject", self.object("remove", &key), &e))
     }
 }

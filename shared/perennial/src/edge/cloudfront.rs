@@ -4,10 +4,12 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::{Edge, cache_tag};
+use crate::aws::errors::write_error;
 use crate::aws::{Account, Call};
 use crate::key::{encode_into, hex};
 use crate::store::StoreError;
@@ -130,15 +132,16 @@ impl Edge for CloudFront {
         // Repeated with the same reference, an order is still one order.
         let mut reference = [0; 16];
         getrandom::fill(&mut reference).map_err(|e| StoreError::Refused(e.to_string()))?;
+        let (action, caller) = ("cloudfront:CreateInvalidation", &self.account.caller);
         let call = Call {
-            action: "cloudfront:CreateInvalidation",
-            what: "tell the distribution what changed",
-            path: &path,
+            action,
+            method: Method::POST,
+            url: &caller.url("cloudfront", &path),
             headers: &[("content-type", "application/xml")],
-            body: batch(&items, &hex(&reference)),
-            writes: true,
+            body: batch(&items, &hex(&reference)).into(),
         };
-        self.account.caller.call(call).await?;
+        let told = caller.call(call).await;
+        told.map_err(|e| write_error(action, "tell the distribution what changed", &e))?;
         tracing::info!(edge.items = items.len(), "the distribution was told what changed");
         Ok(())
     }

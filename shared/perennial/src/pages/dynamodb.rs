@@ -4,7 +4,7 @@
 //! that is shown, so that a grant need not look at the record. The record's item decides which render is shown. Between
 //! the two writes of a commit a process may die: the lease then ends by itself.
 //!
-//! The SDK repeats a call whose answer was lost, and the repetition meets what the first one has written. Leases
+//! A call is repeated whose answer was lost, and the repetition meets what the first one has written. Leases
 //! therefore carry the name of who wrote them, and a commit recognises its own generation.
 
 mod batch;
@@ -15,12 +15,6 @@ mod list;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
@@ -28,6 +22,7 @@ use self::item::{
     Item, Keys, LIST_PK, LIST_SK, SlotItem, epoch, epoch_key, n, name, number, record, s, tag_key,
 };
 use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted};
+use crate::aws::dynamodb::{AttributeValue, Request, Table, is_refusal, refused_by};
 use crate::aws::errors::write_error;
 use crate::clock::{Clock, Millis};
 use crate::key::PageKey;
@@ -47,28 +42,27 @@ const WRITES_AT_ONCE: usize = 16;
 /// The [`Pages`] of an AWS account.
 #[derive(Clone)]
 pub struct DynamoPages {
-    client: Client,
-    table: Arc<str>,
+    table: Table,
     build: Arc<str>,
     clock: Arc<dyn Clock>,
 }
 
 impl DynamoPages {
     /// The records of `build` in a table. The clock paces what is asked for again.
-    pub fn new(client: Client, table: String, build: Arc<str>, clock: Arc<dyn Clock>) -> Self {
-        Self { client, table: table.into(), build, clock }
+    pub(crate) fn new(table: Table, build: Arc<str>, clock: Arc<dyn Clock>) -> Self {
+        Self { table, build, clock }
     }
 
     fn keys(&self) -> Keys<'_> {
         Keys { build: &self.build }
     }
 
-    fn update(&self, key: Item) -> UpdateItemFluentBuilder {
-        self.client.update_item().table_name(&*self.table).set_key(Some(key))
+    fn update(&self, key: Item) -> Request {
+        self.table.update_item(key)
     }
 
     /// Carries out a conditional update. `None`: the condition did not hold.
-    async fn update_if(&self, update: UpdateItemFluentBuilder) -> Result<Option<Item>, StoreError> {
+    async fn update_if(&self, update: Request) -> Result<Option<Item>, StoreError> {
         match update.send().await {
             Ok(done) => Ok(Some(done.attributes.unwrap_or_default())),
             Err(error) if is_refusal(&error) => Ok(None),
@@ -94,8 +88,8 @@ impl DynamoPages {
         let mut item = self.keys().body(page, form);
         item.insert("generation".into(), n(record.generation));
         item.insert("sha256".into(), s(&*body.sha256));
-        item.insert("body".into(), AttributeValue::B(Blob::new(bytes.to_vec())));
-        let put = self.client.put_item().table_name(&*self.table).set_item(Some(item));
+        item.insert("body".into(), AttributeValue::B(bytes.clone()));
+        let put = self.table.put_item(item);
         let put = put
             .condition_expression("attribute_not_exists(generation) OR generation < :generation")
             .expression_attribute_values(":generation", n(record.generation));
@@ -122,21 +116,17 @@ impl DynamoPages {
             item.insert(LIST_PK.into(), s(self.keys().gone(page.route())));
             item.insert(LIST_SK.into(), s(name(page.as_str())));
         }
-        let put = self.client.put_item().table_name(&*self.table).set_item(Some(item));
+        let put = self.table.put_item(item);
         let put = put
             .condition_expression("attribute_not_exists(generation) OR generation < :generation")
             .expression_attribute_values(":generation", n(record.generation))
-            .return_values(ReturnValue::AllOld)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            .return_values("ALL_OLD")
+            .return_refusing_item();
         match put.send().await {
             Ok(put) => Ok(Some(put.attributes.as_ref().and_then(item::record))),
             Err(error) if is_refusal(&error) => {
-                let there = error.as_service_error().and_then(|e| match e {
-                    PutItemError::ConditionalCheckFailedException(refusal) => refusal.item(),
-                    _ => None,
-                });
                 // This very record: the call was repeated because the answer to the first was lost.
-                let ours = there.is_some_and(|item| item::text(item, "record") == Some(&*json));
+                let ours = refused_by(&error).is_some_and(|item| item::text(&item, "record") == Some(&*json));
                 Ok(ours.then_some(None))
             }
             Err(error) => Err(write_error("dynamodb:PutItem", "write a record", &error)),
@@ -156,7 +146,7 @@ impl DynamoPages {
     /// A body that was kept beside the record before this one must not be read in vain at each hit.
     async fn remove_body(&self, page: &PageKey, form: Form, generation: Ticket) -> Result<(), StoreError> {
         let key = self.keys().body(page, form);
-        let delete = self.client.delete_item().table_name(&*self.table).set_key(Some(key));
+        let delete = self.table.delete_item(key);
         let delete = delete
             .condition_expression("generation < :generation")
             .expression_attribute_values(":generation", n(generation));
@@ -202,16 +192,11 @@ impl DynamoPages {
 /// Sets what an update of a page's slot says in any case: the page and its place in the index.
 const LISTED: &str = "SET page = :page, lpk = :lpk, lsk = :lsk";
 
-fn listed_item(update: UpdateItemFluentBuilder, keys: &Keys<'_>, page: &PageKey) -> UpdateItemFluentBuilder {
+fn listed_item(update: Request, keys: &Keys<'_>, page: &PageKey) -> Request {
     update
         .expression_attribute_values(":page", s(page.as_str()))
         .expression_attribute_values(":lpk", s(keys.shard_of(page)))
         .expression_attribute_values(":lsk", s(name(page.as_str())))
-}
-
-/// Whether a write was refused because its condition did not hold.
-fn is_refusal<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    error.code() == Some("ConditionalCheckFailedException")
 }
 
 impl Pages for DynamoPages {
@@ -356,10 +341,10 @@ impl Pages for DynamoPages {
             .update(epoch_key())
             .update_expression("ADD epoch :one")
             .expression_attribute_values(":one", n(1))
-            .return_values(ReturnValue::UpdatedNew);
+            .return_values("UPDATED_NEW");
         let advanced =
             update.send().await.map_err(|e| write_error("dynamodb:UpdateItem", "advance the epoch", &e))?;
-        let epoch = epoch(advanced.attributes());
+        let epoch = epoch(advanced.attributes.as_ref());
         let failed = self.stamp(tags, epoch).await;
         let Some((_, first)) = failed.first() else { return Ok(epoch) };
         let names: Vec<_> = failed.iter().map(|(tag, _)| tag.as_str()).collect();

@@ -1,5 +1,6 @@
 //! What every implementation of [`Pages`] must do: one entry, [`run`].
 
+mod beside;
 mod clocks;
 
 use std::sync::Arc;
@@ -51,7 +52,7 @@ pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {
     builds_are_apart(&pages, &open("c")).await;
     listing(&pages).await;
     not_found(&pages).await;
-    bodies_beside(&pages).await;
+    beside::bodies_beside(&pages).await;
     races(Arc::new(open("b"))).await;
 }
 
@@ -101,16 +102,19 @@ async fn one_lease<P: Pages>(pages: &P) {
     let first = granted(pages, &page, ask).await;
     assert!(first.replaces.is_none());
     let busy = pages.begin(&page, later(ask, 9_999)).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy { until } if until == Millis(1_010_000)), "{busy:?}");
+    assert!(
+        matches!(busy, Begun::Busy(lease) if lease.ticket == first.ticket && lease.until == Millis(1_010_000)),
+        "{busy:?}"
+    );
     assert!(pages.renew(&page, first.ticket, ask.lease, Millis(1_009_000)).await.expect("renew"));
     let busy = pages.begin(&page, later(ask, 18_999)).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy { .. }), "a renewed lease holds: {busy:?}");
+    assert!(matches!(busy, Begun::Busy(_)), "a renewed lease holds: {busy:?}");
     let second = granted(pages, &page, later(ask, 19_000)).await;
     assert!(second.ticket > first.ticket, "an ended lease is taken over under a newer ticket");
     assert!(!pages.renew(&page, first.ticket, ask.lease, ask.now).await.expect("renew"));
     pages.release(&page, first.ticket).await.expect("release");
     let busy = pages.begin(&page, later(ask, 19_001)).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy { .. }), "a lease that is not one's own stays: {busy:?}");
+    assert!(matches!(busy, Begun::Busy(_)), "a lease that is not one's own stays: {busy:?}");
     pages.release(&page, second.ticket).await.expect("release");
     let third = granted(pages, &page, later(ask, 19_002)).await;
     commit(pages, &page, &Record { generation: third.ticket, ..record }).await;
@@ -200,7 +204,7 @@ async fn urgent_pre_empts<P: Pages>(pages: &P) {
     let stored = commit(pages, &page, &Record { generation: slow.ticket, ..record }).await;
     assert_eq!(stored, Committed::Stored { replaced: None });
     let busy = pages.begin(&page, Ask { judged: Some(slow.ticket), ..ask }).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy { .. }), "the urgent render's lease stays: {busy:?}");
+    assert!(matches!(busy, Begun::Busy(_)), "the urgent render's lease stays: {busy:?}");
 }
 
 async fn epochs<P: Pages>(pages: &P) {
@@ -238,7 +242,7 @@ async fn passed_on<P: Pages>(pages: &P) {
     let twice = pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume");
     assert!(twice.is_none(), "the same job, delivered again");
     let busy = pages.begin(&page, Ask { now: late, ..ask }).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy { .. }), "{busy:?}");
+    assert!(matches!(busy, Begun::Busy(_)), "{busy:?}");
     commit(pages, &page, &Record { generation: resumed.ticket, ..record }).await;
     let again = pages.resume(&page, resumed.ticket, ask.lease, late).await.expect("resume");
     assert!(again.is_none(), "it is committed");
@@ -257,7 +261,7 @@ async fn versions<P: Pages>(pages: &P, other: &P) {
     let after = pages.version().expect("nothing under way");
     assert_ne!(after, before, "another's write is seen");
     let busy = other.begin(&page, ask).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy { .. }));
+    assert!(matches!(busy, Begun::Busy(_)));
     assert_eq!(pages.version(), Some(after), "a refusal changes nothing");
 }
 
@@ -321,43 +325,6 @@ async fn not_found<P: Pages>(pages: &P) {
     let grant = granted(pages, page, Ask { judged: Some(old.generation), ..ask }).await;
     commit(pages, page, &Record { generation: grant.ticket, ..record }).await;
     assert_eq!(count(1_000).await.expect("count"), before + 2, "it came to life");
-}
-
-/// A store may keep small bodies beside its records; if it does, they are those of the record that it shows.
-async fn bodies_beside<P: Pages>(pages: &P) {
-    let (page, (ask, record)) = (page("beside"), ask_and_record());
-    let content = |text: &str| crate::content::Content::render(text.into());
-    let (one, two, data) = (content("one"), content("two"), content("{}"));
-    let stored = |html: &crate::content::Content| Stored::Page {
-        html: html.body().clone(),
-        data: data.body().clone(),
-    };
-    let beside = async |form| {
-        let wanted = Wanted { body: Some(form), ..Wanted::default() };
-        pages.read(&page, wanted).await.expect("read").body
-    };
-    let first = granted(pages, &page, ask).await;
-    let old = Record { generation: first.ticket, stored: stored(&one), ..record.clone() };
-    let inline = Inline { html: Some(one.stored().clone()), data: Some(data.stored().clone()) };
-    pages.commit(&page, &old, &inline).await.expect("commit");
-    let kept = beside(Form::Html).await;
-    assert!(kept.is_none() || kept == inline.html);
-    assert_eq!(beside(Form::Data).await, kept.as_ref().and(inline.data), "both or none");
-    assert!(look(pages, &page).await.body.is_none(), "only what is wanted is read");
-
-    let second = granted(pages, &page, Ask { judged: Some(first.ticket), ..ask }).await;
-    let same = Record { generation: second.ticket, ..old };
-    pages.commit(&page, &same, &Inline::default()).await.expect("commit");
-    assert_eq!(beside(Form::Html).await, kept, "its freshness alone was written");
-
-    let third = granted(pages, &page, Ask { judged: Some(second.ticket), ..ask }).await;
-    let new = Record { generation: third.ticket, stored: stored(&two), ..record };
-    pages.commit(&page, &new, &Inline::default()).await.expect("commit");
-    assert_eq!(beside(Form::Html).await, None, "another content, which is not kept beside");
-    let late = Record { generation: second.ticket, ..same };
-    let inline = Inline { html: Some(one.stored().clone()), data: None };
-    assert_eq!(pages.commit(&page, &late, &inline).await.expect("commit"), Committed::Superseded);
-    assert_eq!(beside(Form::Html).await, None, "never a body of another generation");
 }
 
 async fn races<P: Pages>(pages: Arc<P>) {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::KeysAndAttributes;
-
 use super::DynamoPages;
 use super::item::{Item, PK, SK, text};
 use crate::aws::errors::read_error;
@@ -53,14 +51,11 @@ impl DynamoPages {
     async fn get_batch(&self, mut keys: Vec<Item>, found: &mut Vec<Item>) -> Result<(), StoreError> {
         let mut pause = FIRST_PAUSE;
         for _ in 0..ROUNDS_MAX {
-            let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
-            let wanted = wanted.map_err(|error| StoreError::Refused(error.to_string()))?;
-            let call = self.client.batch_get_item().request_items(&*self.table, wanted);
-            let answer =
-                call.send().await.map_err(|e| read_error("dynamodb:BatchGetItem", "read pages", &e))?;
-            found.extend(answer.responses.into_iter().flatten().flat_map(|(_, items)| items));
-            let left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, rest)| rest.keys);
-            keys = left.collect();
+            let answer = self.table.get_some(&keys).await;
+            let answer = answer.map_err(|e| read_error("dynamodb:BatchGetItem", "read pages", &e))?;
+            let (items, left) = answer.into_parts();
+            found.extend(items);
+            keys = left;
             if keys.is_empty() {
                 return Ok(());
             }

@@ -5,12 +5,9 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
-
 use super::item::{Item, SlotItem, n, number, s};
-use super::{DynamoPages, LISTED, UNCOMMITTED_KEPT_MS, is_refusal, listed_item};
+use super::{DynamoPages, LISTED, UNCOMMITTED_KEPT_MS, listed_item};
+use crate::aws::dynamodb::{Request, is_refusal, refused_by};
 use crate::aws::errors::write_error;
 use crate::clock::Millis;
 use crate::freshness::CLOCK_SKEW_MAX;
@@ -57,26 +54,22 @@ fn condition(ask: &Ask) -> String {
 
 impl DynamoPages {
     /// A conditional update that gives a lease; its answer tells what is there now.
-    async fn change(&self, page: &PageKey, update: UpdateItemFluentBuilder) -> Result<Changed, StoreError> {
-        let update = update
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    async fn change(&self, page: &PageKey, update: Request) -> Result<Changed, StoreError> {
+        let update = update.return_values("ALL_NEW").return_refusing_item();
         let error = match update.send().await {
             Ok(done) => return Ok(Changed::Yes(done.attributes.unwrap_or_default())),
             Err(error) => error,
         };
-        match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => match refusal.item() {
-                Some(item) => Ok(Changed::No(item.clone())),
-                // A server that does not tell what is in the way.
-                None => {
-                    let key = self.keys().slot(page);
-                    let mut found = self.get_all(vec![key.clone()]).await?;
-                    Ok(Changed::No(found.take(&key).unwrap_or_default()))
-                }
-            },
-            _ => Err(write_error("dynamodb:UpdateItem", "ask for a lease", &error)),
+        if !is_refusal(&error) {
+            return Err(write_error("dynamodb:UpdateItem", "ask for a lease", &error));
         }
+        if let Some(item) = refused_by(&error) {
+            return Ok(Changed::No(item));
+        }
+        // A server that does not tell what is in the way.
+        let key = self.keys().slot(page);
+        let mut found = self.get_all(vec![key.clone()]).await?;
+        Ok(Changed::No(found.take(&key).unwrap_or_default()))
     }
 
     pub(super) async fn grant(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
@@ -167,7 +160,7 @@ impl DynamoPages {
     /// Forgets a page of which nothing is known but its first ticket.
     pub(super) async fn forget(&self, page: &PageKey) -> Result<bool, StoreError> {
         let key = self.keys().slot(page);
-        let delete = self.client.delete_item().table_name(&*self.table).set_key(Some(key));
+        let delete = self.table.delete_item(key);
         let delete = delete
             .condition_expression(
                 "ticket = :first AND attribute_not_exists(shown) AND attribute_not_exists(failed_ticket) \
@@ -209,7 +202,9 @@ mod tests {
         let (ask, _) = ask_and_record();
         let now = ask.now.0;
         let leased = item(&[("ticket", 2), ("lease_from", now), ("lease_until", now + 5)]);
-        assert!(matches!(why(leased, &ask, "x"), Begun::Busy { until } if until.0 == now + 5));
+        assert!(
+            matches!(why(leased, &ask, "x"), Begun::Busy(lease) if (lease.ticket, lease.until.0) == (2, now + 5))
+        );
         let stale = Ask { judged: Some(1), ..ask };
         let failed = item(&[
             ("ticket", 2),
@@ -230,7 +225,7 @@ mod tests {
         let mut item: Item = fields.map(|(name, value)| (name.to_owned(), n(value))).into();
         item.insert("holder".into(), s("me"));
         assert!(matches!(why(SlotItem::read(&item), &ask, "me"), Begun::Granted(7)));
-        assert!(matches!(why(SlotItem::read(&item), &ask, "you"), Begun::Busy { .. }));
+        assert!(matches!(why(SlotItem::read(&item), &ask, "you"), Begun::Busy(_)));
         assert_ne!(holder(), holder());
     }
 }

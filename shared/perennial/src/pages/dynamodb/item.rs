@@ -15,17 +15,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use crate::aws::dynamodb::AttributeValue;
+pub(super) use crate::aws::dynamodb::Item;
 use crate::clock::Millis;
 use crate::key::{PageKey, hex};
 use crate::pages::{FailureNote, Lease, Slot};
 use crate::record::{Epoch, Form, Record, Ticket};
-
-/// An item, or its key.
-pub(super) type Item = HashMap<String, AttributeValue>;
 
 pub(super) const PK: &str = "pk";
 pub(super) const SK: &str = "sk";
@@ -114,11 +112,17 @@ pub(super) fn epoch_key() -> Item {
 }
 
 pub(super) fn number(item: &Item, attribute: &str) -> Option<u64> {
-    item.get(attribute)?.as_n().ok()?.parse().ok()
+    match item.get(attribute)? {
+        AttributeValue::N(number) => number.parse().ok(),
+        _ => None,
+    }
 }
 
 pub(super) fn text<'a>(item: &'a Item, attribute: &str) -> Option<&'a str> {
-    item.get(attribute)?.as_s().ok().map(String::as_str)
+    match item.get(attribute)? {
+        AttributeValue::S(text) => Some(text),
+        _ => None,
+    }
 }
 
 pub(super) fn epoch(item: Option<&Item>) -> Epoch {
@@ -142,7 +146,7 @@ pub(super) fn body(item: Item, sha256: &str) -> Option<Bytes> {
     let same = text(&item, "sha256") == Some(sha256);
     let bytes = item.into_iter().find(|(name, _)| name == "body")?.1;
     match bytes {
-        AttributeValue::B(bytes) if same => Some(Bytes::from(bytes.into_inner())),
+        AttributeValue::B(bytes) if same => Some(bytes),
         _ => None,
     }
 }

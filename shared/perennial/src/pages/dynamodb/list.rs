@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use tokio::task::JoinSet;
 
 use super::item::{
     INDEX, Item, LIST_SK, PK, SHARDS, SK, SlotItem, epoch, n, name, number, record, s, tag_key, text,
 };
 use super::{DynamoPages, LISTED, NEVER_EXPIRES_S, WRITES_AT_ONCE, listed_item};
+use crate::aws::dynamodb::AttributeValue;
 use crate::aws::errors::read_error;
 use crate::key::PageKey;
 use crate::pages::Snapshot;
@@ -82,18 +82,20 @@ impl DynamoPages {
     async fn shard_keys(&self, shard: u8, range: &Range, limit: usize) -> Result<Vec<Item>, StoreError> {
         let (mut keys, mut start) = (Vec::new(), None);
         loop {
-            let query = self.client.query().table_name(&*self.table).index_name(INDEX);
-            let query = query
-                .key_condition_expression("lpk = :lpk AND lsk BETWEEN :first AND :last")
+            let query = self
+                .table
+                .query(INDEX, "lpk = :lpk AND lsk BETWEEN :first AND :last")
                 .expression_attribute_values(":lpk", s(self.keys().shard(shard)))
                 .expression_attribute_values(":first", s(&*range.first))
                 .expression_attribute_values(":last", s(&*range.last))
                 .limit(at_most(limit.saturating_add(1)))
                 .set_exclusive_start_key(start);
             let answer = query.send().await.map_err(|e| read_error("dynamodb:Query", "list pages", &e))?;
-            let items = answer.items.unwrap_or_default();
             keys.extend(
-                items.into_iter().filter(|item| !(range.after && text(item, LIST_SK) == Some(&range.first))),
+                answer
+                    .items
+                    .into_iter()
+                    .filter(|item| !(range.after && text(item, LIST_SK) == Some(&range.first))),
             );
             start = answer.last_evaluated_key;
             if start.is_none() || keys.len() >= limit {
@@ -146,15 +148,15 @@ impl DynamoPages {
     pub(super) async fn count_gone(&self, route: &str, most: usize) -> Result<usize, StoreError> {
         let (mut count, mut start) = (0, None);
         loop {
-            let query = self.client.query().table_name(&*self.table).index_name(INDEX);
-            let query = query
-                .key_condition_expression("lpk = :lpk")
+            let query = self
+                .table
+                .query(INDEX, "lpk = :lpk")
                 .expression_attribute_values(":lpk", s(self.keys().gone(route)))
-                .select(Select::Count)
+                .only_count()
                 .limit(at_most(most - count))
                 .set_exclusive_start_key(start);
             let answer = query.send().await.map_err(|e| read_error("dynamodb:Query", "list pages", &e))?;
-            count += usize::try_from(answer.count).unwrap_or(0);
+            count += answer.count;
             start = answer.last_evaluated_key;
             if start.is_none() || count >= most {
                 return Ok(count.min(most));
@@ -195,6 +197,6 @@ impl DynamoPages {
     }
 }
 
-fn at_most(limit: usize) -> i32 {
-    i32::try_from(limit.clamp(1, QUERY_KEYS_MAX)).unwrap_or(1)
+fn at_most(limit: usize) -> usize {
+    limit.clamp(1, QUERY_KEYS_MAX)
 }

@@ -1,0 +1,68 @@
+//! Properties of everything that strangers' bytes reach, tried with made-up input.
+//!
+//! Each property first meets a corpus of nasty inputs written by hand, then what has failed before (`regressions`, kept
+//! by proptest: commit what it writes there), then fresh input. `PROPTEST_CASES` says how much of that, 256 if it is
+//! unset; every property takes its own multiple of it. A night's worth:
+//!
+//! ```sh
+//! PROPTEST_CASES=100000 cargo test --package tests --test fuzz
+//! ```
+//!
+//! | module | what is tried |
+//! |---|---|
+//! | [`targets`] | a request's target becomes a page, a redirect or a refusal; a page's key and its URLs |
+//! | [`queries`] | which of a query is part of a page's key |
+//! | [`patterns`] | texts of routes, and which route wins |
+//! | [`stored`] | records, jobs and bodies, whole and damaged |
+//! | [`fields`] | what visitors' header fields say |
+//! | [`calls`] | what publishers send |
+//! | [`tags`] | what a shared cache is told |
+//! | [`world`] | the sites and inputs that these share |
+#![allow(missing_docs, reason = "a test program has no readers of its documentation")]
+
+mod calls;
+mod fields;
+mod patterns;
+mod queries;
+mod stored;
+mod tags;
+mod targets;
+mod world;
+
+use std::fmt::Debug;
+
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
+
+/// Holds a property to the corpus, to what failed before, and to `times` × `PROPTEST_CASES` made-up inputs. A property
+/// says that it fails by panicking.
+fn hold<S: Strategy>(
+    name: &str,
+    times: u32,
+    corpus: impl IntoIterator<Item = S::Value>,
+    inputs: S,
+    property: impl Fn(S::Value),
+) where
+    S::Value: Clone + Debug,
+{
+    for nasty in corpus {
+        let shown = format!("{nasty:?}");
+        let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| property(nasty)));
+        assert!(held.is_ok(), "{name} does not hold for the corpus's {shown}");
+    }
+    let kept = format!("{}/fuzz/regressions/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    let config = Config::default();
+    let mut runner = TestRunner::new(Config {
+        cases: config.cases.saturating_mul(times),
+        // Once for a whole run of one test: proptest wants it for as long as the program lives.
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(kept.leak()))),
+        ..config
+    });
+    let tried = runner.run(&inputs, |input| {
+        property(input);
+        Ok(())
+    });
+    if let Err(failure) = tried {
+        panic!("{name} does not hold: {failure}");
+    }
+}

@@ -1,0 +1,296 @@
+//! Records, jobs and bodies: what was written is read again, and damage is an error or harmless.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request};
+use perennial::content::Content;
+use perennial::freshness::state;
+use perennial::jobs::{BadJob, Job, Task};
+use perennial::memory::Entry;
+use perennial::page::Reason;
+use perennial::record::{BadRecord, BodyRef, Coding, Record, Stored};
+use perennial::{Form, Millis};
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::Value;
+use serve::reply::{self, Label, Reply, Shown};
+
+use crate::hold;
+use crate::world::{SITES, with_changes};
+
+const GOLDEN_RECORDS: [&str; 2] = [
+    include_str!("../../shared/perennial/src/record/v1_page.json"),
+    include_str!("../../shared/perennial/src/record/v1_redirect.json"),
+];
+
+const GOLDEN_JOBS: [&str; 3] = [
+    r#"{"v":1,"build":"b1","key":"/blog/{slug}|a","task":"refresh","ticket":4,"reason":"stale"}"#,
+    r#"{"v":1,"build":"b1","key":"/","task":"remove_body","sha256":"ab","replaced_at":5}"#,
+    r#"{"v":1,"build":"b1","key":"/","task":"renew","epoch":9}"#,
+];
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![any::<u64>(), 0..100u64, Just(u64::MAX), Just(1_700_000_000_000)]
+}
+
+fn reason() -> impl Strategy<Value = Reason> {
+    select(vec![Reason::Build, Reason::First, Reason::Stale, Reason::OnDemand])
+}
+
+fn body() -> impl Strategy<Value = BodyRef> {
+    let coding = select(vec![Coding::Identity, Coding::Br, Coding::Gzip]);
+    (any::<String>(), coding, number(), number(), any::<String>()).prop_map(
+        |(sha256, coding, stored_bytes, bytes, etag)| BodyRef { sha256, coding, stored_bytes, bytes, etag },
+    )
+}
+
+fn stored() -> impl Strategy<Value = Stored> {
+    prop_oneof![
+        (body(), body()).prop_map(|(html, data)| Stored::Page { html, data }),
+        (body(), body()).prop_map(|(html, data)| Stored::NotFound { html, data }),
+        (any::<String>(), any::<u16>(), any::<bool>())
+            .prop_map(|(destination, status, base_path)| Stored::Redirect { destination, status, base_path }),
+        Just(Stored::Deleted),
+    ]
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let times = (
+        number(),
+        number(),
+        number(),
+        proptest::option::of(any::<u32>()),
+        proptest::option::of(number()),
+        number(),
+    );
+    let rest =
+        (reason(), vec(any::<String>(), 0..3), btree_map(any::<String>(), any::<String>(), 0..3), stored());
+    (times, rest).prop_map(|((generation, epoch, started_at, period_s, expires_at, modified_at), rest)| {
+        let (reason, tags, headers, stored) = rest;
+        let (started_at, modified_at) = (Millis(started_at), Millis(modified_at));
+        let expires_at = expires_at.map(Millis);
+        Record {
+            generation,
+            epoch,
+            started_at,
+            period_s,
+            expires_at,
+            modified_at,
+            reason,
+            tags,
+            headers,
+            stored,
+        }
+    })
+}
+
+fn job() -> impl Strategy<Value = Job> {
+    let task = prop_oneof![
+        (number(), reason()).prop_map(|(ticket, reason)| Task::Refresh { ticket, reason }),
+        number().prop_map(|epoch| Task::Renew { epoch }),
+        (any::<String>(), number())
+            .prop_map(|(sha256, at)| Task::RemoveBody { sha256, replaced_at: Millis(at) }),
+    ];
+    (any::<String>(), any::<String>(), task).prop_map(|(build, key, task)| Job { v: 1, build, key, task })
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    hold("written_records", 4, [], record(), |record| {
+        assert_eq!(Record::from_bytes(&record.to_bytes()).expect("was written"), record);
+    });
+    hold("written_jobs", 4, [], job(), |job| {
+        assert_eq!(Job::from_json(&job.to_json()).expect("was written"), job);
+    });
+}
+
+/// Whatever is read can be written, and is then the same; so damage that goes unseen at least stays as it is.
+#[test]
+fn any_bytes_are_a_value_or_an_error() {
+    let golden =
+        select([&GOLDEN_RECORDS[..], &GOLDEN_JOBS].concat()).prop_map(|text| text.as_bytes().to_vec());
+    let written = prop_oneof![
+        record().prop_map(|record| record.to_bytes()),
+        job().prop_map(|job| job.to_json().into_bytes()),
+    ];
+    let bytes = prop_oneof![
+        4 => with_changes(golden.clone()),
+        2 => with_changes(written),
+        2 => (golden, any::<prop::sample::Index>()).prop_map(|(text, at)| text[..at.index(text.len())].to_vec()),
+        1 => vec(any::<u8>(), 0..64),
+    ];
+    let corpus = [
+        "",
+        "{}",
+        "null",
+        "[]",
+        "{\"v\":0}",
+        "{\"v\":-1}",
+        "{\"v\":1e0}",
+        "{\"v\":1,\"v\":1}",
+        "{\"v\":\"1\"}",
+        "{\"v\":1,\"kind\":\"deleted\"}",
+        "\u{feff}{\"v\":1}",
+    ];
+    let deep = "[".repeat(100_000).into_bytes();
+    let corpus = corpus.into_iter().map(|text| text.as_bytes().to_vec()).chain([deep]);
+    hold("stored_bytes", 16, corpus, bytes, |bytes| {
+        if let Ok(record) = Record::from_bytes(&bytes) {
+            assert_eq!(Record::from_bytes(&record.to_bytes()).expect("was written"), record);
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        if let Ok(job) = Job::from_json(&text) {
+            assert_eq!(Job::from_json(&job.to_json()).expect("was written"), job);
+        }
+    });
+}
+
+/// What an older program may find in a store that it shares with a newer one.
+#[test]
+fn newer_versions_are_told_apart_whatever_they_hold() {
+    let golden = [GOLDEN_RECORDS[0], GOLDEN_RECORDS[1], GOLDEN_JOBS[0], GOLDEN_JOBS[1], GOLDEN_JOBS[2]];
+    let corpus = golden.map(|text| (2, serde_json::from_str(text).expect("is JSON")));
+    let members = btree_map("[a-z]{1,8}", json(), 0..4)
+        .prop_map(|members: BTreeMap<String, Value>| Value::Object(members.into_iter().collect()));
+    hold(
+        "newer_versions",
+        2,
+        corpus,
+        (prop_oneof![2..9u32, 2..=u32::MAX], members),
+        |(version, mut newer)| {
+            newer["v"] = version.into();
+            let text = newer.to_string();
+            let record = Record::from_bytes(text.as_bytes());
+            assert!(matches!(record, Err(BadRecord::Version(v)) if v == u64::from(version)), "{record:?}");
+            let job = Job::from_json(&text);
+            assert!(matches!(job, Err(BadJob::Version(v)) if v == version), "{job:?}");
+        },
+    );
+}
+
+/// Any JSON, not deep.
+pub(crate) fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            btree_map(any::<String>(), inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+#[test]
+fn a_body_is_the_same_in_every_coding() {
+    let text =
+        prop_oneof![any::<String>(), (any::<String>(), 1..400usize).prop_map(|(text, n)| text.repeat(n))];
+    hold("bodies", 1, [String::new(), "\0".repeat(255), "a".repeat(256), "é".repeat(128)], text, |text| {
+        let rendered = Content::render(text.clone());
+        let loaded = Content::load(rendered.body().clone(), rendered.stored().clone()).expect("was stored");
+        assert_eq!(loaded.coded(Coding::Identity), text);
+        let mut plain = String::new();
+        flate2::read::GzDecoder::new(&loaded.coded(Coding::Gzip)[..])
+            .read_to_string(&mut plain)
+            .expect("gzip");
+        assert_eq!(plain, text);
+        if loaded.body().sent_as(Coding::Br) == Coding::Br {
+            let mut plain = String::new();
+            let br = loaded.coded(Coding::Br);
+            brotli::Decompressor::new(&br[..], 4096).read_to_string(&mut plain).expect("brotli");
+            assert_eq!(plain, text);
+        }
+        let shorter = rendered.stored().slice(..rendered.stored().len().saturating_sub(1));
+        let longer: Bytes = [&rendered.stored()[..], b"x"].concat().into();
+        for other in [shorter, longer].into_iter().filter(|other| other.len() != rendered.stored().len()) {
+            assert!(Content::load(rendered.body().clone(), other).is_none());
+        }
+    });
+}
+
+/// A record whose damage goes unseen, and bytes of the length that it names: no answer panics, and a store that lies
+/// about lengths costs no more memory than it holds.
+#[test]
+fn an_answer_is_made_of_any_record() {
+    let bytes = prop_oneof![
+        vec(any::<u8>(), 0..64),
+        any::<String>().prop_map(|text| Content::render(text.repeat(40)).stored().to_vec()),
+    ];
+    let page = |coding, bytes| {
+        let body = BodyRef { sha256: "a".into(), coding, stored_bytes: 0, bytes, etag: "a\n".into() };
+        let mut record = Record::from_bytes(GOLDEN_RECORDS[0].as_bytes()).expect("golden");
+        record.stored = Stored::Page { html: body.clone(), data: body };
+        record.modified_at = Millis(bytes);
+        (record, b"\x0b\x02\x80hello\x03".to_vec(), 0, 0)
+    };
+    let corpus = [
+        page(Coding::Br, u64::MAX),
+        page(Coding::Br, 1 << 50),
+        page(Coding::Identity, u64::MAX),
+        page(Coding::Gzip, 1 << 50),
+        page(Coding::Br, 0),
+    ];
+    hold(
+        "answers",
+        8,
+        corpus,
+        (record(), bytes, number(), any::<u8>()),
+        |(mut record, bytes, now, style)| {
+            if let Stored::Page { html, data } | Stored::NotFound { html, data } = &mut record.stored {
+                html.stored_bytes = bytes.len() as u64;
+                data.stored_bytes = bytes.len() as u64;
+            }
+            let load = |form| {
+                let body = record.stored.body(form)?;
+                Content::load(body.clone(), bytes.clone().into()).map(Arc::new)
+            };
+            let (html, data) = (load(Form::Html), load(Form::Data));
+            for content in html.iter().chain(&data) {
+                assert!(content.weight() >= bytes.len() as u64);
+            }
+            let now = Millis(now);
+            let entry = Entry {
+                html,
+                data,
+                record: Arc::new(record),
+                snapshot: Default::default(),
+                version: None,
+                read_at: now,
+                unsaved: style & 1 == 0,
+            };
+            let answer = answer(&entry, now, style);
+            assert!(answer.headers().contains_key("cache-control"));
+        },
+    );
+}
+
+/// An answer of one of many kinds: bits of `style` choose method, form, label and coding.
+fn answer(entry: &Entry, now: Millis, style: u8) -> Reply {
+    let spelt = &SITES[0];
+    let page = spelt.site.page_of_key("/never").expect("of this site");
+    let method = if style & 2 == 0 { Method::GET } else { Method::HEAD };
+    let accept = ["", "br", "gzip", "*;q=0"][usize::from(style >> 6)];
+    let request =
+        Request::builder().method(method).header("accept-encoding", accept).header("if-none-match", "\"a\"");
+    let shown = Shown {
+        entry,
+        form: if style & 4 == 0 { Form::Html } else { Form::Data },
+        state: state(&entry.record, 0, now, false),
+        label: [Label::Hit, Label::Stale, Label::Miss, Label::Bypass][usize::from(style >> 3 & 3)],
+        collapsed: style & 32 == 0,
+        now,
+        edge_stale_s: 60,
+        base_path: spelt.site.base_path(),
+        page: page.key(),
+        tag_header: Some("cache-tag"),
+    };
+    reply::page(&request.body(()).expect("a request").into_parts().0, &shown)
+}
