@@ -1,8 +1,9 @@
 //! B9. A store that is damaged, emptied or cannot be written.
 
 use serde_json::json;
-use tests::Asks as _;
-use tests::until::until_true;
+use tests::answer::revalidate_target;
+use tests::until::{until, until_true};
+use tests::{Asks as _, Gate, Reply};
 
 use crate::{Host, success, until_new};
 
@@ -108,6 +109,36 @@ async fn a_full_disk_is_no_outage() {
     let site = h.launch.start().await;
     assert_eq!(site.get("/blog/big").await.status, 200);
     assert_eq!(site.get("/never").await.expect(200, "HIT").id(), stored.id());
+}
+
+/// Invariant 2 where nothing can be stored: what began before a publisher's call is not fresh after it, although it is
+/// kept in memory.
+#[tokio::test]
+async fn what_cannot_be_stored_is_no_newer_than_its_render() {
+    const PATH: &str = "/blog/big";
+    let h = Host::new().await;
+    let site = h.launch.clone().limited("-f 512").start().await;
+    let mark = format!("{}&mode=stale", revalidate_target(PATH));
+    h.up.on(PATH, json!({ "revalidate": false, "value": "old" }));
+    site.get(PATH).await.expect(200, "MISS");
+
+    let gate = Gate::new();
+    let between = json!({ "revalidate": false, "value": "between", "pad_bytes": 2_000_000 });
+    h.up.on(PATH, Reply::from(between).behind(&gate));
+    success(&site.get(&mark).await);
+    site.get(PATH).await.expect(200, "STALE");
+    h.up.wait_for_calls(PATH, 2).await;
+
+    h.up.on(PATH, json!({ "revalidate": false, "value": "new" }));
+    success(&site.get(&mark).await);
+    site.get(PATH).await.expect(200, "STALE");
+    gate.open();
+    until_true("the failed write in the log", || site.log.count("cannot be stored") >= 1).await;
+    let newer = until("another page", async || {
+        let answer = site.get(PATH).await;
+        (answer.value() != "old").then_some(answer)
+    });
+    assert_eq!(newer.await.value(), "new");
 }
 
 /// Section 8: a store that cannot be read any more: memory, then renders without storing.

@@ -42,15 +42,22 @@ pub enum Refreshed {
 impl<S: Stores> Engine<S> {
     /// Keeps a page that the store could not keep, for as long as it is fresh.
     pub(crate) fn keep_unsaved(&self, page: &Resolved, draft: Draft, judged: Ticket) -> Arc<Entry> {
-        let entry = self.unsaved_entry(page, draft, judged);
+        let entry = self.unsaved_entry(draft, judged);
+        self.keep(page, entry)
+    }
+
+    /// Puts what was rendered into memory, where it may be known that the page was invalidated meanwhile.
+    fn keep(&self, page: &Resolved, mut entry: Arc<Entry>) -> Arc<Entry> {
+        let known = self.memory.get(&page.key).map_or(0, |kept| kept.snapshot.newest_epoch);
+        if let Some(entry) = Arc::get_mut(&mut entry) {
+            entry.snapshot.newest_epoch = entry.snapshot.newest_epoch.max(known);
+        }
         self.memory.insert(&page.key, entry.clone());
         entry
     }
 
-    fn unsaved_entry(&self, page: &Resolved, mut draft: Draft, judged: Ticket) -> Arc<Entry> {
-        let kept = self.memory.get(&page.key);
+    fn unsaved_entry(&self, mut draft: Draft, judged: Ticket) -> Arc<Entry> {
         draft.record.generation = judged;
-        draft.record.epoch = kept.map_or(0, |e| e.snapshot.newest_epoch).max(draft.record.epoch);
         self.entry_of(draft, true)
     }
 
@@ -168,8 +175,7 @@ impl<S: Stores> Engine<S> {
                 if let Some(replaced) = replaced.or_else(|| grant.replaces.clone()) {
                     self.remove_later(page, &replaced, Some(&draft.record)).await;
                 }
-                let entry = self.entry_of(draft, false);
-                self.memory.insert(&page.key, entry.clone());
+                let entry = self.keep(page, self.entry_of(draft, false));
                 tracing::info!(page = %page.decoded_path().escape_debug(), reason = %reason, generation = grant.ticket, unchanged, "rendered");
                 if unchanged { Refreshed::Unchanged(entry) } else { Refreshed::Stored(entry) }
             }
@@ -205,7 +211,7 @@ impl<S: Stores> Engine<S> {
             self.complain(page, "a lease cannot be given back, it will end by itself", &error);
         }
         tracing::debug!(route = page.route.id(), "not kept: PERENNIAL_MAX_STORED_NOT_FOUND is reached");
-        Refreshed::Unsaved(self.unsaved_entry(page, draft, grant.ticket))
+        Refreshed::Unsaved(self.unsaved_entry(draft, grant.ticket))
     }
 
     /// Replaces a page by a tombstone, and removes its bodies at once: nobody may read them any more.

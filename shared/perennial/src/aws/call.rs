@@ -273,6 +273,14 @@ mod tests {
     use crate::aws::http::client;
     use crate::settings::Settings;
 
+    /// Who asks for a lease says what time it is. The last attempt must not take a lease that was granted since for the
+    /// promise of a clock that is ahead.
+    #[test]
+    fn a_call_for_a_lease_is_shorter_than_clocks_may_differ() {
+        let (timeout, back_off) = pace("dynamodb");
+        assert!((timeout + 2 * back_off) * ATTEMPTS < crate::freshness::CLOCK_SKEW_MAX);
+    }
+
     fn caller(more: &[(&str, &str)]) -> Caller {
         let (id, key) = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
         let given = [
