@@ -9,7 +9,9 @@ use perennial::bodies::Bodies as _;
 use perennial::jobs::suite::job;
 use perennial::jobs::{Jobs as _, Task};
 use perennial::key::PageKey;
-use perennial::pages::suite::page;
+use perennial::pages::suite::{ask_and_record, page};
+use perennial::pages::{Ask, Begun, Committed, Inline, Pages as _};
+use perennial::record::Record;
 use perennial::{Millis, StoreError, Stores as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -28,6 +30,35 @@ async fn pages_keep_the_contract() {
     let aws = Aws::start().await;
     perennial::pages::suite::run(|build| stores(&aws, build, &[]).pages().clone()).await;
     perennial::pages::suite::run_undisturbed(stores(&aws, "b", &[]).pages()).await;
+}
+
+/// A slot that heard of no commit, because the processes died in between, is removed after a day.
+#[tokio::test]
+async fn tickets_of_a_lost_slot_go_on_above_what_is_shown() {
+    let aws = Aws::start().await;
+    let pages = stores(&aws, "b", &[]).pages().clone();
+    let (ask, record) = ask_and_record();
+    for (name, urgent) in [("on-demand", true), ("stale", false)] {
+        let page = page(name);
+        let generation = 7;
+        let shown = Record { generation, ..record.clone() };
+        pages.commit(&page, &shown, &Inline::default()).await.expect("commit");
+        let key = json!({ "pk": { "S": format!("page#b#{}", page.hash()) }, "sk": { "S": "slot" } });
+        let lost = json!({ "TableName": aws.table, "Key": key });
+        aws.json("DynamoDB_20120810.DeleteItem", &lost).await;
+        // One who began before the loss was noticed: below what is shown.
+        let low = json!({ ":one": { "N": "1" } });
+        let begun = json!({ "TableName": aws.table, "Key": key, "UpdateExpression": "SET ticket = :one", "ExpressionAttributeValues": low });
+        if !urgent {
+            aws.json("DynamoDB_20120810.UpdateItem", &begun).await;
+        }
+        let judged = (!urgent).then_some(generation);
+        let begun = pages.begin(&page, Ask { urgent, judged, ..ask }).await.expect("begin");
+        let Begun::Granted(ticket) = begun else { panic!("{name}: {begun:?}") };
+        let next = Record { generation: ticket, ..record.clone() };
+        let committed = pages.commit(&page, &next, &Inline::default()).await.expect("commit");
+        assert!(matches!(committed, Committed::Stored { .. }), "{name}: {ticket} is not above {generation}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,12 +25,12 @@ fn every_promise_holds() {
     for scenario in scenario::all() {
         let scenario = if deeper { scenario.deeper() } else { scenario };
         let protocol = Protocol::new(scenario, None);
-        let checker = protocol.checker().threads(threads).spawn_dfs().join();
+        let checker = protocol.checker().threads(threads).spawn_bfs().join();
         println!("{}: {} states", scenario.name, checker.unique_state_count());
         for (name, path) in checker.discoveries() {
             if promises::of(name).expectation == Expectation::Always {
                 let (end, way) = (path.last_state().clone(), path.into_actions());
-                panic!("{}: broken: {name}\n{way:?}\n{end:#?}", scenario.name);
+                panic!("{}: broken: {name}\n{way:?}\n{end:?}", scenario.name);
             }
             seen.insert(name);
         }

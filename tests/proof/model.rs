@@ -26,6 +26,7 @@ pub(crate) mod store;
 use std::time::Duration;
 
 use perennial::clock::Millis;
+use perennial::pages::Slot;
 use perennial::record::{Epoch, Ticket};
 use stateright::{Model, Property};
 
@@ -107,6 +108,8 @@ pub(crate) enum Action {
     Deliver { worker: usize, job: usize, again: bool },
     /// A job is lost.
     LoseJob(usize),
+    /// On AWS: a day passes in which nobody comes, and the slot is removed.
+    ExpireSlot,
 }
 
 /// The protocol in a scenario, right or with a mistake.
@@ -173,6 +176,11 @@ impl Model for Protocol {
                 actions.push(Action::Join(who));
             }
         }
+        let at_rest = || world.actors.iter().all(|actor| matches!(actor.phase, Phase::Idle | Phase::Done));
+        // No job is as old as that: the queue keeps one for a day at most.
+        if left.failures > 0 && world.jobs.is_empty() && world.store.may_expire(self.rules) && at_rest() {
+            actions.push(Action::ExpireSlot);
+        }
         for job in 0..world.jobs.len() {
             // Workers are alike: the first idle one takes it.
             let idle = (0..6).find(|&w| Role::of(w) == Role::Worker && world.actors[w].phase == Phase::Idle);
@@ -215,6 +223,10 @@ impl Model for Protocol {
                     next.jobs.remove(job);
                 }
                 self.deliver(&mut next, worker, task);
+            }
+            Action::ExpireSlot => {
+                next.left.failures -= 1;
+                next.store.slot = Slot::default();
             }
             Action::LoseJob(job) => {
                 next.left.job_faults -= 1;

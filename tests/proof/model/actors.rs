@@ -73,6 +73,8 @@ pub(crate) enum Phase {
     Put { record: Shown },
     /// It could not be told what to start from: its lease is to be given back.
     Undone { ticket: Ticket },
+    /// On AWS: its first ticket is given back, and the page is to be forgotten.
+    Forgets { ticket: Ticket },
     /// It has failed: that is to be noted.
     Failed { ticket: Ticket },
     /// Nothing more to do.
@@ -148,6 +150,11 @@ impl Protocol {
             }
             Phase::Undone { ticket } => {
                 world.store.release(self.rules, ticket);
+                let forgets = self.rules.is_aws() && ticket == 1;
+                if forgets { Phase::Forgets { ticket } } else { self.ended(world, who) }
+            }
+            Phase::Forgets { ticket } => {
+                world.store.forget(self.rules, ticket);
                 self.ended(world, who)
             }
             Phase::Failed { ticket } => {
@@ -200,6 +207,7 @@ impl Protocol {
                 world.store.commit(self.rules, record);
             }
             Phase::Undone { ticket } => world.store.release(self.rules, ticket),
+            Phase::Forgets { ticket } => world.store.forget(self.rules, ticket),
             Phase::Put { record } => world.store.note(record.generation),
             _ => return None,
         }

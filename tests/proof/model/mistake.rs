@@ -41,10 +41,14 @@ pub(crate) enum Mistake {
     TellsTheSlotFirst,
     /// A page is forgotten when any ticket is given back, not only its first.
     ForgetsOtherTickets,
+    /// On AWS: a page is forgotten in the call that gives its first ticket back, which may be repeated.
+    ForgetsAtOnce,
+    /// On AWS: tickets of a slot that was lost begin again, whatever is shown.
+    LostTicketsRestart,
 }
 
 /// All of them, with the scenario in which each is noticed first and the promise that it breaks there.
-pub(crate) const ALL: [(Mistake, &str, &str); 19] = [
+pub(crate) const ALL: [(Mistake, &str, &str); 21] = [
     (Mistake::CommitsAnyTicket, "stale", "1: what is shown never gets older"),
     (Mistake::ReadsEpochAfterFetch, "stale", "2: fresh is as new as what was marked"),
     (Mistake::WritesEpochOfCommit, "stale", "2: fresh is as new as what was marked"),
@@ -64,4 +68,6 @@ pub(crate) const ALL: [(Mistake, &str, &str); 19] = [
     (Mistake::StaleVisitorsWait, "stale", "12: nobody waits who can be served"),
     (Mistake::TellsTheSlotFirst, "stale on AWS", "7: no page stays stuck"),
     (Mistake::ForgetsOtherTickets, "missing", "4: no two renders have one ticket"),
+    (Mistake::ForgetsAtOnce, "missing on AWS", "4: no two renders have one ticket"),
+    (Mistake::LostTicketsRestart, "missing on AWS", "4: no two renders have one ticket"),
 ];

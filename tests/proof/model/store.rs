@@ -143,7 +143,13 @@ impl Store {
         if let Err(refusal) = slot.may_begin(generation, ask) {
             return refusal;
         }
-        let floor = if rules.is_aws() { ask.judged.unwrap_or(0) } else { generation };
+        // On AWS the record is another item: it is looked at only if the slot knows of no ticket.
+        let floor = match ask.judged {
+            _ if !rules.is_aws() => generation,
+            Some(judged) => judged,
+            None if self.slot.ticket == 0 && !rules.has(Mistake::LostTicketsRestart) => self.generation(),
+            None => 0,
+        };
         let mut ticket = self.slot.next_ticket(floor);
         if rules.has(Mistake::TicketsStandStill) {
             ticket = self.slot.ticket.max(1);
@@ -223,13 +229,21 @@ impl Store {
         }
     }
 
+    /// Gives a lease back. On AWS, forgetting the page is a step of its own.
     pub(crate) fn release(&mut self, rules: Rules, ticket: Ticket) {
+        self.give_back(rules, ticket);
+        if !rules.is_aws() || rules.has(Mistake::ForgetsAtOnce) {
+            self.forget(rules, ticket);
+        }
+    }
+
+    pub(crate) fn forget(&mut self, rules: Rules, ticket: Ticket) {
         let known = self.known(rules);
         let any = rules.has(Mistake::ForgetsOtherTickets) && self.slot.is_current(ticket, 0) && known == 0;
-        if any || self.slot.is_forgotten(ticket, known) {
+        // On AWS a first ticket that came after this one was given back may be found here.
+        let given_back = self.slot.lease.is_none() || rules.has(Mistake::ForgetsAtOnce);
+        if given_back && (any || self.slot.is_forgotten(ticket, known)) {
             (self.slot, self.holder) = (Slot::default(), None);
-        } else {
-            self.give_back(rules, ticket);
         }
     }
 
@@ -237,6 +251,11 @@ impl Store {
         if self.slot.is_newest(ticket) || rules.has(Mistake::ReleasesAnyLease) {
             self.slot.lease = None;
         }
+    }
+
+    /// On AWS: a slot that never heard of a commit is removed a day after anybody asked for it.
+    pub(crate) fn may_expire(&self, rules: Rules) -> bool {
+        rules.is_aws() && self.noted == 0 && self.slot.ticket > 0
     }
 
     pub(crate) fn advance(&mut self) -> Epoch {

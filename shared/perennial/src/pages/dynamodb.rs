@@ -91,7 +91,7 @@ impl DynamoPages {
         item.insert("body".into(), AttributeValue::B(bytes.clone()));
         let put = self.table.put_item(item);
         let put = put
-            .condition_expression("attribute_not_exists(generation) OR generation < :generation")
+            .condition_expression(SUPERSEDES)
             .expression_attribute_values(":generation", n(record.generation));
         match put.send().await {
             Err(error) if !is_refusal(&error) => {
@@ -118,7 +118,7 @@ impl DynamoPages {
         }
         let put = self.table.put_item(item);
         let put = put
-            .condition_expression("attribute_not_exists(generation) OR generation < :generation")
+            .condition_expression(SUPERSEDES)
             .expression_attribute_values(":generation", n(record.generation))
             .return_values("ALL_OLD")
             .return_refusing_item();
@@ -188,6 +188,9 @@ impl DynamoPages {
         failed
     }
 }
+
+/// What [`supersedes`](super::supersedes) says.
+const SUPERSEDES: &str = "attribute_not_exists(generation) OR generation < :generation";
 
 /// Sets what an update of a page's slot says in any case: the page and its place in the index.
 const LISTED: &str = "SET page = :page, lpk = :lpk, lsk = :lsk";
@@ -267,7 +270,7 @@ impl Pages for DynamoPages {
         let update = self
             .update(self.keys().slot(page))
             .update_expression("SET lease_from = :now, lease_until = :until")
-            .condition_expression("ticket = :ticket AND (attribute_not_exists(shown) OR shown < :ticket)")
+            .condition_expression(begin::IS_CURRENT)
             .expression_attribute_values(":ticket", n(ticket))
             .expression_attribute_values(":now", n(now.0))
             .expression_attribute_values(":until", n(now.plus(lease).0));
@@ -318,7 +321,7 @@ impl Pages for DynamoPages {
                 "SET failed_ticket = :ticket, failures = :count, failed_at = :at, retry_at = :retry_at, #error = :error \
                  REMOVE lease_from, lease_until",
             )
-            .condition_expression("ticket = :ticket AND (attribute_not_exists(shown) OR shown < :ticket)")
+            .condition_expression(begin::IS_CURRENT)
             .expression_attribute_names("#error", "error")
             .expression_attribute_values(":ticket", n(ticket))
             .expression_attribute_values(":count", n(note.count.into()))
@@ -329,11 +332,9 @@ impl Pages for DynamoPages {
     }
 
     async fn release(&self, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
+        self.give_back(page, ticket).await?;
         // The page's first ticket ever: nobody else can hold one, so the numbers may start again.
-        if ticket == 1 && self.forget(page).await? {
-            return Ok(());
-        }
-        self.give_back(page, ticket).await
+        if ticket == 1 { self.forget(page).await } else { Ok(()) }
     }
 
     async fn invalidate(&self, tags: &[String]) -> Result<Epoch, StoreError> {

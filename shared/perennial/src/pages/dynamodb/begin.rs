@@ -12,7 +12,7 @@ use crate::aws::errors::write_error;
 use crate::clock::Millis;
 use crate::freshness::CLOCK_SKEW_MAX;
 use crate::key::{PageKey, hex};
-use crate::pages::{Ask, Begun};
+use crate::pages::{Ask, Begun, supersedes};
 use crate::record::Ticket;
 use crate::store::StoreError;
 
@@ -30,23 +30,34 @@ fn holder() -> String {
     hex(&bytes)
 }
 
-/// The condition of a grant.
+/// What [`Slot::is_current`](crate::pages::Slot::is_current) says.
+pub(super) const IS_CURRENT: &str = "ticket = :ticket AND (attribute_not_exists(shown) OR shown < :ticket)";
+
+/// What [`Slot::is_forgotten`](crate::pages::Slot::is_forgotten) says; and that its lease was given back before, so that
+/// a repetition of this very call does not forget whose first ticket came after it.
+const IS_FORGOTTEN: &str = "ticket = :first AND attribute_not_exists(shown) AND attribute_not_exists(failed_ticket) \
+                            AND attribute_not_exists(keep) AND attribute_not_exists(lease_until)";
+
+const LEASE_HAS_ENDED: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now OR lease_from > :skewed \
+                               OR ticket <= shown OR ticket <= :judged)";
+
+const BACK_OFF_HAS_ENDED: &str = "(attribute_not_exists(retry_at) OR retry_at <= :now OR failed_at > :skewed \
+                                  OR failed_ticket <= shown OR failed_ticket <= :judged)";
+
+/// The condition of a grant: what [`Slot::may_begin`](crate::pages::Slot::may_begin) says.
 fn condition(ask: &Ask) -> String {
     let mut all = vec![];
     if ask.judged.is_some() {
-        all.push("(attribute_not_exists(shown) OR shown <= :judged)");
+        all.push("(attribute_not_exists(shown) OR shown <= :judged)".to_owned());
     }
     if !ask.urgent {
-        all.push(
-            "(attribute_not_exists(lease_until) OR lease_until <= :now OR lease_from > :skewed \
-             OR ticket <= shown OR ticket <= :judged)",
-        );
-        // Nothing is held back that has nothing to show.
-        if ask.judged != Some(0) {
-            all.push(
-                "(attribute_not_exists(retry_at) OR attribute_not_exists(shown) OR retry_at <= :now \
-                 OR failed_at > :skewed OR failed_ticket <= shown OR failed_ticket <= :judged)",
-            );
+        all.push(LEASE_HAS_ENDED.to_owned());
+        // Nothing is held back that has nothing to show. Who has judged a record has seen that there is one, even if the
+        // slot was not told.
+        match ask.judged {
+            Some(0) => {}
+            Some(_) => all.push(BACK_OFF_HAS_ENDED.to_owned()),
+            None => all.push(format!("(attribute_not_exists(shown) OR {BACK_OFF_HAS_ENDED})")),
         }
     }
     all.join(" AND ")
@@ -74,15 +85,24 @@ impl DynamoPages {
 
     pub(super) async fn grant(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
         let granted = self.ask(page, ask, ask.judged.unwrap_or(0)).await?;
-        // Its first ticket, although nobody looked whether there is a record: its item may have been lost.
-        let Begun::Granted(1) = granted else { return Ok(granted) };
-        if ask.judged.is_some() {
+        let Begun::Granted(ticket) = granted else { return Ok(granted) };
+        let shown = match ask.judged {
+            Some(judged) => judged,
+            // Its first ticket, although nobody looked whether there is a record.
+            None if ticket == 1 => self.stored_generation(page).await?,
+            None => 0,
+        };
+        if supersedes(ticket, shown) {
             return Ok(granted);
         }
-        match self.stored_generation(page).await? {
-            0 => Ok(granted),
-            generation => self.ask(page, Ask { urgent: true, ..ask }, generation).await,
-        }
+        // The slot's item was lost, and its tickets have begun again below what is shown.
+        let update = self
+            .update(self.keys().slot(page))
+            .update_expression("SET ticket = :shown")
+            .condition_expression("ticket < :shown")
+            .expression_attribute_values(":shown", n(shown));
+        self.update_if(update).await?;
+        self.ask(page, Ask { urgent: true, ..ask }, shown).await
     }
 
     async fn stored_generation(&self, page: &PageKey) -> Result<Ticket, StoreError> {
@@ -91,7 +111,7 @@ impl DynamoPages {
         Ok(found.get(&key).and_then(|item| number(item, "generation")).unwrap_or(0))
     }
 
-    /// Asks for a ticket above `floor` and above all before it.
+    /// Asks for a ticket above all before it; above `floor` if there were none.
     async fn ask(&self, page: &PageKey, ask: Ask, floor: Ticket) -> Result<Begun, StoreError> {
         let holder = holder();
         let expires_s = (ask.now.0 + UNCOMMITTED_KEPT_MS) / 1000;
@@ -135,7 +155,7 @@ impl DynamoPages {
             .update_expression(
                 "SET ticket = :next, lease_from = :now, lease_until = :until, holder = :holder",
             )
-            .condition_expression("ticket = :ticket AND (attribute_not_exists(shown) OR shown < :ticket)")
+            .condition_expression(IS_CURRENT)
             .expression_attribute_values(":ticket", n(ticket))
             .expression_attribute_values(":next", n(next))
             .expression_attribute_values(":now", n(now.0))
@@ -158,19 +178,14 @@ impl DynamoPages {
     }
 
     /// Forgets a page of which nothing is known but its first ticket.
-    pub(super) async fn forget(&self, page: &PageKey) -> Result<bool, StoreError> {
-        let key = self.keys().slot(page);
-        let delete = self.table.delete_item(key);
-        let delete = delete
-            .condition_expression(
-                "ticket = :first AND attribute_not_exists(shown) AND attribute_not_exists(failed_ticket) \
-                 AND attribute_not_exists(keep)",
-            )
-            .expression_attribute_values(":first", n(1));
+    pub(super) async fn forget(&self, page: &PageKey) -> Result<(), StoreError> {
+        let delete = self.table.delete_item(self.keys().slot(page));
+        let delete = delete.condition_expression(IS_FORGOTTEN).expression_attribute_values(":first", n(1));
         match delete.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_refusal(&error) => Ok(false),
-            Err(error) => Err(write_error("dynamodb:DeleteItem", "forget a page", &error)),
+            Err(error) if !is_refusal(&error) => {
+                Err(write_error("dynamodb:DeleteItem", "forget a page", &error))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -189,6 +204,8 @@ fn why(there: SlotItem, ask: &Ask, holder: &str) -> Begun {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::pages::suite::ask_and_record;
 
@@ -227,5 +244,125 @@ mod tests {
         assert!(matches!(why(SlotItem::read(&item), &ask, "me"), Begun::Granted(7)));
         assert!(matches!(why(SlotItem::read(&item), &ask, "you"), Begun::Busy(_)));
         assert_ne!(holder(), holder());
+    }
+
+    /// Whether a condition holds for an item, as DynamoDB judges it: a comparison with what is not there does not hold.
+    fn holds(condition: &str, item: &Item, values: &HashMap<&str, u64>) -> bool {
+        let spaced = condition.replace('(', " ( ").replace(')', " ) ");
+        let mut words = spaced.split_whitespace().peekable();
+        let held = any_holds(&mut words, item, values);
+        assert_eq!(words.next(), None, "{condition}");
+        held
+    }
+
+    type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
+
+    fn any_holds(words: &mut Words<'_>, item: &Item, values: &HashMap<&str, u64>) -> bool {
+        let mut any = all_hold(words, item, values);
+        while words.next_if_eq(&"OR").is_some() {
+            any |= all_hold(words, item, values);
+        }
+        any
+    }
+
+    fn all_hold(words: &mut Words<'_>, item: &Item, values: &HashMap<&str, u64>) -> bool {
+        let mut all = one_holds(words, item, values);
+        while words.next_if_eq(&"AND").is_some() {
+            all &= one_holds(words, item, values);
+        }
+        all
+    }
+
+    fn one_holds(words: &mut Words<'_>, item: &Item, values: &HashMap<&str, u64>) -> bool {
+        let mut word = || words.next().expect("a word");
+        match word() {
+            "(" => {
+                let held = any_holds(words, item, values);
+                assert_eq!(words.next(), Some(")"));
+                held
+            }
+            "attribute_not_exists" => {
+                let (open, name, close) = (word(), word(), word());
+                assert_eq!((open, close), ("(", ")"));
+                !item.contains_key(name)
+            }
+            left => {
+                let value = |name: &str| values.get(name).copied().or_else(|| number(item, name));
+                let (comparison, right) = (word(), value(word()));
+                value(left).zip(right).is_some_and(|(left, right)| match comparison {
+                    "=" => left == right,
+                    "<" => left < right,
+                    "<=" => left <= right,
+                    ">" => left > right,
+                    other => panic!("{other}"),
+                })
+            }
+        }
+    }
+
+    /// Every slot with a few tickets and instants.
+    fn slots(now: u64) -> Vec<Item> {
+        let far = now + 60_000;
+        let times: [&[(&str, u64)]; 4] = [
+            &[],
+            &[("from", now), ("until", now + 5)],
+            &[("from", now - 9), ("until", now)],
+            &[("from", far), ("until", far + 5)],
+        ];
+        let mut slots = vec![Item::new()];
+        for (ticket, shown, failed) in (0..64).map(|i| (i % 4, i / 4 % 4, i / 16)) {
+            for (lease, failure) in (0..16).map(|i| (times[i % 4], times[i / 4])) {
+                let mut item = Item::from([("ticket".to_owned(), n(ticket))]);
+                if shown > 0 {
+                    item.insert("shown".into(), n(shown));
+                    item.insert("keep".into(), n(1));
+                }
+                item.extend(lease.iter().map(|(name, at)| (format!("lease_{name}"), n(*at))));
+                if let [(_, from), (_, until)] = failure {
+                    let fields = [("failed_ticket", failed), ("failed_at", *from), ("retry_at", *until)];
+                    item.extend(fields.map(|(name, value)| (name.to_owned(), n(value))));
+                }
+                slots.push(item);
+            }
+        }
+        slots
+    }
+
+    #[test]
+    fn conditions_say_what_the_slot_says() {
+        let (ask, _) = ask_and_record();
+        let now = ask.now.0;
+        for (item, judged, urgent) in slots(now).iter().flat_map(|item| {
+            [None, Some(0), Some(1), Some(2), Some(3)]
+                .into_iter()
+                .flat_map(move |judged| [false, true].map(|urgent| (item, judged, urgent)))
+        }) {
+            let ask = Ask { judged, urgent, ..ask };
+            let there = SlotItem::read(item);
+            let generation = there.shown.max(judged.unwrap_or(0));
+            let said = there.slot(generation).may_begin(generation, &ask);
+            let values = [
+                (":now", now),
+                (":skewed", ask.now.plus(CLOCK_SKEW_MAX).0),
+                (":judged", judged.unwrap_or(0)),
+            ];
+            let condition = condition(&ask);
+            let granted = condition.is_empty() || holds(&condition, item, &HashMap::from(values));
+            assert_eq!(granted, said.is_ok(), "{ask:?} {item:?}: {said:?}");
+            if let Err(refusal) = said {
+                assert_eq!(format!("{:?}", why(SlotItem::read(item), &ask, "me")), format!("{refusal:?}"));
+            }
+        }
+        for (item, ticket) in slots(now).iter().flat_map(|item| (1..4).map(move |ticket| (item, ticket))) {
+            let there = SlotItem::read(item);
+            let shown = there.shown;
+            let slot = there.slot(0);
+            let current = holds(IS_CURRENT, item, &HashMap::from([(":ticket", ticket)]));
+            assert_eq!(current, slot.is_current(ticket, shown), "{ticket} {item:?}");
+            let given_back = !item.contains_key("lease_until");
+            let forgotten = holds(IS_FORGOTTEN, item, &HashMap::from([(":first", 1)]));
+            let failed = item.contains_key("failed_ticket");
+            assert_eq!(forgotten, given_back && !failed && slot.is_forgotten(1, shown), "{item:?}");
+        }
     }
 }
