@@ -40,7 +40,7 @@ impl Scenario {
         Self { stored: false, ..self }
     }
 
-    /// The same with more of everything: hours, and gigabytes of memory.
+    /// The same with more of everything: a quarter of an hour, and two gigabytes of memory.
     pub(crate) fn deeper(self) -> Self {
         let Left { ticks, crashes, job_faults, failures } = self.left;
         let left = Left { ticks: ticks + 1, crashes, job_faults: job_faults + 1, failures: failures + 1 };
