@@ -1,7 +1,7 @@
 //! B5: not found and redirects over time.
 
 use serde_json::{Value, json};
-use tests::Asks as _;
+use tests::{Ask, Asks as _};
 
 use crate::world::{World, s};
 
@@ -100,4 +100,15 @@ async fn made_up_paths_do_not_fill_the_store() {
     w.up.on("/blog/real", json!({ "not_found": true }));
     w.revalidate("/blog/real").await.expect(200, "");
     w.get("/blog/real").await.expect(404, "HIT");
+}
+
+/// RFC 9110 section 13.1.2 is about what would be 200: a 404 comes whole to a visitor who has it, also when its body has
+/// to be read for that.
+#[tokio::test]
+async fn a_404_is_whole_whatever_the_visitor_has() {
+    let w = World::with(|limits| limits.memory_cache_bytes = 0).await;
+    w.up.on("/blog/gone", json!({ "not_found": true }));
+    let gone = w.get("/blog/gone").await.expect(404, "MISS");
+    let again = w.ask(Ask::get("/blog/gone").header("if-none-match", gone.etag())).await.expect(404, "HIT");
+    assert_eq!(again.body, gone.body);
 }

@@ -216,6 +216,8 @@ impl<S: Stores> Engine<S> {
                 let kept = kept.map(Arc::as_ref).filter(|e| !e.unsaved && e.record.answers_alike(&record));
                 let mut contents = kept.map_or((None, None), |e| (e.html.clone(), e.data.clone()));
                 let slot = if form == Form::Html { &mut contents.0 } else { &mut contents.1 };
+                // What is not found comes whole: 304 is for what would be 200.
+                let has = |body| matches!(record.stored, Stored::Page { .. }) && has(body);
                 let wanted = record.stored.body(form).filter(|body| slot.is_none() && !has(body));
                 if let Some(wanted) = wanted {
                     *slot = Some(self.load(page, wanted, body).await?);
