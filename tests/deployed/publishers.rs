@@ -9,7 +9,7 @@ use sha2::Sha256;
 use tests::until::until;
 use tests::{Ask, Asks as _, Gate, Reply};
 
-use crate::b03_on_demand::success;
+use crate::b03_on_demand::{four_calls_at_once, success};
 use crate::stack::Door;
 use crate::{Fixture, until_new};
 
@@ -148,17 +148,7 @@ async fn a_call_overtakes_a_renewal() {
 #[tokio::test]
 async fn simultaneous_calls_succeed() {
     let f = Fixture::start().await;
-    f.get("/never").await.expect(200, "MISS");
-    let gate = Gate::new();
-    f.up.on("/never", Reply::value("new").behind(&gate));
-    let client = f.site.client();
-    let calls: Vec<_> =
-        (0..4).map(|_| tokio::spawn(async move { client.revalidate("/never").await })).collect();
-    f.up.wait_for_calls("/never", 2).await;
-    gate.open();
-    for call in calls {
-        success(tests::until::soon("a call", call).await.expect("joined"));
-    }
+    four_calls_at_once(&f).await;
     assert_eq!(f.get("/never").await.expect(200, "HIT").value(), "new");
     assert!((2..=5).contains(&f.up.count("/never")), "{} renders", f.up.count("/never"));
 }

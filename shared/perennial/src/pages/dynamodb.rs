@@ -63,11 +63,7 @@ impl DynamoPages {
 
     /// Carries out a conditional update. `None`: the condition did not hold.
     async fn update_if(&self, update: Request) -> Result<Option<Item>, StoreError> {
-        match update.send().await {
-            Ok(done) => Ok(Some(done.attributes.unwrap_or_default())),
-            Err(error) if is_refusal(&error) => Ok(None),
-            Err(error) => Err(write_error("dynamodb:UpdateItem", "write a record", &error)),
-        }
+        write_if(update, "dynamodb:UpdateItem", "write a record").await
     }
 
     async fn read_slot(&self, page: &PageKey) -> Result<SlotItem, StoreError> {
@@ -93,12 +89,7 @@ impl DynamoPages {
         let put = put
             .condition_expression(SUPERSEDES)
             .expression_attribute_values(":generation", n(record.generation));
-        match put.send().await {
-            Err(error) if !is_refusal(&error) => {
-                Err(write_error("dynamodb:PutItem", "keep a body beside its record", &error))
-            }
-            _ => Ok(()),
-        }
+        write_if(put, "dynamodb:PutItem", "keep a body beside its record").await.map(drop)
     }
 
     /// Makes the record the page's. `None`: a newer one is there.
@@ -150,12 +141,7 @@ impl DynamoPages {
         let delete = delete
             .condition_expression("generation < :generation")
             .expression_attribute_values(":generation", n(generation));
-        match delete.send().await {
-            Err(error) if !is_refusal(&error) => {
-                Err(write_error("dynamodb:DeleteItem", "remove a body", &error))
-            }
-            _ => Ok(()),
-        }
+        write_if(delete, "dynamodb:DeleteItem", "remove a body").await.map(drop)
     }
 
     async fn tidy_bodies(&self, page: &PageKey, replaced: &Record, record: &Record, inline: &Inline) {
@@ -186,6 +172,15 @@ impl DynamoPages {
             failed.extend(writes.join_all().await.into_iter().flatten());
         }
         failed
+    }
+}
+
+/// Carries out a conditional write. `None`: the condition did not hold.
+async fn write_if(write: Request, action: &str, what: &str) -> Result<Option<Item>, StoreError> {
+    match write.send().await {
+        Ok(done) => Ok(Some(done.attributes.unwrap_or_default())),
+        Err(error) if is_refusal(&error) => Ok(None),
+        Err(error) => Err(write_error(action, what, &error)),
     }
 }
 
@@ -311,7 +306,7 @@ impl Pages for DynamoPages {
         let there = self.read_slot(page).await?;
         let shown = there.shown;
         let slot = there.slot(0);
-        if slot.ticket != ticket || shown >= ticket {
+        if !slot.is_current(ticket, shown) {
             return Ok(None);
         }
         let note = slot.failed(page.as_str(), ticket, failed);

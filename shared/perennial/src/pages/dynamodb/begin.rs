@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::item::{Item, SlotItem, n, number, s};
-use super::{DynamoPages, LISTED, UNCOMMITTED_KEPT_MS, listed_item};
+use super::{DynamoPages, LISTED, UNCOMMITTED_KEPT_MS, listed_item, write_if};
 use crate::aws::dynamodb::{Request, is_refusal, refused_by};
 use crate::aws::errors::write_error;
 use crate::clock::Millis;
@@ -181,12 +181,7 @@ impl DynamoPages {
     pub(super) async fn forget(&self, page: &PageKey) -> Result<(), StoreError> {
         let delete = self.table.delete_item(self.keys().slot(page));
         let delete = delete.condition_expression(IS_FORGOTTEN).expression_attribute_values(":first", n(1));
-        match delete.send().await {
-            Err(error) if !is_refusal(&error) => {
-                Err(write_error("dynamodb:DeleteItem", "forget a page", &error))
-            }
-            _ => Ok(()),
-        }
+        write_if(delete, "dynamodb:DeleteItem", "forget a page").await.map(drop)
     }
 }
 
