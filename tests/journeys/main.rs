@@ -11,5 +11,6 @@ mod j06_policies;
 mod j07_tags;
 mod j08_crowds;
 mod j14_drafts;
+mod j17_console;
 mod stores;
 mod world;

@@ -22,7 +22,10 @@ use crate::client::Client;
 use crate::deployed::Deployed;
 
 /// The paths that the template's distribution sends to revalidate, wherever the site's base path is.
-const PUBLISHERS: [&str; 3] = ["/api/revalidate", "/api/draft", "/api/draft/clear"];
+const PUBLISHERS: [&str; 4] = ["/api/revalidate", "/api/draft", "/api/draft/clear", "/api/publish"];
+
+/// And those below these.
+const BELOW: [&str; 2] = ["/api/revalidate/", "/api/publish/"];
 
 /// Listens until it is dropped.
 pub struct Front {
@@ -77,7 +80,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let path = head.uri.path();
-    let function = if PUBLISHERS.contains(&path) || path.starts_with("/api/revalidate/") {
+    let function = if PUBLISHERS.contains(&path) || BELOW.iter().any(|below| path.starts_with(below)) {
         &functions.revalidate
     } else {
         &functions.serve

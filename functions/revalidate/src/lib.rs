@@ -1,6 +1,7 @@
 //! Revalidate: a publisher's call in, renewed pages out. Verify, plan, act.
 
 pub mod auth;
+pub mod console;
 mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::auth::Secrets;
+use crate::console::{Asked, CONSOLE, CONSOLE_EVENTS, CONSOLE_PAGES, Watch};
 use crate::plan::{Mode, Plan};
 
 /// Where publishers call.
@@ -47,15 +49,44 @@ impl<S: Stores> Revalidate<S> {
         Self { engine, secrets }
     }
 
-    /// Whether a request carries one of the secrets.
+    /// Whether a request carries one of the secrets, or needs none.
     pub async fn admits(&self, request: &Parts) -> bool {
-        self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
+        self.is_at_home(request)
+            || self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
     }
 
-    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, drafts.
+    fn is_at_home(&self, request: &Parts) -> bool {
+        self.engine.is_dev() && console::is_at_home(request)
+    }
+
+    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, drafts, the publishing
+    /// page.
     pub fn owns(&self, path: &str) -> bool {
         let path = self.without_base(path);
-        path == ENDPOINT || path == OPEN_DRAFT || path == CLOSE_DRAFT || progress_id(path).is_some()
+        [ENDPOINT, OPEN_DRAFT, CLOSE_DRAFT, CONSOLE, CONSOLE_PAGES, CONSOLE_EVENTS].contains(&path)
+            || progress_id(path).is_some()
+    }
+
+    /// Whether a request asks for the publishing page's events: for a server whose answers can go on.
+    pub fn is_for_events(&self, request: &Parts) -> bool {
+        request.method == Method::GET && self.without_base(request.uri.path()) == CONSOLE_EVENTS
+    }
+
+    /// What to tell whoever asks for events.
+    ///
+    /// # Errors
+    /// The answer that refuses.
+    pub async fn watch(&self, request: &Parts) -> Result<Watch<S>, Response<Full<Bytes>>> {
+        let refused = |status, message: &str| {
+            json_response(request, &Done { status, answer: json!({"message": message}) })
+        };
+        if !self.admits(request).await {
+            return Err(refused(StatusCode::UNAUTHORIZED, "Invalid token"));
+        }
+        match Asked::read(request) {
+            Ok(asked) => Ok(Watch::new(self.engine.clone(), asked)),
+            Err(message) => Err(refused(StatusCode::BAD_REQUEST, &message)),
+        }
     }
 
     /// Answers one call. It returns when everything it asks for is done, or queued where it says so. A path that is
@@ -70,6 +101,10 @@ impl<S: Stores> Revalidate<S> {
                 return json_response(request, &refused(StatusCode::SERVICE_UNAVAILABLE, "try again"));
             }
         };
+        let looks = request.method == Method::GET || request.method == Method::HEAD;
+        if path == CONSOLE && looks {
+            return console::document(request, self.engine.is_dev());
+        }
         let answered = if path == CLOSE_DRAFT {
             draft::close(request, site, limits).map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
         } else if path == OPEN_DRAFT && secrets.admit(request) {
@@ -93,8 +128,16 @@ impl<S: Stores> Revalidate<S> {
                 answer: json!({"message": "Use GET, HEAD or POST"}),
             };
         }
-        if !secrets.admit_call(request, body, self.engine.now()) {
+        if !self.is_at_home(request) && !secrets.admit_call(request, body, self.engine.now()) {
             return Done { status: StatusCode::UNAUTHORIZED, answer: json!({"message": "Invalid token"}) };
+        }
+        match self.without_base(request.uri.path()) {
+            CONSOLE_PAGES => return self.pages(request).await,
+            CONSOLE_EVENTS => {
+                let message = "answers from here cannot go on: ask for the pages every few seconds instead";
+                return Done { status: StatusCode::NOT_IMPLEMENTED, answer: json!({"message": message}) };
+            }
+            _ => {}
         }
         if let Some(id) = progress_id(self.without_base(request.uri.path())) {
             return self.progress(id).await;
@@ -108,6 +151,26 @@ impl<S: Stores> Revalidate<S> {
             ),
             Ok(plan) => self.act(&plan).await,
             Err(message) => refused(StatusCode::BAD_REQUEST, &message),
+        }
+    }
+
+    /// What the publishing page lists.
+    async fn pages(&self, request: &Parts) -> Done {
+        let asked = match Asked::read(request) {
+            Ok(asked) => asked,
+            Err(message) => {
+                return Done { status: StatusCode::BAD_REQUEST, answer: json!({"message": message}) };
+            }
+        };
+        match self.engine.search(&asked.search).await {
+            Ok(found) => {
+                let answer = console::listing(&self.engine, &found, self.engine.now());
+                Done { status: StatusCode::OK, answer }
+            }
+            Err(error) => {
+                let answer = json!({"message": "Error reading", "error": error.to_string()});
+                Done { status: StatusCode::INTERNAL_SERVER_ERROR, answer }
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! A site's whole program is `fn main() -> ExitCode { standalone::run(site()) }`.
 
 mod build;
+mod events;
 mod head_timer;
 mod pages;
 mod revalidate;

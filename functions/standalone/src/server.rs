@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, RETRY_AFTER, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::events::{Listeners, Stream};
 use crate::head_timer::HeadTimer;
 
 /// A request's head is read into this much memory at most: enough for the longest that is answered with a status of
@@ -35,6 +36,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Handlers {
     pub(crate) serve: Serve<EmbeddedStores>,
     pub(crate) revalidate: Revalidate<EmbeddedStores>,
+    pub(crate) listeners: Listeners,
     pub(crate) metrics: String,
     pub(crate) engine: Arc<Engine<EmbeddedStores>>,
 }
@@ -100,15 +102,23 @@ fn has_one_host(request: &http::request::Parts) -> bool {
     request.version < Version::HTTP_11 || request.headers.get_all(HOST).iter().count() == 1
 }
 
+/// An answer that is there, or one that goes on.
+type Answer = Response<Either<Full<Bytes>, Stream>>;
+
 impl Handlers {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
         let (request, body) = request.into_parts();
         let chunked = request.headers.contains_key(TRANSFER_ENCODING);
         // Two framings of one body (RFC 9112 section 6.3): somebody in between may have read the other one.
-        let mut response = if !has_one_host(&request) {
+        let response = if !has_one_host(&request) {
             reply::bad_request(&request, "HTTP/1.1 needs one Host.\n")
         } else if chunked && request.headers.contains_key(CONTENT_LENGTH) {
             reply::bad_request(&request, "The request has two lengths.\n")
+        } else if self.revalidate.is_for_events(&request) {
+            match Box::pin(self.events(&request)).await {
+                Ok(stream) => return stream.map(Either::Right),
+                Err(refused) => refused,
+            }
         } else if self.revalidate.owns(request.uri.path()) {
             // Boxed like the other rare ways: every request's future is as large as its largest way.
             Box::pin(self.revalidate(&request, body)).await
@@ -117,10 +127,26 @@ impl Handlers {
         } else {
             self.serve.handle(&request).await
         };
+        let mut response = response.map(Either::Left);
         if chunked {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// What changes, for the publishing page.
+    async fn events(
+        &self,
+        request: &http::request::Parts,
+    ) -> Result<Response<Stream>, Response<Full<Bytes>>> {
+        let watch = self.revalidate.watch(request).await?;
+        self.listeners.listen(watch, &self.engine).ok_or_else(|| {
+            let text =
+                "Too many listen already (PERENNIAL_MAX_LISTENERS): ask for the pages every few seconds.\n";
+            let mut refused = reply::plain(request, StatusCode::SERVICE_UNAVAILABLE, text);
+            refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("30"));
+            refused
+        })
     }
 
     /// Counters, for those who know a secret of the revalidate endpoint.

@@ -60,6 +60,7 @@ mod judge;
 pub mod key;
 pub mod memory;
 pub mod metrics;
+pub mod overview;
 pub mod page;
 pub mod pages;
 pub mod pattern;

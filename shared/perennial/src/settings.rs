@@ -144,6 +144,9 @@ pub struct Limits {
     pub max_revalidations: usize,
     /// `PERENNIAL_MAX_WEBHOOK_BYTES` (262144): body of a call of the revalidate endpoint.
     pub max_webhook_bytes: usize,
+    /// `PERENNIAL_MAX_LISTENERS` (32): open publishing pages that this process tells of changes as they happen; more look
+    /// every few seconds, with 0 all do.
+    pub max_listeners: usize,
     /// `PERENNIAL_EDGE_STALE_SECONDS` (86400): `stale-while-revalidate` for routes without `max_stale`.
     pub edge_stale_s: u32,
     /// `PERENNIAL_SHUTDOWN_GRACE_MS` (10000): time for running requests and renders after SIGTERM.
@@ -346,6 +349,7 @@ impl Limits {
             max_stored_not_found: r.above_zero("PERENNIAL_MAX_STORED_NOT_FOUND", 10_000),
             max_revalidations: r.above_zero("PERENNIAL_MAX_REVALIDATIONS", 100),
             max_webhook_bytes: r.above_zero("PERENNIAL_MAX_WEBHOOK_BYTES", 256 << 10),
+            max_listeners: r.or("PERENNIAL_MAX_LISTENERS", 32),
             edge_stale_s: r.or("PERENNIAL_EDGE_STALE_SECONDS", 86_400),
             shutdown_grace: r.millis("PERENNIAL_SHUTDOWN_GRACE_MS", 10_000),
         }
