@@ -63,6 +63,7 @@ pub mod metrics;
 pub mod page;
 pub mod pages;
 pub mod pattern;
+mod purges;
 pub mod queue;
 pub mod record;
 pub mod refresh;
