@@ -2,9 +2,9 @@
 
 pub mod auth;
 mod draft;
-mod layers;
 #[cfg(feature = "lambda")]
 pub mod function;
+mod layers;
 pub mod plan;
 pub mod webhook;
 
@@ -16,6 +16,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use perennial::demand::{Demand, Marked, Progress, Undone};
+use perennial::draft::{CLOSE_DRAFT, OPEN_DRAFT};
 use perennial::edge::Purged;
 use perennial::secrets::LiveSecrets;
 use perennial::{Engine, Resolved, Stores};
@@ -27,9 +28,6 @@ use crate::plan::{Mode, Plan};
 
 /// Where publishers call.
 pub const ENDPOINT: &str = "/api/revalidate";
-
-const OPEN_DRAFT: &str = "/api/draft";
-const CLOSE_DRAFT: &str = "/api/draft/clear";
 
 /// Answers publishers.
 pub struct Revalidate<S: Stores> {
@@ -141,7 +139,8 @@ impl<S: Stores> Revalidate<S> {
         };
         let results = self.each(plan, pages).await;
         let failure = results.iter().find_map(|(_, result)| result.as_ref().err());
-        let shown: Vec<Value> = results.iter().map(|(path, result)| shown(plan.mode, path, result, marked)).collect();
+        let shown: Vec<Value> =
+            results.iter().map(|(path, result)| shown(plan.mode, path, result, marked)).collect();
         let mut answer = match (failure, &shown[..]) {
             (Some(undone), [only]) => return failed(undone, only.clone()),
             (Some(undone), many) => return failed(undone, json!({"results": many})),

@@ -91,5 +91,5 @@ pub use record::Form;
 pub use render::NOT_FOUND_DATA;
 pub use route::{Fallback, Query, Resolved, Route};
 pub use settings::{Limits, Settings, SettingsError};
-pub use site::{ErrorContext, ReadySite, Site, SiteError, escape, json_string};
+pub use site::{DraftContext, ErrorContext, ReadySite, Site, SiteError, escape, json_string};
 pub use store::{StoreError, Stores};

@@ -32,39 +32,94 @@ impl Purges {
     fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Order>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Adds tags to the newest order that has not begun, up to `most`, or to a new one. Gives where its end is told, and
+    /// whether it is new: then [`Purges::send_next`] is to be called once more.
+    fn add(&self, tags: &[String], most: usize) -> (watch::Receiver<Option<Told>>, bool) {
+        let mut waiting = self.waiting();
+        if let Some(order) = waiting.back_mut().filter(|order| order.tags.len() + tags.len() <= most) {
+            order.tags.extend(tags.iter().cloned());
+            return (order.tell.subscribe(), false);
+        }
+        let (tell, told) = watch::channel(None);
+        waiting.push_back(Order { tags: tags.iter().cloned().collect(), tell });
+        (told, true)
+    }
+
+    /// Sends the oldest order, after those that are under way.
+    async fn send_next(&self, edge: &impl Edge) {
+        let _sending = self.sending.lock().await;
+        let Some(Order { tags, tell }) = self.waiting().pop_front() else { return };
+        let tags: Vec<_> = tags.into_iter().collect();
+        let told = edge.purge(&tags).await.map_err(|e| e.to_string().into());
+        tell.send_replace(Some(told));
+    }
 }
 
 impl<S: Stores> Engine<S> {
     /// Has the shared cache forget what carries these tags, and returns once it has accepted an order that was sent
     /// after this call came. The order goes out even if nobody waits for it any more.
     pub(crate) async fn purge(self: &Arc<Self>, tags: &[String]) -> Told {
-        let mut told = {
-            let mut waiting = self.purges.waiting();
-            let most = self.stores.edge().items_max();
-            match waiting.back_mut().filter(|order| order.tags.len() + tags.len() <= most) {
-                Some(order) => {
-                    order.tags.extend(tags.iter().cloned());
-                    order.tell.subscribe()
-                }
-                None => {
-                    let (tell, told) = watch::channel(None);
-                    let tags = tags.iter().cloned().collect();
-                    waiting.push_back(Order { tags, tell });
-                    let engine = self.clone();
-                    self.tasks.spawn(async move { engine.send_next_order().await });
-                    told
-                }
-            }
-        };
+        let (mut told, is_new) = self.purges.add(tags, self.stores.edge().items_max());
+        if is_new {
+            let engine = self.clone();
+            self.tasks.spawn(async move { engine.purges.send_next(engine.stores.edge()).await });
+        }
         let answer = told.wait_for(Option::is_some).await.ok().and_then(|told| told.clone());
         answer.unwrap_or_else(|| Err("the order to the shared cache panicked".into()))
     }
+}
 
-    async fn send_next_order(&self) {
-        let _sending = self.purges.sending.lock().await;
-        let Some(Order { tags, tell }) = self.purges.waiting().pop_front() else { return };
-        let tags: Vec<_> = tags.into_iter().collect();
-        let told = self.stores.edge().purge(&tags).await.map_err(|e| e.to_string().into());
-        tell.send_replace(Some(told));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreError;
+
+    /// Refuses orders that name `no`, and notes them all.
+    #[derive(Default)]
+    struct Noted(Mutex<Vec<Vec<String>>>);
+
+    impl Edge for Noted {
+        async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
+            self.0.lock().unwrap().push(tags.to_vec());
+            if tags.contains(&"no".to_owned()) {
+                Err(StoreError::Refused("no".into()))
+            } else {
+                Ok(Purged::Accepted)
+            }
+        }
+    }
+
+    fn tags(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[tokio::test]
+    async fn orders_that_have_not_begun_are_one() {
+        let (purges, edge) = (Purges::default(), Noted::default());
+        let added = ["a", "b", "a", "c d", "e f", "g"].map(|text| purges.add(&tags(text), 4));
+        assert_eq!(added.each_ref().map(|(_, is_new)| *is_new), [true, false, false, false, true, false]);
+        purges.send_next(&edge).await;
+        let (late, is_new) = purges.add(&tags("h"), 4);
+        assert!(!is_new, "the second has room, and has not begun");
+        purges.send_next(&edge).await;
+        purges.send_next(&edge).await;
+        assert_eq!(*edge.0.lock().unwrap(), [tags("a b c d"), tags("e f g h")]);
+        let all = added.into_iter().map(|(told, _)| told).chain([late]);
+        assert!(all.into_iter().all(|told| *told.borrow() == Some(Ok(Purged::Accepted))));
+    }
+
+    #[tokio::test]
+    async fn who_asked_for_an_order_is_told_of_that_order() {
+        let (purges, edge) = (Purges::default(), Noted::default());
+        let [refused, accepted] = ["no", "yes"].map(|text| purges.add(&tags(text), 1).0);
+        // A call for more than fits in one order is an order all the same.
+        let (many, is_new) = purges.add(&tags("x y z"), 1);
+        assert!(is_new);
+        for _ in 0..3 {
+            purges.send_next(&edge).await;
+        }
+        assert_eq!(*refused.borrow(), Some(Err("no".into())));
+        assert!([accepted, many].iter().all(|told| *told.borrow() == Some(Ok(Purged::Accepted))));
     }
 }
