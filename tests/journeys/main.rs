@@ -11,6 +11,8 @@ mod j06_policies;
 mod j07_tags;
 mod j08_crowds;
 mod j14_drafts;
+mod j16_edge;
 mod j17_console;
+mod shared_cache;
 mod stores;
 mod world;

@@ -19,8 +19,12 @@ mod j07_tags;
 mod j08_crowds;
 #[path = "../journeys/j14_drafts.rs"]
 mod j14_drafts;
+#[path = "../journeys/j16_edge.rs"]
+mod j16_edge;
 #[path = "../journeys/j17_console.rs"]
 mod j17_console;
+#[path = "../journeys/shared_cache.rs"]
+mod shared_cache;
 mod stores;
 #[path = "../journeys/world.rs"]
 mod world;
