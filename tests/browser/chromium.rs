@@ -129,12 +129,12 @@ impl Browser {
         self.order("Input.insertText", json!({ "text": text })).await;
     }
 
-    /// Presses a key: `Enter`, `Tab`, `Escape`, `Space`.
+    /// Presses a key: `Enter`, `Tab`, `Space`, `ArrowDown`.
     pub(crate) async fn press(&mut self, key: &str) {
         let (name, code, text) = match key {
             "Enter" => ("Enter", 13, "\r"),
             "Tab" => ("Tab", 9, ""),
-            "Escape" => ("Escape", 27, ""),
+            "ArrowDown" => ("ArrowDown", 40, ""),
             "Space" => (" ", 32, " "),
             other => panic!("no key {other}"),
         };

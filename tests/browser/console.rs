@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tempfile::TempDir;
-use tests::{Asks as _, Launch, Reply, Running, Upstream};
+use tests::{Asks as _, Gate, Launch, Reply, Running, Upstream};
 
 use crate::chromium::Browser;
 
@@ -27,9 +27,14 @@ struct Desk {
 
 impl Desk {
     async fn new(command: &str) -> Self {
+        Self::with(command, &[]).await
+    }
+
+    async fn with(command: &str, env: &[(&str, &str)]) -> Self {
         let up = Upstream::start().await;
         let store = tempfile::tempdir().expect("a temporary folder");
         let launch = Launch::new(env!("CARGO_BIN_EXE_conformance-site"), store.path(), &up);
+        let launch = env.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
         let site = launch.serve(command).await;
         Self { up, site, browser: Browser::start().await, _store: store }
     }
@@ -97,6 +102,116 @@ async fn a_publisher_sees_what_fails_and_renews_it() {
     desk.browser.wait(&format!("Number({}.querySelector('.generation').innerText) > 1", row("/never"))).await;
     assert_eq!(desk.site.get("/never").await.expect(200, "HIT").value(), "mended");
     assert_eq!(desk.browser.value("window.same").await, true, "it was loaded again");
+    desk.browser.wait("document.querySelector('#calls .layers').innerText.includes('stored')").await;
     desk.pictures("renewed").await;
+    desk.no_complaints();
+
+    // A reload needs no secret again; forgetting it does.
+    desk.open().await;
+    desk.browser.wait(&says("/never", ".state", "fresh")).await;
+    assert_eq!(
+        desk.browser.value("location.href.includes('secret') || document.cookie.includes('secret')").await,
+        false
+    );
+    desk.browser.value("document.getElementById('forget').click()").await;
+    desk.browser
+        .wait(
+            "document.getElementById('desk').hidden && document.getElementById('rows').children.length === 0",
+        )
+        .await;
+    desk.open().await;
+    desk.browser.wait("!document.getElementById('door').hidden").await;
+}
+
+/// Many pages at once, by a tag, with what is left of them; and by keys alone.
+#[tokio::test]
+async fn a_call_for_many_pages_shows_how_far_it_is() {
+    let mut desk = Desk::new("start").await;
+    let post = |n: usize| json!({ "revalidate": 3600, "tags": ["posts"], "value": n.to_string() });
+    for n in 0..6 {
+        desk.up.on(&format!("/blog/{n}"), post(n));
+        desk.site.get(&format!("/blog/{n}")).await;
+    }
+    let gate = Gate::new();
+    for n in 3..6 {
+        desk.up.on(&format!("/blog/{n}"), Reply::from(post(n)).behind(&gate));
+    }
+    desk.open().await;
+    desk.enter("test-secret").await;
+    desk.browser.wait(&says("/blog/5", ".state", "fresh")).await;
+    desk.browser.value("document.querySelector('#kinds input').focus()").await;
+    desk.browser.press("ArrowDown").await;
+    desk.browser.wait("document.getElementById('name-label').innerText === 'Tag'").await;
+    desk.browser.press("Tab").await;
+    desk.browser.type_text("posts").await;
+    desk.browser.press("Enter").await;
+    desk.browser.wait("document.getElementById('calls').innerText.includes('3 of 6 pages renewed')").await;
+    desk.browser.wait(&says("/blog/4", ".running", "rendering now")).await;
+    desk.pictures("progress").await;
+    gate.open();
+    desk.browser.wait("document.getElementById('calls').innerText.includes('All 6 pages are renewed')").await;
+    desk.browser
+        .wait(&format!("Number({}.querySelector('.generation').innerText) > 1", row("/blog/5")))
+        .await;
+
+    // What is typed is looked for.
+    desk.browser.value("document.getElementById('prefix').focus()").await;
+    desk.browser.type_text("/blog/5").await;
+    desk.browser.wait("document.getElementById('count').innerText === '1 page'").await;
+    desk.no_complaints();
+}
+
+#[tokio::test]
+async fn deleting_asks_first() {
+    let mut desk = Desk::new("start").await;
+    desk.site.get("/never").await;
+    desk.open().await;
+    desk.enter("test-secret").await;
+    desk.browser.wait(&says("/never", ".state", "fresh")).await;
+    let summary = format!("{}.querySelector('summary')", row("/never"));
+    desk.browser.value(&format!("{summary}.focus()")).await;
+    desk.browser.press("Space").await;
+    desk.browser.wait(&format!("{summary}.parentNode.open")).await;
+    desk.pictures("menu").await;
+    let delete = format!("{}.querySelector('.danger').click()", row("/never"));
+    desk.browser.value(&delete).await;
+    desk.browser.wait("document.getElementById('sure').open && document.activeElement.id === 'no'").await;
+    desk.pictures("sure").await;
+    desk.browser.press("Enter").await;
+    desk.browser.wait("!document.getElementById('sure').open").await;
+    desk.site.get("/never").await.expect(200, "HIT");
+    desk.browser.value(&delete).await;
+    desk.browser.wait("document.getElementById('sure').open").await;
+    desk.browser.value("document.getElementById('yes').click()").await;
+    desk.browser.wait(&says("/never", ".state", "deleted")).await;
+    desk.no_complaints();
+}
+
+/// A server without places for listeners: the page looks every few seconds, and says so.
+#[tokio::test]
+async fn without_events_it_looks_now_and_then() {
+    let mut desk = Desk::with("start", &[("PERENNIAL_MAX_LISTENERS", "0")]).await;
+    desk.open().await;
+    desk.enter("test-secret").await;
+    desk.browser.wait("document.getElementById('live').innerText === 'Looks every 3 s'").await;
+    desk.site.get("/never").await;
+    desk.browser.wait(&says("/never", ".state", "fresh")).await;
+    desk.no_complaints();
+}
+
+/// Under development no secret is asked for, and a page that cannot be rendered says why.
+#[tokio::test]
+async fn devs_page_opens_by_itself() {
+    let mut desk = Desk::new("dev").await;
+    desk.up.list("/blog/{slug}", json!([{ "slug": "a" }]));
+    desk.up.on("/blog/a", Reply::throw("the cause"));
+    desk.open().await;
+    desk.browser.wait(&says("/blog/a", ".state", "rendered each time")).await;
+    desk.browser.value(&format!("{}.querySelector('.do button').click()", row("/blog/a"))).await;
+    desk.browser.wait("document.getElementById('calls').innerText.includes('the cause')").await;
+    desk.up.on("/blog/a", Reply::value("v"));
+    desk.browser.value(&format!("{}.querySelector('.do button').click()", row("/blog/a"))).await;
+    desk.browser.wait("document.getElementById('calls').innerText.includes('It can be rendered')").await;
+    desk.pictures("dev").await;
     desk.no_complaints();
 }

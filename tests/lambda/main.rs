@@ -35,6 +35,19 @@ async fn publishers_renew_pages() {
     assert!(generation(&lambda).await > before);
 }
 
+/// Its answers are sent whole, so the publishing page is told to look now and then.
+#[tokio::test]
+async fn publishers_see_pages() {
+    let lambda = Lambda::start().await;
+    lambda.get("/").await.expect(200, "MISS");
+    lambda.get("/api/publish").await.expect(200, "").nostore().holds("<title>Publishing</title>");
+    lambda.get("/api/publish/pages").await.expect(401, "");
+    let ask = |target: &str| Ask::get(target).header("authorization", format!("Bearer {SECRET}"));
+    let list = lambda.ask(ask("/api/publish/pages?prefix=/&state=fresh")).await.expect(200, "").json();
+    assert_eq!((&list["pages"][0]["path"], &list["pages"][0]["generation"]), (&json!("/"), &json!(1)));
+    lambda.ask(ask("/api/publish/events")).await.expect(501, "").nostore();
+}
+
 #[tokio::test]
 async fn a_queue_renews_pages_and_gives_back_what_it_cannot_read() {
     let lambda = Lambda::start().await;

@@ -53,6 +53,17 @@ async fn what_one_does_the_others_listener_is_told() {
     failing.next("that it fails no more", |_, data| data["gone"] == json!(["/never"])).await;
 }
 
+/// Nobody writes to the store, and yet the list is another one.
+#[tokio::test]
+async fn growing_old_is_told() {
+    let h = Host::new().await;
+    let site = h.launch.start().await;
+    h.up.on("/blog/s", json!({ "revalidate": 1 }));
+    site.get("/blog/s").await.expect(200, "MISS");
+    let mut events = listen(&site, "state=stale").await.expect("a stream");
+    events.next("the page", |_, data| page(data, "/blog/s").is_some_and(|page| page["why"] == "old")).await;
+}
+
 /// A call for many pages, followed from another process.
 #[tokio::test]
 async fn the_progress_of_a_call_is_told() {

@@ -126,7 +126,7 @@
     row.running.hidden = !(page.leased_until_ms > at);
     put(row.age, shown ? span(at - page.started_at_ms) : '–');
     const fresh = () => page.fresh_until_ms ? `in ${span(page.fresh_until_ms - at)}` : 'on demand';
-    put(row.next, dev ? '–' : stale ? 'next visit' : page.state === 'missing' ? 'first visit' : fresh());
+    put(row.next, dev ? '–' : !row.running.hidden ? 'now' : stale ? 'next visit' : page.state === 'missing' ? 'first visit' : fresh());
     const failure = page.last_error;
     if (failure) {
       const wait = failure.retry_at_ms - at;
@@ -267,9 +267,10 @@
       say(text, bad) { said.className = bad ? 'said bad' : 'said'; put(said, text); },
       layers(layers) {
         const list = make('dl', 'layers');
-        for (const [name, value] of Object.entries(layers || {})) {
-          const div = list.appendChild(make('div'));
-          div.append(make('dt', '', name), make('dd', '', String(value ?? '–')));
+        // In the order in which a change goes through them.
+        for (const name of dev || !layers ? [] : ['store', 'queue', 'memory', 'edge']) {
+          if (layers[name] === null || layers[name] === undefined) continue;
+          list.appendChild(make('div')).append(make('dt', '', name), make('dd', '', String(layers[name])));
         }
         if (list.children.length) li.append(list);
       },
