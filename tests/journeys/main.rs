@@ -12,7 +12,7 @@ mod j07_tags;
 mod j08_crowds;
 mod j14_drafts;
 mod j16_edge;
-mod j17_console;
+mod j18_console;
 mod shared_cache;
 mod stores;
 mod world;

@@ -21,8 +21,8 @@ mod j08_crowds;
 mod j14_drafts;
 #[path = "../journeys/j16_edge.rs"]
 mod j16_edge;
-#[path = "../journeys/j17_console.rs"]
-mod j17_console;
+#[path = "../journeys/j18_console.rs"]
+mod j18_console;
 #[path = "../journeys/shared_cache.rs"]
 mod shared_cache;
 mod stores;
