@@ -187,6 +187,54 @@ async fn deleting_asks_first() {
     desk.no_complaints();
 }
 
+/// A draft's cookie comes without the secret in any address; and the site's own pages open in other tabs.
+#[tokio::test]
+async fn a_draft_is_opened_and_ended() {
+    let mut desk = Desk::new("start").await;
+    desk.site.get("/never").await;
+    desk.up.on("/never", Reply::value("unpublished"));
+    desk.open().await;
+    desk.enter("test-secret").await;
+    desk.browser.wait(&says("/never", ".state", "fresh")).await;
+    let link = format!("{}.querySelector('.page a')", row("/never"));
+    assert_eq!(desk.browser.value(&format!("{link}.target + {link}.rel")).await, "_blanknoopener");
+    let open = "[...document.querySelectorAll('.more button')].find((b) => b.innerText === 'Open a draft' || b.ariaLabel === 'Open a draft /never').click()";
+    desk.browser.value(open).await;
+    desk.browser.wait("document.querySelectorAll('#calls .said a').length === 2").await;
+    let links = desk
+        .browser
+        .value("[...document.querySelectorAll('#calls .said a')].map((a) => a.getAttribute('href'))")
+        .await;
+    assert_eq!(links, json!(["/never", "/api/draft/clear?path=%2Fnever"]));
+    let shown =
+        "fetch('/never').then((answer) => answer.text()).then((text) => text.includes('unpublished'))";
+    desk.browser.wait(shown).await;
+    desk.browser.value("fetch('/api/draft/clear?path=/never').then((answer) => answer.status)").await;
+    assert_eq!(desk.browser.value(shown).await, false);
+    desk.no_complaints();
+}
+
+/// A long list by and by, there and back.
+#[tokio::test]
+async fn a_long_list_has_pages_of_its_own() {
+    let mut desk = Desk::new("start").await;
+    for n in 10..65 {
+        desk.site.get(&format!("/blog/{n}")).await;
+    }
+    desk.open().await;
+    desk.enter("test-secret").await;
+    desk.browser.wait(&says("/blog/10", ".generation", "1")).await;
+    let rows = "document.querySelectorAll('#rows tr').length";
+    desk.browser.wait(&format!("{rows} === 50")).await;
+    desk.browser.value("document.getElementById('more').click()").await;
+    desk.browser.wait(&says("/never", ".next", "first visit")).await;
+    desk.browser.wait(&format!("{rows} === 8 && document.getElementById('more').hidden")).await;
+    desk.browser.value("document.getElementById('back').click()").await;
+    desk.browser.wait(&says("/blog/10", ".generation", "1")).await;
+    desk.browser.wait(&format!("{rows} === 50 && document.getElementById('back').hidden")).await;
+    desk.no_complaints();
+}
+
 /// A server without places for listeners: the page looks every few seconds, and says so.
 #[tokio::test]
 async fn without_events_it_looks_now_and_then() {

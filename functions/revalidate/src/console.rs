@@ -118,7 +118,7 @@ pub(crate) fn document(request: &Parts, dev: bool) -> Response<Full<Bytes>> {
         let text = HTML.replace("/*style*/", STYLE).replace("/*script*/", SCRIPT);
         let policy = format!(
             "default-src 'none'; style-src '{}'; script-src '{}'; connect-src 'self'; img-src data:; base-uri 'none'; \
-             form-action 'none'; frame-ancestors 'none'",
+             form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
             hash(STYLE),
             hash(SCRIPT)
         );
@@ -134,6 +134,10 @@ pub(crate) fn document(request: &Parts, dev: bool) -> Response<Full<Bytes>> {
     head.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     head.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     head.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    head.insert(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    );
     head.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex, nofollow"));
     if request.method != Method::HEAD {
         *response.body_mut() = Full::new(text.into());

@@ -113,11 +113,12 @@ impl Overview {
     }
 }
 
+/// The page's address as visitors have it.
 fn href(site: &ReadySite, page: &Resolved) -> String {
-    match (site.base_path(), page.key.path()) {
-        (base, "/") if !base.is_empty() => base.to_owned(),
-        (base, path) => format!("{base}{path}"),
-    }
+    let base = site.base_path();
+    let path = if base.is_empty() { page.key.path() } else { page.key.path().trim_end_matches('/') };
+    let slash = if site.trailing_slash() && !path.ends_with('/') { "/" } else { "" };
+    format!("{base}{path}{slash}")
 }
 
 /// Which pages are wanted.

@@ -58,7 +58,8 @@
     // Only addresses of this site become links.
     const link = page.href && page.href.startsWith('/') && !page.href.startsWith('//');
     const name = first.appendChild(make(link ? 'a' : 'b', '', page.path));
-    if (link) name.href = page.href;
+    // In a tab of its own: the site's scripts have no business in the one that keeps the secret.
+    if (link) Object.assign(name, { href: page.href, target: '_blank', rel: 'noopener' });
     if (page.route !== page.path) first.append(make('span', 'route', page.route || 'no route of this build'));
     row.state = cell('state');
     row.badge = row.state.appendChild(make('span', 'badge'));
