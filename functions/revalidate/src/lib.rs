@@ -5,6 +5,7 @@ mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
 pub mod plan;
+pub mod publisher;
 pub mod webhook;
 
 use std::sync::Arc;
@@ -93,7 +94,7 @@ impl<S: Stores> Revalidate<S> {
                 answer: json!({"message": "Use GET, HEAD or POST"}),
             };
         }
-        if !secrets.admit_call(request, body, self.engine.now()) {
+        if secrets.admit_call(request, body, self.engine.now()).is_none() {
             return Done { status: StatusCode::UNAUTHORIZED, answer: json!({"message": "Invalid token"}) };
         }
         if let Some(id) = progress_id(self.without_base(request.uri.path())) {
