@@ -11,5 +11,6 @@ mod j06_policies;
 mod j07_tags;
 mod j08_crowds;
 mod j14_drafts;
+mod j16_publishes;
 mod stores;
 mod world;

@@ -19,6 +19,8 @@ mod j07_tags;
 mod j08_crowds;
 #[path = "../journeys/j14_drafts.rs"]
 mod j14_drafts;
+#[path = "../journeys/j16_publishes.rs"]
+mod j16_publishes;
 mod stores;
 #[path = "../journeys/world.rs"]
 mod world;

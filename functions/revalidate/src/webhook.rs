@@ -73,7 +73,7 @@ pub fn signed_by(headers: &HeaderMap, body: &[u8], keys: &[SigningKey], now: Mil
         given.find_map(|signature| keys.iter().find(|key| key.signs(id, timestamp, body, &signature)))?;
     Some(Publisher {
         key_id: key.key_id.clone(),
-        provider: Some("standard-webhooks"),
+        provider: Some("standard-webhooks".to_owned()),
         delivery_id: Some(id.to_owned()),
     })
 }
