@@ -5,6 +5,7 @@ mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
 mod journal;
+mod layers;
 pub mod plan;
 pub mod publisher;
 pub mod webhook;
@@ -16,7 +17,8 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
-use perennial::demand::{Demand, Undone};
+use perennial::demand::{Demand, Marked, Undone};
+use perennial::draft::{CLOSE_DRAFT, OPEN_DRAFT};
 use perennial::publishing::Published;
 use perennial::secrets::LiveSecrets;
 use perennial::wish::{Mode, Publisher, Wish};
@@ -30,9 +32,6 @@ pub const ENDPOINT: &str = "/api/revalidate";
 
 /// Below the endpoint: what was published.
 const LOG: &str = "log";
-
-const OPEN_DRAFT: &str = "/api/draft";
-const CLOSE_DRAFT: &str = "/api/draft/clear";
 
 /// Answers publishers.
 pub struct Revalidate<S: Stores> {
@@ -133,14 +132,16 @@ impl<S: Stores> Revalidate<S> {
                 }
                 answer(wish, &published)
             }
-            Err(undone) => failed(&undone, json!({})),
+            Err(undone) => failed(&undone, json!({"layers": layers::of_unmarked(&undone)})),
         }
     }
 }
 
 /// What a publisher is told.
 fn answer(wish: &Wish, published: &Published) -> Done {
-    let shown: Vec<Value> = published.results.iter().map(|(path, result)| shown(path, result)).collect();
+    let results = published.results.iter();
+    let shown: Vec<Value> =
+        results.map(|(path, result)| shown(wish.mode, path, result, published.marked)).collect();
     let id = shown_id(&published.id);
     let mut answer = match (published.failure(), &shown[..]) {
         (Some(undone), [only]) => return failed(undone, with_id(only.clone(), id)),
@@ -152,6 +153,9 @@ fn answer(wish: &Wish, published: &Published) -> Done {
     answer["id"] = id;
     if wish.mode != Mode::Now {
         answer["mode"] = wish.mode.as_str().into();
+    }
+    if let Some(marked) = published.marked {
+        answer["layers"] = layers::of_marked(&marked);
     }
     if let (Mode::Now, Some(marked)) = (wish.mode, published.marked) {
         answer["queued"] = marked.queued.into();
@@ -194,12 +198,18 @@ fn below_endpoint(path: &str) -> Option<&str> {
     path.strip_prefix(ENDPOINT)?.strip_prefix('/').filter(|id| !id.is_empty())
 }
 
-fn shown(path: &str, result: &Result<Demand, Undone>) -> Value {
-    match result {
-        Ok(Demand::Revalidated) => json!({"revalidated": true, "path": path}),
+/// One path of a call; where the path is only marked, the layers are those of the mark.
+fn shown(mode: Mode, path: &str, result: &Result<Demand, Undone>, marked: Option<Marked>) -> Value {
+    let mut shown = match result {
+        Ok(Demand::Revalidated(_)) => json!({"revalidated": true, "path": path}),
         Ok(Demand::NotGenerated) => json!({"revalidated": true, "path": path, "generated": false}),
         Err(undone) => json!({"revalidated": false, "path": path, "error": undone.to_string()}),
-    }
+    };
+    shown["layers"] = match marked.filter(|_| mode == Mode::Stale) {
+        Some(marked) => layers::of_marked(&marked),
+        None => layers::of_page(mode, result),
+    };
+    shown
 }
 
 fn refused(status: StatusCode, message: &str) -> Done {

@@ -9,6 +9,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::clock::{Millis, within};
 use crate::demand::{Demand, Demanded, Marked, Undone};
+use crate::edge::Purged;
 use crate::engine::Engine;
 use crate::key::hex;
 use crate::publishes::{Item, Publish, Publishes, Went};
@@ -115,7 +116,7 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Marks what is marked as a whole: tags always, paths where marking is all that is asked for.
-    async fn mark(&self, wish: &Wish) -> Result<Option<Marked>, Undone> {
+    async fn mark(self: &Arc<Self>, wish: &Wish) -> Result<Option<Marked>, Undone> {
         let mut tags = wish.tags.clone();
         if wish.mode == Mode::Stale {
             let pages = wish.paths.iter().filter_map(|wished| self.pages_of(wished).into_iter().next());
@@ -139,7 +140,7 @@ impl<S: Stores> Engine<S> {
             running.spawn(async move {
                 let result = match mode {
                     Mode::Now => engine.demand_first(&pages, only_generated).await,
-                    Mode::Stale => Ok(Demand::Revalidated),
+                    Mode::Stale => Ok(Demand::Revalidated(Purged::NoCache)),
                     Mode::Delete => engine.delete_all(&pages).await,
                 };
                 (index, path, result)
@@ -168,11 +169,12 @@ impl<S: Stores> Engine<S> {
         result
     }
 
-    async fn delete_all(&self, pages: &[Resolved]) -> Demanded {
+    async fn delete_all(self: &Arc<Self>, pages: &[Resolved]) -> Demanded {
+        let mut purged = Purged::NoCache;
         for page in pages {
-            self.delete(page).await?;
+            purged = self.delete(page).await?;
         }
-        Ok(Demand::Revalidated)
+        Ok(Demand::Revalidated(purged))
     }
 
     /// The id of the publish by which this very delivery was carried out before; none for a call that is no delivery, and
