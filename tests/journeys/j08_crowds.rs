@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::json;
-use tests::{Ask, Asks as _, Gate, Reply, answer::revalidate_target};
+use tests::{Ask, Asks as _, Gate, Reply};
 
 use crate::world::{World, s};
 
@@ -180,18 +180,20 @@ async fn a_dead_renderers_lease_ends() {
 async fn the_render_that_began_later_wins() {
     let a = World::new().await;
     let b = a.beside();
-    a.get("/never").await.expect(200, "MISS");
+    a.get("/blog/l").await.expect(200, "MISS");
+    a.advance(s(2));
     let gate = Gate::new();
-    a.up.next("/never", Reply::value("began first").behind(&gate));
-    let early = a.begin(Ask::get(revalidate_target("/never")));
-    a.up.wait_for_calls("/never", 2).await;
-    a.up.on("/never", Reply::value("began later"));
-    b.revalidate("/never").await.expect(200, "");
-    assert_eq!(a.get("/never").await.expect(200, "HIT").value(), "began later");
+    a.up.next("/blog/l", Reply::value("began first").behind(&gate));
+    a.get("/blog/l").await.expect(200, "STALE");
+    let early = a.work();
+    a.up.wait_for_calls("/blog/l", 2).await;
+    a.up.on("/blog/l", Reply::value("began later"));
+    b.revalidate("/blog/l").await.expect(200, "");
+    assert_eq!(a.get("/blog/l").await.expect(200, "HIT").value(), "began later");
     gate.open();
-    early.await.expect("joined").expect(200, "");
-    assert_eq!(a.get("/never").await.expect(200, "HIT").value(), "began later");
-    assert_eq!(b.get("/never").await.expect(200, "HIT").value(), "began later");
+    early.await.expect("joined");
+    assert_eq!(a.get("/blog/l").await.expect(200, "HIT").value(), "began later");
+    assert_eq!(b.get("/blog/l").await.expect(200, "HIT").value(), "began later");
 }
 
 /// Section 6 of the design: a visitor's wait for somebody else's render is bounded.

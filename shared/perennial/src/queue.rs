@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::jobs::{Job, Jobs, Task};
 use crate::memory::Entry;
 use crate::page::Reason;
-use crate::pages::{Begun, Pages, Wanted};
+use crate::pages::{Begun, Pages, Urgency, Wanted};
 use crate::record::{Stored, Ticket};
 use crate::refresh::Refreshed;
 use crate::route::Resolved;
@@ -44,8 +44,11 @@ impl<S: Stores> Engine<S> {
         else {
             return;
         };
-        let begun =
-            self.stores.pages().begin(&page.key, self.ask(Some(entry.record.generation), false)).await;
+        let begun = self
+            .stores
+            .pages()
+            .begin(&page.key, self.ask(Some(entry.record.generation), Urgency::Ordinary))
+            .await;
         match begun {
             Ok(Begun::Granted(ticket)) => self.send(page, ticket).await,
             Ok(Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded) => {}
@@ -120,7 +123,12 @@ impl<S: Stores> Engine<S> {
         if snapshot.record.as_ref().is_none_or(|r| r.epoch >= epoch || r.stored == Stored::Deleted) {
             return Ok(Worked::Dropped);
         }
-        match self.stores.pages().begin(&page.key, self.ask(Some(snapshot.generation), false)).await? {
+        match self
+            .stores
+            .pages()
+            .begin(&page.key, self.ask(Some(snapshot.generation), Urgency::Ordinary))
+            .await?
+        {
             Begun::Granted(ticket) => Ok(Worked::Done(self.refresh(page, ticket, Reason::OnDemand).await?)),
             _ => Ok(Worked::Dropped),
         }

@@ -38,6 +38,10 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
                 world.store.record.as_ref().is_some_and(|r| r.content < world.told.marked && r.generation > 1)
             },
         ),
+        Property::sometimes("a publisher waits for another's render", |_: &Protocol, world: &World| {
+            let marked = world.actors.iter().any(|actor| matches!(actor.phase, Phase::Marked { .. }));
+            marked && world.store.slot.demand_at(world.now).is_some()
+        }),
         Property::sometimes("a visitor waits", |_: &Protocol, world: &World| {
             world.actors.iter().any(|actor| matches!(actor.phase, Phase::Waits { .. }))
         }),
