@@ -175,6 +175,26 @@ async fn a_dead_renderers_lease_ends() {
     assert_eq!(a.up.count("/blog/s"), 2, "both jobs rendered");
 }
 
+/// Invariant 6: a worker that dies gives its job back to the queue, which renews the page without another visit.
+#[tokio::test]
+async fn a_dead_workers_job_is_done_by_another() {
+    let w = World::new().await;
+    w.get("/blog/d").await.expect(200, "MISS");
+    w.advance(s(2));
+    w.up.next("/blog/d", Reply::value("never").behind(&Gate::new()));
+    w.up.on("/blog/d", Reply::value("new"));
+    w.get("/blog/d").await.expect(200, "STALE");
+    let worker = w.work();
+    w.up.wait_for_calls("/blog/d", 2).await;
+    worker.abort();
+    assert!(worker.await.is_err_and(|error| error.is_cancelled()));
+    // The queue hides a job for as long as it may take.
+    w.advance(s(101));
+    w.settle().await;
+    assert_eq!(w.get("/blog/d").await.expect(200, "HIT").value(), "new");
+    assert_eq!(w.up.count("/blog/d"), 3);
+}
+
 /// B10.148, invariant 1: of two renders the one that began later stays, in whatever order they end.
 #[tokio::test]
 async fn the_render_that_began_later_wins() {

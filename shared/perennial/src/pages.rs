@@ -284,6 +284,12 @@ impl Slot {
         self.ticket == ticket
     }
 
+    /// Whether it is known what came of the job with this ticket: a render since then was committed, or has failed.
+    pub fn has_ended(&self, ticket: Ticket, generation: Ticket) -> bool {
+        let failed = self.failure.as_ref().is_some_and(|failure| failure.ticket >= ticket);
+        failed || !supersedes(ticket, generation)
+    }
+
     /// Whether a page is forgotten that gives this ticket back: it was its first ever, so nobody else can hold one, and
     /// the numbers may start again.
     pub fn is_forgotten(&self, ticket: Ticket, generation: Ticket) -> bool {

@@ -252,7 +252,7 @@ impl Protocol {
         world.actors[who].phase = match job {
             Job::Refresh(ticket) => match world.store.resume(self.rules, ticket, world.now) {
                 Some(ticket) => self.granted(world, who, ticket, world.now),
-                None => Phase::Idle,
+                None => self.work_again(world, ticket),
             },
             Job::Renew(epoch) => match &world.store.record {
                 Some(record) if record.epoch < epoch && !record.deleted => {

@@ -178,6 +178,21 @@ impl Protocol {
     }
 }
 
+/// A worker's journey.
+impl Protocol {
+    /// As `Engine::work_again` does.
+    pub(super) fn work_again(&self, world: &mut World, ticket: Ticket) -> Phase {
+        let (slot, judged) = (world.store.seen_slot(self.rules), world.store.generation());
+        let ended = world.store.record.is_none() || slot.has_ended(ticket, judged);
+        if !ended && !self.rules.has(Mistake::DropsJobsTakenUpBefore) {
+            return Phase::Judged { judged };
+        }
+        let held = slot.leased_until(world.now).or(slot.backed_off_until(world.now));
+        world.told.lost |= !ended && held.is_none();
+        Phase::Idle
+    }
+}
+
 /// A publisher's journey.
 impl Protocol {
     pub(super) fn mark(&self, world: &mut World, who: usize) -> Phase {

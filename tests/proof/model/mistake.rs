@@ -51,10 +51,12 @@ pub(crate) enum Mistake {
     SharesEarlierRenders,
     /// A publisher's call shares what is shown although a newer ticket is about.
     SharesWhatMayBeReplaced,
+    /// A job that was taken up before is dropped, whatever became of that.
+    DropsJobsTakenUpBefore,
 }
 
 /// All of them, with the scenario in which each is noticed first and the promise that it breaks there.
-pub(crate) const ALL: [(Mistake, &str, &str); 24] = [
+pub(crate) const ALL: [(Mistake, &str, &str); 25] = [
     (Mistake::CommitsAnyTicket, "stale", "1: what is shown never gets older"),
     (Mistake::ReadsEpochAfterFetch, "stale", "2: fresh is as new as what was marked"),
     (Mistake::WritesEpochOfCommit, "stale", "2: fresh is as new as what was marked"),
@@ -79,4 +81,5 @@ pub(crate) const ALL: [(Mistake, &str, &str); 24] = [
     (Mistake::DemandsOvertakeEachOther, "demands", "4: one render at a time"),
     (Mistake::SharesEarlierRenders, "demands", "6: what was acknowledged as shown is shown"),
     (Mistake::SharesWhatMayBeReplaced, "demands", "6: what was acknowledged as shown is shown"),
+    (Mistake::DropsJobsTakenUpBefore, "stale", "6: no job is dropped undone"),
 ];
