@@ -10,6 +10,7 @@ mod j05_outcomes;
 mod j06_policies;
 mod j07_tags;
 mod j08_crowds;
+mod j10_publishers;
 mod j14_drafts;
 mod j16_edge;
 mod j17_publishes;

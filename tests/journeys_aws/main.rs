@@ -17,6 +17,8 @@ mod j06_policies;
 mod j07_tags;
 #[path = "../journeys/j08_crowds.rs"]
 mod j08_crowds;
+#[path = "../journeys/j10_publishers.rs"]
+mod j10_publishers;
 #[path = "../journeys/j14_drafts.rs"]
 mod j14_drafts;
 #[path = "../journeys/j16_edge.rs"]
