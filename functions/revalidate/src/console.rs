@@ -18,15 +18,19 @@ use http::header::{
 };
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderValue, Method, Response};
+use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
+use perennial::draft::OPEN_DRAFT;
 use perennial::overview::{Found, Search};
 use perennial::record::Epoch;
+use perennial::wish::Publisher;
 use perennial::{Engine, Millis, Stores};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 pub use watch::{Event, Watch};
+
+use crate::{Done, Revalidate, json_response};
 
 /// Where the publishing page is.
 pub const CONSOLE: &str = "/api/publish";
@@ -98,8 +102,67 @@ fn number<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, String
     value.parse().map_err(|e| format!("{name} is `{}`: {e}", value.escape_debug()))
 }
 
+impl<S: Stores> Revalidate<S> {
+    /// Who calls from the publishing page of a site under development: that needs no secret. But for drafts, whose
+    /// cookies open drafts elsewhere too.
+    pub(crate) fn at_home(&self, request: &Parts) -> Option<Publisher> {
+        let is_draft = self.without_base(request.uri.path()) == OPEN_DRAFT;
+        let is_at_home = self.engine.is_dev() && !is_draft && is_at_home(request);
+        is_at_home.then(|| Publisher { key_id: "development".to_owned(), ..Publisher::default() })
+    }
+
+    /// What the page lists.
+    pub(crate) async fn pages(&self, request: &Parts) -> Done {
+        let asked = match Asked::read(request) {
+            Ok(asked) => asked,
+            Err(message) => return told(StatusCode::BAD_REQUEST, &message),
+        };
+        match self.engine.search(&asked.search).await {
+            Ok(found) => {
+                let answer = listing(&self.engine, &found, self.engine.now());
+                Done { status: StatusCode::OK, answer }
+            }
+            Err(error) => {
+                let answer = json!({"message": "Error reading", "error": error.to_string()});
+                Done { status: StatusCode::INTERNAL_SERVER_ERROR, answer }
+            }
+        }
+    }
+
+    /// Whether a request asks for the page's events: for a server whose answers can go on.
+    pub fn is_for_events(&self, request: &Parts) -> bool {
+        request.method == Method::GET && self.without_base(request.uri.path()) == CONSOLE_EVENTS
+    }
+
+    /// What to tell whoever asks for events.
+    ///
+    /// # Errors
+    /// The answer that refuses.
+    pub async fn watch(&self, request: &Parts) -> Result<Watch<S>, Response<Full<Bytes>>> {
+        if !self.admits(request).await {
+            return Err(json_response(request, &told(StatusCode::UNAUTHORIZED, "Invalid token")));
+        }
+        match Asked::read(request) {
+            Ok(asked) => Ok(Watch::new(self.engine.clone(), asked)),
+            Err(message) => Err(json_response(request, &told(StatusCode::BAD_REQUEST, &message))),
+        }
+    }
+}
+
+fn told(status: StatusCode, message: &str) -> Done {
+    Done { status, answer: json!({ "message": message }) }
+}
+
+/// Where answers are sent whole.
+pub(crate) fn no_events() -> Done {
+    told(
+        StatusCode::NOT_IMPLEMENTED,
+        "answers from here cannot go on: ask for the pages every few seconds instead",
+    )
+}
+
 /// What a search found, with what the page needs besides.
-pub fn listing<S: Stores>(engine: &Engine<S>, found: &Found, now: Millis) -> Value {
+fn listing<S: Stores>(engine: &Engine<S>, found: &Found, now: Millis) -> Value {
     let stored = engine.site().routes().iter().filter(|route| !route.is_dynamic());
     json!({
         "build": &**engine.build(),
@@ -155,7 +218,7 @@ const AT_HOME: &str = "Development";
 
 /// Whether a request comes from the publishing page on this machine: enough for a site under development. No other
 /// site's page can send this field, nor one whose name was made to lead here this host.
-pub(crate) fn is_at_home(request: &Parts) -> bool {
+fn is_at_home(request: &Parts) -> bool {
     let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = host.and_then(|host| host.parse::<Authority>().ok());
     let is_local = host.is_some_and(|host| {

@@ -8,7 +8,7 @@
   const api = location.pathname.replace(/\/publish\/?$/, '');
   const dev = 'dev' in document.documentElement.dataset;
   const KEPT = `perennial-secret ${api}`;
-  const POLL_MS = 3000, RETRY_MOST_MS = 30000, TYPED_MS = 300, CALLS_SHOWN = 20, FOLLOWED_MOST = 4;
+  const POLL_MS = 3000, RETRY_MOST_MS = 30000, TYPED_MS = 300, NEWS_MS = 2000, CALLS_SHOWN = 20, NEWS_SHOWN = 8, FOLLOWED_MOST = 4;
 
   // ------------------------------------------------------------ asking
 
@@ -121,7 +121,10 @@
     if (old) { put(row.badge, row.badge.textContent.replace('fresh', 'stale')); row.badge.className = 'badge stale'; }
     const stale = old || page.state === 'stale', shown = page.started_at_ms && page.kind !== 'deleted';
     let why = WHY[old ? 'old' : page.why] || '';
-    if (page.why === 'invalidated') why += ` by call ${page.invalidated_by}`;
+    if (page.why === 'invalidated') {
+      const call = published.get(page.invalidated_by);
+      why += ` by call ${page.invalidated_by}${call ? `, ${span(at - call.at)} ago` : ''}`;
+    }
     if (!shown && page.listed && !page.last_error) why = 'Listed, and not rendered yet';
     put(row.why, why);
     row.running.hidden = !(page.leased_until_ms > at);
@@ -168,6 +171,44 @@
     change(list.pages, [...rows.keys()].filter((key) => !keys.has(key)));
     put($('trouble'), '');
   }
+
+  // ------------------------------------------------------------ what was published
+
+  const published = new Map(); // By the number of the invalidation, where there was one.
+  let newsAt = 0, newsDue;
+  // Publishes change pages; so when pages have changed the journal is looked at, now and then.
+  function hearNews() {
+    if (dev || newsDue) return;
+    newsDue = setTimeout(async () => {
+      newsDue = null;
+      newsAt = Date.now();
+      try {
+        const answer = await ask(`/revalidate/log?limit=${NEWS_SHOWN}`);
+        if (answer.ok && !$('desk').hidden) news((await answer.json()).publishes);
+      } catch { /* With the next change. */ }
+    }, Math.max(0, newsAt + NEWS_MS - Date.now()));
+  }
+
+  function news(entries) {
+    for (const entry of entries) if (entry.epoch) published.set(entry.epoch, entry);
+    $('no-news').hidden = entries.length > 0;
+    $('news').replaceChildren(...entries.map((entry) => {
+      const li = make('li'), time = make('time'), tags = (entry.tags || []).map((tag) => tag.replace(/^tag:/, 'tag ').replace(/^route:/, 'route ').replace(/^path:/, '').replace(/^site$/, 'the whole site'));
+      const what = [...new Set([...(entry.paths || []), ...tags])];
+      const failed = (entry.results || []).find((result) => result.error);
+      const went = { begun: 'under way', done: entry.mode === 'now' && entry.visible_ms !== undefined && !entry.epoch ? `visible after ${entry.visible_ms} ms` : '' }[entry.went] ?? entry.went;
+      const who = [entry.provider || '', `key ${entry.key_id}`].filter(Boolean).join(', ');
+      time.dataset.at = entry.at;
+      li.append(time, make('span', 'what', what.slice(0, 3).join(', ') + (what.length > 3 ? ` and ${what.length - 3} more` : '')));
+      li.append(make('p', 'said soft', [entry.mode === 'now' ? '' : entry.mode, who, went].filter(Boolean).join(' · ')));
+      const error = entry.error || failed?.error;
+      if (error) li.append(make('p', 'said bad', error));
+      return li;
+    }));
+    tellNews();
+  }
+
+  const tellNews = () => $('news').querySelectorAll('time').forEach((time) => put(time, `${span(now() - Number(time.dataset.at))} ago`));
 
   // ------------------------------------------------------------ which pages
 
@@ -233,6 +274,7 @@
   }
 
   function heard(event, data) {
+    if (event === 'list' || event === 'change') hearNews();
     if (event === 'list') show(data);
     else if (event === 'change') { next = data.next; change(data.pages, data.gone); put($('trouble'), ''); }
     else if (event === 'progress') progress(data);
@@ -243,7 +285,7 @@
     for (const end = now() + forMs; !signal.aborted && now() < end; await sleep(POLL_MS)) {
       const answer = await ask(`/publish/pages?${query()}`, { signal });
       if (answer.status === 401) return lock('This secret is not known any more.');
-      if (answer.ok) { show(await answer.json()); status(`Looks every ${POLL_MS / 1000} s`, 'on'); }
+      if (answer.ok) { show(await answer.json()); hearNews(); status(`Looks every ${POLL_MS / 1000} s`, 'on'); }
       else put($('trouble'), (await json(answer)).error || `The list cannot be read (${answer.status}).`);
       for (const id of followed.keys()) {
         const told = await ask(`/revalidate/${id}`, { signal });
@@ -293,6 +335,7 @@
       entry.say('No answer. What was asked for may have been done: look at the page’s generation.', true);
     } finally {
       if (button) button.disabled = false;
+      hearNews();
     }
   }
 
@@ -371,10 +414,11 @@
     try { sessionStorage.removeItem(KEPT); } catch { /* Nothing was kept. */ }
     rows.clear();
     followed.clear();
-    for (const id of ['rows', 'calls', 'route']) $(id).replaceChildren();
+    published.clear();
+    for (const id of ['rows', 'calls', 'news', 'route']) $(id).replaceChildren();
     for (const id of ['build', 'count']) put($(id), '');
     status('');
-    $('no-calls').hidden = false;
+    $('no-calls').hidden = $('no-news').hidden = false;
     $('desk').hidden = $('forget').hidden = true;
     $('door').hidden = false;
     put($('refused'), message);
@@ -423,8 +467,8 @@
     if ($('desk').hidden) return;
     if (document.hidden) { watching.abort(); status('Paused'); } else watch();
   });
-  setInterval(() => rows.forEach(tell), 1000);
-  for (const id of ['kinds', 'mode-field', 'state-field']) $(id).hidden = dev;
+  setInterval(() => { rows.forEach(tell); tellNews(); }, 1000);
+  for (const id of ['kinds', 'mode-field', 'state-field', 'news-part']) $(id).hidden = dev;
   $('dev-note').hidden = !dev;
   if (dev) put($('publish'), 'Render');
   if (dev || secret) enter(); else lock();
