@@ -152,8 +152,11 @@ impl<S: Stores> Revalidate<S> {
             answer["mode"] = plan.mode.as_str().into();
         }
         if let Some(marked) = marked {
-            answer["id"] = marked.epoch.into();
-            answer["layers"] = layers::of_marked(&marked);
+            match plan.mode {
+                Mode::Delete => answer["deleted"] = marked.removed.into(),
+                Mode::Now | Mode::Stale => answer["id"] = marked.epoch.into(),
+            }
+            answer["layers"] = layers::of_marked(plan.mode, &marked);
         }
         if let (Mode::Now, Some(marked)) = (plan.mode, marked) {
             answer["queued"] = marked.queued.into();
@@ -176,7 +179,11 @@ impl<S: Stores> Revalidate<S> {
         if tags.is_empty() {
             return Ok(None);
         }
-        self.engine.invalidate(&tags, plan.mode == Mode::Now).await.map(Some)
+        let marked = match plan.mode {
+            Mode::Delete => self.engine.delete_tagged(&tags).await,
+            mode => self.engine.invalidate(&tags, mode == Mode::Now).await,
+        };
+        marked.map(Some)
     }
 
     async fn each(
@@ -264,7 +271,7 @@ fn shown(mode: Mode, path: &str, result: &Result<Demand, Undone>, marked: Option
         Err(undone) => json!({"revalidated": false, "path": path, "error": undone.to_string()}),
     };
     shown["layers"] = match marked.filter(|_| mode == Mode::Stale) {
-        Some(marked) => layers::of_marked(&marked),
+        Some(marked) => layers::of_marked(mode, &marked),
         None => layers::of_page(mode, result),
     };
     shown

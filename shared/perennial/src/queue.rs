@@ -120,10 +120,10 @@ impl<S: Stores> Engine<S> {
         if snapshot.record.as_ref().is_none_or(|r| r.epoch >= epoch || r.stored == Stored::Deleted) {
             return Ok(Worked::Dropped);
         }
-        match self.stores.pages().begin(&page.key, self.ask(Some(snapshot.generation), false)).await? {
-            Begun::Granted(ticket) => Ok(Worked::Done(self.refresh(page, ticket, Reason::OnDemand).await?)),
-            _ => Ok(Worked::Dropped),
-        }
+        // It is a publisher's call: no render that began before it holds it up, and no back-off. Left to visitors, a page
+        // that nobody visits would stay as it is.
+        let ticket = self.urgent(page).await?;
+        Ok(Worked::Done(self.refresh(page, ticket, Reason::OnDemand).await?))
     }
 
     async fn work_remove(

@@ -73,7 +73,7 @@ impl<S: Stores> Engine<S> {
     }
 
     pub(crate) fn ask(&self, judged: Option<Ticket>, urgent: bool) -> Ask {
-        Ask { judged, urgent, lease: self.limits.lease, now: self.clock.now() }
+        Ask { judged, urgent, missing: false, lease: self.limits.lease, now: self.clock.now() }
     }
 
     /// The right to render whatever others do: for publishers and builds.
@@ -300,7 +300,9 @@ impl<S: Stores> Engine<S> {
                 None
             }
         };
-        let next = note.filter(|_| grant.replaces.is_some()).map(|n| (n.count, n.retry_at.since(n.at)));
+        let next = note
+            .filter(|_| grant.replaces.as_ref().is_some_and(|r| r.stored != Stored::Deleted))
+            .map(|n| (n.count, n.retry_at.since(n.at)));
         self.log_failure(page, reason, &no_draft, next);
         if no_draft.kept { Refreshed::Kept } else { Refreshed::Failed(no_draft.message.into()) }
     }

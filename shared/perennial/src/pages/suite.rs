@@ -21,7 +21,8 @@ pub fn page(name: &str) -> PageKey {
 
 /// A wish to render a missing page, and a record that could be the result once it has a generation.
 pub fn ask_and_record() -> (Ask, Record) {
-    let ask = Ask { judged: Some(0), urgent: false, lease: Duration::from_secs(10), now: Millis(1_000_000) };
+    let (lease, now) = (Duration::from_secs(10), Millis(1_000_000));
+    let ask = Ask { judged: Some(0), urgent: false, missing: false, lease, now };
     let record = Record {
         generation: 0,
         epoch: 0,
