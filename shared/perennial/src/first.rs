@@ -7,7 +7,7 @@ use crate::clock::within;
 use crate::engine::Engine;
 use crate::memory::Entry;
 use crate::page::Reason;
-use crate::pages::{Ask, Begun, FailureNote, Lease, Pages, Wanted};
+use crate::pages::{Begun, FailureNote, Lease, Pages, Urgency, Wanted};
 use crate::record::{Stored, Ticket};
 use crate::refresh::Refreshed;
 use crate::render::Order;
@@ -15,7 +15,7 @@ use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
 
 /// The first and the longest pause between two looks at a page that another process renders.
-const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+pub(crate) const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
 /// What a visitor of a missing page gets.
 pub(crate) type First = Result<Option<Arc<Entry>>, Trouble>;
@@ -69,8 +69,8 @@ impl<S: Stores> Engine<S> {
 
     /// One visitor's way to a missing page, on behalf of all who wait for it in this process.
     async fn lead(self: &Arc<Self>, page: &Resolved, reason: Reason, mut judged: Ticket) -> First {
-        // Who has a page to show falls back on it, and so the back-off holds; others try again with each visit.
-        let missing = reason == Reason::First;
+        // Who has a page to fall back on can wait for the end of a back-off; others try again with each visit.
+        let urgency = if reason == Reason::First { Urgency::Missing } else { Urgency::Ordinary };
         let mut pause = POLL.0;
         let mut waited_for: Option<Ticket> = None;
         // The lease that the last look has shown. While one holds nothing is asked for: a grant in the moment in which
@@ -79,12 +79,7 @@ impl<S: Stores> Engine<S> {
         loop {
             let begun = match held {
                 Some(lease) => Ok(Begun::Busy(lease)),
-                None => {
-                    self.stores
-                        .pages()
-                        .begin(&page.key, Ask { missing, ..self.ask(Some(judged), false) })
-                        .await
-                }
+                None => self.stores.pages().begin(&page.key, self.ask(Some(judged), urgency)).await,
             };
             let snapshot = match begun {
                 Ok(Begun::Granted(ticket)) => match self.refresh(page, ticket, reason).await {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::bodies::Bodies;
 use crate::clock::Millis;
+use crate::demand::Undone;
 use crate::engine::Engine;
 use crate::jobs::{Job, Jobs, Task};
 use crate::memory::Entry;
 use crate::page::Reason;
-use crate::pages::{Begun, Pages, Wanted};
+use crate::pages::{Begun, Pages, Urgency, Wanted};
 use crate::record::{Stored, Ticket};
 use crate::refresh::Refreshed;
 use crate::route::Resolved;
@@ -21,7 +22,7 @@ use crate::store::{StoreError, Stores};
 pub enum Worked {
     /// Carried out, well or not: what was to be noted is noted.
     Done(Refreshed),
-    /// Nothing is left to do: the page was rendered since, or a newer render was begun.
+    /// Nothing is left to do: the page was rendered since, or a newer render was begun, or failed.
     Dropped,
     /// This build has no such page.
     Gone,
@@ -44,8 +45,11 @@ impl<S: Stores> Engine<S> {
         else {
             return;
         };
-        let begun =
-            self.stores.pages().begin(&page.key, self.ask(Some(entry.record.generation), false)).await;
+        let begun = self
+            .stores
+            .pages()
+            .begin(&page.key, self.ask(Some(entry.record.generation), Urgency::Ordinary))
+            .await;
         match begun {
             Ok(Begun::Granted(ticket)) => self.send(page, ticket).await,
             Ok(Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded) => {}
@@ -111,7 +115,34 @@ impl<S: Stores> Engine<S> {
             self.stores.pages().resume(&page.key, ticket, self.limits.lease, self.clock.now()).await?;
         match resumed {
             Some(ticket) => Ok(Worked::Done(self.refresh(page, ticket, reason).await?)),
-            None => Ok(Worked::Dropped),
+            None => self.work_again(page, ticket, reason).await,
+        }
+    }
+
+    /// A job whose ticket was taken up before. Whoever did may have died, or met a store that failed: unless it is known
+    /// what came of that, or somebody is at it, the page is renewed as if a visitor had asked for it now.
+    async fn work_again(
+        &self,
+        page: &Resolved,
+        ticket: Ticket,
+        reason: Reason,
+    ) -> Result<Worked, StoreError> {
+        let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await?;
+        if snapshot.record.is_none() || snapshot.slot.has_ended(ticket, snapshot.generation) {
+            return Ok(Worked::Dropped);
+        }
+        self.work_ordinary(page, snapshot.generation, reason).await
+    }
+
+    async fn work_ordinary(
+        &self,
+        page: &Resolved,
+        judged: Ticket,
+        reason: Reason,
+    ) -> Result<Worked, StoreError> {
+        match self.stores.pages().begin(&page.key, self.ask(Some(judged), Urgency::Ordinary)).await? {
+            Begun::Granted(ticket) => Ok(Worked::Done(self.refresh(page, ticket, reason).await?)),
+            Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded => Ok(Worked::Dropped),
         }
     }
 
@@ -120,10 +151,12 @@ impl<S: Stores> Engine<S> {
         if snapshot.record.as_ref().is_none_or(|r| r.epoch >= epoch || r.stored == Stored::Deleted) {
             return Ok(Worked::Dropped);
         }
-        // It is a publisher's call: no render that began before it holds it up, and no back-off. Left to visitors, a page
-        // that nobody visits would stay as it is.
-        let ticket = self.urgent(page).await?;
-        Ok(Worked::Done(self.refresh(page, ticket, Reason::OnDemand).await?))
+        // It is a publisher's call: neither a render that began before it nor a back-off holds it up. Left to visitors, a
+        // page that nobody visits would stay as it is.
+        match self.render_since(page, epoch).await {
+            Err(Undone::Store(error)) => Ok(Worked::Retry(error)),
+            _ => Ok(Worked::Dropped),
+        }
     }
 
     async fn work_remove(

@@ -53,7 +53,7 @@ impl<S: Stores> Engine<S> {
                 removed += usize::from(marked);
                 let engine = self.clone();
                 removing.spawn(async move {
-                    let ticket = engine.urgent(&page).await?;
+                    let ticket = engine.override_all(&page).await?;
                     engine.remove(&page, ticket).await
                 });
             }
