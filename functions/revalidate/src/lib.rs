@@ -172,7 +172,10 @@ fn answer(wish: &Wish, published: &Published) -> Done {
         answer["mode"] = wish.mode.as_str().into();
     }
     if let Some(marked) = published.marked {
-        answer["layers"] = layers::of_marked(&marked);
+        if wish.mode == Mode::Delete {
+            answer["deleted"] = marked.removed.into();
+        }
+        answer["layers"] = layers::of_marked(wish.mode, &marked);
     }
     if let (Mode::Now, Some(marked)) = (wish.mode, published.marked) {
         answer["queued"] = marked.queued.into();
@@ -223,7 +226,7 @@ fn shown(mode: Mode, path: &str, result: &Result<Demand, Undone>, marked: Option
         Err(undone) => json!({"revalidated": false, "path": path, "error": undone.to_string()}),
     };
     shown["layers"] = match marked.filter(|_| mode == Mode::Stale) {
-        Some(marked) => layers::of_marked(&marked),
+        Some(marked) => layers::of_marked(mode, &marked),
         None => layers::of_page(mode, result),
     };
     shown

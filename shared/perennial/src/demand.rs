@@ -16,7 +16,7 @@ use crate::store::{StoreError, Stores};
 use crate::tags::{page_tags, path_tag};
 
 /// Pages looked at in one read of the store.
-const LIST_BATCH: usize = 500;
+pub(crate) const LIST_BATCH: usize = 500;
 
 /// A publisher's call for one page.
 pub type Demanded = Result<Demand, Undone>;
@@ -62,6 +62,8 @@ pub struct Marked {
     pub epoch: Epoch,
     /// Pages sent to the queue.
     pub queued: usize,
+    /// Pages removed, by a call that removes what it has marked.
+    pub removed: usize,
     /// What the shared cache was told.
     pub edge: Purged,
 }
@@ -76,7 +78,7 @@ pub struct Progress {
 }
 
 /// Whether a page is shown that was rendered before an invalidation that concerns it.
-fn is_marked(snapshot: &Snapshot, epoch: Epoch) -> bool {
+pub(crate) fn is_marked(snapshot: &Snapshot, epoch: Epoch) -> bool {
     let shown = snapshot.record.as_ref().filter(|r| r.stored != Stored::Deleted);
     snapshot.newest_epoch >= epoch && shown.is_some_and(|r| r.epoch < epoch)
 }
@@ -145,7 +147,7 @@ impl<S: Stores> Engine<S> {
 
     /// Has a page rendered by a render that began at this epoch or later: this one, or another publisher's call's,
     /// wherever that is. It ends: the lease of such a call does, and whatever follows it began later.
-    async fn render_since(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
+    pub(crate) async fn render_since(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let mut pause = POLL.0;
         loop {
@@ -228,7 +230,7 @@ impl<S: Stores> Engine<S> {
         let queued = if renew { self.renew_marked(epoch).await } else { Ok(0) };
         // Whatever came of that: the pages are marked.
         let told = self.purge(tags).await;
-        Ok(Marked { epoch, queued: queued.map_err(store)?, edge: told.map_err(Undone::Edge)? })
+        Ok(Marked { epoch, removed: 0, queued: queued.map_err(store)?, edge: told.map_err(Undone::Edge)? })
     }
 
     /// How far the renewal of what an invalidation has marked is; also after a restart, since it is read from the

@@ -72,6 +72,7 @@ mod purges;
 pub mod queue;
 pub mod record;
 pub mod refresh;
+mod removal;
 mod render;
 pub mod route;
 pub mod secrets;

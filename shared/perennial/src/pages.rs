@@ -254,7 +254,7 @@ impl Slot {
             return Err(Begun::Unneeded);
         }
         let lease = match ask.urgency {
-            Urgency::Ordinary => self.lease_at(ask.now),
+            Urgency::Ordinary | Urgency::Missing => self.lease_at(ask.now),
             Urgency::Demand(_) => self.demand_at(ask.now),
             Urgency::Overriding => None,
         };
@@ -328,6 +328,9 @@ pub struct Ask {
 pub enum Urgency {
     /// A visitor's, or the queue's: leases and back-offs hold it up.
     Ordinary,
+    /// A visitor's who has nothing to be shown, be there a record or not (it is deleted or expired, its body lost):
+    /// leases hold it up, back-offs do not.
+    Missing,
     /// A publisher's call, to be answered by a render that began at this epoch of the site or later. Only the lease of
     /// another such call holds it up: their render may do for both.
     Demand(Epoch),
@@ -340,7 +343,7 @@ impl Urgency {
     pub fn demanded(self) -> Epoch {
         match self {
             Urgency::Demand(epoch) => epoch,
-            Urgency::Ordinary | Urgency::Overriding => 0,
+            Urgency::Ordinary | Urgency::Missing | Urgency::Overriding => 0,
         }
     }
 }

@@ -311,7 +311,9 @@ impl<S: Stores> Engine<S> {
                 None
             }
         };
-        let next = note.filter(|_| grant.replaces.is_some()).map(|n| (n.count, n.retry_at.since(n.at)));
+        let next = note
+            .filter(|_| grant.replaces.as_ref().is_some_and(|r| r.stored != Stored::Deleted))
+            .map(|n| (n.count, n.retry_at.since(n.at)));
         self.log_failure(page, reason, &no_draft, next);
         if no_draft.kept { Refreshed::Kept } else { Refreshed::Failed(no_draft.message.into()) }
     }
