@@ -154,6 +154,7 @@ impl<S: Stores> Engine<S> {
             Refreshed::Stored(entry) | Refreshed::Unchanged(entry) | Refreshed::Unsaved(entry) => {
                 Ok(self.as_it_is_now(page, entry).await)
             }
+            Refreshed::GivenBack(entry) => Ok(Some(entry)),
             Refreshed::Superseded => Ok(None),
             Refreshed::Failed(message) => Err(Trouble { status: 500, message }),
             Refreshed::Kept => {

@@ -55,6 +55,7 @@ mod flights;
 pub mod freshness;
 #[cfg(any(feature = "aws", feature = "embedded"))]
 pub mod function;
+mod held;
 pub mod jobs;
 mod judge;
 pub mod key;
