@@ -12,7 +12,7 @@ use perennial::key::PageKey;
 use perennial::pages::suite::{ask_and_record, page};
 use perennial::pages::{Ask, Begun, Committed, Inline, Pages as _, Urgency, Wanted};
 use perennial::record::Record;
-use perennial::{Millis, StoreError, Stores as _};
+use perennial::{Clock as _, Millis, StoreError, Stores as _, SystemClock};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tests::Aws;
@@ -158,6 +158,13 @@ async fn a_server_that_is_not_there_has_not_written() {
         assert!(text.contains("cannot be reached") && text.contains("AWS_ENDPOINT_URL"), "{text}");
     }
     nowhere.warm().await;
+}
+
+#[tokio::test]
+async fn the_journal_keeps_the_contract() {
+    let aws = Aws::start().await;
+    let open = || stores(&aws, "b", &[]).publishes().clone();
+    perennial::publishes::suite::run(open, SystemClock.now()).await;
 }
 
 async fn receive(aws: &Aws) -> Option<String> {

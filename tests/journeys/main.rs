@@ -12,5 +12,8 @@ mod j07_tags;
 mod j08_crowds;
 mod j10_publishers;
 mod j14_drafts;
+mod j16_edge;
+mod j17_publishes;
+mod shared_cache;
 mod stores;
 mod world;

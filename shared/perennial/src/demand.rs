@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::edge::Edge;
+use crate::edge::Purged;
 use crate::engine::Engine;
 use crate::first::POLL;
 use crate::jobs::{Jobs, Task};
@@ -24,8 +24,8 @@ pub type Demanded = Result<Demand, Undone>;
 /// What a publisher's call for one page came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
-    /// The page was rendered after the call came, and is what everybody sees.
-    Revalidated,
+    /// The page was rendered after the call came, and is what everybody sees; and what the shared cache was told.
+    Revalidated(Purged),
     /// The page had not been generated, and was to be left alone.
     NotGenerated,
 }
@@ -50,6 +50,9 @@ pub enum Undone {
     /// The store failed.
     #[error("{0}")]
     Store(Arc<str>),
+    /// The store has it all, but the shared cache may go on with its copies until they get old.
+    #[error("the shared cache was not told what changed, call again: {0}")]
+    Edge(Arc<str>),
 }
 
 /// What an invalidation has marked.
@@ -59,6 +62,8 @@ pub struct Marked {
     pub epoch: Epoch,
     /// Pages sent to the queue.
     pub queued: usize,
+    /// What the shared cache was told.
+    pub edge: Purged,
 }
 
 /// How far a renewal is.
@@ -88,7 +93,8 @@ impl<S: Stores> Engine<S> {
         }
         if self.dev {
             let rendered = self.render_only(page, Reason::OnDemand, false).await;
-            return rendered.map(|_| Demand::Revalidated).map_err(|trouble| Undone::Failed(trouble.message));
+            let done = |_| Demand::Revalidated(Purged::NoCache);
+            return rendered.map(done).map_err(|trouble| Undone::Failed(trouble.message));
         }
         let panicked = || Undone::Failed("the render's task panicked".into());
         let key = page.key.shared();
@@ -96,7 +102,7 @@ impl<S: Stores> Engine<S> {
         // this one. Calls that leave ungenerated pages alone do not share with those that generate them.
         let marks_key = if only_generated { format!("{key}|only").into() } else { key.clone() };
         let (engine, marks_page) = (self.clone(), page.clone());
-        let mark = move |_| async move { engine.mark(&marks_page, only_generated).await };
+        let mark = move |_| async move { engine.mark_page(&marks_page, only_generated).await };
         let marked = self.marks.take(&self.tasks, &marks_key, 0, mark).await;
         let Some(epoch) = marked.unwrap_or_else(|| Err(panicked()))? else { return Ok(Demand::NotGenerated) };
         let (engine, page) = (self.clone(), page.clone());
@@ -105,7 +111,7 @@ impl<S: Stores> Engine<S> {
     }
 
     /// The mark, which survives a crash of this process. None: the page is to be left alone.
-    async fn mark(&self, page: &Resolved, only_generated: bool) -> Result<Option<Epoch>, Undone> {
+    async fn mark_page(&self, page: &Resolved, only_generated: bool) -> Result<Option<Epoch>, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await.map_err(store)?;
         let generated = snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
@@ -118,13 +124,23 @@ impl<S: Stores> Engine<S> {
         self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map(Some).map_err(store)
     }
 
-    async fn demanded(&self, page: &Resolved, epoch: Epoch) -> Demanded {
+    async fn demanded(self: &Arc<Self>, page: &Resolved, epoch: Epoch) -> Demanded {
+        let rendered = self.render_variants(page, epoch).await;
+        // Whatever came of that: the page is marked, and a copy that is fresh for a year would never ask for it.
+        let told = self.purge(&page_tags(&page.key)[..1]).await;
+        if let (Err(_), Err(error)) = (&rendered, &told) {
+            tracing::error!(page = page.key.path(), "nor was the shared cache told what changed: {error}");
+        }
+        rendered?;
+        told.map(Demand::Revalidated).map_err(Undone::Edge)
+    }
+
+    async fn render_variants(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         for page in self.variants(page).await.map_err(store)? {
             self.render_since(&page, epoch).await?;
         }
-        self.stores.edge().purge(&page_tags(&page.key)[..1]).await.map_err(store)?;
-        Ok(Demand::Revalidated)
+        Ok(())
     }
 
     /// Has a page rendered by a render that began at this epoch or later: this one, or another publisher's call's,
@@ -185,28 +201,29 @@ impl<S: Stores> Engine<S> {
     /// Removes a page at once, and keeps renders that are under way from bringing it back.
     ///
     /// # Errors
-    /// [`Undone::Store`].
-    pub async fn delete(&self, page: &Resolved) -> Result<(), Undone> {
+    /// [`Undone::Store`], or [`Undone::Edge`] once the page is gone.
+    pub async fn delete(self: &Arc<Self>, page: &Resolved) -> Result<Purged, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
         for page in self.variants(page).await.map_err(store)? {
             let ticket = self.override_all(&page).await.map_err(store)?;
             self.remove(&page, ticket).await.map_err(store)?;
         }
-        self.stores.edge().purge(&page_tags(&page.key)[..1]).await.map_err(store)
+        self.purge(&page_tags(&page.key)[..1]).await.map_err(Undone::Edge)
     }
 
     /// Marks everything that carries any of these tags: one write a tag, seen by every read from then on. With
     /// `renew`, pages that this build has stored are sent to the queue.
     ///
     /// # Errors
-    /// [`Undone::Store`]. Repeating the call is harmless.
-    pub async fn invalidate(&self, tags: &[String], renew: bool) -> Result<Marked, Undone> {
+    /// [`Undone::Store`], or [`Undone::Edge`] once everything is marked. Repeating the call is harmless.
+    pub async fn invalidate(self: &Arc<Self>, tags: &[String], renew: bool) -> Result<Marked, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let epoch = self.stores.pages().invalidate(tags).await.map_err(store)?;
-        let queued = if renew { self.renew_marked(epoch).await.map_err(store)? } else { 0 };
-        self.stores.edge().purge(tags).await.map_err(store)?;
-        Ok(Marked { epoch, queued })
+        let queued = if renew { self.renew_marked(epoch).await } else { Ok(0) };
+        // Whatever came of that: the pages are marked.
+        let told = self.purge(tags).await;
+        Ok(Marked { epoch, queued: queued.map_err(store)?, edge: told.map_err(Undone::Edge)? })
     }
 
     /// How far the renewal of what an invalidation has marked is; also after a restart, since it is read from the

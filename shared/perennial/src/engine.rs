@@ -19,6 +19,7 @@ use crate::freshness::{State, state};
 use crate::held::Held;
 use crate::memory::{Entry, Memory};
 use crate::pages::{Pages, Snapshot, Wanted};
+use crate::purges::Purges;
 use crate::record::{BodyRef, Epoch, Form, Stored, Ticket};
 
 use crate::render::Renders;
@@ -39,6 +40,7 @@ pub struct Engine<S: Stores> {
     pub(crate) flights: Flights<First>,
     pub(crate) marks: Turns<Result<Option<Epoch>, Undone>>,
     pub(crate) demands: Turns<Demanded>,
+    pub(crate) purges: Purges,
     pub(crate) triggered: Mutex<HashSet<Arc<str>>>,
     pub(crate) held: Held,
     pub(crate) tasks: TaskTracker,
@@ -106,6 +108,7 @@ impl<S: Stores> Engine<S> {
             flights: Flights::default(),
             marks: Turns::default(),
             demands: Turns::default(),
+            purges: Purges::default(),
             triggered: Mutex::default(),
             held: Held::default(),
             tasks: TaskTracker::new(),
