@@ -21,6 +21,34 @@ async fn generate(w: &World, pages: &[(&str, &[&str])]) {
     }
 }
 
+/// Invariants 2 and 8: a first render that began before an invalidation elsewhere is shown, and is stale for the caches in
+/// front as well: they were told already when its answer comes.
+#[tokio::test]
+async fn a_first_render_that_was_invalidated_elsewhere_is_answered_as_stale() {
+    for query in ["tag=red&mode=stale", "path=/tagged/m&mode=stale", "route=/tagged/%7Bslug%7D", "site=true"]
+    {
+        let a = World::new().await;
+        let b = a.beside();
+        let gate = Gate::new();
+        let page = |value: &str| Reply::from(json!({ "value": value, "tags": ["red"], "revalidate": 600 }));
+        a.up.next("/tagged/m", page("old").behind(&gate));
+        a.up.on("/tagged/m", page("new"));
+        let waiting: Vec<_> = (0..2).map(|_| a.begin(Ask::get("/tagged/m"))).collect();
+        a.up.wait_for_calls("/tagged/m", 1).await;
+        a.idle().await;
+        let answer = call(&b, query).await;
+        assert!(matches!(answer.status, 200 | 202), "{query}: {answer}");
+        gate.open();
+        for answer in waiting {
+            let answer = answer.await.expect("joined").expect(200, "MISS");
+            assert_eq!((answer.value().as_str(), answer.s_maxage()), ("old", Some(1)), "{query}: {answer}");
+        }
+        a.get("/tagged/m").await.expect(200, "STALE");
+        a.settle().await;
+        assert_eq!(a.get("/tagged/m").await.expect(200, "HIT").cc(600).value(), "new", "{query}");
+    }
+}
+
 const PAGES: &[(&str, &[&str])] = &[
     ("/tagged/a", &["red", "round"]),
     ("/tagged/b", &["red"]),

@@ -10,7 +10,7 @@ use crate::jobs::{Jobs, Task};
 use crate::page::Reason;
 use crate::pages::{Begun, Pages, Snapshot, Urgency, Wanted};
 use crate::record::{Epoch, Stored, Ticket};
-use crate::refresh::Refreshed;
+use crate::refresh::{Refreshed, STOPPING};
 use crate::route::{Fallback, Resolved};
 use crate::store::{StoreError, Stores};
 use crate::tags::{page_tags, path_tag};
@@ -181,6 +181,7 @@ impl<S: Stores> Engine<S> {
             Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded => Ok(()),
             Refreshed::Failed(message) => Err(Undone::Failed(message)),
             Refreshed::Kept => Err(Undone::Kept),
+            Refreshed::GivenBack(_) => Err(Undone::Store(STOPPING.into())),
             Refreshed::Unsaved(_) => {
                 Err(Undone::Store("the page was rendered but the store could not keep it".into()))
             }

@@ -56,6 +56,7 @@ mod flights;
 pub mod freshness;
 #[cfg(any(feature = "aws", feature = "embedded"))]
 pub mod function;
+mod held;
 pub mod instant;
 pub mod jobs;
 mod judge;

@@ -13,7 +13,7 @@ use crate::memory::Entry;
 use crate::page::Reason;
 use crate::pages::{Begun, Pages, Urgency, Wanted};
 use crate::record::{Stored, Ticket};
-use crate::refresh::Refreshed;
+use crate::refresh::{Refreshed, STOPPING};
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
 
@@ -26,7 +26,7 @@ pub enum Worked {
     Dropped,
     /// This build has no such page.
     Gone,
-    /// The store failed: deliver it again.
+    /// The store failed, or the process is stopping: deliver it again.
     Retry(Arc<str>),
 }
 
@@ -114,7 +114,7 @@ impl<S: Stores> Engine<S> {
         let resumed =
             self.stores.pages().resume(&page.key, ticket, self.limits.lease, self.clock.now()).await?;
         match resumed {
-            Some(ticket) => Ok(Worked::Done(self.refresh(page, ticket, reason).await?)),
+            Some(ticket) => self.work_refreshed(page, ticket, reason).await,
             None => self.work_again(page, ticket, reason).await,
         }
     }
@@ -134,6 +134,18 @@ impl<S: Stores> Engine<S> {
         self.work_ordinary(page, snapshot.generation, reason).await
     }
 
+    async fn work_refreshed(
+        &self,
+        page: &Resolved,
+        ticket: Ticket,
+        reason: Reason,
+    ) -> Result<Worked, StoreError> {
+        Ok(match self.refresh(page, ticket, reason).await? {
+            Refreshed::GivenBack(_) => Worked::Retry(STOPPING.into()),
+            refreshed => Worked::Done(refreshed),
+        })
+    }
+
     async fn work_ordinary(
         &self,
         page: &Resolved,
@@ -141,7 +153,7 @@ impl<S: Stores> Engine<S> {
         reason: Reason,
     ) -> Result<Worked, StoreError> {
         match self.stores.pages().begin(&page.key, self.ask(Some(judged), Urgency::Ordinary)).await? {
-            Begun::Granted(ticket) => Ok(Worked::Done(self.refresh(page, ticket, reason).await?)),
+            Begun::Granted(ticket) => self.work_refreshed(page, ticket, reason).await,
             Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded => Ok(Worked::Dropped),
         }
     }
