@@ -52,9 +52,19 @@ impl<S: Stores> Revalidate<S> {
         self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
     }
 
-    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, drafts.
+    /// Whether a call's body counts: it is signed, or it is one of a caller with a right secret. No other need be read.
+    pub async fn reads_body(&self, request: &Parts) -> bool {
+        match self.secrets.get(self.engine.now()).await {
+            Ok(secrets) if webhook::is_signed(&request.headers) => secrets.has_signing(),
+            Ok(secrets) => request.method == Method::POST && secrets.admit(request),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, drafts. A slash at its end
+    /// is tolerated: a redirect to the same without it would hold the secret of the call.
     pub fn owns(&self, path: &str) -> bool {
-        let path = self.without_base(path);
+        let path = self.own_path(path);
         path == ENDPOINT || path == OPEN_DRAFT || path == CLOSE_DRAFT || progress_id(path).is_some()
     }
 
@@ -62,7 +72,7 @@ impl<S: Stores> Revalidate<S> {
     /// not one of [`Revalidate::owns`] is taken for the endpoint: behind an address of its own it has any.
     pub async fn handle(&self, request: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
         let (site, limits) = (self.engine.site(), self.engine.limits());
-        let path = self.without_base(request.uri.path());
+        let path = self.own_path(request.uri.path());
         let secrets = match self.secrets.get(self.engine.now()).await {
             Ok(secrets) => secrets,
             Err(error) => {
@@ -81,9 +91,11 @@ impl<S: Stores> Revalidate<S> {
         answered.unwrap_or_else(|done| json_response(request, &done))
     }
 
-    fn without_base<'a>(&self, path: &'a str) -> &'a str {
+    /// The path without the base path, and without a slash at its end.
+    fn own_path<'a>(&self, path: &'a str) -> &'a str {
         let below = path.strip_prefix(self.engine.site().base_path());
-        below.filter(|rest| rest.starts_with('/')).unwrap_or(path)
+        let path = below.filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        path.strip_suffix('/').unwrap_or(path)
     }
 
     async fn answer(&self, request: &Parts, body: &[u8], secrets: &Secrets) -> Done {
@@ -96,7 +108,7 @@ impl<S: Stores> Revalidate<S> {
         if !secrets.admit_call(request, body, self.engine.now()) {
             return Done { status: StatusCode::UNAUTHORIZED, answer: json!({"message": "Invalid token"}) };
         }
-        if let Some(id) = progress_id(self.without_base(request.uri.path())) {
+        if let Some(id) = progress_id(self.own_path(request.uri.path())) {
             return self.progress(id).await;
         }
         match plan::plan(request, body, self.engine.site(), self.engine.limits()) {

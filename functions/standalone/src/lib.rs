@@ -4,10 +4,12 @@
 
 mod build;
 mod head_timer;
+mod heads;
 mod pages;
 mod revalidate;
 mod server;
 mod start;
+mod wire;
 
 use std::io::Write as _;
 use std::process::ExitCode;
