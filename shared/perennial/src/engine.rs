@@ -20,8 +20,8 @@ use crate::key::PageKey;
 use crate::memory::{Entry, Memory};
 use crate::pages::{Pages, Snapshot, Wanted};
 use crate::record::{BodyRef, Epoch, Form, Stored, Ticket};
-
 use crate::render::Renders;
+use crate::room::Room;
 use crate::route::Resolved;
 use crate::settings::Limits;
 use crate::site::ReadySite;
@@ -36,6 +36,7 @@ pub struct Engine<S: Stores> {
     pub(crate) memory: Memory,
     pub(crate) renders: Renders,
     pub(crate) waiting: Semaphore,
+    pub(crate) room: Room,
     pub(crate) flights: Flights<First>,
     pub(crate) demands: Turns<Demanded>,
     pub(crate) triggered: Mutex<HashSet<Arc<str>>>,
@@ -100,6 +101,7 @@ impl<S: Stores> Engine<S> {
             renders,
             memory: Memory::new(limits.memory_cache_bytes),
             waiting: Semaphore::new(limits.max_waiting_visitors),
+            room: Room::default(),
             limits,
             stores,
             flights: Flights::default(),

@@ -58,6 +58,8 @@ pub mod function;
 pub mod jobs;
 mod judge;
 pub mod key;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod memory;
 pub mod metrics;
 pub mod page;
@@ -67,6 +69,7 @@ pub mod queue;
 pub mod record;
 pub mod refresh;
 mod render;
+mod room;
 pub mod route;
 pub mod secrets;
 pub mod settings;

@@ -115,6 +115,19 @@ pub trait Pages: Send + Sync + 'static {
         most: usize,
     ) -> impl Future<Output = Result<usize, StoreError>> + Send;
 
+    /// How many pages of a route with parameters are stored, whatever they are, counted up to `most`, while one more of
+    /// them is rendered. Others that are rendered for the first time may count as well.
+    fn count_stored(
+        &self,
+        route: &str,
+        most: usize,
+    ) -> impl Future<Output = Result<usize, StoreError>> + Send {
+        async move {
+            let pages = self.list(&format!("{route}|"), None, most).await?;
+            Ok(pages.iter().filter(|(_, snapshot)| snapshot.generation > 0).count())
+        }
+    }
+
     /// Commits a build: its records, and then which pages its routes list. Records older than what is stored are left
     /// out. In one step where the store has such steps; where it has not, repeating completes what failed.
     fn publish(

@@ -73,6 +73,7 @@ pub(crate) struct RouteOptions {
     pub(crate) missing_when_expired: bool,
     pub(crate) render_timeout: Option<Duration>,
     pub(crate) max_concurrent_renders: Option<usize>,
+    pub(crate) max_stored: Option<usize>,
     pub(crate) query: Vec<Query>,
     pub(crate) dynamic: bool,
 }
@@ -119,6 +120,15 @@ impl Route {
     /// How many pages of this route one process renders at once. Default: the process's limit alone.
     pub fn max_concurrent_renders(mut self, limit: usize) -> Self {
         self.options.max_concurrent_renders = Some(limit);
+        self
+    }
+
+    /// How many pages of this route, about, visitors may fill the store with: beyond that a page that nobody has generated
+    /// is rendered for whoever asks, and not kept. For routes whose `props` gives a page for any path. What a build lists
+    /// or a publisher asks for is always kept. Default: no limit; results that are not found have one of their own
+    /// (`PERENNIAL_MAX_STORED_NOT_FOUND`).
+    pub fn max_stored(mut self, pages: usize) -> Self {
+        self.options.max_stored = Some(pages);
         self
     }
 
