@@ -138,6 +138,7 @@ async fn secrets_are_never_echoed() {
                 "path=/blog/bad",
                 "path=//x",
                 "path=/unknown",
+                "path=<script>",
                 "tag=a,b",
                 "x=1",
                 "mode=soon&path=/",
@@ -163,7 +164,7 @@ async fn secrets_are_never_echoed() {
         let answer = f.get(target).await.to_string();
         assert!(!answer.contains("test-secret"), "{target}: {answer}");
     }
-    let log = f.site.log.text();
+    let log = f.whole_log().await;
     assert!(!log.contains("test-secret"), "{log}");
 }
 
