@@ -14,7 +14,7 @@ use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Sn
 use crate::clock::Millis;
 use crate::key::PageKey;
 use crate::record::{Epoch, Record, Stored, Ticket};
-use crate::sqlite::{Db, Durable};
+use crate::sqlite::{Column, Db, Durable};
 use crate::store::StoreError;
 use crate::tags::user_tag;
 
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS pages (
   build TEXT NOT NULL, page TEXT NOT NULL,
   record BLOB, generation INTEGER NOT NULL DEFAULT 0, not_found INTEGER NOT NULL DEFAULT 0, listed INTEGER NOT NULL DEFAULT 0,
   ticket INTEGER NOT NULL DEFAULT 0, lease_from INTEGER, lease_until INTEGER,
-  failed_ticket INTEGER, failures INTEGER, failed_at INTEGER, retry_at INTEGER, error TEXT,
+  failed_ticket INTEGER, failures INTEGER, failed_at INTEGER, retry_at INTEGER, error TEXT, demanded INTEGER,
   PRIMARY KEY (build, page)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pages_not_found ON pages (build, page) WHERE not_found = 1;
@@ -38,6 +38,9 @@ INSERT OR IGNORE INTO epoch VALUES (1, 0);
 const FAILED_FIRSTS_MAX: u32 = 10_000;
 const FORGET_EVERY: u32 = 256;
 
+/// Columns that stores of earlier versions lack.
+const ADDED: [Column; 1] = [Column { table: "pages", name: "demanded", kind: "INTEGER" }];
+
 /// The [`Pages`] of one machine.
 #[derive(Clone)]
 pub struct SqlitePages {
@@ -50,7 +53,7 @@ pub struct SqlitePages {
 impl SqlitePages {
     /// The records of `build` in the store at `folder`.
     pub fn open(folder: &Path, build: Arc<str>) -> Self {
-        Self { db: Db::open(&folder.join("pages.db"), SCHEMA), build, failed_firsts: Arc::default() }
+        Self { db: Db::open(&folder.join("pages.db"), SCHEMA, &ADDED), build, failed_firsts: Arc::default() }
     }
 
     fn count(&self, route: &str, which: &str, most: usize) -> Result<usize, StoreError> {
@@ -105,14 +108,15 @@ fn grant(
     tx: &Connection,
     build: &str,
     page: &str,
-    ticket: Ticket,
+    (ticket, demanded): (Ticket, Epoch),
     lease: Duration,
     now: Millis,
 ) -> rusqlite::Result<()> {
+    let (from, until) = (signed(now.0), signed(now.plus(lease).0));
     tx.execute(
-        "INSERT INTO pages (build, page, ticket, lease_from, lease_until) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET ticket = ?3, lease_from = ?4, lease_until = ?5",
-        params![build, page, signed(ticket), signed(now.0), signed(now.plus(lease).0)],
+        "INSERT INTO pages (build, page, ticket, lease_from, lease_until, demanded) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET ticket = ?3, lease_from = ?4, lease_until = ?5, demanded = ?6",
+        params![build, page, signed(ticket), from, until, signed(demanded)],
     )?;
     Ok(())
 }
@@ -156,7 +160,7 @@ impl Pages for SqlitePages {
                 return Ok(refusal);
             }
             let ticket = row.slot.next_ticket(row.generation);
-            grant(tx, &this.build, &page, ticket, ask.lease, ask.now)?;
+            grant(tx, &this.build, &page, (ticket, ask.urgency.demanded()), ask.lease, ask.now)?;
             Ok(Begun::Granted(ticket))
         };
         self.db.write(Durable::No, begin).await
@@ -176,7 +180,7 @@ impl Pages for SqlitePages {
                 return Ok(None);
             }
             let next = row.slot.next_ticket(row.generation);
-            grant(tx, &this.build, &page, next, length, now)?;
+            grant(tx, &this.build, &page, (next, 0), length, now)?;
             Ok(Some(next))
         };
         self.db.write(Durable::No, resume).await
@@ -201,7 +205,7 @@ impl Pages for SqlitePages {
             let row = this.row(tx, &page)?;
             let current = row.slot.is_current(ticket, row.generation);
             if current {
-                grant(tx, &this.build, &page, ticket, length, now)?;
+                grant(tx, &this.build, &page, (ticket, row.slot.demanded), length, now)?;
             }
             Ok(current)
         };
@@ -303,7 +307,7 @@ impl Pages for SqlitePages {
             let mut statement = c.prepare_cached(&sql)?;
             let rows = statement
                 .query_map(params![self.build, prefix, after.unwrap_or(""), limit], |row| {
-                    Ok((row.get::<_, String>(11)?, PageRow::read(row)?))
+                    Ok((row.get::<_, String>(12)?, PageRow::read(row)?))
                 })?;
             rows.map(|row| {
                 let (text, row) = row?;
@@ -360,6 +364,7 @@ impl Pages for SqlitePages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pages::Urgency;
 
     #[tokio::test]
     async fn keeps_the_contract() {
@@ -388,7 +393,6 @@ mod tests {
         pages.commit(&page, &Record { generation: again, ..record }, &none).await.unwrap();
         assert_eq!(pages.read(&page, Wanted::default()).await.unwrap().record.unwrap().generation, again);
     }
-
     #[tokio::test]
     async fn failed_first_renders_are_forgotten_but_for_the_newest() {
         let folder = tempfile::tempdir().unwrap();
@@ -396,7 +400,7 @@ mod tests {
         let (ask, record) = crate::pages::suite::ask_and_record();
         let page = |n: usize| crate::pages::suite::page(&format!("p{n}"));
         let fail = async |n: usize, at: u64| {
-            let ask = Ask { judged: None, urgent: true, now: Millis(at), ..ask };
+            let ask = Ask { judged: None, urgency: Urgency::Overriding, now: Millis(at), ..ask };
             let Begun::Granted(ticket) = pages.begin(&page(n), ask).await.unwrap() else { panic!("refused") };
             let failed = Failed { message: "no".into(), retry_after: None, now: Millis(at) };
             pages.fail(&page(n), ticket, failed).await.unwrap().unwrap();
@@ -410,7 +414,7 @@ mod tests {
         pages.commit(&page(1), &shown, &Inline::default()).await.unwrap();
         fail(1, 1_000).await;
         pages.publish(&[], &[page(2)]).await.unwrap();
-        let urgent = Ask { judged: None, urgent: true, ..ask };
+        let urgent = Ask { judged: None, urgency: Urgency::Overriding, ..ask };
         pages.begin(&page(3), urgent).await.unwrap();
         pages.begin(&page(4), urgent).await.unwrap();
         fail(4, 1_000).await;
@@ -419,5 +423,24 @@ mod tests {
         let left = pages.list("", None, 100).await.unwrap();
         let left: Vec<_> = left.iter().map(|(key, _)| &key[key.len() - 1..]).collect();
         assert_eq!(left, ["0", "1", "2", "3", "4", "7", "8"]);
+    }
+
+    #[tokio::test]
+    async fn a_store_of_an_earlier_version_is_read_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let earlier = Connection::open(folder.path().join("pages.db")).unwrap();
+        earlier.execute_batch(&SCHEMA.replace(", demanded INTEGER", "")).unwrap();
+        let page = crate::pages::suite::page("earlier");
+        let leased = "INSERT INTO pages (build, page, ticket, lease_from, lease_until) VALUES ('b', ?1, 4, 1000000, 1010000)";
+        earlier.execute(leased, [page.as_str()]).unwrap();
+        let pages = SqlitePages::open(folder.path(), "b".into());
+        let slot = pages.read(&page, Wanted::default()).await.unwrap().slot;
+        assert_eq!((slot.ticket, slot.demanded), (4, 0));
+        let (ask, _) = crate::pages::suite::ask_and_record();
+        let ask = Ask { urgency: Urgency::Demand(1), ..ask };
+        assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Granted(5)));
+        assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Busy(_)));
+        let again = SqlitePages::open(folder.path(), "b".into());
+        assert_eq!(again.read(&page, Wanted::default()).await.unwrap().slot.demanded, 1);
     }
 }
