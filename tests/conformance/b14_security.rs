@@ -138,7 +138,7 @@ async fn secrets_are_never_echoed() {
                 "path=/blog/bad",
                 "path=//x",
                 "path=/unknown",
-                "path=<script>",
+                "path=%3Cscript%3E",
                 "tag=a,b",
                 "x=1",
                 "mode=soon&path=/",
