@@ -224,7 +224,7 @@ impl<S: Stores> Engine<S> {
     /// [`Undone::Store`], or [`Undone::Edge`] once everything is marked. Repeating the call is harmless.
     pub async fn invalidate(self: &Arc<Self>, tags: &[String], renew: bool) -> Result<Marked, Undone> {
         if self.dev {
-            return Ok(Marked { epoch: 0, queued: 0, edge: Purged::NoCache });
+            return Ok(Marked { epoch: 0, queued: 0, removed: 0, edge: Purged::NoCache });
         }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let epoch = self.stores.pages().invalidate(tags).await.map_err(store)?;

@@ -61,6 +61,8 @@ pub mod instant;
 pub mod jobs;
 mod judge;
 pub mod key;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod memory;
 pub mod metrics;
 pub mod overview;
@@ -75,6 +77,7 @@ pub mod record;
 pub mod refresh;
 mod removal;
 mod render;
+mod room;
 pub mod route;
 pub mod secrets;
 pub mod settings;
