@@ -21,8 +21,8 @@ use crate::memory::{Entry, Memory};
 use crate::pages::{Pages, Snapshot, Wanted};
 use crate::purges::Purges;
 use crate::record::{BodyRef, Epoch, Form, Stored, Ticket};
-
 use crate::render::Renders;
+use crate::room::Room;
 use crate::route::Resolved;
 use crate::settings::Limits;
 use crate::site::ReadySite;
@@ -37,6 +37,7 @@ pub struct Engine<S: Stores> {
     pub(crate) memory: Memory,
     pub(crate) renders: Renders,
     pub(crate) waiting: Semaphore,
+    pub(crate) room: Room,
     pub(crate) flights: Flights<First>,
     pub(crate) marks: Turns<Result<Option<Epoch>, Undone>>,
     pub(crate) demands: Turns<Demanded>,
@@ -103,6 +104,7 @@ impl<S: Stores> Engine<S> {
             renders,
             memory: Memory::new(limits.memory_cache_bytes),
             waiting: Semaphore::new(limits.max_waiting_visitors),
+            room: Room::default(),
             limits,
             stores,
             flights: Flights::default(),

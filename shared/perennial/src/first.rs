@@ -69,6 +69,8 @@ impl<S: Stores> Engine<S> {
 
     /// One visitor's way to a missing page, on behalf of all who wait for it in this process.
     async fn lead(self: &Arc<Self>, page: &Resolved, reason: Reason, mut judged: Ticket) -> First {
+        // Who has a page to fall back on can wait for the end of a back-off; others try again with each visit.
+        let urgency = if reason == Reason::First { Urgency::Missing } else { Urgency::Ordinary };
         let mut pause = POLL.0;
         let mut waited_for: Option<Ticket> = None;
         // The lease that the last look has shown. While one holds nothing is asked for: a grant in the moment in which
@@ -77,7 +79,7 @@ impl<S: Stores> Engine<S> {
         loop {
             let begun = match held {
                 Some(lease) => Ok(Begun::Busy(lease)),
-                None => self.stores.pages().begin(&page.key, self.ask(Some(judged), Urgency::Ordinary)).await,
+                None => self.stores.pages().begin(&page.key, self.ask(Some(judged), urgency)).await,
             };
             let snapshot = match begun {
                 Ok(Begun::Granted(ticket)) => match self.refresh(page, ticket, reason).await {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::bodies::Bodies;
 use crate::clock::Millis;
+use crate::demand::Undone;
 use crate::engine::Engine;
 use crate::jobs::{Job, Jobs, Task};
 use crate::memory::Entry;
@@ -21,7 +22,7 @@ use crate::store::{StoreError, Stores};
 pub enum Worked {
     /// Carried out, well or not: what was to be noted is noted.
     Done(Refreshed),
-    /// Nothing is left to do: the page was rendered since, or a newer render was begun.
+    /// Nothing is left to do: the page was rendered since, or a newer render was begun, or failed.
     Dropped,
     /// This build has no such page.
     Gone,
@@ -162,13 +163,10 @@ impl<S: Stores> Engine<S> {
         if snapshot.record.as_ref().is_none_or(|r| r.epoch >= epoch || r.stored == Stored::Deleted) {
             return Ok(Worked::Dropped);
         }
-        match self
-            .stores
-            .pages()
-            .begin(&page.key, self.ask(Some(snapshot.generation), Urgency::Ordinary))
-            .await?
-        {
-            Begun::Granted(ticket) => Ok(Worked::Done(self.refresh(page, ticket, Reason::OnDemand).await?)),
+        // It is a publisher's call: neither a render that began before it nor a back-off holds it up. Left to visitors, a
+        // page that nobody visits would stay as it is.
+        match self.render_since(page, epoch).await {
+            Err(Undone::Store(error)) => Ok(Worked::Retry(error)),
             _ => Ok(Worked::Dropped),
         }
     }

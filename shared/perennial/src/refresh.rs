@@ -190,9 +190,11 @@ impl<S: Stores> Engine<S> {
             draft.record.stored = old.stored.clone();
             draft.record.modified_at = old.modified_at;
         }
-        let first = reason == Reason::First && grant.replaces.is_none();
-        if first && self.is_one_not_found_too_many(page, &draft.record).await {
-            return self.forget(page, grant, hold, draft).await;
+        if reason == Reason::First
+            && grant.replaces.is_none()
+            && let Err(limit) = self.has_room(page, &draft.record).await
+        {
+            return self.forget(page, grant, hold, draft, limit).await;
         }
         // A page that is rendered as missing although it has a record has lost its bodies: they are written again.
         let unchanged = same.is_some() && reason != Reason::First;
@@ -235,24 +237,20 @@ impl<S: Stores> Engine<S> {
         }
     }
 
-    /// Whether a path that nobody had asked for before turned out not to exist, and too many of its route did.
-    async fn is_one_not_found_too_many(&self, page: &Resolved, record: &Record) -> bool {
-        if !matches!(record.stored, Stored::NotFound { .. }) {
-            return false;
-        }
-        let most = self.limits.max_stored_not_found;
-        let stored = self.stores.pages().count_not_found(page.route.id(), most).await;
-        // If it cannot be counted, the commit will meet the same store and tell.
-        stored.is_ok_and(|count| count >= most)
-    }
-
     /// Answers those who wait with a result that is not kept anywhere.
-    async fn forget(&self, page: &Resolved, grant: &Grant, hold: &Hold, draft: Draft) -> Refreshed {
+    async fn forget(
+        &self,
+        page: &Resolved,
+        grant: &Grant,
+        hold: &Hold,
+        draft: Draft,
+        limit: &str,
+    ) -> Refreshed {
         let Some(_writing) = hold.write().await else { return self.given_back(draft, grant) };
         if let Err(error) = self.stores.pages().release(&page.key, grant.ticket).await {
             self.complain(page, "a lease cannot be given back, it will end by itself", &error);
         }
-        tracing::debug!(route = page.route.id(), "not kept: PERENNIAL_MAX_STORED_NOT_FOUND is reached");
+        tracing::debug!(route = page.route.id(), "not kept: {limit} is reached");
         Refreshed::Unsaved(self.unsaved_entry(draft, grant.ticket))
     }
 
@@ -349,7 +347,9 @@ impl<S: Stores> Engine<S> {
             tracing::error!(page = %page.key.path(), "a failed render cannot be noted, its lease will end by itself: {error}");
             None
         });
-        let next = note.filter(|_| grant.replaces.is_some()).map(|n| (n.count, n.retry_at.since(n.at)));
+        let next = note
+            .filter(|_| grant.replaces.as_ref().is_some_and(|r| r.stored != Stored::Deleted))
+            .map(|n| (n.count, n.retry_at.since(n.at)));
         self.log_failure(page, reason, &no_draft, next);
         if no_draft.kept { Refreshed::Kept } else { Refreshed::Failed(no_draft.message.into()) }
     }
