@@ -153,10 +153,10 @@ impl<S: Stores> Engine<S> {
     /// What those who waited for a render get.
     async fn shown(&self, page: &Resolved, refreshed: Refreshed) -> First {
         match refreshed {
-            Refreshed::Stored(entry) | Refreshed::Unchanged(entry) | Refreshed::Unsaved(entry) => {
-                Ok(self.as_it_is_now(page, entry).await)
-            }
-            Refreshed::GivenBack(entry) => Ok(Some(entry)),
+            Refreshed::Stored(entry)
+            | Refreshed::Unchanged(entry)
+            | Refreshed::Unsaved(entry)
+            | Refreshed::GivenBack(entry) => Ok(self.as_it_is_now(page, entry).await),
             Refreshed::Superseded => Ok(None),
             Refreshed::Failed(message) => Err(Trouble { status: 500, message }),
             Refreshed::Kept => {
