@@ -9,10 +9,13 @@ use tokio::sync::Notify;
 
 use super::{Job, Jobs};
 use crate::clock::{Clock, Millis};
-use crate::sqlite::{Db, Durable};
+use crate::sqlite::{Db, Durable, Schema};
 use crate::store::StoreError;
 
-const SCHEMA: &str = "
+/// What is lost with a damaged queue was asked for by pages that are still stale: their next visitors ask again.
+const SCHEMA: Schema = Schema { sql: TABLES, save: |_, _, _| Ok(0) };
+
+const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS jobs (
   id INTEGER PRIMARY KEY, build TEXT NOT NULL, due INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
   message TEXT NOT NULL
@@ -43,7 +46,8 @@ pub struct Taken {
 impl SqliteJobs {
     /// The queue in the store at `folder`, for jobs of `build`.
     pub fn open(folder: &Path, build: Arc<str>, clock: Arc<dyn Clock>) -> Self {
-        Self { db: Db::open(&folder.join("jobs.db"), SCHEMA), build, clock, arrived: Arc::default() }
+        let db = Db::open(&folder.join("jobs.db"), &SCHEMA, clock.clone());
+        Self { db, build, clock, arrived: Arc::default() }
     }
 
     /// Takes the job that has been due the longest; others cannot take it for `hidden`.
@@ -53,7 +57,7 @@ impl SqliteJobs {
     pub async fn take(&self, hidden: Duration) -> Result<Option<Taken>, StoreError> {
         let now = self.clock.now();
         // Most looks find nothing: a read is enough to know.
-        if self.due(now)?.is_none() {
+        if self.due(now).await?.is_none() {
             return Ok(None);
         }
         let (build, until) = (self.build.clone(), now.plus(hidden));
@@ -90,7 +94,9 @@ impl SqliteJobs {
     /// The store's.
     pub fn len(&self) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) FROM jobs WHERE build = ?1";
-        self.db.read(|c| c.query_row(sql, [&*self.build], |row| row.get::<_, i64>(0))).map(i64::unsigned_abs)
+        self.db
+            .read_now(|c| c.query_row(sql, [&*self.build], |row| row.get::<_, i64>(0)))
+            .map(i64::unsigned_abs)
     }
 
     /// Whether [`SqliteJobs::len`] is 0.
@@ -106,11 +112,12 @@ impl SqliteJobs {
         self.arrived.notified().await;
     }
 
-    fn due(&self, now: Millis) -> Result<Option<i64>, StoreError> {
+    async fn due(&self, now: Millis) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT id FROM jobs WHERE build = ?1 AND due <= ?2 LIMIT 1";
-        self.db.read(|c| {
+        let read = self.db.read(|c| {
             c.prepare_cached(sql)?.query_row(params![self.build, ms(now)], |row| row.get(0)).optional()
-        })
+        });
+        read.await
     }
 }
 
