@@ -7,9 +7,9 @@ use std::time::Duration;
 use perennial::{Limits, Settings};
 use tests::{Ask, Aws, Reply, Upstream};
 
-use crate::between::{Between, Fault};
 use crate::requests::{Function, large};
 use crate::settings;
+use tests::between::{Between, Fault};
 
 /// Calls that fail for now, by their names.
 #[derive(Clone, Default)]
@@ -39,7 +39,7 @@ impl World {
         let aws = Aws::start().await;
         let down = Down::default();
         let names = down.clone();
-        let plan = move |call: &crate::between::Call| {
+        let plan = move |call: &tests::between::Call| {
             let is_down = names.0.lock().expect("unpoisoned").contains(&&*call.name);
             is_down.then_some(Fault::ServerError)
         };

@@ -7,7 +7,7 @@ use crate::clock::within;
 use crate::engine::Engine;
 use crate::memory::Entry;
 use crate::page::Reason;
-use crate::pages::{Begun, FailureNote, Lease, Pages, Wanted};
+use crate::pages::{Ask, Begun, FailureNote, Lease, Pages, Wanted};
 use crate::record::{Stored, Ticket};
 use crate::refresh::Refreshed;
 use crate::render::Order;
@@ -77,7 +77,11 @@ impl<S: Stores> Engine<S> {
         loop {
             let begun = match held {
                 Some(lease) => Ok(Begun::Busy(lease)),
-                None => self.stores.pages().begin(&page.key, self.ask(Some(judged), false)).await,
+                None => {
+                    let shows_nothing = reason == Reason::First;
+                    let ask = Ask { shows_nothing, ..self.ask(Some(judged), false) };
+                    self.stores.pages().begin(&page.key, ask).await
+                }
             };
             let snapshot = match begun {
                 Ok(Begun::Granted(ticket)) => match self.refresh(page, ticket, reason).await {
@@ -105,8 +109,11 @@ impl<S: Stores> Engine<S> {
             }
             held = snapshot.slot.lease_at(self.clock.now());
             // Who waits for another process's render shares its failure, as those in that process do; or that of a
-            // later one, which began while this visitor waited.
-            let shared = |failed: &FailureNote| waited_for.is_some_and(|ticket| failed.ticket >= ticket);
+            // later one, which began while this visitor waited. Not where a page is stored whose body cannot be read
+            // here: what has failed may have been to store it.
+            let stored = snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
+            let shared =
+                |failed: &FailureNote| !stored && waited_for.is_some_and(|ticket| failed.ticket >= ticket);
             if let Some(failure) = snapshot.slot.failure.filter(shared) {
                 return Err(Trouble::new(500, failure.message));
             }

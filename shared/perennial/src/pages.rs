@@ -40,8 +40,8 @@ pub trait Pages: Send + Sync + 'static {
     /// The newest epoch of these [`Snapshot::unread_tags`].
     fn newest_epoch(&self, tags: &[String]) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
 
-    /// Asks for the right to render. Granted iff no lease and no back-off holds (an urgent ask skips both) and the
-    /// record is still the one that was judged. A grant increments the ticket and writes the lease in one
+    /// Asks for the right to render. Granted iff no lease and no back-off holds (an urgent ask skips both, one that shows
+    /// nothing the back-off) and the record is still the one that was judged. A grant increments the ticket and writes the lease in one
     /// conditional write; a refusal writes nothing.
     fn begin(&self, page: &PageKey, ask: Ask) -> impl Future<Output = Result<Begun, StoreError>> + Send;
 
@@ -241,7 +241,7 @@ impl Slot {
         if let Some(lease) = self.lease_at(ask.now) {
             return Err(Begun::Busy(lease));
         }
-        match self.backed_off_until(ask.now).filter(|_| generation > 0) {
+        match self.backed_off_until(ask.now).filter(|_| generation > 0 && !ask.shows_nothing) {
             Some(until) => Err(Begun::BackedOff { until }),
             None => Ok(()),
         }
@@ -290,6 +290,8 @@ pub struct Ask {
     pub judged: Option<Ticket>,
     /// On demand, or for a build: leases and back-offs of others do not count.
     pub urgent: bool,
+    /// Somebody waits who is shown nothing meanwhile, whatever is stored: back-offs do not count.
+    pub shows_nothing: bool,
     /// How long the lease is to last.
     pub lease: Duration,
     /// The present.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use self::anew::{Files, emptied, is_damage, is_emptied};
+use self::anew::{Files, emptied, is_damage, is_emptied, is_out_of_reach};
 use self::changes::{Changes, Held, Kind};
 use crate::clock::{Clock, Millis};
 use crate::store::StoreError;
@@ -135,19 +135,26 @@ impl Db {
             readers.retain(|reader| reader.number == number);
             readers.pop()
         };
-        let reader = kept.map_or_else(|| self.open_reader(number), Ok)?;
-        let result = reader.connection.unchecked_transaction().and_then(|tx| {
-            let value = work(&tx)?;
-            tx.commit()?;
-            Ok(value)
-        });
-        if result.is_ok() {
-            let mut readers = lock(&self.readers);
-            if readers.len() < READERS_KEPT_MAX {
-                readers.push(reader);
+        let broken = |error| Broken { error, number, unsure: false };
+        let reader = match kept {
+            Some(reader) => reader,
+            None => self.open_reader(number).map_err(broken)?,
+        };
+        match read(&reader.connection, &work) {
+            Ok(value) => {
+                let mut readers = lock(&self.readers);
+                if readers.len() < READERS_KEPT_MAX {
+                    readers.push(reader);
+                }
+                Ok(value)
             }
+            Err(error) if is_out_of_reach(&error) => match self.files.open_at_rest(number) {
+                // Not kept: the next read finds out whether somebody writes by then.
+                Some(at_rest) => read(&at_rest, &work).map_err(broken),
+                None => Err(broken(error)),
+            },
+            Err(error) => Err(broken(error)),
         }
-        result.map_err(|error| Broken { error, number, unsure: false })
     }
 
     /// Runs `work` in a transaction that no other writer overlaps. Again in another database, if this one turns out
@@ -261,15 +268,12 @@ impl Db {
         open().map_err(|error| Broken { error, number, unsure: false })
     }
 
-    fn open_reader(&self, number: u64) -> Result<Opened, Broken> {
-        let open = || {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(self.path(number), flags)?;
-            connection.busy_timeout(BUSY_TIMEOUT)?;
-            connection.set_prepared_statement_cache_capacity(32);
-            Ok(Opened { connection, number })
-        };
-        open().map_err(|error| Broken { error, number, unsure: false })
+    fn open_reader(&self, number: u64) -> rusqlite::Result<Opened> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(self.path(number), flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        Ok(Opened { connection, number })
     }
 
     /// Whether an error says that the database is damaged, and not only out of reach.
@@ -318,6 +322,17 @@ impl Db {
     fn refused(&self, verb: &str, broken: &Broken) -> StoreError {
         StoreError::Refused(self.message(verb, broken))
     }
+}
+
+/// As of one instant.
+fn read<T>(
+    connection: &Connection,
+    work: impl Fn(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let tx = connection.unchecked_transaction()?;
+    let value = work(&tx)?;
+    tx.commit()?;
+    Ok(value)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -24,7 +24,7 @@ pub(super) fn ask(phase: &Phase, now: Millis) -> Option<Ask> {
         Phase::Marked => None,
         _ => return None,
     };
-    Some(Ask { judged, urgent: judged.is_none(), lease: LEASE, now })
+    Some(Ask { judged, urgent: judged.is_none(), shows_nothing: judged == Some(0), lease: LEASE, now })
 }
 
 /// A visitor's journey.

@@ -136,7 +136,7 @@ impl Pages for SqlitePages {
         let (this, page) = (self.clone(), page.shared());
         let begin = move |tx: &rusqlite::Transaction<'_>| {
             let row = this.row(tx, &page)?;
-            if let Err(refusal) = row.may_begin(&ask) {
+            if let Err(refusal) = row.slot.may_begin(row.generation, &ask) {
                 return Ok(refusal);
             }
             let ticket = row.slot.next_ticket(row.generation);
@@ -482,7 +482,7 @@ mod tests {
         }
         let before = pages.list("", None, 1000).await.unwrap().len();
         let (ask, _) = crate::pages::suite::ask_and_record();
-        let ask = Ask { judged: None, ..ask };
+        let ask = Ask { judged: None, shows_nothing: true, ..ask };
         let stranger = crate::pages::suite::page("stranger");
         let Begun::Granted(ticket) = pages.begin(&stranger, ask).await.unwrap() else { panic!("refused") };
         pages.release(&stranger, ticket).await.unwrap();

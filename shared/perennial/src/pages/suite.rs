@@ -21,7 +21,13 @@ pub fn page(name: &str) -> PageKey {
 
 /// A wish to render a missing page, and a record that could be the result once it has a generation.
 pub fn ask_and_record() -> (Ask, Record) {
-    let ask = Ask { judged: Some(0), urgent: false, lease: Duration::from_secs(10), now: Millis(1_000_000) };
+    let ask = Ask {
+        judged: Some(0),
+        urgent: false,
+        shows_nothing: false,
+        lease: Duration::from_secs(10),
+        now: Millis(1_000_000),
+    };
     let record = Record {
         generation: 0,
         epoch: 0,
@@ -186,6 +192,7 @@ async fn failures_hold_back<P: Pages>(pages: &P) {
     assert_eq!((note.count, note.retry_at), (2, ask.now.plus(Duration::from_secs(60))));
     let held = pages.begin(&page, later(stale, 59_999)).await.expect("begin");
     assert!(matches!(held, Begun::BackedOff { .. }), "Retry-After wins: {held:?}");
+    granted(pages, &page, Ask { shows_nothing: true, ..later(stale, 59_999) }).await;
     granted(pages, &page, Ask { urgent: true, ..stale }).await;
 }
 

@@ -46,6 +46,18 @@ impl Files {
         found.filter_map(|entry| number(entry.file_name().to_str()?)).max().unwrap_or(0)
     }
 
+    /// A database that nobody writes, as a file that does not change. `None` if somebody may: what they wrote last is in
+    /// a log beside it.
+    pub(super) fn open_at_rest(&self, number: u64) -> Option<Connection> {
+        let path = self.path(number).to_str()?.to_owned();
+        if Path::new(&format!("{path}-wal")).exists() {
+            return None;
+        }
+        let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        Connection::open_with_flags(format!("file:{path}?immutable=1"), flags).ok()
+    }
+
     /// Makes the database after `number`. It appears whole or not at all. The caller holds [`Changes`] alone.
     pub(super) fn begin_after(
         &self,
@@ -98,6 +110,13 @@ impl Files {
         Connection::open_with_flags(self.path(number), OpenFlags::SQLITE_OPEN_READ_ONLY)
             .or_else(|_| Connection::open_in_memory())
     }
+}
+
+/// Whether an error says that a database cannot be opened as it is: where nothing can be written, the files cannot be
+/// made that its readers share with writers.
+pub(super) fn is_out_of_reach(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
 }
 
 /// Whether an error says that a database is damaged.

@@ -55,6 +55,7 @@ fn condition(ask: &Ask) -> String {
         // Nothing is held back that has nothing to show. Who has judged a record has seen that there is one, even if the
         // slot was not told.
         match ask.judged {
+            _ if ask.shows_nothing => {}
             Some(0) => {}
             Some(_) => all.push(BACK_OFF_HAS_ENDED.to_owned()),
             None => all.push(format!("(attribute_not_exists(shown) OR {BACK_OFF_HAS_ENDED})")),
@@ -327,12 +328,13 @@ mod tests {
     fn conditions_say_what_the_slot_says() {
         let (ask, _) = ask_and_record();
         let now = ask.now.0;
-        for (item, judged, urgent) in slots(now).iter().flat_map(|item| {
+        for (item, judged, (urgent, shows_nothing)) in slots(now).iter().flat_map(|item| {
+            let how = [(false, false), (false, true), (true, false)];
             [None, Some(0), Some(1), Some(2), Some(3)]
                 .into_iter()
-                .flat_map(move |judged| [false, true].map(|urgent| (item, judged, urgent)))
+                .flat_map(move |judged| how.map(|how| (item, judged, how)))
         }) {
-            let ask = Ask { judged, urgent, ..ask };
+            let ask = Ask { judged, urgent, shows_nothing, ..ask };
             let there = SlotItem::read(item);
             let generation = there.shown.max(judged.unwrap_or(0));
             let said = there.slot(generation).may_begin(generation, &ask);

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::clock::Millis;
 use crate::key::PageKey;
-use crate::pages::{Ask, Begun, FailureNote, Lease, Slot, Snapshot};
+use crate::pages::{FailureNote, Lease, Slot, Snapshot};
 use crate::record::{Epoch, Record, Ticket};
 use crate::tags::{page_tags, user_tag};
 
@@ -61,13 +61,6 @@ impl PageRow {
     /// Whether a ticket was handed out by the store that was damaged.
     pub(super) fn is_from_before(&self, ticket: Ticket) -> bool {
         ticket <= self.above
-    }
-
-    /// [`Slot::may_begin`]. Nothing holds a page back that has nothing to show.
-    pub(super) fn may_begin(&self, ask: &Ask) -> Result<(), Begun> {
-        let mut slot = self.slot.clone();
-        slot.failure = slot.failure.filter(|_| self.committed > 0);
-        slot.may_begin(self.generation, ask)
     }
 
     /// [`Slot::is_forgotten`], with numbers counted from where this store's begin.
