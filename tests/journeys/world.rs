@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use perennial::draft::Drafts;
+use perennial::pages::Pages as _;
 use perennial::secrets::LiveSecrets;
 use perennial::testing::ManualClock;
-use perennial::{Clock, Engine, Limits, ReadySite, Settings, Site};
+use perennial::{Clock, Engine, Limits, Millis, ReadySite, Settings, Site, Stores as _};
 use revalidate::Revalidate;
 use revalidate::auth::Secrets;
 use serve::{Renewal, Serve};
@@ -15,6 +16,7 @@ use tests::until::soon;
 use tests::{Answer, Ask, Asks, Upstream};
 use tokio::task::JoinHandle;
 
+use crate::shared_cache::{Behind, Found, SharedCache};
 use crate::stores::{Place, TestStores};
 
 /// Seconds.
@@ -31,21 +33,28 @@ pub(crate) fn ms(milliseconds: u64) -> Duration {
 pub(crate) struct World {
     pub(crate) up: Arc<Upstream>,
     pub(crate) clock: ManualClock,
+    pub(crate) cache: SharedCache,
     node: Arc<Node>,
     site: Arc<ReadySite>,
     place: Place,
 }
 
 struct Node {
-    engine: Arc<Engine<TestStores>>,
-    serve: Serve<TestStores>,
-    revalidate: Revalidate<TestStores>,
+    engine: Arc<Engine<Behind<TestStores>>>,
+    serve: Serve<Behind<TestStores>>,
+    revalidate: Revalidate<Behind<TestStores>>,
 }
 
 impl Node {
-    fn open(site: &Arc<ReadySite>, place: &Place, clock: &ManualClock, limits: Limits) -> Arc<Self> {
+    fn open(
+        site: &Arc<ReadySite>,
+        place: &Place,
+        cache: &SharedCache,
+        clock: &ManualClock,
+        limits: Limits,
+    ) -> Arc<Self> {
         let clock: Arc<dyn Clock> = Arc::new(clock.clone());
-        let stores = place.open(clock.clone());
+        let stores = Behind { stores: place.open(clock.clone()), cache: cache.clone() };
         let engine = Engine::new(site.clone(), stores, clock, limits);
         // Before the answer, as on Lambda: when the answer is there, so is the job.
         let secrets = ["test-secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"].map(str::to_owned);
@@ -100,8 +109,9 @@ impl World {
         let site =
             change_site(tests::conformance::site(up.url()), &up.url()).ready(None, None).expect("a site");
         let site = Arc::new(site);
-        let node = Node::open(&site, &place, &clock, limits);
-        Self { up, clock, node, site, place }
+        let cache = SharedCache::new(&clock);
+        let node = Node::open(&site, &place, &cache, &clock, limits);
+        Self { up, clock, cache, node, site, place }
     }
 
     /// Another engine, as in another process, on the same store, clock and upstream.
@@ -109,7 +119,31 @@ impl World {
         let limits = self.node.engine.limits().clone();
         let (up, clock, site, place) =
             (self.up.clone(), self.clock.clone(), self.site.clone(), self.place.clone());
-        Self { node: Node::open(&site, &place, &clock, limits), up, clock, site, place }
+        let cache = self.cache.clone();
+        Self { node: Node::open(&site, &place, &cache, &clock, limits), up, clock, cache, site, place }
+    }
+
+    /// Its visitors beyond the shared cache.
+    pub(crate) fn edge(&self) -> Beyond<'_> {
+        Beyond(self)
+    }
+
+    /// The site's epoch: how often something was invalidated.
+    pub(crate) async fn epoch(&self) -> u64 {
+        let page = perennial::pages::suite::page("any");
+        self.node.engine.stores().pages().prepare(&page, 0).await.expect("the epoch").epoch
+    }
+
+    /// Whether a publisher's call has a page's lease.
+    pub(crate) async fn is_demanded(&self, path: &str) -> bool {
+        let pages = self.node.engine.stores().pages().list("", None, usize::MAX).await.expect("a list");
+        let page = pages.iter().find(|(text, _)| text == path);
+        page.is_some_and(|(_, snapshot)| snapshot.slot.demand_at(self.now()).is_some())
+    }
+
+    /// The present.
+    pub(crate) fn now(&self) -> Millis {
+        self.clock.now()
     }
 
     /// Turns the clock forward.
@@ -158,5 +192,21 @@ impl World {
 impl Asks for World {
     async fn ask(&self, ask: Ask) -> Answer {
         soon("an answer", Box::pin(self.node.answer(ask))).await
+    }
+}
+
+/// Visitors whose requests the shared cache answers where it can. What it does behind their backs is done when they
+/// have their answer.
+pub(crate) struct Beyond<'a>(&'a World);
+
+impl Asks for Beyond<'_> {
+    async fn ask(&self, ask: Ask) -> Answer {
+        let found = self.0.cache.find(&ask);
+        if let Found::Fresh(answer) = found {
+            return answer;
+        }
+        let answer = self.0.ask(ask.clone()).await;
+        self.0.cache.keep(&ask, &answer);
+        if let Found::Stale(old) = found { old } else { answer }
     }
 }

@@ -3,6 +3,8 @@
 //! Between the template and the programs is one shell script a function, which sets what only the conformance site
 //! needs, keeps the log, and becomes the program. It also keeps 45 MB of debug build out of every zip file.
 
+mod zip;
+
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
@@ -22,6 +24,7 @@ use crate::client::Client;
 use crate::process::{Launch, Log};
 use crate::until::until;
 use crate::upstream::Upstream;
+use zip::zip;
 
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 const FUNCTIONS: [&str; 3] = ["serve", "regenerate", "revalidate"];
@@ -61,6 +64,8 @@ impl Deployed {
         };
         let build = take("BUILD_ID").unwrap_or_else(|| "dev-build".to_owned());
         let secrets = take("PERENNIAL_REVALIDATE_SECRETS").unwrap_or_else(|| SECRET.to_owned());
+        let base_path = env.iter().find(|(name, _)| name == "PERENNIAL_BASE_PATH");
+        let base_path = base_path.map_or_else(String::new, |(_, path)| path.clone());
         env.push(("UPSTREAM_URL".to_owned(), upstream.url()));
 
         let made = calls.rest(Method::PUT, &format!("/{BUCKET}"), Vec::new()).await;
@@ -89,6 +94,7 @@ impl Deployed {
             ("BuildId", build.clone()),
             // As the machine's: the programs run here.
             ("Architecture", if cfg!(target_arch = "x86_64") { "x86_64" } else { "arm64" }.to_owned()),
+            ("BasePath", base_path),
             ("RevalidateSecretArn", secret),
             // The server's CloudFront does not sign what it sends to functions, and its queues break at a limit.
             ("ServeUrlAuth", "NONE".to_owned()),
@@ -108,6 +114,11 @@ impl Deployed {
             dead_letters_url: output("DeadLettersUrl"),
         };
         Self { name, aws, outputs, resources, env, folder, build, template, parameters }
+    }
+
+    /// The site's base path.
+    pub fn base_path(&self) -> &str {
+        &self.parameters["BasePath"]
     }
 
     /// Deploys another build: the same template, with another parameter.
@@ -142,7 +153,9 @@ impl Deployed {
             BUCKET,
         ]);
         command.args(["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--parameter-overrides"]);
-        command.args(self.parameters.iter().map(|(name, value)| format!("{name}={value}")));
+        // `sam deploy` takes no empty ones.
+        let given = self.parameters.iter().filter(|(_, value)| !value.is_empty());
+        command.args(given.map(|(name, value)| format!("{name}={value}")));
         command.current_dir(folder).env_clear().env("HOME", folder).env("SAM_CLI_TELEMETRY", "0");
         command.envs(self.aws.settings().into_iter().filter(|(name, _)| name.starts_with("AWS_")));
         command.env("AWS_DEFAULT_REGION", "us-east-1").stdin(Stdio::null());
@@ -366,26 +379,4 @@ fn launcher(program: &str, function: &str, env: &[(String, String)], log: &Path)
         script.push_str(&format!("export {name}={}\n", quoted(value)));
     }
     script + &format!("exec {} {function} >>{} 2>&1\n", quoted(program), quoted(&log))
-}
-
-/// A zip file of one executable, not compressed (APPNOTE.TXT sections 4.3.7, 4.3.12, 4.3.16).
-fn zip(name: &str, content: &[u8]) -> Vec<u8> {
-    let mut crc = flate2::Crc::new();
-    crc.update(content);
-    let size = u32::try_from(content.len()).expect("a small file");
-    let length = u16::try_from(name.len()).expect("a short name");
-    // From "version needed" to the length of the extra field: the same in both headers.
-    let mut common = vec![20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
-    for number in [crc.sum(), size, size] {
-        common.extend(number.to_le_bytes());
-    }
-    common.extend(length.to_le_bytes());
-    common.extend([0, 0]);
-    let local = [b"PK\x03\x04", &common[..], name.as_bytes(), content].concat();
-    // Made on Unix: the upper half of the external attributes is the file's mode.
-    let mode = (0o100_755_u32 << 16).to_le_bytes();
-    let central = [b"PK\x01\x02\x14\x03", &common[..], &[0; 6], &mode, &[0; 4], name.as_bytes()].concat();
-    let at = |bytes: &[u8]| u32::try_from(bytes.len()).expect("a small file").to_le_bytes();
-    let end = [b"PK\x05\x06\0\0\0\0\x01\0\x01\0", &at(&central)[..], &at(&local), &[0, 0]].concat();
-    [local, central, end].concat()
 }

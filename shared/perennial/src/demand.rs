@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::edge::Edge;
+use crate::edge::Purged;
 use crate::engine::Engine;
+use crate::first::POLL;
 use crate::jobs::{Jobs, Task};
 use crate::page::Reason;
-use crate::pages::{Pages, Snapshot, Wanted};
-use crate::record::{Epoch, Stored};
+use crate::pages::{Begun, Pages, Snapshot, Urgency, Wanted};
+use crate::record::{Epoch, Stored, Ticket};
 use crate::refresh::Refreshed;
 use crate::route::{Fallback, Resolved};
 use crate::store::{StoreError, Stores};
@@ -23,8 +24,8 @@ pub type Demanded = Result<Demand, Undone>;
 /// What a publisher's call for one page came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
-    /// The page was rendered after the call came, and is what everybody sees.
-    Revalidated,
+    /// The page was rendered after the call came, and is what everybody sees; and what the shared cache was told.
+    Revalidated(Purged),
     /// The page had not been generated, and was to be left alone.
     NotGenerated,
 }
@@ -49,6 +50,9 @@ pub enum Undone {
     /// The store failed.
     #[error("{0}")]
     Store(Arc<str>),
+    /// The store has it all, but the shared cache may go on with its copies until they get old.
+    #[error("the shared cache was not told what changed, call again: {0}")]
+    Edge(Arc<str>),
 }
 
 /// What an invalidation has marked.
@@ -58,6 +62,8 @@ pub struct Marked {
     pub epoch: Epoch,
     /// Pages sent to the queue.
     pub queued: usize,
+    /// What the shared cache was told.
+    pub edge: Purged,
 }
 
 /// How far a renewal is.
@@ -76,8 +82,8 @@ fn is_marked(snapshot: &Snapshot, epoch: Epoch) -> bool {
 }
 
 impl<S: Stores> Engine<S> {
-    /// Marks a page and renders it anew before it answers. Simultaneous calls share a render only if it began
-    /// after all of them had come.
+    /// Marks a page and has it rendered anew before it answers. Simultaneous calls, of this process and of others, share
+    /// a render, and its failure, if it began after they had marked the page.
     ///
     /// # Errors
     /// [`Undone`]; unless the store failed, the page is marked and will be tried again.
@@ -87,45 +93,96 @@ impl<S: Stores> Engine<S> {
         }
         if self.dev {
             let rendered = self.render_only(page, Reason::OnDemand, false).await;
-            return rendered.map(|_| Demand::Revalidated).map_err(|trouble| Undone::Failed(trouble.message));
+            let done = |_| Demand::Revalidated(Purged::NoCache);
+            return rendered.map(done).map_err(|trouble| Undone::Failed(trouble.message));
         }
-        let engine = self.clone();
-        let (key, page) = (page.key.shared(), page.clone());
-        // Calls that leave ungenerated pages alone do not share with those that generate them.
-        let key = if only_generated { format!("{key}|only").into() } else { key };
-        let start = || async move { engine.demanded(&page, only_generated).await };
-        let panicked = || Err(Undone::Failed("the render's task panicked".into()));
-        self.demands.take(&self.tasks, &key, start).await.unwrap_or_else(panicked)
+        let panicked = || Undone::Failed("the render's task panicked".into());
+        let key = page.key.shared();
+        // Marked as soon as the call comes, so that a render for another process's call that begins from now on does for
+        // this one. Calls that leave ungenerated pages alone do not share with those that generate them.
+        let marks_key = if only_generated { format!("{key}|only").into() } else { key.clone() };
+        let (engine, marks_page) = (self.clone(), page.clone());
+        let mark = move |_| async move { engine.mark_page(&marks_page, only_generated).await };
+        let marked = self.marks.take(&self.tasks, &marks_key, 0, mark).await;
+        let Some(epoch) = marked.unwrap_or_else(|| Err(panicked()))? else { return Ok(Demand::NotGenerated) };
+        let (engine, page) = (self.clone(), page.clone());
+        let render = move |epoch| async move { engine.demanded(&page, epoch).await };
+        self.demands.take(&self.tasks, &key, epoch, render).await.unwrap_or_else(|| Err(panicked()))
     }
 
-    async fn demanded(self: &Arc<Self>, page: &Resolved, only_generated: bool) -> Demanded {
+    /// The mark, which survives a crash of this process. None: the page is to be left alone.
+    async fn mark_page(&self, page: &Resolved, only_generated: bool) -> Result<Option<Epoch>, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await.map_err(store)?;
         let generated = snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
         if !generated && only_generated {
-            return Ok(Demand::NotGenerated);
+            return Ok(None);
         }
         if !generated && !snapshot.listed && page.route.options.fallback == Fallback::NotFound {
             return Err(Undone::NotListed);
         }
-        // First the mark, which survives a crash of this process, then the render that began after it.
-        self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
+        self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map(Some).map_err(store)
+    }
+
+    async fn demanded(self: &Arc<Self>, page: &Resolved, epoch: Epoch) -> Demanded {
+        let rendered = self.render_variants(page, epoch).await;
+        // Whatever came of that: the page is marked, and a copy that is fresh for a year would never ask for it.
+        let told = self.purge(&page_tags(&page.key)[..1]).await;
+        if let (Err(_), Err(error)) = (&rendered, &told) {
+            tracing::error!(page = page.key.path(), "nor was the shared cache told what changed: {error}");
+        }
+        rendered?;
+        told.map(Demand::Revalidated).map_err(Undone::Edge)
+    }
+
+    async fn render_variants(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
+        let store = |e: StoreError| Undone::Store(e.to_string().into());
         for page in self.variants(page).await.map_err(store)? {
-            let ticket = self.urgent(&page).await.map_err(store)?;
-            match self.refresh(&page, ticket, Reason::OnDemand).await.map_err(store)? {
-                // A newer ticket was handed out after this one: that render began after the call as well.
-                Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded => {}
-                Refreshed::Failed(message) => return Err(Undone::Failed(message)),
-                Refreshed::Kept => return Err(Undone::Kept),
-                Refreshed::Unsaved(_) => {
-                    return Err(Undone::Store(
-                        "the page was rendered but the store could not keep it".into(),
-                    ));
+            self.render_since(&page, epoch).await?;
+        }
+        Ok(())
+    }
+
+    /// Has a page rendered by a render that began at this epoch or later: this one, or another publisher's call's,
+    /// wherever that is. It ends: the lease of such a call does, and whatever follows it began later.
+    async fn render_since(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
+        let store = |e: StoreError| Undone::Store(e.to_string().into());
+        let mut pause = POLL.0;
+        loop {
+            let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await.map_err(store)?;
+            let (slot, record) = (&snapshot.slot, snapshot.record.as_ref());
+            if record.is_some_and(|record| slot.answers_demand(epoch, record.generation, record.epoch)) {
+                return Ok(());
+            }
+            if let Some(failure) = slot.failed_demand(epoch) {
+                return Err(Undone::Failed(failure.message.as_str().into()));
+            }
+            if slot.demand_at(self.clock.now()).is_none() {
+                // For all who have marked the page until now.
+                let urgency = Urgency::Demand(snapshot.newest_epoch.max(epoch));
+                let ask = self.ask(Some(snapshot.generation), urgency);
+                match self.stores.pages().begin(&page.key, ask).await.map_err(store)? {
+                    Begun::Granted(ticket) => return self.render_now(page, ticket).await,
+                    Begun::Unneeded => continue,
+                    Begun::Busy(_) | Begun::BackedOff { .. } => {}
                 }
             }
+            self.clock.sleep(pause).await;
+            pause = (pause * 2).min(POLL.1);
         }
-        self.stores.edge().purge(&page_tags(&page.key)[..1]).await.map_err(store)?;
-        Ok(Demand::Revalidated)
+    }
+
+    async fn render_now(&self, page: &Resolved, ticket: Ticket) -> Result<(), Undone> {
+        let store = |e: StoreError| Undone::Store(e.to_string().into());
+        match self.refresh(page, ticket, Reason::OnDemand).await.map_err(store)? {
+            // A newer ticket was handed out after this one: that render began after the call as well.
+            Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded => Ok(()),
+            Refreshed::Failed(message) => Err(Undone::Failed(message)),
+            Refreshed::Kept => Err(Undone::Kept),
+            Refreshed::Unsaved(_) => {
+                Err(Undone::Store("the page was rendered but the store could not keep it".into()))
+            }
+        }
     }
 
     /// The page itself and every stored variant of it.
@@ -143,28 +200,29 @@ impl<S: Stores> Engine<S> {
     /// Removes a page at once, and keeps renders that are under way from bringing it back.
     ///
     /// # Errors
-    /// [`Undone::Store`].
-    pub async fn delete(&self, page: &Resolved) -> Result<(), Undone> {
+    /// [`Undone::Store`], or [`Undone::Edge`] once the page is gone.
+    pub async fn delete(self: &Arc<Self>, page: &Resolved) -> Result<Purged, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
         for page in self.variants(page).await.map_err(store)? {
-            let ticket = self.urgent(&page).await.map_err(store)?;
+            let ticket = self.override_all(&page).await.map_err(store)?;
             self.remove(&page, ticket).await.map_err(store)?;
         }
-        self.stores.edge().purge(&page_tags(&page.key)[..1]).await.map_err(store)
+        self.purge(&page_tags(&page.key)[..1]).await.map_err(Undone::Edge)
     }
 
     /// Marks everything that carries any of these tags: one write a tag, seen by every read from then on. With
     /// `renew`, pages that this build has stored are sent to the queue.
     ///
     /// # Errors
-    /// [`Undone::Store`]. Repeating the call is harmless.
-    pub async fn invalidate(&self, tags: &[String], renew: bool) -> Result<Marked, Undone> {
+    /// [`Undone::Store`], or [`Undone::Edge`] once everything is marked. Repeating the call is harmless.
+    pub async fn invalidate(self: &Arc<Self>, tags: &[String], renew: bool) -> Result<Marked, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let epoch = self.stores.pages().invalidate(tags).await.map_err(store)?;
-        let queued = if renew { self.renew_marked(epoch).await.map_err(store)? } else { 0 };
-        self.stores.edge().purge(tags).await.map_err(store)?;
-        Ok(Marked { epoch, queued })
+        let queued = if renew { self.renew_marked(epoch).await } else { Ok(0) };
+        // Whatever came of that: the pages are marked.
+        let told = self.purge(tags).await;
+        Ok(Marked { epoch, queued: queued.map_err(store)?, edge: told.map_err(Undone::Edge)? })
     }
 
     /// How far the renewal of what an invalidation has marked is; also after a restart, since it is read from the

@@ -12,13 +12,14 @@ use tokio_util::task::TaskTracker;
 use crate::bodies::Bodies;
 use crate::clock::{Clock, Millis};
 use crate::content::Content;
-use crate::demand::Demanded;
+use crate::demand::{Demanded, Undone};
 use crate::first::First;
 use crate::flights::{Flights, Turns};
 use crate::freshness::{State, state};
 use crate::key::PageKey;
 use crate::memory::{Entry, Memory};
 use crate::pages::{Pages, Snapshot, Wanted};
+use crate::purges::Purges;
 use crate::record::{BodyRef, Epoch, Form, Stored, Ticket};
 
 use crate::render::Renders;
@@ -37,7 +38,9 @@ pub struct Engine<S: Stores> {
     pub(crate) renders: Renders,
     pub(crate) waiting: Semaphore,
     pub(crate) flights: Flights<First>,
+    pub(crate) marks: Turns<Result<Option<Epoch>, Undone>>,
     pub(crate) demands: Turns<Demanded>,
+    pub(crate) purges: Purges,
     pub(crate) triggered: Mutex<HashSet<Arc<str>>>,
     pub(crate) held: Mutex<HashSet<(PageKey, Ticket)>>,
     pub(crate) tasks: TaskTracker,
@@ -103,7 +106,9 @@ impl<S: Stores> Engine<S> {
             limits,
             stores,
             flights: Flights::default(),
+            marks: Turns::default(),
             demands: Turns::default(),
+            purges: Purges::default(),
             triggered: Mutex::default(),
             held: Mutex::default(),
             tasks: TaskTracker::new(),

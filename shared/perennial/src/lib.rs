@@ -36,7 +36,8 @@
 //! The modules, in the order a request meets them: [`site`] and [`route`] give a path its [`key`]; [`engine`] looks
 //! the page up in [`memory`] and the stores ([`pages`], [`bodies`]); [`freshness`] decides what it is worth;
 //! [`refresh`] renders it and commits it, called by a visitor of a missing page ([`first`]), by the [`queue`] of
-//! [`jobs`] and by a publisher ([`demand`]), who has the [`edge`] told.
+//! [`jobs`] and by a publisher ([`publishing`], [`demand`]), who has the [`edge`] told and the journal of [`publishes`]
+//! written.
 
 #[cfg(feature = "aws")]
 pub mod aws;
@@ -55,6 +56,7 @@ mod flights;
 pub mod freshness;
 #[cfg(any(feature = "aws", feature = "embedded"))]
 pub mod function;
+pub mod instant;
 pub mod jobs;
 mod judge;
 pub mod key;
@@ -63,6 +65,9 @@ pub mod metrics;
 pub mod page;
 pub mod pages;
 pub mod pattern;
+pub mod publishes;
+pub mod publishing;
+mod purges;
 pub mod queue;
 pub mod record;
 pub mod refresh;
@@ -79,6 +84,7 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod url;
+pub mod wish;
 
 pub use clock::{Clock, Millis, SystemClock};
 pub use engine::{Engine, Sight};
@@ -90,5 +96,5 @@ pub use record::Form;
 pub use render::NOT_FOUND_DATA;
 pub use route::{Fallback, Query, Resolved, Route};
 pub use settings::{Limits, Settings, SettingsError};
-pub use site::{ErrorContext, ReadySite, Site, SiteError, escape, json_string};
+pub use site::{DraftContext, ErrorContext, ReadySite, Site, SiteError, escape, json_string};
 pub use store::{StoreError, Stores};

@@ -18,7 +18,7 @@ use self::changes::{Changes, Held, Kind};
 use crate::clock::{Clock, Millis};
 use crate::store::StoreError;
 
-pub(crate) use self::anew::Schema;
+pub(crate) use self::anew::{Column, Schema, save_rows};
 
 /// How long a call waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -263,6 +263,7 @@ impl Db {
                     .map_err(emptied)?;
             }
             connection.execute_batch(self.schema.sql)?;
+            self.schema.add_columns(&connection)?;
             Ok(Opened { connection, number })
         };
         open().map_err(|error| Broken { error, number, unsure: false })
@@ -346,6 +347,7 @@ mod tests {
 
     const T: Schema = Schema {
         sql: "CREATE TABLE IF NOT EXISTS t (x)",
+        added: &[],
         save: |_, new, above| new.execute("INSERT INTO t VALUES (?1)", [above as i64]).map(|_| 0),
     };
 

@@ -9,11 +9,11 @@ use tokio::sync::Notify;
 
 use super::{Job, Jobs};
 use crate::clock::{Clock, Millis};
-use crate::sqlite::{Db, Durable, Schema};
+use crate::sqlite::{Db, Durable, Schema, save_rows};
 use crate::store::StoreError;
 
 /// What is lost with a damaged queue was asked for by pages that are still stale: their next visitors ask again.
-const SCHEMA: Schema = Schema { sql: TABLES, save: |_, _, _| Ok(0) };
+const SCHEMA: Schema = Schema { sql: TABLES, added: &[], save: |old, new, _| save_rows(old, new, "jobs") };
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS jobs (
@@ -175,6 +175,34 @@ mod tests {
         assert!(jobs.take(Duration::ZERO).await.unwrap().is_none(), "one is hidden, the other not due");
         jobs.finish(again).await.unwrap();
         assert_eq!(jobs.len().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn of_a_damaged_queue_the_jobs_are_kept_that_can_be_read() {
+        const JOBS: u64 = 500;
+        let folder = tempfile::tempdir().unwrap();
+        let open = || SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        let jobs = open();
+        for i in 0..JOBS {
+            let job =
+                Job { v: 1, build: "b".into(), key: format!("/job-{i}"), task: Task::Renew { epoch: 1 } };
+            jobs.send(&job, Duration::ZERO).await.unwrap();
+        }
+        drop(jobs);
+        let path = folder.path().join("jobs.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.windows(8).position(|text| text == b"/job-250").unwrap() / 4096 * 4096;
+        bytes[middle..middle + 4096].fill(0xa5);
+        std::fs::write(&path, bytes).unwrap();
+        let jobs = open();
+        let (mut first, mut last) = (None, None);
+        while let Some(taken) = jobs.take(Duration::from_secs(60)).await.unwrap() {
+            let key = Job::from_json(&taken.message).unwrap().key;
+            first.get_or_insert(key.clone());
+            last = Some(key);
+        }
+        assert_eq!((first.as_deref(), last), (Some("/job-0"), Some(format!("/job-{}", JOBS - 1))));
+        assert!((JOBS / 2..JOBS).contains(&jobs.len().unwrap()), "{}", jobs.len().unwrap());
     }
 
     #[tokio::test]

@@ -14,18 +14,18 @@ use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Sn
 use crate::clock::{Clock, Millis};
 use crate::key::PageKey;
 use crate::record::{Epoch, Record, Stored, Ticket};
-use crate::sqlite::{Db, Durable, Schema};
+use crate::sqlite::{Column, Db, Durable, Schema};
 use crate::store::StoreError;
 use crate::tags::user_tag;
 
-const SCHEMA: Schema = Schema { sql: TABLES, save: save::save };
+const SCHEMA: Schema = Schema { sql: TABLES, added: &ADDED, save: save::save };
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS pages (
   build TEXT NOT NULL, page TEXT NOT NULL,
   record BLOB, generation INTEGER NOT NULL DEFAULT 0, not_found INTEGER NOT NULL DEFAULT 0, listed INTEGER NOT NULL DEFAULT 0,
   ticket INTEGER NOT NULL DEFAULT 0, lease_from INTEGER, lease_until INTEGER,
-  failed_ticket INTEGER, failures INTEGER, failed_at INTEGER, retry_at INTEGER, error TEXT,
+  failed_ticket INTEGER, failures INTEGER, failed_at INTEGER, retry_at INTEGER, error TEXT, demanded INTEGER,
   PRIMARY KEY (build, page)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pages_not_found ON pages (build, page) WHERE not_found = 1;
@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS above (one INTEGER PRIMARY KEY CHECK (one = 1), ticke
 INSERT OR IGNORE INTO above VALUES (1, 0);
 CREATE TABLE IF NOT EXISTS published (build TEXT PRIMARY KEY) WITHOUT ROWID;
 ";
+
+/// Columns that stores of earlier versions lack.
+const ADDED: [Column; 1] = [Column { table: "pages", name: "demanded", kind: "INTEGER" }];
 
 /// The [`Pages`] of one machine.
 #[derive(Clone)]
@@ -102,14 +105,15 @@ fn grant(
     tx: &Connection,
     build: &str,
     page: &str,
-    ticket: Ticket,
+    (ticket, demanded): (Ticket, Epoch),
     lease: Duration,
     now: Millis,
 ) -> rusqlite::Result<()> {
+    let (from, until) = (signed(now.0), signed(now.plus(lease).0));
     tx.execute(
-        "INSERT INTO pages (build, page, ticket, lease_from, lease_until) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET ticket = ?3, lease_from = ?4, lease_until = ?5",
-        params![build, page, signed(ticket), signed(now.0), signed(now.plus(lease).0)],
+        "INSERT INTO pages (build, page, ticket, lease_from, lease_until, demanded) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET ticket = ?3, lease_from = ?4, lease_until = ?5, demanded = ?6",
+        params![build, page, signed(ticket), from, until, signed(demanded)],
     )?;
     Ok(())
 }
@@ -140,7 +144,7 @@ impl Pages for SqlitePages {
                 return Ok(refusal);
             }
             let ticket = row.slot.next_ticket(row.generation);
-            grant(tx, &this.build, &page, ticket, ask.lease, ask.now)?;
+            grant(tx, &this.build, &page, (ticket, ask.urgency.demanded()), ask.lease, ask.now)?;
             Ok(Begun::Granted(ticket))
         };
         self.db.write(Durable::No, begin).await
@@ -160,7 +164,7 @@ impl Pages for SqlitePages {
                 return Ok(None);
             }
             let next = row.slot.next_ticket(row.generation);
-            grant(tx, &this.build, &page, next, length, now)?;
+            grant(tx, &this.build, &page, (next, 0), length, now)?;
             Ok(Some(next))
         };
         self.db.write(Durable::No, resume).await
@@ -186,7 +190,7 @@ impl Pages for SqlitePages {
             let row = this.row(tx, &page)?;
             let current = row.slot.is_current(ticket, row.generation);
             if current {
-                grant(tx, &this.build, &page, ticket, length, now)?;
+                grant(tx, &this.build, &page, (ticket, row.slot.demanded), length, now)?;
             }
             Ok(current)
         };
@@ -288,7 +292,7 @@ impl Pages for SqlitePages {
             let mut statement = c.prepare_cached(&sql)?;
             let rows = statement
                 .query_map(params![self.build, prefix, after.unwrap_or(""), limit], |row| {
-                    Ok((row.get::<_, String>(11)?, PageRow::read(row)?))
+                    Ok((row.get::<_, String>(12)?, PageRow::read(row)?))
                 })?;
             rows.map(|row| {
                 let (text, row) = row?;
@@ -360,6 +364,7 @@ impl Pages for SqlitePages {
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
+    use crate::pages::Urgency;
 
     #[tokio::test]
     async fn keeps_the_contract() {
@@ -388,7 +393,6 @@ mod tests {
         pages.commit(&page, &Record { generation: again, ..record }, &none).await.unwrap();
         assert_eq!(pages.read(&page, Wanted::default()).await.unwrap().record.unwrap().generation, again);
     }
-
     /// A store of many pages of which some cannot be read any more, and a process that has it open.
     async fn half_lost() -> (tempfile::TempDir, SqlitePages, Vec<PageKey>, Ticket) {
         let folder = tempfile::tempdir().unwrap();
@@ -404,7 +408,7 @@ mod tests {
         }
         pages.publish(&commits, &keys).await.unwrap();
         let Begun::Granted(under_way) =
-            pages.begin(&keys[0], Ask { judged: None, urgent: true, ..ask }).await.unwrap()
+            pages.begin(&keys[0], Ask { judged: None, urgency: Urgency::Overriding, ..ask }).await.unwrap()
         else {
             panic!("refused")
         };
@@ -482,7 +486,7 @@ mod tests {
         }
         let before = pages.list("", None, 1000).await.unwrap().len();
         let (ask, _) = crate::pages::suite::ask_and_record();
-        let ask = Ask { judged: None, shows_nothing: true, ..ask };
+        let ask = Ask { judged: None, urgency: Urgency::First, ..ask };
         let stranger = crate::pages::suite::page("stranger");
         let Begun::Granted(ticket) = pages.begin(&stranger, ask).await.unwrap() else { panic!("refused") };
         pages.release(&stranger, ticket).await.unwrap();
@@ -491,5 +495,24 @@ mod tests {
         let failed = Failed { message: "no".into(), retry_after: None, now: ask.now };
         pages.fail(&stranger, ticket, failed).await.unwrap().unwrap();
         assert!(matches!(pages.begin(&stranger, ask).await.unwrap(), Begun::Granted(_)), "nothing to show");
+    }
+
+    #[tokio::test]
+    async fn a_store_of_an_earlier_version_is_read_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let earlier = Connection::open(folder.path().join("pages.db")).unwrap();
+        earlier.execute_batch(&TABLES.replace(", demanded INTEGER", "")).unwrap();
+        let page = crate::pages::suite::page("earlier");
+        let leased = "INSERT INTO pages (build, page, ticket, lease_from, lease_until) VALUES ('b', ?1, 4, 1000000, 1010000)";
+        earlier.execute(leased, [page.as_str()]).unwrap();
+        let pages = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        let slot = pages.read(&page, Wanted::default()).await.unwrap().slot;
+        assert_eq!((slot.ticket, slot.demanded), (4, 0));
+        let (ask, _) = crate::pages::suite::ask_and_record();
+        let ask = Ask { urgency: Urgency::Demand(1), ..ask };
+        assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Granted(5)));
+        assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Busy(_)));
+        let again = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        assert_eq!(again.read(&page, Wanted::default()).await.unwrap().slot.demanded, 1);
     }
 }

@@ -15,9 +15,67 @@ use super::changes::{Changes, LOST};
 pub(crate) struct Schema {
     /// Makes what is not there yet.
     pub(crate) sql: &'static str,
+    /// Columns that databases of earlier versions lack.
+    pub(crate) added: &'static [Column],
     /// Copies what can be read of a damaged database into the one begun in its place, and has its numbers go on above
     /// the one given. Tells how many rows it has saved.
     pub(crate) save: fn(old: &Connection, new: &Transaction<'_>, above: u64) -> rusqlite::Result<usize>,
+}
+
+/// A column that came after its table: added where a table of an earlier version lacks it.
+pub(crate) struct Column {
+    pub(crate) table: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) kind: &'static str,
+}
+
+impl Schema {
+    pub(super) fn add_columns(&self, connection: &Connection) -> rusqlite::Result<()> {
+        for Column { table, name, kind } in self.added {
+            if !has_column(connection, table, name)? {
+                let added =
+                    connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {name} {kind}"));
+                // Another process may have been faster.
+                if !has_column(connection, table, name)? {
+                    added?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn has_column(connection: &Connection, table: &str, name: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM pragma_table_info(?1) WHERE name = ?2";
+    connection.query_row(sql, [table, name], |row| row.get(0))
+}
+
+/// Copies the rows of a table that can be read: from both ends, up to the damage.
+pub(crate) fn save_rows(old: &Connection, new: &Transaction<'_>, table: &str) -> rusqlite::Result<usize> {
+    let mut saved = 0;
+    for order in ["ASC", "DESC"] {
+        let Ok(mut statement) = old.prepare(&format!("SELECT * FROM {table} ORDER BY 1 {order}")) else {
+            break;
+        };
+        let names = statement.column_names().collect::<Vec<_>>().join(", ");
+        let count = statement.column_count();
+        let places = (1..=count).map(|i| format!("?{i}")).collect::<Vec<_>>().join(", ");
+        let insert = format!("INSERT OR IGNORE INTO {table} ({names}) VALUES ({places})");
+        let Ok(mut rows) = statement.query([]) else { break };
+        loop {
+            let Ok(row) = rows.next() else { break };
+            // All of them were read.
+            let Some(row) = row else { return Ok(saved) };
+            let values = (0..count).map(|i| row.get::<_, rusqlite::types::Value>(i));
+            let Ok(values) = values.collect::<rusqlite::Result<Vec<_>>>() else { continue };
+            match new.execute(&insert, rusqlite::params_from_iter(values))? {
+                // Both ends have met.
+                0 => return Ok(saved),
+                _ => saved += 1,
+            }
+        }
+    }
+    Ok(saved)
 }
 
 /// The files of a database: the first, and those that were begun in its place.
