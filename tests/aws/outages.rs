@@ -8,9 +8,9 @@ use perennial::{Limits, Settings};
 use serde_json::json;
 use tests::{Ask, Aws, Reply, Upstream};
 
-use crate::between::{Between, Fault};
 use crate::requests::{Function, large};
 use crate::settings;
+use tests::between::{Between, Fault};
 
 /// Calls that fail for now, by their names.
 #[derive(Clone, Default)]
@@ -63,7 +63,7 @@ impl World {
         let aws = Aws::start().await;
         let down = Down::default();
         let names = down.clone();
-        let plan = move |call: &crate::between::Call| names.fails(&call.name).then_some(Fault::ServerError);
+        let plan = move |call: &tests::between::Call| names.fails(&call.name).then_some(Fault::ServerError);
         let between = Between::with(&aws, plan).await;
         let mut settings = settings(&aws, "b", &[("AWS_ENDPOINT_URL", &between.url())]);
         change(&mut settings.limits);

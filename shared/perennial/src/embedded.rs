@@ -34,7 +34,7 @@ impl EmbeddedStores {
     pub fn open(folder: &Path, build: &Arc<str>, clock: Arc<dyn Clock>) -> Self {
         Self {
             build: build.clone(),
-            pages: SqlitePages::open(folder, build.clone()),
+            pages: SqlitePages::open(folder, build.clone(), clock.clone()),
             bodies: FileBodies::open(folder, build),
             jobs: SqliteJobs::open(folder, build.clone(), clock.clone()),
             publishes: SqlitePublishes::open(folder, clock),
