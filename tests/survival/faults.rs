@@ -11,9 +11,9 @@ use crate::disk::Disk;
 use crate::fleet::{Fleet, LEASE, PROCESSES};
 use crate::{given, success};
 
-/// From the end of a fault until what was changed then is shown by all. What the settings of the processes allow is
-/// less: a lease, a back-off of 1.5 s after one failure, a second until memory is looked at again.
-const BOUND: Duration = Duration::from_secs(12);
+/// From the end of a fault until what was changed then is shown by all, on a machine that does much else. What the
+/// settings of the processes allow is less: a lease, and a back-off of 1.5 s after one failure.
+const BOUND: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_processes_survive_what_breaks() {
