@@ -1,5 +1,7 @@
 //! A site: routes, error pages and the policies all routes share.
 
+mod bots;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -8,6 +10,8 @@ use crate::draft::CLOSE_DRAFT;
 use crate::key::{PageKey, Params};
 use crate::pattern::Pattern;
 use crate::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
+
+pub use bots::DEFAULT_BOTS;
 
 /// What an error page is told.
 #[derive(Clone, Debug)]
@@ -45,54 +49,6 @@ pub struct Site {
     trailing_slash: Option<bool>,
     clock: Arc<dyn Clock>,
 }
-
-/// Search and link-preview crawlers: they never get a shell. Matched as parts of the user agent, ignoring case.
-pub const DEFAULT_BOTS: &[&str] = &[
-    "googlebot",
-    "google-inspectiontool",
-    "storebot-google",
-    "adsbot-google",
-    "mediapartners-google",
-    "feedfetcher-google",
-    "bingbot",
-    "bingpreview",
-    "msnbot",
-    "adidxbot",
-    "yandex",
-    "baiduspider",
-    "duckduckbot",
-    "slurp",
-    "applebot",
-    "petalbot",
-    "sogou",
-    "seznambot",
-    "facebookexternalhit",
-    "facebookcatalog",
-    "twitterbot",
-    "linkedinbot",
-    "slackbot",
-    "slack-imgproxy",
-    "discordbot",
-    "telegrambot",
-    "whatsapp",
-    "skypeuripreview",
-    "pinterest",
-    "redditbot",
-    "embedly",
-    "quora link preview",
-    "outbrain",
-    "vkshare",
-    "w3c_validator",
-    "tumblr",
-    "bitlybot",
-    "mastodon",
-    "bluesky",
-    "ia_archiver",
-    "iframely",
-    "flipboard",
-    "nuzzel",
-    "chrome-lighthouse",
-];
 
 impl Default for Site {
     fn default() -> Self {
