@@ -105,7 +105,9 @@ async fn a_publisher_sees_what_fails_and_renews_it() {
     desk.browser.wait("document.querySelector('#calls .layers').innerText.includes('stored')").await;
     desk.browser.wait("document.querySelectorAll('#news li').length === 2").await;
     desk.browser.wait("document.querySelector('#news li').innerText.includes('visible after')").await;
-    desk.browser.wait("document.querySelector('#news li:last-child').innerText.includes('<img src=x>')").await;
+    desk.browser
+        .wait("document.querySelector('#news li:last-child').innerText.includes('<img src=x>')")
+        .await;
     desk.pictures("renewed").await;
     desk.no_complaints();
 
