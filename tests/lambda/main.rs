@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, missing_docs, reason = "tests look at processes from outside")]
 
 mod emulator;
+mod events;
 
 use emulator::{Lambda, SECRET};
 use serde_json::{Value, json};

@@ -106,7 +106,7 @@ impl<S: Stores> Revalidate<S> {
     /// Who calls from the publishing page of a site under development: that needs no secret. But for drafts, whose
     /// cookies open drafts elsewhere too.
     pub(crate) fn at_home(&self, request: &Parts) -> Option<Publisher> {
-        let is_draft = self.without_base(request.uri.path()) == OPEN_DRAFT;
+        let is_draft = self.own_path(request.uri.path()) == OPEN_DRAFT;
         let is_at_home = self.engine.is_dev() && !is_draft && is_at_home(request);
         is_at_home.then(|| Publisher { key_id: "development".to_owned(), ..Publisher::default() })
     }
@@ -131,7 +131,7 @@ impl<S: Stores> Revalidate<S> {
 
     /// Whether a request asks for the page's events: for a server whose answers can go on.
     pub fn is_for_events(&self, request: &Parts) -> bool {
-        request.method == Method::GET && self.without_base(request.uri.path()) == CONSOLE_EVENTS
+        request.method == Method::GET && self.own_path(request.uri.path()) == CONSOLE_EVENTS
     }
 
     /// What to tell whoever asks for events.

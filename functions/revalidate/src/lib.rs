@@ -59,10 +59,23 @@ impl<S: Stores> Revalidate<S> {
             || self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
     }
 
+    /// Whether a call's body counts: it is signed, or it is one of a caller with a right secret. No other need be read.
+    pub async fn reads_body(&self, request: &Parts) -> bool {
+        if self.at_home(request).is_some() {
+            return true;
+        }
+        match self.secrets.get(self.engine.now()).await {
+            Ok(secrets) if webhook::is_signed(&request.headers) => secrets.has_signing(),
+            Ok(secrets) => request.method == Method::POST && secrets.admit(request),
+            Err(_) => false,
+        }
+    }
+
     /// Whether a path is one of this function's: the endpoint itself, the progress of a call, the journal, drafts, the
-    /// publishing page.
+    /// publishing page. A slash at its end is tolerated: a redirect to the same without it would hold the secret of the
+    /// call.
     pub fn owns(&self, path: &str) -> bool {
-        let path = self.without_base(path);
+        let path = self.own_path(path);
         [ENDPOINT, OPEN_DRAFT, CLOSE_DRAFT, CONSOLE, CONSOLE_PAGES, CONSOLE_EVENTS].contains(&path)
             || below_endpoint(path).is_some()
     }
@@ -71,7 +84,7 @@ impl<S: Stores> Revalidate<S> {
     /// not one of [`Revalidate::owns`] is taken for the endpoint: behind an address of its own it has any.
     pub async fn handle(&self, request: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
         let (site, limits) = (self.engine.site(), self.engine.limits());
-        let path = self.without_base(request.uri.path());
+        let path = self.own_path(request.uri.path());
         let secrets = match self.secrets.get(self.engine.now()).await {
             Ok(secrets) => secrets,
             Err(error) => {
@@ -94,9 +107,11 @@ impl<S: Stores> Revalidate<S> {
         answered.unwrap_or_else(|done| json_response(request, &done))
     }
 
-    fn without_base<'a>(&self, path: &'a str) -> &'a str {
+    /// The path without the base path, and without a slash at its end.
+    fn own_path<'a>(&self, path: &'a str) -> &'a str {
         let below = path.strip_prefix(self.engine.site().base_path());
-        below.filter(|rest| rest.starts_with('/')).unwrap_or(path)
+        let path = below.filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        path.strip_suffix('/').unwrap_or(path)
     }
 
     async fn answer(&self, request: &Parts, body: &[u8], secrets: &Secrets) -> Done {
@@ -106,7 +121,7 @@ impl<S: Stores> Revalidate<S> {
                 answer: json!({"message": "Use GET, HEAD or POST"}),
             };
         }
-        let path = self.without_base(request.uri.path());
+        let path = self.own_path(request.uri.path());
         let Some(who) =
             self.at_home(request).or_else(|| secrets.admit_call(request, body, self.engine.now()))
         else {
@@ -172,7 +187,10 @@ fn answer(wish: &Wish, published: &Published) -> Done {
         answer["mode"] = wish.mode.as_str().into();
     }
     if let Some(marked) = published.marked {
-        answer["layers"] = layers::of_marked(&marked);
+        if wish.mode == Mode::Delete {
+            answer["deleted"] = marked.removed.into();
+        }
+        answer["layers"] = layers::of_marked(wish.mode, &marked);
     }
     if let (Mode::Now, Some(marked)) = (wish.mode, published.marked) {
         answer["queued"] = marked.queued.into();
@@ -223,7 +241,7 @@ fn shown(mode: Mode, path: &str, result: &Result<Demand, Undone>, marked: Option
         Err(undone) => json!({"revalidated": false, "path": path, "error": undone.to_string()}),
     };
     shown["layers"] = match marked.filter(|_| mode == Mode::Stale) {
-        Some(marked) => layers::of_marked(&marked),
+        Some(marked) => layers::of_marked(mode, &marked),
         None => layers::of_page(mode, result),
     };
     shown

@@ -5,11 +5,13 @@
 mod build;
 mod events;
 mod head_timer;
+mod heads;
 mod pages;
 mod publishes;
 mod revalidate;
 mod server;
 mod start;
+mod wire;
 
 use std::io::Write as _;
 use std::process::ExitCode;

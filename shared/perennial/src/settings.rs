@@ -133,6 +133,9 @@ pub struct Limits {
     pub max_connections: usize,
     /// `PERENNIAL_HEAD_TIMEOUT_MS` (10000): time for a request's head to arrive, and for a webhook's body.
     pub head_timeout: Duration,
+    /// `PERENNIAL_SEND_TIMEOUT_MS` (30000): after so long without a byte taken, a client that does not read its answer
+    /// loses its connection.
+    pub send_timeout: Duration,
     /// `PERENNIAL_MAX_TAGS` (47): tags of one page. CloudFront takes 50 of an answer, and three are the page's own.
     pub max_tags: usize,
     /// `PERENNIAL_MAX_TAG_BYTES` (256): one tag.
@@ -346,6 +349,7 @@ impl Limits {
             max_header_bytes: r.above_zero("PERENNIAL_MAX_HEADER_BYTES", 16 << 10),
             max_connections: r.above_zero("PERENNIAL_MAX_CONNECTIONS", 10_000),
             head_timeout: r.millis("PERENNIAL_HEAD_TIMEOUT_MS", 10_000),
+            send_timeout: r.millis("PERENNIAL_SEND_TIMEOUT_MS", 30_000),
             max_tags: r.above_zero("PERENNIAL_MAX_TAGS", 47),
             max_tag_bytes: r.above_zero("PERENNIAL_MAX_TAG_BYTES", 256),
             max_stored_not_found: r.above_zero("PERENNIAL_MAX_STORED_NOT_FOUND", 10_000),
