@@ -253,7 +253,13 @@ async fn devs_calls_leave_the_store_alone() {
     let f = Fixture::start().await;
     let page = f.get("/never").await.expect(200, "MISS");
     let dev = f.launch.serve("dev").await;
-    for query in ["path=/never&mode=stale", "path=/never&mode=delete", "site=true&mode=stale", "site=true"] {
+    for query in [
+        "path=/never&mode=stale",
+        "path=/never&mode=delete",
+        "site=true&mode=stale",
+        "site=true&mode=delete",
+        "site=true",
+    ] {
         let answer = dev.get(&format!("/api/revalidate?secret=test-secret&{query}")).await;
         assert_eq!(answer.json()["revalidated"], json!(true), "{answer}");
         assert_eq!(f.get("/never").await.expect(200, "HIT").id(), page.id(), "{query}");
