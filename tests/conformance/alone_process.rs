@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 use tests::answer::GOOGLEBOT;
-use tests::until::{soon, until_true};
+use tests::until::{soon, until, until_true};
 use tests::{Answer, Ask, Asks, Gate, Launch, Reply, Running, Upstream};
 
 use crate::Fixture;
@@ -216,13 +216,50 @@ async fn devs_publishing_page_needs_no_secret() {
     page("/api/draft?path=/never").await.expect(401, "");
 }
 
+/// One look at a large site is bounded, whatever is looked for; what is found by and by is all of it.
+#[tokio::test]
+async fn a_search_of_a_large_site_goes_on_where_it_ended() {
+    let up = Upstream::start().await;
+    let slugs: Vec<_> = (0..4500).map(|n| json!({ "slug": format!("p{n:04}") })).collect();
+    up.list("/blog/{slug}", slugs);
+    let (launch, _store) = crate::launch(&up, &[]);
+    let site = launch.start().await;
+    let list = async |query: &str| {
+        let ask =
+            Ask::get(format!("/api/publish/pages?{query}")).header("authorization", "Bearer test-secret");
+        site.ask(ask).await.expect(200, "").json()
+    };
+    until("the listing", async || {
+        let last = list("prefix=/blog/p4499").await;
+        (last["pages"][0]["path"] == "/blog/p4499").then_some(())
+    })
+    .await;
+    site.get("/blog/p4400").await.expect(200, "MISS");
+    let (mut looks, mut found, mut after) = (0, Vec::new(), String::new());
+    loop {
+        let listed = list(&format!("state=fresh&after={after}")).await;
+        found.extend(listed["pages"].as_array().expect("a list").clone());
+        looks += 1;
+        let Some(next) = listed["next"].as_str() else { break };
+        after = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    }
+    assert!(looks > 1 && looks < 10, "{looks} looks");
+    assert_eq!((found.len(), &found[0]["path"]), (1, &json!("/blog/p4400")));
+}
+
 /// In dev nothing is written, so a call marks and removes nothing of what a server on the same store shows.
 #[tokio::test]
 async fn devs_calls_leave_the_store_alone() {
     let f = Fixture::start().await;
     let page = f.get("/never").await.expect(200, "MISS");
     let dev = f.launch.serve("dev").await;
-    for query in ["path=/never&mode=stale", "path=/never&mode=delete", "site=true&mode=stale", "site=true"] {
+    for query in [
+        "path=/never&mode=stale",
+        "path=/never&mode=delete",
+        "site=true&mode=stale",
+        "site=true&mode=delete",
+        "site=true",
+    ] {
         let answer = dev.get(&format!("/api/revalidate?secret=test-secret&{query}")).await;
         assert_eq!(answer.json()["revalidated"], json!(true), "{answer}");
         assert_eq!(f.get("/never").await.expect(200, "HIT").id(), page.id(), "{query}");
