@@ -14,6 +14,7 @@
 //! | [`between`] | a proxy before it that lets calls fail |
 //! | [`deployed`] | the site as a stack on it: the template, and the real functions |
 //! | [`front`] | what stands before the functions: two URLs, events in, answers out |
+//! | [`events`] | a listener of server-sent events |
 //! | [`until`] | waits for a condition, never for a time |
 #![allow(
     clippy::disallowed_methods,
@@ -28,6 +29,7 @@ pub mod clock;
 pub mod conformance;
 pub mod crowd;
 pub mod deployed;
+pub mod events;
 pub mod front;
 pub mod process;
 pub mod until;

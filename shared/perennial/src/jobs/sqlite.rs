@@ -78,6 +78,18 @@ impl SqliteJobs {
         self.db.write(Durable::No, take).await
     }
 
+    /// Keeps a job that was taken from others for that long from now on: its worker lives, or wants it again only then.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn hide(&self, taken: &Taken, hidden: Duration) -> Result<(), StoreError> {
+        let (id, until) = (taken.id, self.clock.now().plus(hidden));
+        let hide = move |tx: &rusqlite::Transaction<'_>| {
+            tx.execute("UPDATE jobs SET due = ?2 WHERE id = ?1", params![id, ms(until)])
+        };
+        self.db.write(Durable::No, hide).await.map(drop)
+    }
+
     /// Finishes a job.
     ///
     /// # Errors
