@@ -106,6 +106,7 @@ impl<S: Stores> Engine<S> {
         let held = (page.key.clone(), ticket);
         self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(held.clone());
         let refreshed = tokio::select! {
+            biased;
             refreshed = self.render_and_commit(page, &grant, reason) => refreshed,
             never = self.keep_lease(page, ticket) => match never {},
         };
@@ -171,6 +172,11 @@ impl<S: Stores> Engine<S> {
         };
         match committed {
             Ok(Committed::Stored { replaced }) => {
+                let judged =
+                    |r: &Arc<Record>| grant.replaces.as_ref().is_some_and(|g| g.generation == r.generation);
+                if unchanged && !replaced.as_ref().is_some_and(judged) {
+                    self.put_again(page, &draft).await;
+                }
                 // What it was granted for, if the store could not tell.
                 if let Some(replaced) = replaced.or_else(|| grant.replaces.clone()) {
                     self.remove_later(page, &replaced, Some(&draft.record)).await;
@@ -253,6 +259,23 @@ impl<S: Stores> Engine<S> {
             }
         }
         Ok(())
+    }
+
+    /// Another commit, or a deletion, came between a render's start and its own commit, and may have had the bodies
+    /// removed that the render found in place.
+    async fn put_again(&self, page: &Resolved, draft: &Draft) {
+        let bodies = draft.record.stored.bodies().zip([&draft.html, &draft.data]);
+        for (body, content) in bodies.filter_map(|(body, content)| Some((body, content.as_ref()?))) {
+            // Compressed otherwise, it has another name: then its next reader has it rendered again.
+            if body.sha256 != content.body().sha256 {
+                continue;
+            }
+            let put =
+                self.stores.bodies().put(&page.key, &body.sha256, content.stored().clone(), self.clock.now());
+            if let Err(error) = put.await {
+                tracing::warn!(page = %page.key.path(), sha256 = body.sha256, "a body may be missing; then the page is rendered again: {error}");
+            }
+        }
     }
 
     /// The bodies that are small enough to be kept beside the record.
