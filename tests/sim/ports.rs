@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use perennial::bodies::Bodies;
 use perennial::clock::Millis;
-use perennial::edge::Edge;
+use perennial::edge::{Edge, Purged};
 use perennial::jobs::{Job, Jobs};
 use perennial::key::PageKey;
 use perennial::pages::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted};
@@ -253,11 +253,15 @@ impl Jobs for SimStores {
 }
 
 impl Edge for SimStores {
-    async fn purge(&self, tags: &[String]) -> Result<(), StoreError> {
-        self.link.call(Op::Purge, tags.join(","), |_| ()).await
+    async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
+        self.link.call(Op::Purge, tags.join(","), |_| Purged::Accepted).await
     }
 
     fn tag_header(&self) -> Option<&'static str> {
         Some("cache-tag")
+    }
+
+    fn items_max(&self) -> usize {
+        2
     }
 }

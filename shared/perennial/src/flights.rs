@@ -8,13 +8,23 @@ use tokio::sync::SetOnce;
 use tokio_util::task::TaskTracker;
 
 /// Where the result of a call will be; none if it panicked. Those who wait for it wake in the order in which they came.
-type Landing<T> = Arc<SetOnce<Option<T>>>;
+pub(crate) type Landing<T> = Arc<SetOnce<Option<T>>>;
 
 /// The call's end of its landing, which it reaches whatever becomes of it.
-struct Land<T>(Landing<T>);
+pub(crate) struct Land<T>(Landing<T>);
+
+impl<T> Default for Land<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
 
 impl<T> Land<T> {
-    fn with(self, result: T) {
+    pub(crate) fn landing(&self) -> Landing<T> {
+        self.0.clone()
+    }
+
+    pub(crate) fn with(self, result: T) {
         // The only one who sets it, but for its own end.
         let _ = self.0.set(Some(result));
     }
@@ -58,8 +68,8 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
             match under_way.get(key) {
                 Some(landing) => (landing.clone(), true),
                 None => {
-                    let landing = Landing::default();
-                    let land = Land(landing.clone());
+                    let land = Land::default();
+                    let landing = land.landing();
                     under_way.insert(key.clone(), landing.clone());
                     let seat = Seat { under_way: self.under_way.clone(), key: key.clone() };
                     let call = start();
@@ -130,8 +140,8 @@ impl<T: Clone + Send + Sync + 'static> Turns<T> {
             match &turn.next {
                 Some(landing) => landing.clone(),
                 None => {
-                    let landing = Landing::default();
-                    let land = Land(landing.clone());
+                    let land = Land::default();
+                    let landing = land.landing();
                     turn.next = Some(landing.clone());
                     turn.users += 1;
                     let leave = Leave { pages: self.pages.clone(), key: key.clone() };

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::draft::CLOSE_DRAFT;
 use crate::key::{PageKey, Params};
 use crate::pattern::Pattern;
 use crate::route::{Fallback, ReadyRoute, Resolved, Route};
@@ -20,13 +21,24 @@ pub struct ErrorContext<'a> {
     pub error: Option<&'a str>,
 }
 
+/// What a draft's banner is told.
+#[derive(Clone, Debug)]
+pub struct DraftContext<'a> {
+    /// The page's path, percent-encoded, without base path.
+    pub path: &'a str,
+    /// Where a click ends the draft and shows the page as everybody sees it. Escape it.
+    pub exit_url: &'a str,
+}
+
 type ErrorPage = Box<dyn Fn(&ErrorContext<'_>) -> String + Send + Sync>;
+type DraftBanner = Box<dyn Fn(&DraftContext<'_>) -> String + Send + Sync>;
 
 /// What a site author builds: routes and options. See the [crate]'s example.
 pub struct Site {
     routes: Vec<Route>,
     not_found: ErrorPage,
     error: ErrorPage,
+    draft_banner: DraftBanner,
     bots: Vec<String>,
     base_path: Option<String>,
     trailing_slash: Option<bool>,
@@ -93,6 +105,7 @@ impl Site {
             routes: Vec::new(),
             not_found: Box::new(plain_error_page),
             error: Box::new(plain_error_page),
+            draft_banner: Box::new(plain_draft_banner),
             bots: DEFAULT_BOTS.iter().map(|&b| b.to_owned()).collect(),
             base_path: None,
             trailing_slash: None,
@@ -114,6 +127,16 @@ impl Site {
     /// The 5xx page. If it panics the visitor gets a plain one.
     pub fn error(mut self, page: impl Fn(&ErrorContext<'_>) -> String + Send + Sync + 'static) -> Self {
         self.error = Box::new(page);
+        self
+    }
+
+    /// The HTML at the end of every draft's body, which tells its editor that it is one, and how to leave. Empty for
+    /// pages that say so themselves ([`Context::is_draft`](crate::Context::is_draft)). If it panics the draft is an error.
+    pub fn draft_banner(
+        mut self,
+        banner: impl Fn(&DraftContext<'_>) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.draft_banner = Box::new(banner);
         self
     }
 
@@ -194,8 +217,8 @@ impl Site {
         routes.sort_by_cached_key(|route| route.pattern.specificity());
         if errors.is_empty() {
             let trailing_slash = trailing_slash.or(self.trailing_slash).unwrap_or(false);
-            let Self { not_found, error, bots, .. } = self;
-            Ok(ReadySite { routes, not_found, error, bots, base_path, trailing_slash })
+            let Self { not_found, error, draft_banner, bots, .. } = self;
+            Ok(ReadySite { routes, not_found, error, draft_banner, bots, base_path, trailing_slash })
         } else {
             Err(SiteError(errors))
         }
@@ -212,6 +235,7 @@ pub struct ReadySite {
     routes: Vec<Arc<ReadyRoute>>,
     not_found: ErrorPage,
     error: ErrorPage,
+    draft_banner: DraftBanner,
     bots: Vec<String>,
     base_path: String,
     trailing_slash: bool,
@@ -275,6 +299,17 @@ impl ReadySite {
         guarded(|| (self.not_found)(&cx))
     }
 
+    /// A draft's document with its banner.
+    pub(crate) fn with_draft_banner(&self, page: &PageKey, mut html: String) -> Result<String, String> {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("path", page.path()).finish();
+        let exit_url = format!("{}{CLOSE_DRAFT}?{query}", self.base_path);
+        let cx = DraftContext { path: page.path(), exit_url: &exit_url };
+        let banner = guarded(|| (self.draft_banner)(&cx))?;
+        let end = html.rfind("</body>").or_else(|| html.rfind("</html>")).unwrap_or(html.len());
+        html.insert_str(end, &banner);
+        Ok(html)
+    }
+
     /// The 5xx page; plain text in HTML if the site's own panics.
     pub fn error_html(&self, status: u16, path: &str, error: Option<&str>) -> String {
         let cx = ErrorContext { status, path, base_path: &self.base_path, error };
@@ -291,6 +326,15 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panic: {}", text.unwrap_or("without a message"))
+}
+
+fn plain_draft_banner(cx: &DraftContext<'_>) -> String {
+    format!(
+        "<div role=\"status\" style=\"position:fixed;z-index:2147483647;right:1rem;bottom:1rem;padding:.5rem .75rem;\
+         border-radius:.5rem;background:#1b1b1b;color:#fff;font:1rem/1.4 system-ui,sans-serif\">Draft: not what visitors \
+         see. <a href=\"{}\" style=\"color:#fff\">Leave</a></div>",
+        escape(cx.exit_url)
+    )
 }
 
 fn plain_error_page(cx: &ErrorContext<'_>) -> String {
