@@ -1,7 +1,7 @@
 //! The invariants, each where it can be seen: as a render begins, as it is committed, and while nothing moves.
 
 use perennial::key::PageKey;
-use perennial::record::{Record, Stored};
+use perennial::record::{Record, Stored, Ticket};
 
 use crate::gate::NodeId;
 use crate::history::{Render, render_of};
@@ -104,18 +104,24 @@ impl World {
                 format!("{} is a {} but v{version} is not", place.1.path(), record.stored.name()),
             );
         }
+        self.has_bodies(place, record, newest, render);
+        self.bounded();
+    }
+
+    /// 5: bodies are there before their record is. But one that was there may be removed if another commit comes between:
+    /// then it is put again at once.
+    fn has_bodies(&mut self, place: &Place, record: &Record, newest: Ticket, render: usize) {
         let moment = self.number();
+        let alone = newest == self.history.renders[render].based_on && !self.history.clocks_differ;
         for body in record.stored.bodies() {
             let there = self.store.get_body(place, &body.sha256);
             let whole = there.is_some_and(|bytes| bytes.len() as u64 == body.stored_bytes);
-            if !whole && record.modified_at != record.started_at {
-                // It found them in place, and they were removed meanwhile: it puts them again.
-                self.history.bare.insert(place.clone(), moment);
-            } else if !whole {
+            if !whole && alone {
                 return self.breaks(5, format!("{} is shown before its body is there", place.1.path()));
+            } else if !whole {
+                self.history.bare.insert(place.clone(), moment);
             }
         }
-        self.bounded();
     }
 
     /// 3: a render that failed leaves what there is.

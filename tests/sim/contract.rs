@@ -63,6 +63,14 @@ fn bodies() {
 }
 
 #[test]
+fn publishes() {
+    keeps(HABITS[0], async |sim| {
+        let now = perennial::Clock::now(&open(&sim, "b").link);
+        perennial::publishes::suite::run(|| open(&sim, "b"), now).await;
+    });
+}
+
+#[test]
 fn jobs() {
     keeps(HABITS[0], async |sim| {
         let jobs = open(&sim, "b");

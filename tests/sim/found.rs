@@ -26,6 +26,7 @@ fn tell(nodes: usize, story: impl AsyncFnOnce(&mut Story)) {
     let sim = Sim::new(World::new(0, None, true));
     runtime.expect("a runtime without threads").block_on(async {
         let mut run = Run::new(&sim);
+        sim.lock().store.keeps_inline = false;
         run.plan.calm();
         run.plan.memory_bytes = 50 << 20;
         run.plan.paths = (0..PATHS.len()).collect();
@@ -53,6 +54,13 @@ impl Story {
         world.upstream.versions.push(version);
         let number = world.upstream.versions.len() - 1;
         world.upstream.current.insert(Arc::from(path), number);
+    }
+
+    /// What it has of a path ends so many seconds after it was fetched.
+    fn ends_after_s(&self, path: &str, seconds: u64) {
+        let mut world = self.world();
+        let newest = world.newest_version(path);
+        world.upstream.versions[newest].ends_after = Some(std::time::Duration::from_secs(seconds));
     }
 
     fn comes(&mut self, node: usize, path: &str) {
@@ -145,6 +153,30 @@ fn a_render_that_finds_nothing_new_puts_bodies_again_that_were_removed_meanwhile
 }
 
 #[test]
+fn bodies_that_a_deletion_takes_from_a_render_that_has_put_them_are_put_again() {
+    tell(2, async |story| {
+        story.change("/event", None, &[]);
+        story.ends_after_s("/event", 2);
+        story.visits(0, "/event").await;
+        // It has expired. The deletion has its ticket, and is held until that has expired as well.
+        story.pass(3_000);
+        story.held = vec![(0, Op::Prepare), (1, Op::Commit)];
+        story.publishes(0, Order::delete("/event"));
+        story.goes_on().await;
+        story.pass(4_000);
+        // The same content again: its bodies are put where the old ones were.
+        story.comes(1, "/event");
+        story.goes_on().await;
+        story.held = vec![(1, Op::Commit)];
+        story.goes_on().await;
+        story.held.clear();
+        story.goes_on().await;
+        let seen = story.visits(0, "/event").await;
+        assert_eq!(seen.label, "HIT", "{seen:?}");
+    });
+}
+
+#[test]
 fn a_page_in_memory_alone_hears_of_an_invalidation_of_its_own_tags() {
     tell(1, async |story| {
         story.change("/blog/a", None, &[]);
@@ -166,16 +198,11 @@ fn a_page_in_memory_alone_hears_of_an_invalidation_of_its_own_tags() {
 #[test]
 fn a_visitor_of_a_page_that_has_expired_again_does_not_share_the_render_before() {
     tell(2, async |story| {
-        let expires = |story: &Story| {
-            let mut world = story.world();
-            let newest = world.newest_version("/event");
-            world.upstream.versions[newest].ends_after = Some(std::time::Duration::from_secs(2));
-        };
         story.change("/event", None, &[]);
-        expires(story);
+        story.ends_after_s("/event", 2);
         story.visits(0, "/event").await;
         story.change("/event", None, &[]);
-        expires(story);
+        story.ends_after_s("/event", 2);
         story.pass(3_000);
         // It is shown, and its render still has to tell the queue what to remove.
         story.held = vec![(0, Op::Send)];

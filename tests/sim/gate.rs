@@ -54,6 +54,7 @@ pub(crate) enum Op {
     RemoveBody,
     Send,
     Purge,
+    Journal,
     Fetch,
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Render {
     pub(crate) ticket: Ticket,
     /// When it began, in true milliseconds.
     pub(crate) began_ms: u64,
+    /// The generation that was shown then.
+    pub(crate) based_on: Ticket,
     /// When it read the upstream, and what it found.
     pub(crate) fetched: Option<(usize, usize)>,
     /// Its data are no longer being fetched.
@@ -147,18 +149,21 @@ impl World {
     pub(crate) fn render_begins(&mut self, node: NodeId, cx: &Context) -> usize {
         let number = self.history.renders.len();
         let build: Arc<str> = cx.build().into();
-        let render = Render {
+        let mut render = Render {
             node,
             build,
             path: cx.path().to_owned(),
             query: query_text(cx.queries()),
             ticket: cx.generation(),
             began_ms: self.now,
+            based_on: 0,
             fetched: None,
             ended: false,
             committed: None,
         };
         self.say(|| format!("n{node} r{number} begins: {} {} ({})", cx.path(), cx.generation(), cx.reason()));
+        let place = self.place_of(&render);
+        render.based_on = place.and_then(|place| self.history.newest.get(&place).copied()).unwrap_or(0);
         self.one_at_a_time(&render);
         self.history.renders.push(render);
         number

@@ -11,7 +11,7 @@
 //! | [`run`], [`upheavals`], [`settle`] | what happens next, and how it ends |
 //! | [`plan`] | what a seed is about |
 //! | [`gate`], [`clock`], [`ports`] | where the product ends: every call waits for the scheduler |
-//! | [`store`], [`upstream`], [`world`] | what is outside of the processes |
+//! | [`store`], [`journal`], [`upstream`], [`world`] | what is outside of the processes |
 //! | [`node`], [`site`] | a process, and the site that it serves |
 //! | [`visitors`], [`publishers`] | who comes |
 //! | [`history`], [`checks`], [`answers`] | what has happened, and whether it may |
@@ -31,6 +31,7 @@ mod contract;
 mod found;
 mod gate;
 mod history;
+mod journal;
 mod mistake;
 mod node;
 mod plan;

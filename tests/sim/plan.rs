@@ -68,13 +68,13 @@ impl Plan {
         ];
         let weights = Weights {
             visit: 60,
-            publish: sometimes(20),
+            publish: sometimes(30),
             change: 10,
             mood: sometimes(10),
             leave: sometimes(5),
-            crash: sometimes(6),
-            stop: sometimes(4),
-            deploy: sometimes(4),
+            crash: sometimes(8),
+            stop: sometimes(5),
+            deploy: sometimes(8),
             build: sometimes(4),
             clock_step: sometimes(1) * 2,
             job_fault: sometimes(10),

@@ -9,7 +9,9 @@ use perennial::clock::Millis;
 use perennial::edge::{Edge, Purged};
 use perennial::jobs::{Job, Jobs};
 use perennial::key::PageKey;
-use perennial::pages::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted};
+use perennial::pages::{
+    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Urgency, Wanted,
+};
 use perennial::record::{Epoch, Record, Ticket};
 use perennial::{StoreError, Stores};
 
@@ -30,6 +32,7 @@ impl Stores for SimStores {
     type Bodies = Self;
     type Jobs = Self;
     type Edge = Self;
+    type Publishes = Self;
 
     fn pages(&self) -> &Self {
         self
@@ -44,6 +47,10 @@ impl Stores for SimStores {
     }
 
     fn edge(&self) -> &Self {
+        self
+    }
+
+    fn publishes(&self) -> &Self {
         self
     }
 
@@ -78,7 +85,7 @@ impl Pages for SimStores {
             let place = world.store.place(&self.build, page);
             let begun = world.store.begin(&place, &ask);
             if let Begun::Granted(ticket) = begun {
-                world.granted(self.link.node, &place, ticket, ask.urgent, ask.now);
+                world.granted(self.link.node, &place, ticket, ask.urgency != Urgency::Ordinary, ask.now);
             }
             (begun, world.store.has(Mistake::VisitorsWait))
         };

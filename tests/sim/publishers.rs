@@ -96,7 +96,8 @@ pub(crate) async fn publish(sim: Sim, node: Arc<Node>, actor: ActorId, order: Or
     }
     world.history.under_way.remove(&actor);
     let moment = world.number();
-    world.say(|| format!("n{} #{actor} is told {status} {}", node.id, body.trim_end()));
+    // Not the id, which is made of randomness.
+    world.say(|| format!("n{} #{actor} is told {status}", node.id));
     *world.tally.answers.entry(format!("{status} to publishers")).or_default() += 1;
     let left_alone = body.contains("\"generated\":false");
     if (status == 200 || status == 202) && !left_alone {

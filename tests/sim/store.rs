@@ -39,8 +39,8 @@ impl Row {
         }
     }
 
-    fn grant(&mut self, ticket: Ticket, lease: Duration, now: Millis) {
-        self.slot.ticket = ticket;
+    fn grant(&mut self, ticket: Ticket, demanded: Epoch, lease: Duration, now: Millis) {
+        (self.slot.ticket, self.slot.demanded) = (ticket, demanded);
         self.slot.lease = Some(Lease { ticket, from: now, until: now.plus(lease) });
     }
 
@@ -147,7 +147,7 @@ impl Store {
         if self.has(Mistake::TicketsStandStill) {
             ticket = slot.ticket.max(1);
         }
-        self.write(place).grant(ticket, ask.lease, ask.now);
+        self.write(place).grant(ticket, ask.urgency.demanded(), ask.lease, ask.now);
         Begun::Granted(ticket)
     }
 
@@ -163,7 +163,7 @@ impl Store {
             return None;
         }
         let next = row.slot.next_ticket(row.generation());
-        self.write(place).grant(next, lease, now);
+        self.write(place).grant(next, 0, lease, now);
         Some(next)
     }
 
@@ -176,7 +176,7 @@ impl Store {
         let row = self.row(place);
         let current = row.slot.is_current(ticket, row.generation());
         if current {
-            self.write(place).grant(ticket, lease, now);
+            self.write(place).grant(ticket, row.slot.demanded, lease, now);
         }
         current
     }

@@ -51,8 +51,11 @@ impl Run {
         });
     }
 
-    /// Processes that start from now on are of another build: a newer one, or an older one again.
+    /// Processes that start from now on are of another build: a newer one, or an older one again. One is replaced at once.
     pub(crate) fn deploy(&mut self) {
+        if self.nodes.len() > 1 {
+            self.stop();
+        }
         let mut world = self.sim.lock();
         self.build = (*world.rng.pick(&BUILDS)).into();
         world.number();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::Sleeper;
 use crate::gate::{ActorId, NodeId, Parked, Verdict};
 use crate::history::History;
+use crate::journal::Journal;
 use crate::mistake::Mistake;
 use crate::rng::Rng;
 use crate::store::Store;
@@ -59,6 +60,7 @@ pub(crate) struct World {
     pub(crate) sleepers: BTreeMap<(u64, usize), Sleeper>,
     pub(crate) store: Store,
     pub(crate) queue: VecDeque<Message>,
+    pub(crate) journal: Journal,
     pub(crate) upstream: Upstream,
     pub(crate) history: History,
     pub(crate) tally: Tally,
@@ -79,6 +81,7 @@ impl World {
             sleepers: BTreeMap::new(),
             store: Store { mistake, ..Store::default() },
             queue: VecDeque::new(),
+            journal: Journal::default(),
             upstream: Upstream::default(),
             history: History::default(),
             tally: Tally::default(),
@@ -124,6 +127,8 @@ impl World {
     pub(crate) fn open(&mut self, number: usize, verdict: Verdict) {
         let Some(parked) = self.parked.remove(&number) else { return };
         self.number();
+        // Nothing takes no time.
+        self.now += 1;
         self.tally.call(parked.op, verdict);
         self.say(|| match verdict {
             Verdict::Go => parked.to_string(),

@@ -5,13 +5,20 @@ use http::request::Parts;
 use perennial::Millis;
 use perennial::draft::Drafts;
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::ConstantTimeEq;
 
+use crate::publisher::{Publisher, key_id};
 use crate::webhook::{self, SIGNING_SECRET_PREFIX, SigningKey};
+
+/// A secret that is shown as it is.
+struct Plain {
+    digest: [u8; 32],
+    key_id: String,
+}
 
 /// The live secrets; any of them opens the door. At least one.
 pub struct Secrets {
-    digests: Vec<[u8; 32]>,
+    plain: Vec<Plain>,
     signing: Vec<SigningKey>,
     drafts: Drafts,
 }
@@ -33,13 +40,18 @@ impl Secrets {
         let (signing, plain): (Vec<_>, Vec<_>) =
             secrets.iter().partition(|s| s.starts_with(SIGNING_SECRET_PREFIX));
         let signing = signing.into_iter().map(|s| SigningKey::parse(s)).collect::<Result<_, _>>()?;
-        let digests = plain.into_iter().map(|secret| digest(secret)).collect();
-        Ok(Self { digests, signing, drafts: Drafts::new(secrets) })
+        let plain = plain.into_iter().map(|secret| Plain { digest: digest(secret), key_id: key_id(secret) });
+        Ok(Self { plain: plain.collect(), signing, drafts: Drafts::new(secrets) })
     }
 
     /// Whether the request carries a right secret, and no wrong one beside it: in the `secret` query parameter, as
     /// `Authorization: Bearer`, or in `x-revalidate-secret`.
     pub fn admit(&self, request: &Parts) -> bool {
+        self.shown(request).is_some()
+    }
+
+    /// The name of the right secret that a request carries; none if it carries none, or a wrong one.
+    fn shown(&self, request: &Parts) -> Option<&str> {
         let query = form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes());
         let in_query = query.filter(|(name, _)| name == "secret").map(|(_, secret)| secret.into_owned());
         let values =
@@ -54,17 +66,18 @@ impl Secrets {
         let field: Vec<_> = field.collect();
         let sources = [in_query, bearer, field];
         let repeated = sources.iter().any(|given| given.len() > 1);
-        let mut given = sources.iter().flatten().peekable();
-        !repeated && given.peek().is_some() && given.all(|secret| self.knows(secret))
+        let known: Option<Vec<_>> = sources.iter().flatten().map(|secret| self.known(secret)).collect();
+        known.filter(|_| !repeated)?.first().copied()
     }
 
-    /// Whether a call may be carried out: one that is signed must be signed right, any other must carry a right secret.
-    pub fn admit_call(&self, request: &Parts, body: &[u8], now: Millis) -> bool {
+    /// Who calls, if the call may be carried out: one that is signed must be signed right, any other must carry a right
+    /// secret.
+    pub fn admit_call(&self, request: &Parts, body: &[u8], now: Millis) -> Option<Publisher> {
         if webhook::is_signed(&request.headers) {
-            webhook::is_right(&request.headers, body, &self.signing, now)
-        } else {
-            self.admit(request)
+            return webhook::signed_by(&request.headers, body, &self.signing, now);
         }
+        let key_id = self.shown(request)?.to_owned();
+        Some(Publisher { key_id, ..Publisher::default() })
     }
 
     /// What signs the cookies of drafts.
@@ -72,11 +85,16 @@ impl Secrets {
         &self.drafts
     }
 
-    fn knows(&self, given: &str) -> bool {
+    /// The name of the secret that was given, if it is one. All are compared, whichever it is.
+    fn known(&self, given: &str) -> Option<&str> {
         let given_digest = digest(given);
-        let known =
-            self.digests.iter().map(|secret| secret.ct_eq(&given_digest)).fold(Choice::from(0), |a, b| a | b);
-        bool::from(known) && !given.is_empty()
+        let mut known = None;
+        for secret in &self.plain {
+            if bool::from(secret.digest.ct_eq(&given_digest)) {
+                known = Some(&*secret.key_id);
+            }
+        }
+        known.filter(|_| !given.is_empty())
     }
 }
 

@@ -4,8 +4,10 @@ pub mod auth;
 mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
+mod journal;
 mod layers;
 pub mod plan;
+pub mod publisher;
 pub mod webhook;
 
 use std::sync::Arc;
@@ -15,19 +17,21 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
-use perennial::demand::{Demand, Marked, Progress, Undone};
+use perennial::demand::{Demand, Marked, Undone};
 use perennial::draft::{CLOSE_DRAFT, OPEN_DRAFT};
-use perennial::edge::Purged;
+use perennial::publishing::Published;
 use perennial::secrets::LiveSecrets;
-use perennial::{Engine, Resolved, Stores};
+use perennial::wish::{Mode, Publisher, Wish};
+use perennial::{Engine, Stores};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use crate::auth::Secrets;
-use crate::plan::{Mode, Plan};
 
 /// Where publishers call.
 pub const ENDPOINT: &str = "/api/revalidate";
+
+/// Below the endpoint: what was published.
+const LOG: &str = "log";
 
 /// Answers publishers.
 pub struct Revalidate<S: Stores> {
@@ -52,10 +56,10 @@ impl<S: Stores> Revalidate<S> {
         self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
     }
 
-    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, drafts.
+    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, the journal, drafts.
     pub fn owns(&self, path: &str) -> bool {
         let path = self.without_base(path);
-        path == ENDPOINT || path == OPEN_DRAFT || path == CLOSE_DRAFT || progress_id(path).is_some()
+        path == ENDPOINT || path == OPEN_DRAFT || path == CLOSE_DRAFT || below_endpoint(path).is_some()
     }
 
     /// Answers one call. It returns when everything it asks for is done, or queued where it says so. A path that is
@@ -93,113 +97,81 @@ impl<S: Stores> Revalidate<S> {
                 answer: json!({"message": "Use GET, HEAD or POST"}),
             };
         }
-        if !secrets.admit_call(request, body, self.engine.now()) {
+        let Some(who) = secrets.admit_call(request, body, self.engine.now()) else {
             return Done { status: StatusCode::UNAUTHORIZED, answer: json!({"message": "Invalid token"}) };
+        };
+        match below_endpoint(self.without_base(request.uri.path())) {
+            Some(LOG) => return journal::list(&self.engine, request).await,
+            Some(id) => return journal::progress(&self.engine, id).await,
+            None => {}
         }
-        if let Some(id) = progress_id(self.without_base(request.uri.path())) {
-            return self.progress(id).await;
-        }
-        match plan::plan(request, body, self.engine.site(), self.engine.limits()) {
+        let (site, limits) = (self.engine.site(), self.engine.limits());
+        let planned = plan::plan(request, body, site, limits).and_then(|plan| plan.wish(site, limits));
+        match planned {
             // A signature covers the body, not the URL: who has seen a delivery could send it with another one, and
             // have pages rendered, but not have them removed.
-            Ok(plan) if plan.mode == Mode::Delete && webhook::is_signed(&request.headers) => refused(
+            Ok(wish) if wish.mode == Mode::Delete && webhook::is_signed(&request.headers) => refused(
                 StatusCode::BAD_REQUEST,
                 "mode delete needs a secret: a signature does not cover the URL",
             ),
-            Ok(plan) => self.act(&plan).await,
+            Ok(wish) => self.act(&wish, who).await,
             Err(message) => refused(StatusCode::BAD_REQUEST, &message),
         }
     }
 
-    async fn progress(&self, id: &str) -> Done {
-        let Ok(epoch) = id.parse() else {
-            return refused(StatusCode::NOT_FOUND, "no call has that id");
-        };
-        match self.engine.progress(epoch).await {
-            Ok(Progress { left, failing }) => {
-                let answer = json!({"id": epoch, "left": left, "failing": failing, "done": left == 0});
-                Done { status: StatusCode::OK, answer }
+    async fn act(&self, wish: &Wish, who: Publisher) -> Done {
+        if let Some(id) = self.engine.carried_out(wish, &who).await {
+            // It came again although it had been answered: a time-out in between, or somebody who has listened.
+            let answer = json!({"revalidated": true, "duplicate": true, "id": shown_id(&id)});
+            return Done { status: StatusCode::OK, answer };
+        }
+        match self.engine.fulfil(wish, who.clone()).await {
+            Ok(published) => {
+                if published.failure().is_none() {
+                    self.engine.note_carried_out(wish, &who, &published.id).await;
+                }
+                answer(wish, &published)
             }
-            Err(undone) => failed(&undone, json!({})),
+            Err(undone) => failed(&undone, json!({"layers": layers::of_unmarked(&undone)})),
         }
     }
+}
 
-    async fn act(&self, plan: &Plan) -> Done {
-        // All paths are read before anything is done: a call with a mistake in it does nothing.
-        let mut pages = Vec::new();
-        for path in &plan.paths {
-            match plan::pages(path, self.engine.site(), self.engine.limits()) {
-                Ok(found) => pages.push((path.clone(), found)),
-                Err(message) => return refused(StatusCode::BAD_REQUEST, &message),
-            }
-        }
-        let marked = match self.invalidate(plan, &pages).await {
-            Ok(marked) => marked,
-            Err(undone) => return failed(&undone, json!({"layers": layers::of_unmarked(&undone)})),
-        };
-        let results = self.each(plan, pages).await;
-        let failure = results.iter().find_map(|(_, result)| result.as_ref().err());
-        let shown: Vec<Value> =
-            results.iter().map(|(path, result)| shown(plan.mode, path, result, marked)).collect();
-        let mut answer = match (failure, &shown[..]) {
-            (Some(undone), [only]) => return failed(undone, only.clone()),
-            (Some(undone), many) => return failed(undone, json!({"results": many})),
-            (None, [only]) => only.clone(),
-            (None, []) => json!({"revalidated": true}),
-            (None, many) => json!({"revalidated": true, "results": many}),
-        };
-        if plan.mode != Mode::Now {
-            answer["mode"] = plan.mode.as_str().into();
-        }
-        if let Some(marked) = marked {
-            answer["id"] = marked.epoch.into();
-            answer["layers"] = layers::of_marked(&marked);
-        }
-        if let (Mode::Now, Some(marked)) = (plan.mode, marked) {
-            answer["queued"] = marked.queued.into();
-            return Done { status: StatusCode::ACCEPTED, answer };
-        }
-        Done { status: StatusCode::OK, answer }
+/// What a publisher is told.
+fn answer(wish: &Wish, published: &Published) -> Done {
+    let results = published.results.iter();
+    let shown: Vec<Value> =
+        results.map(|(path, result)| shown(wish.mode, path, result, published.marked)).collect();
+    let id = shown_id(&published.id);
+    let mut answer = match (published.failure(), &shown[..]) {
+        (Some(undone), [only]) => return failed(undone, with_id(only.clone(), id)),
+        (Some(undone), many) => return failed(undone, with_id(json!({"results": many}), id)),
+        (None, [only]) => only.clone(),
+        (None, []) => json!({"revalidated": true}),
+        (None, many) => json!({"revalidated": true, "results": many}),
+    };
+    answer["id"] = id;
+    if wish.mode != Mode::Now {
+        answer["mode"] = wish.mode.as_str().into();
     }
+    if let Some(marked) = published.marked {
+        answer["layers"] = layers::of_marked(&marked);
+    }
+    if let (Mode::Now, Some(marked)) = (wish.mode, published.marked) {
+        answer["queued"] = marked.queued.into();
+        return Done { status: StatusCode::ACCEPTED, answer };
+    }
+    Done { status: StatusCode::OK, answer }
+}
 
-    /// Marks what is marked as a whole: tags always, paths where marking is all that is asked for.
-    async fn invalidate(
-        &self,
-        plan: &Plan,
-        pages: &[(String, Vec<Resolved>)],
-    ) -> Result<Option<Marked>, Undone> {
-        let mut tags = plan.tags.clone();
-        if plan.mode == Mode::Stale {
-            let paths = pages.iter().filter_map(|(_, found)| found.first());
-            tags.extend(paths.map(|page| perennial::tags::path_tag(page.key().path())));
-        }
-        if tags.is_empty() {
-            return Ok(None);
-        }
-        self.engine.invalidate(&tags, plan.mode == Mode::Now).await.map(Some)
-    }
+fn with_id(mut answer: Value, id: Value) -> Value {
+    answer["id"] = id;
+    answer
+}
 
-    async fn each(
-        &self,
-        plan: &Plan,
-        pages: Vec<(String, Vec<Resolved>)>,
-    ) -> Vec<(String, Result<Demand, Undone>)> {
-        let mut running = JoinSet::new();
-        for (index, (path, candidates)) in pages.into_iter().enumerate() {
-            let (engine, mode, only_generated) = (self.engine.clone(), plan.mode, plan.only_generated);
-            running.spawn(async move {
-                let result = match mode {
-                    Mode::Now => demand(&engine, &candidates, only_generated).await,
-                    Mode::Stale => Ok(Demand::Revalidated(Purged::NoCache)),
-                    Mode::Delete => delete(&engine, &candidates).await,
-                };
-                (index, path, result)
-            });
-        }
-        let mut results = running.join_all().await;
-        results.sort_by_key(|(index, ..)| *index);
-        results.into_iter().map(|(_, path, result)| (path, result)).collect()
-    }
+/// The number of an invalidation is a number in JSON too.
+fn shown_id(id: &str) -> Value {
+    id.parse::<u64>().map_or_else(|_| id.into(), Value::from)
 }
 
 fn json_response(request: &Parts, done: &Done) -> Response<Full<Bytes>> {
@@ -221,39 +193,9 @@ fn json_response(request: &Parts, done: &Done) -> Response<Full<Bytes>> {
     response
 }
 
-/// The id in `/api/revalidate/<id>`.
-fn progress_id(path: &str) -> Option<&str> {
+/// What follows the endpoint: the id in `/api/revalidate/<id>`.
+fn below_endpoint(path: &str) -> Option<&str> {
     path.strip_prefix(ENDPOINT)?.strip_prefix('/').filter(|id| !id.is_empty())
-}
-
-/// The first route that has the page; a route that serves listed pages only leaves the others to less exact ones.
-async fn demand<S: Stores>(
-    engine: &Arc<Engine<S>>,
-    pages: &[Resolved],
-    only_generated: bool,
-) -> Result<Demand, Undone> {
-    let mut result = Err(Undone::NotListed);
-    for page in pages {
-        result = engine.demand(page, only_generated).await;
-        if !matches!(result, Err(Undone::NotListed)) {
-            break;
-        }
-    }
-    if let Err(undone) = &result
-        && !matches!(undone, Undone::Kept)
-    {
-        let path = pages.first().map(|p| p.key().path()).unwrap_or_default();
-        tracing::error!(page = path, "not revalidated: {undone}");
-    }
-    result
-}
-
-async fn delete<S: Stores>(engine: &Arc<Engine<S>>, pages: &[Resolved]) -> Result<Demand, Undone> {
-    let mut purged = Purged::NoCache;
-    for page in pages {
-        purged = engine.delete(page).await?;
-    }
-    Ok(Demand::Revalidated(purged))
 }
 
 /// One path of a call; where the path is only marked, the layers are those of the mark.

@@ -9,6 +9,8 @@ use http::HeaderMap;
 use perennial::Millis;
 use sha2::Sha256;
 
+use crate::publisher::{Publisher, key_id};
+
 /// What a secret for signing begins with; base64 of 24 to 64 bytes follows.
 pub const SIGNING_SECRET_PREFIX: &str = "whsec_";
 
@@ -16,7 +18,10 @@ pub const SIGNING_SECRET_PREFIX: &str = "whsec_";
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// A key that deliveries are signed with.
-pub struct SigningKey(Hmac<Sha256>);
+pub struct SigningKey {
+    mac: Hmac<Sha256>,
+    key_id: String,
+}
 
 impl SigningKey {
     /// Reads `whsec_…`.
@@ -27,14 +32,15 @@ impl SigningKey {
         let encoded = secret.strip_prefix(SIGNING_SECRET_PREFIX).unwrap_or(secret);
         match STANDARD.decode(encoded) {
             Ok(bytes) if (24..=64).contains(&bytes.len()) => {
-                Ok(Self(Hmac::new_from_slice(&bytes).expect("a key of any length")))
+                let mac = Hmac::new_from_slice(&bytes).expect("a key of any length");
+                Ok(Self { mac, key_id: key_id(secret) })
             }
             _ => Err("a secret that begins with `whsec_` in PERENNIAL_REVALIDATE_SECRETS is not base64 of 24 to 64 bytes".into()),
         }
     }
 
     fn signs(&self, id: &str, timestamp: &str, body: &[u8], signature: &[u8]) -> bool {
-        let mut mac = self.0.clone();
+        let mut mac = self.mac.clone();
         for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
             mac.update(part);
         }
@@ -47,26 +53,29 @@ pub fn is_signed(headers: &HeaderMap) -> bool {
     headers.contains_key("webhook-signature")
 }
 
-/// Whether a delivery was signed, raw body and all, with one of the keys, and not too long ago. Several signatures, as
-/// a sender gives while its secret changes, may each be the right one. Compared in constant time.
-pub fn is_right(headers: &HeaderMap, body: &[u8], keys: &[SigningKey], now: Millis) -> bool {
+/// Who signed a delivery, raw body and all, with one of the keys, and not too long ago. Several signatures, as a sender
+/// gives while its secret changes, may each be the right one. Compared in constant time.
+pub fn signed_by(headers: &HeaderMap, body: &[u8], keys: &[SigningKey], now: Millis) -> Option<Publisher> {
     let only = |name: &str| {
         let mut values = headers.get_all(name).iter();
         let value = values.next()?.to_str().ok()?;
         values.next().is_none().then_some(value)
     };
-    let (Some(id), Some(timestamp), Some(signatures)) =
-        (only("webhook-id"), only("webhook-timestamp"), only("webhook-signature"))
-    else {
-        return false;
-    };
-    let Ok(seconds) = timestamp.parse::<u64>() else { return false };
+    let (id, timestamp) = (only("webhook-id")?, only("webhook-timestamp")?);
+    let signatures = only("webhook-signature")?;
+    let seconds = timestamp.parse::<u64>().ok()?;
     let sent = Millis(seconds.saturating_mul(1000));
     if sent.since(now) > TOLERANCE || now.since(sent) > TOLERANCE {
-        return false;
+        return None;
     }
     let mut given = signatures.split(' ').filter_map(|s| STANDARD.decode(s.strip_prefix("v1,")?).ok());
-    given.any(|signature| keys.iter().any(|key| key.signs(id, timestamp, body, &signature)))
+    let key =
+        given.find_map(|signature| keys.iter().find(|key| key.signs(id, timestamp, body, &signature)))?;
+    Some(Publisher {
+        key_id: key.key_id.clone(),
+        provider: Some("standard-webhooks".to_owned()),
+        delivery_id: Some(id.to_owned()),
+    })
 }
 
 #[cfg(test)]
@@ -87,7 +96,12 @@ mod tests {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
         let keys = ["whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", SECRET].map(|s| SigningKey::parse(s).unwrap());
-        is_right(&headers, body, &keys, Millis(now_s * 1000))
+        let publisher = signed_by(&headers, body, &keys, Millis(now_s * 1000));
+        if let Some(publisher) = &publisher {
+            let named = (&*publisher.key_id, publisher.delivery_id.as_deref());
+            assert_eq!(named, (&*key_id(SECRET), Some(ID)));
+        }
+        publisher.is_some()
     }
 
     fn fields<'a>(id: &'a str, time: &'a str, signature: &'a str) -> [(&'static str, &'a str); 3] {
