@@ -108,11 +108,13 @@ impl World {
         self.bounded();
     }
 
-    /// 5: bodies are there before their record is. But one that was there may be removed if another commit comes between:
-    /// then it is put again at once.
+    /// 5: bodies are there before their record is. But one that was there may be damaged, or removed if another commit
+    /// comes between: then it is put again at once.
     fn has_bodies(&mut self, place: &Place, record: &Record, newest: Ticket, render: usize) {
         let moment = self.number();
-        let alone = newest == self.history.renders[render].based_on && !self.history.clocks_differ;
+        let alone = newest == self.history.renders[render].based_on
+            && !self.history.clocks_differ
+            && !self.history.bare.contains_key(place);
         for body in record.stored.bodies() {
             let there = self.store.get_body(place, &body.sha256);
             let whole = there.is_some_and(|bytes| bytes.len() as u64 == body.stored_bytes);

@@ -50,6 +50,7 @@ pub(crate) struct Weights {
     pub(crate) deploy: u32,
     pub(crate) build: u32,
     pub(crate) clock_step: u32,
+    pub(crate) body_loss: u32,
     pub(crate) job_fault: u32,
 }
 
@@ -77,6 +78,7 @@ impl Plan {
             deploy: sometimes(8),
             build: sometimes(4),
             clock_step: sometimes(1) * 2,
+            body_loss: sometimes(2),
             job_fault: sometimes(10),
         };
         let count = rng.between(1, 4) as usize;

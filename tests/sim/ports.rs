@@ -254,8 +254,7 @@ impl Bodies for SimStores {
 
 impl Jobs for SimStores {
     async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
-        let text = job.to_json();
-        self.link.call(Op::Send, job.key.as_str(), |world| world.send(&text, delay)).await
+        self.link.call(Op::Send, job.key.as_str(), |world| world.send(job, delay)).await
     }
 }
 

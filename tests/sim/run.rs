@@ -139,6 +139,7 @@ impl Run {
                 w.deploy,
                 w.build * up,
                 w.clock_step * up,
+                w.body_loss,
                 w.job_fault * u32::from(!world.queue.is_empty()),
                 40 * missing,
             ];
@@ -158,7 +159,8 @@ impl Run {
             Some(10) => self.deploy(),
             Some(11) => self.build(),
             Some(12) => self.step_clock(),
-            Some(13) => self.fault_a_job(),
+            Some(13) => self.lose_a_body(),
+            Some(14) => self.fault_a_job(),
             _ => self.start(),
         }
     }
@@ -232,8 +234,7 @@ impl Run {
     }
 
     pub(crate) fn deliver(&mut self) {
-        let node = self.some_node();
-        let (actor, messages) = {
+        let (actor, node, messages) = {
             let mut world = self.sim.lock();
             let now = world.now;
             let mut due: Vec<_> =
@@ -247,11 +248,16 @@ impl Run {
                 messages.push(message.clone());
             }
             world.queue.retain(|message| message.deliveries <= DELIVERIES_MAX);
+            // Mostly to a process of the build that sent the first, if there still is one.
+            let its_own = self.nodes.iter().filter(|node| *node.build == *messages[0].build);
+            let its_own: Vec<_> = its_own.cloned().collect();
+            let own = !its_own.is_empty() && (world.history.settled || world.rng.permille(800));
+            let node = world.rng.pick(if own { &its_own } else { &self.nodes }).clone();
             let actor = world.number();
             let what = format!("{messages:?}");
             world.say(|| format!("n{} #{actor} is delivered {what}", node.id));
             world.history.under_way.insert(actor, UnderWay { node: node.id, what });
-            (actor, messages)
+            (actor, node, messages)
         };
         self.spawn(actor, deliver(self.sim.clone(), node, actor, messages));
     }

@@ -93,6 +93,21 @@ impl Run {
         world.nodes[node].clock_error_ms = error;
     }
 
+    /// A stored body is damaged, which counts as gone.
+    pub(crate) fn lose_a_body(&mut self) {
+        let mut world = self.sim.lock();
+        let names: Vec<_> = world.store.bodies.keys().cloned().collect();
+        if names.is_empty() {
+            return;
+        }
+        let lost = world.rng.pick(&names).clone();
+        let moment = world.number();
+        world.say(|| format!("a body of {} is damaged", lost.0.1.path()));
+        world.tally.happens("bodies lost");
+        world.store.bodies.remove(&lost);
+        world.history.bare.insert(lost.0, moment);
+    }
+
     /// A job is lost, or comes twice.
     pub(crate) fn fault_a_job(&mut self) {
         let mut world = self.sim.lock();

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use perennial::jobs::Job;
+
 use crate::clock::Sleeper;
 use crate::gate::{ActorId, NodeId, Parked, Verdict};
 use crate::history::History;
@@ -39,6 +41,8 @@ impl NodeState {
 pub(crate) struct Message {
     pub(crate) id: usize,
     pub(crate) text: String,
+    /// The build that sent it.
+    pub(crate) build: String,
     /// Not to be delivered before then.
     pub(crate) visible_at: u64,
     pub(crate) deliveries: u32,
@@ -174,11 +178,17 @@ impl World {
         }
     }
 
-    pub(crate) fn send(&mut self, text: &str, delay: Duration) {
+    pub(crate) fn send(&mut self, job: &Job, delay: Duration) {
         let visible_at = self.now + delay.as_millis() as u64;
         let id = self.number();
         self.tally.jobs += 1;
-        self.queue.push_back(Message { id, text: text.to_owned(), visible_at, deliveries: 0 });
+        self.queue.push_back(Message {
+            id,
+            text: job.to_json(),
+            build: job.build.clone(),
+            visible_at,
+            deliveries: 0,
+        });
     }
 
     /// Whether a visitor's own task has a call at the gate.
