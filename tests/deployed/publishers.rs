@@ -50,6 +50,25 @@ async fn a_call_renews_a_page_and_tells_the_distribution() {
     assert_eq!(f.up.reasons("/never"), ["first", "on-demand", "on-demand"]);
 }
 
+/// The publishing page, by either way, lists what the table holds.
+#[tokio::test]
+async fn publishers_see_pages() {
+    let f = Fixture::start().await;
+    f.get("/blog/a").await.expect(200, "MISS");
+    for door in [f.cloudfront(), f.direct()] {
+        door.get("/api/publish").await.expect(200, "").nostore().holds("<title>Publishing</title>");
+        door.get("/api/publish/pages").await.expect(401, "").nostore();
+        let ask = |target: &str| Ask::get(target).header("authorization", "Bearer test-secret");
+        until("the page in the index", async || {
+            let list =
+                door.ask(ask("/api/publish/pages?prefix=/blog/")).await.expect(200, "").nostore().json();
+            (list["pages"][0]["path"] == "/blog/a").then_some(())
+        })
+        .await;
+        door.ask(ask("/api/publish/events")).await.expect(501, "").nostore();
+    }
+}
+
 /// B3.33: nothing is done without a right secret.
 #[tokio::test]
 async fn a_wrong_secret_does_nothing() {

@@ -80,6 +80,11 @@ impl Secrets {
         Some(Publisher { key_id, ..Publisher::default() })
     }
 
+    /// Whether one of the secrets is for signing.
+    pub fn has_signing(&self) -> bool {
+        !self.signing.is_empty()
+    }
+
     /// What signs the cookies of drafts.
     pub fn drafts(&self) -> &Drafts {
         &self.drafts

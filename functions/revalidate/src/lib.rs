@@ -1,6 +1,7 @@
 //! Revalidate: a publisher's call in, renewed pages out. Verify, plan, act.
 
 pub mod auth;
+pub mod console;
 mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
@@ -26,6 +27,7 @@ use perennial::{Engine, Stores};
 use serde_json::{Value, json};
 
 use crate::auth::Secrets;
+use crate::console::{CONSOLE, CONSOLE_EVENTS, CONSOLE_PAGES};
 
 /// Where publishers call.
 pub const ENDPOINT: &str = "/api/revalidate";
@@ -51,22 +53,38 @@ impl<S: Stores> Revalidate<S> {
         Self { engine, secrets }
     }
 
-    /// Whether a request carries one of the secrets.
+    /// Whether a request carries one of the secrets, or needs none.
     pub async fn admits(&self, request: &Parts) -> bool {
-        self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
+        self.at_home(request).is_some()
+            || self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
     }
 
-    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, the journal, drafts.
+    /// Whether a call's body counts: it is signed, or it is one of a caller with a right secret. No other need be read.
+    pub async fn reads_body(&self, request: &Parts) -> bool {
+        if self.at_home(request).is_some() {
+            return true;
+        }
+        match self.secrets.get(self.engine.now()).await {
+            Ok(secrets) if webhook::is_signed(&request.headers) => secrets.has_signing(),
+            Ok(secrets) => request.method == Method::POST && secrets.admit(request),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, the journal, drafts, the
+    /// publishing page. A slash at its end is tolerated: a redirect to the same without it would hold the secret of the
+    /// call.
     pub fn owns(&self, path: &str) -> bool {
-        let path = self.without_base(path);
-        path == ENDPOINT || path == OPEN_DRAFT || path == CLOSE_DRAFT || below_endpoint(path).is_some()
+        let path = self.own_path(path);
+        [ENDPOINT, OPEN_DRAFT, CLOSE_DRAFT, CONSOLE, CONSOLE_PAGES, CONSOLE_EVENTS].contains(&path)
+            || below_endpoint(path).is_some()
     }
 
     /// Answers one call. It returns when everything it asks for is done, or queued where it says so. A path that is
     /// not one of [`Revalidate::owns`] is taken for the endpoint: behind an address of its own it has any.
     pub async fn handle(&self, request: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
         let (site, limits) = (self.engine.site(), self.engine.limits());
-        let path = self.without_base(request.uri.path());
+        let path = self.own_path(request.uri.path());
         let secrets = match self.secrets.get(self.engine.now()).await {
             Ok(secrets) => secrets,
             Err(error) => {
@@ -74,6 +92,10 @@ impl<S: Stores> Revalidate<S> {
                 return json_response(request, &refused(StatusCode::SERVICE_UNAVAILABLE, "try again"));
             }
         };
+        let looks = request.method == Method::GET || request.method == Method::HEAD;
+        if path == CONSOLE && looks {
+            return console::document(request, self.engine.is_dev());
+        }
         let answered = if path == CLOSE_DRAFT {
             draft::close(request, site, limits).map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
         } else if path == OPEN_DRAFT && secrets.admit(request) {
@@ -85,9 +107,11 @@ impl<S: Stores> Revalidate<S> {
         answered.unwrap_or_else(|done| json_response(request, &done))
     }
 
-    fn without_base<'a>(&self, path: &'a str) -> &'a str {
+    /// The path without the base path, and without a slash at its end.
+    fn own_path<'a>(&self, path: &'a str) -> &'a str {
         let below = path.strip_prefix(self.engine.site().base_path());
-        below.filter(|rest| rest.starts_with('/')).unwrap_or(path)
+        let path = below.filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        path.strip_suffix('/').unwrap_or(path)
     }
 
     async fn answer(&self, request: &Parts, body: &[u8], secrets: &Secrets) -> Done {
@@ -97,13 +121,21 @@ impl<S: Stores> Revalidate<S> {
                 answer: json!({"message": "Use GET, HEAD or POST"}),
             };
         }
-        let Some(who) = secrets.admit_call(request, body, self.engine.now()) else {
+        let path = self.own_path(request.uri.path());
+        let Some(who) =
+            self.at_home(request).or_else(|| secrets.admit_call(request, body, self.engine.now()))
+        else {
             return Done { status: StatusCode::UNAUTHORIZED, answer: json!({"message": "Invalid token"}) };
         };
-        match below_endpoint(self.without_base(request.uri.path())) {
+        match below_endpoint(path) {
             Some(LOG) => return journal::list(&self.engine, request).await,
             Some(id) => return journal::progress(&self.engine, id).await,
             None => {}
+        }
+        match path {
+            CONSOLE_PAGES => return self.pages(request).await,
+            CONSOLE_EVENTS => return console::no_events(),
+            _ => {}
         }
         let (site, limits) = (self.engine.site(), self.engine.limits());
         let planned = plan::plan(request, body, site, limits).and_then(|plan| plan.wish(site, limits));
@@ -155,7 +187,10 @@ fn answer(wish: &Wish, published: &Published) -> Done {
         answer["mode"] = wish.mode.as_str().into();
     }
     if let Some(marked) = published.marked {
-        answer["layers"] = layers::of_marked(&marked);
+        if wish.mode == Mode::Delete {
+            answer["deleted"] = marked.removed.into();
+        }
+        answer["layers"] = layers::of_marked(wish.mode, &marked);
     }
     if let (Mode::Now, Some(marked)) = (wish.mode, published.marked) {
         answer["queued"] = marked.queued.into();
@@ -206,7 +241,7 @@ fn shown(mode: Mode, path: &str, result: &Result<Demand, Undone>, marked: Option
         Err(undone) => json!({"revalidated": false, "path": path, "error": undone.to_string()}),
     };
     shown["layers"] = match marked.filter(|_| mode == Mode::Stale) {
-        Some(marked) => layers::of_marked(&marked),
+        Some(marked) => layers::of_marked(mode, &marked),
         None => layers::of_page(mode, result),
     };
     shown

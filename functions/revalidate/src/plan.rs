@@ -45,6 +45,7 @@ struct Call {
 /// Says what is wrong with it; nothing has been done.
 pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> Result<Plan, String> {
     let mut call = Call::default();
+    let mut mode_given = false;
     for (name, value) in form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes()) {
         let value = value.into_owned();
         match &*name {
@@ -55,6 +56,9 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
             "site" => call.site = flag("site", &value)?,
             "only_generated" => call.only_generated = flag("only_generated", &value)?,
             "mode" => {
+                if std::mem::replace(&mut mode_given, true) {
+                    return Err("mode is given more than once".into());
+                }
                 let mode = serde_json::Value::from(value);
                 call.mode = Mode::deserialize(&mode)
                     .map_err(|_| format!("mode is {mode}: give now, stale or delete"))?;
@@ -101,9 +105,6 @@ fn check(plan: Plan, limits: &Limits) -> Result<Plan, String> {
             "{asked} paths and tags in one call, the limit is {} (PERENNIAL_MAX_REVALIDATIONS)",
             limits.max_revalidations
         ));
-    }
-    if plan.mode == Mode::Delete && !plan.tags.is_empty() {
-        return Err("mode delete takes paths; mark tags, a route or the site with mode stale".into());
     }
     Ok(plan)
 }
@@ -214,11 +215,11 @@ mod tests {
         for (uri, body, part) in [
             ("/", "", "name what has changed"),
             ("/?path=/a&mode=soon", "", "now, stale or delete"),
+            ("/?path=/a&mode=now&mode=delete", "", "more than once"),
             ("/?path=/a&only_generated=1", "", "true or false"),
             ("/?pfad=/a", "", "`pfad` is no parameter"),
             ("/?tag=a,b", "", "commas"),
             ("/?route=/nowhere", "", "no route"),
-            ("/?tag=a&mode=delete", "", "takes paths"),
             ("/", "{\"paths\":\"/a\"}", "not a JSON call"),
             ("/", "{\"unknown\":1}", "not a JSON call"),
             (&format!("/?{many}"), "", "PERENNIAL_MAX_REVALIDATIONS"),

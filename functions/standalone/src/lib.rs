@@ -3,12 +3,15 @@
 //! A site's whole program is `fn main() -> ExitCode { standalone::run(site()) }`.
 
 mod build;
+mod events;
 mod head_timer;
+mod heads;
 mod pages;
 mod publishes;
 mod revalidate;
 mod server;
 mod start;
+mod wire;
 
 use std::io::Write as _;
 use std::process::ExitCode;
