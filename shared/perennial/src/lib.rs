@@ -41,6 +41,7 @@
 
 #[cfg(feature = "aws")]
 pub mod aws;
+mod beside;
 pub mod bodies;
 pub mod build;
 pub mod clock;
