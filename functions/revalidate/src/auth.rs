@@ -1,19 +1,26 @@
 //! Who may call: secrets, compared in constant time.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use perennial::Millis;
 use perennial::draft::Drafts;
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::ConstantTimeEq;
 
-use crate::webhook::{self, SIGNING_SECRET_PREFIX, SigningKey};
+use crate::webhook::{self, Delivery, Refusal, SIGNING_SECRET_PREFIX, SigningKey, Vouched, key_id};
 
 /// The live secrets; any of them opens the door. At least one.
 pub struct Secrets {
-    digests: Vec<[u8; 32]>,
+    passwords: Vec<Password>,
     signing: Vec<SigningKey>,
     drafts: Drafts,
+}
+
+struct Password {
+    id: String,
+    digest: [u8; 32],
 }
 
 impl Secrets {
@@ -29,42 +36,36 @@ impl Secrets {
                     .into(),
             );
         }
+        let signing = secrets.iter().map(|secret| SigningKey::parse(secret)).collect::<Result<_, _>>()?;
         // A secret for signing is not also a password: whoever sends it has given it away.
-        let (signing, plain): (Vec<_>, Vec<_>) =
-            secrets.iter().partition(|s| s.starts_with(SIGNING_SECRET_PREFIX));
-        let signing = signing.into_iter().map(|s| SigningKey::parse(s)).collect::<Result<_, _>>()?;
-        let digests = plain.into_iter().map(|secret| digest(secret)).collect();
-        Ok(Self { digests, signing, drafts: Drafts::new(secrets) })
+        let plain = secrets.iter().filter(|secret| !secret.starts_with(SIGNING_SECRET_PREFIX));
+        let passwords = plain.map(|s| Password { id: key_id(s), digest: digest(s) }).collect();
+        Ok(Self { passwords, signing, drafts: Drafts::new(secrets) })
     }
 
     /// Whether the request carries a right secret, and no wrong one beside it: in the `secret` query parameter, as
-    /// `Authorization: Bearer`, or in `x-revalidate-secret`.
+    /// `Authorization: Bearer`, as the password of `Authorization: Basic`, or in `x-revalidate-secret`.
     pub fn admit(&self, request: &Parts) -> bool {
-        let query = form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes());
-        let in_query = query.filter(|(name, _)| name == "secret").map(|(_, secret)| secret.into_owned());
-        let values =
-            |name| request.headers.get_all(name).iter().map(|v: &http::HeaderValue| v.to_str().unwrap_or(""));
-        let bearer = values(AUTHORIZATION.as_str()).map(|value| match value.split_once(' ') {
-            Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => secret.trim().to_owned(),
-            _ => String::new(),
-        });
-        let field = values("x-revalidate-secret").map(str::to_owned);
-        let in_query: Vec<_> = in_query.collect();
-        let bearer: Vec<_> = bearer.collect();
-        let field: Vec<_> = field.collect();
-        let sources = [in_query, bearer, field];
-        let repeated = sources.iter().any(|given| given.len() > 1);
-        let mut given = sources.iter().flatten().peekable();
-        !repeated && given.peek().is_some() && given.all(|secret| self.knows(secret))
+        self.shown(request).is_some()
     }
 
-    /// Whether a call may be carried out: one that is signed must be signed right, any other must carry a right secret.
-    pub fn admit_call(&self, request: &Parts, body: &[u8], now: Millis) -> bool {
-        if webhook::is_signed(&request.headers) {
-            webhook::is_right(&request.headers, body, &self.signing, now)
-        } else {
-            self.admit(request)
+    /// Judges a call: one that is signed must be signed right, any other must carry a right secret.
+    ///
+    /// # Errors
+    /// It may not be carried out; the reason is for the log alone.
+    pub fn verify(
+        &self,
+        request: &Parts,
+        body: &[u8],
+        base_path: &str,
+        now: Millis,
+    ) -> Result<Delivery, Refusal> {
+        if let Some(judged) = webhook::verify(request, body, &self.signing, base_path, now) {
+            return judged;
         }
+        let key = self.shown(request).ok_or(Refusal::NoSecret)?.to_owned();
+        let provider = webhook::provider(&request.headers);
+        Ok(Delivery { provider, id: None, key, vouched: Vouched::Request })
     }
 
     /// What signs the cookies of drafts.
@@ -72,11 +73,43 @@ impl Secrets {
         &self.drafts
     }
 
-    fn knows(&self, given: &str) -> bool {
+    /// The name of the secret that a request carries.
+    fn shown(&self, request: &Parts) -> Option<&str> {
+        let query = form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes());
+        let in_query = query.filter(|(name, _)| name == "secret").map(|(_, secret)| secret.into_owned());
+        let values =
+            |name| request.headers.get_all(name).iter().map(|v: &http::HeaderValue| v.to_str().unwrap_or(""));
+        let credentials = values(AUTHORIZATION.as_str()).map(|value| credentials(value).unwrap_or_default());
+        let field = values("x-revalidate-secret").map(str::to_owned);
+        let sources: [Vec<String>; 3] = [in_query.collect(), credentials.collect(), field.collect()];
+        if sources.iter().any(|given| given.len() > 1) {
+            return None;
+        }
+        let mut known = sources.iter().flatten().map(|secret| self.knows(secret));
+        let first = known.next()??;
+        known.all(|other| other.is_some()).then_some(first)
+    }
+
+    fn knows(&self, given: &str) -> Option<&str> {
         let given_digest = digest(given);
-        let known =
-            self.digests.iter().map(|secret| secret.ct_eq(&given_digest)).fold(Choice::from(0), |a, b| a | b);
-        bool::from(known) && !given.is_empty()
+        let known = self.passwords.iter().fold(None, |known, password| {
+            if bool::from(password.digest.ct_eq(&given_digest)) { Some(&*password.id) } else { known }
+        });
+        known.filter(|_| !given.is_empty())
+    }
+}
+
+/// The secret in `Bearer secret` or `Basic base64(anybody:secret)`.
+fn credentials(value: &str) -> Option<String> {
+    let (scheme, given) = value.split_once(' ')?;
+    let given = given.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Some(given.to_owned())
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = String::from_utf8(STANDARD.decode(given).ok()?).ok()?;
+        decoded.split_once(':').map(|(_, password)| password.to_owned())
+    } else {
+        None
     }
 }
 
@@ -107,7 +140,12 @@ mod tests {
         assert!(admits("/", &[("authorization", "Bearer one")]));
         assert!(admits("/", &[("authorization", "bearer one")]));
         assert!(admits("/", &[("x-revalidate-secret", "one")]));
-        assert!(!admits("/", &[("authorization", "Basic one")]));
+        // x:one, :t%o &, one, x:one in bytes that are not base64
+        assert!(admits("/", &[("authorization", "Basic eDpvbmU=")]));
+        assert!(admits("/", &[("authorization", "basic OnQlbyAm")]));
+        for wrong in ["Basic one", "Basic b25l", "Basic eDpvbmU", "Basic eDo=", "Digest one", "one", ""] {
+            assert!(!admits("/", &[("authorization", wrong)]), "{wrong}");
+        }
         assert!(!admits("/?secret=one", &[("x-revalidate-secret", "two")]), "a wrong one beside it");
         assert!(!admits("/", &[("x-revalidate-secret", "one"), ("x-revalidate-secret", "one")]));
     }

@@ -1,10 +1,12 @@
 //! Revalidate: a publisher's call in, renewed pages out. Verify, plan, act.
 
 pub mod auth;
+mod contentful;
 mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
 pub mod plan;
+mod schemes;
 pub mod webhook;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::auth::Secrets;
 use crate::plan::{Mode, Plan};
+use crate::webhook::Vouched;
 
 /// Where publishers call.
 pub const ENDPOINT: &str = "/api/revalidate";
@@ -93,16 +96,25 @@ impl<S: Stores> Revalidate<S> {
                 answer: json!({"message": "Use GET, HEAD or POST"}),
             };
         }
-        if !secrets.admit_call(request, body, self.engine.now()) {
-            return Done { status: StatusCode::UNAUTHORIZED, answer: json!({"message": "Invalid token"}) };
-        }
+        let base = self.engine.site().base_path();
+        let delivery = match secrets.verify(request, body, base, self.engine.now()) {
+            Ok(delivery) => delivery,
+            Err(refusal) => {
+                // Who calls is told nothing: why helps strangers as well.
+                tracing::warn!("a call of the revalidate endpoint was refused: {refusal}");
+                return Done {
+                    status: StatusCode::UNAUTHORIZED,
+                    answer: json!({"message": "Invalid token"}),
+                };
+            }
+        };
         if let Some(id) = progress_id(self.without_base(request.uri.path())) {
             return self.progress(id).await;
         }
         match plan::plan(request, body, self.engine.site(), self.engine.limits()) {
             // A signature covers the body, not the URL: who has seen a delivery could send it with another one, and
             // have pages rendered, but not have them removed.
-            Ok(plan) if plan.mode == Mode::Delete && webhook::is_signed(&request.headers) => refused(
+            Ok(plan) if plan.mode == Mode::Delete && delivery.vouched != Vouched::Request => refused(
                 StatusCode::BAD_REQUEST,
                 "mode delete needs a secret: a signature does not cover the URL",
             ),

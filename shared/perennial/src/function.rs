@@ -34,7 +34,7 @@ pub enum SecretSource {
     /// In the settings, or in the embedded store.
     #[cfg(feature = "embedded")]
     Here(Box<Settings>),
-    /// In the settings, or in Secrets Manager.
+    /// In the settings, in Secrets Manager or in an SSM parameter.
     #[cfg(feature = "aws")]
     Elsewhere(Box<(Settings, crate::aws::Account)>),
 }
@@ -68,7 +68,7 @@ impl SecretSource {
 
 #[cfg(feature = "aws")]
 const NO_SECRET: &str = "nobody may call the revalidate endpoint yet: set PERENNIAL_REVALIDATE_SECRETS_FROM to the ARN of \
-    a Secrets Manager secret, or PERENNIAL_REVALIDATE_SECRETS to one or more secrets, separated by commas";
+    a Secrets Manager secret or of an SSM parameter, or PERENNIAL_REVALIDATE_SECRETS to one or more secrets, separated by commas";
 
 /// Runs a function on the stores that the environment names.
 ///

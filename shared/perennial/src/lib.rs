@@ -79,6 +79,7 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod url;
+pub mod webhooks;
 
 pub use clock::{Clock, Millis, SystemClock};
 pub use engine::{Engine, Sight};

@@ -22,8 +22,8 @@ pub struct Settings {
     pub trailing_slash: Option<bool>,
     /// `PERENNIAL_REVALIDATE_SECRETS` (none): who may call the revalidate endpoint; comma-separated, all live.
     pub revalidate_secrets: Vec<String>,
-    /// `PERENNIAL_REVALIDATE_SECRETS_FROM` (none): ARN of the Secrets Manager secret that holds those secrets instead, all
-    /// live, comma-separated.
+    /// `PERENNIAL_REVALIDATE_SECRETS_FROM` (none): ARN of the Secrets Manager secret, or of the SSM parameter, that holds
+    /// those secrets instead, all live, comma-separated.
     pub revalidate_secrets_from: Option<String>,
     /// The stores of an AWS account; none: the embedded store.
     pub aws: Option<Aws>,
