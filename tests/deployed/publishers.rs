@@ -10,6 +10,7 @@ use tests::until::until;
 use tests::{Ask, Asks as _, Gate, Reply};
 
 use crate::b03_on_demand::{four_calls_at_once, success};
+use crate::b03_webhooks;
 use crate::stack::Door;
 use crate::{Fixture, until_new};
 
@@ -151,4 +152,22 @@ async fn simultaneous_calls_succeed() {
     four_calls_at_once(&f).await;
     assert_eq!(f.get("/never").await.expect(200, "HIT").value(), "new");
     assert!((2..=5).contains(&f.up.count("/never")), "{} renders", f.up.count("/never"));
+}
+
+/// Contentful signs the address as it knows it, and the functions have to see that one: through the distribution, past
+/// it, and with a query.
+#[tokio::test]
+async fn what_is_signed_of_the_address_is_what_arrives() {
+    let f = b03_webhooks::site().await;
+    let doors: [Door<'_>; 2] = [f.cloudfront(), f.direct()];
+    for door in doors {
+        for target in ["/api/revalidate", "/api/revalidate?path=/blog/a&mode=stale"] {
+            let answer = door.ask(b03_webhooks::delivery("contentful", target)).await;
+            assert_eq!(answer.json()["revalidated"], true, "{target}: {answer}");
+            let mut elsewhere = b03_webhooks::delivery("contentful", target);
+            elsewhere.target = "/api/revalidate?path=/blog/b".to_owned();
+            assert_eq!(door.ask(elsewhere).await.status, 401, "{target}");
+        }
+    }
+    assert_eq!(f.up.count("/blog/b"), 0);
 }

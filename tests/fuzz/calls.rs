@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use revalidate::auth::Secrets;
-use revalidate::plan::{Mode, Plan, pages, plan};
+use revalidate::plan::{Asked, Mode, Plan, pages, plan};
 use serde_json::{Value, json};
 use serve::request::{Target, target};
 use sha2::Sha256;
@@ -35,7 +35,10 @@ fn call(query: &str, fields: &[(&'static str, &[u8])]) -> Option<Parts> {
 
 fn read(query: &str, body: &[u8]) -> Option<Result<Plan, String>> {
     let call = call(query, &[("authorization", format!("Bearer {SECRET}").as_bytes())])?;
-    let read = plan(&call, body, &SITES[0].site, &LIMITS);
+    let read = plan(&call, body, &SITES[0].site, &LIMITS).map(|asked| match asked {
+        Asked::Plan(plan) => plan,
+        Asked::Payload(..) => panic!("a payload for a site without rules"),
+    });
     match &read {
         Ok(plan) => {
             let asked = plan.paths.len() + plan.tags.len();

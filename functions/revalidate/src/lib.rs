@@ -5,6 +5,7 @@ mod contentful;
 mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
+pub mod mapped;
 pub mod plan;
 mod schemes;
 pub mod webhook;
@@ -14,20 +15,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use perennial::demand::{Demand, Marked, Progress, Undone};
 use perennial::secrets::LiveSecrets;
+use perennial::webhooks::Read;
 use perennial::{Engine, Resolved, Stores};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::auth::Secrets;
-use crate::plan::{Mode, Plan};
-use crate::webhook::Vouched;
+use crate::mapped::{Over, mapped};
+use crate::plan::{Asked, Mode, Plan};
+use crate::webhook::{Delivery, Vouched};
 
 /// Where publishers call.
 pub const ENDPOINT: &str = "/api/revalidate";
+
+/// Lines of the log about one payload.
+const LEFT_OUT_LOGGED_MAX: usize = 10;
 
 const OPEN_DRAFT: &str = "/api/draft";
 const CLOSE_DRAFT: &str = "/api/draft/clear";
@@ -114,13 +120,55 @@ impl<S: Stores> Revalidate<S> {
         match plan::plan(request, body, self.engine.site(), self.engine.limits()) {
             // A signature covers the body, not the URL: who has seen a delivery could send it with another one, and
             // have pages rendered, but not have them removed.
-            Ok(plan) if plan.mode == Mode::Delete && delivery.vouched != Vouched::Request => refused(
+            Ok(
+                Asked::Plan(Plan { mode: Mode::Delete, .. })
+                | Asked::Payload(_, Over { mode: Some(Mode::Delete), .. }),
+            ) if delivery.vouched != Vouched::Request => refused(
                 StatusCode::BAD_REQUEST,
                 "mode delete needs a secret: a signature does not cover the URL",
             ),
-            Ok(plan) => self.act(&plan).await,
+            Ok(Asked::Plan(plan)) => self.act(&plan).await,
+            Ok(Asked::Payload(payload, over)) => {
+                self.act_by_rules(&delivery, &request.headers, &payload, over).await
+            }
             Err(message) => refused(StatusCode::BAD_REQUEST, &message),
         }
+    }
+
+    /// Does what the site's rules make of a publisher's payload.
+    async fn act_by_rules(
+        &self,
+        delivery: &Delivery,
+        headers: &HeaderMap,
+        payload: &Value,
+        over: Over,
+    ) -> Done {
+        let provider = delivery.provider.as_str();
+        let (site, limits) = (self.engine.site(), self.engine.limits());
+        let mapped = match mapped(site, limits, delivery, headers, payload, over) {
+            Ok(mapped) => mapped,
+            Err(message) => {
+                tracing::error!(provider, "a payload cannot be carried out: {message}");
+                return refused(StatusCode::BAD_REQUEST, &message);
+            }
+        };
+        for left_out in mapped.left_out.iter().take(LEFT_OUT_LOGGED_MAX) {
+            tracing::info!(provider, "left out of a payload: {left_out}");
+        }
+        if mapped.plans.is_empty() {
+            let why: Vec<_> = mapped.rules.iter().take(LEFT_OUT_LOGGED_MAX).filter_map(unfit).collect();
+            tracing::info!(provider, "no rule of webhooks counts for a payload: {}", why.join("; "));
+            return refused(StatusCode::ACCEPTED, "nothing matched");
+        }
+        let rules: Vec<_> = mapped.counting().collect();
+        tracing::info!(provider, "a payload is carried out by {}", rules.join(", "));
+        let mut all: Vec<Done> = Vec::new();
+        for plan in &mapped.plans {
+            all.push(self.act(plan).await);
+        }
+        let mut done = together(all);
+        done.answer["rules"] = rules.into();
+        done
     }
 
     async fn progress(&self, id: &str) -> Done {
@@ -271,6 +319,26 @@ fn shown(path: &str, result: &Result<Demand, Undone>) -> Value {
         Ok(Demand::NotGenerated) => json!({"revalidated": true, "path": path, "generated": false}),
         Err(undone) => json!({"revalidated": false, "path": path, "error": undone.to_string()}),
     }
+}
+
+/// Why a rule does not count.
+fn unfit(read: &Read<'_>) -> Option<String> {
+    Some(format!("{}: {}", read.rule, read.result.as_ref().err()?))
+}
+
+/// Several calls as one: it fails if one fails.
+fn together(mut all: Vec<Done>) -> Done {
+    if all.len() == 1 {
+        return all.remove(0);
+    }
+    let status = all.iter().map(|done| done.status).max().unwrap_or(StatusCode::OK);
+    let revalidated = all.iter().all(|done| done.answer["revalidated"] == true);
+    let calls: Vec<_> = all.into_iter().map(|done| done.answer).collect();
+    let mut answer = json!({"revalidated": revalidated, "calls": calls});
+    if !revalidated {
+        answer["message"] = "Error revalidating".into();
+    }
+    Done { status, answer }
 }
 
 fn refused(status: StatusCode, message: &str) -> Done {

@@ -4,31 +4,20 @@ use http::Method;
 use http::request::Parts;
 use perennial::key::decode_path;
 use perennial::tags::{SITE_TAG, route_tag, user_tag};
+pub use perennial::webhooks::Mode;
 use perennial::{Limits, ReadySite, Resolved, check_tag};
 use serde::Deserialize;
+use serde_json::Value;
 
-/// How pages are revalidated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Mark, render, then answer. Pages found by tag, route or site are rendered by the queue.
-    #[default]
-    Now,
-    /// Mark, then answer: the next visitor gets the old page and has it renewed.
-    Stale,
-    /// The page is gone at once, and rendered anew for its next visitor.
-    Delete,
-}
+use crate::mapped::Over;
 
-impl Mode {
-    /// `now`, `stale` or `delete`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Mode::Now => "now",
-            Mode::Stale => "stale",
-            Mode::Delete => "delete",
-        }
-    }
+/// What a call says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// What is to be done.
+    Plan(Plan),
+    /// Something that is for the site's rules to read, and what the query says besides.
+    Payload(Value, Over),
 }
 
 /// What a call asks for.
@@ -45,7 +34,7 @@ pub struct Plan {
 }
 
 /// The JSON body of a POST, every member optional; the query parameters have the same names. It is read only if the
-/// query names nothing that has changed.
+/// query names nothing that has changed. Any other JSON is for the site's rules, if it has any.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Call {
@@ -56,41 +45,33 @@ struct Call {
     tag: Option<String>,
     tags: Vec<String>,
     route: Option<String>,
-    #[serde(skip)]
     routes: Vec<String>,
     site: bool,
 }
+
+/// Names of a call's members.
+const MEMBERS: [&str; 9] =
+    ["mode", "only_generated", "path", "paths", "tag", "tags", "route", "routes", "site"];
 
 /// Reads a call.
 ///
 /// # Errors
 /// Says what is wrong with it; nothing has been done.
-pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> Result<Plan, String> {
-    let mut call = Call::default();
-    for (name, value) in form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes()) {
-        let value = value.into_owned();
-        match &*name {
-            "secret" => {}
-            "path" => call.paths.push(value),
-            "tag" => call.tags.push(value),
-            "route" => call.routes.push(value),
-            "site" => call.site = flag("site", &value)?,
-            "only_generated" => call.only_generated = flag("only_generated", &value)?,
-            "mode" => {
-                let mode = serde_json::Value::from(value);
-                call.mode = Mode::deserialize(&mode)
-                    .map_err(|_| format!("mode is {mode}: give now, stale or delete"))?;
-            }
-            other => return Err(format!("`{}` is no parameter of this endpoint", other.escape_debug())),
-        }
-    }
+pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> Result<Asked, String> {
+    let (mut call, mode) = of_query(request)?;
     // A CMS posts its own payload to a URL that says what to do: then the payload is not ours to read.
     let named = !call.paths.is_empty() || !call.tags.is_empty() || !call.routes.is_empty() || call.site;
     if !named && request.method == Method::POST && !body.trim_ascii().is_empty() {
-        let given: Call =
-            serde_json::from_slice(body).map_err(|e| format!("the body is not a JSON call: {e}"))?;
+        let given: Call = match of_body(body) {
+            Ok(given) => given,
+            Err(error) => {
+                let over = Over { mode, only_generated: call.only_generated };
+                let payload = payload(body, site).map(|payload| Asked::Payload(payload, over));
+                return payload.ok_or_else(|| format!("the body is not a JSON call: {error}"));
+            }
+        };
         call = Call {
-            mode: if call.mode == Mode::default() { given.mode } else { call.mode },
+            mode: mode.unwrap_or(given.mode),
             only_generated: call.only_generated || given.only_generated,
             ..given
         };
@@ -110,7 +91,51 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
     if call.site {
         tags.push(SITE_TAG.to_owned());
     }
-    check(Plan { mode: call.mode, only_generated: call.only_generated, paths, tags }, limits)
+    check(Plan { mode: call.mode, only_generated: call.only_generated, paths, tags }, limits).map(Asked::Plan)
+}
+
+/// An object: serde would take a list for one, too.
+fn of_body(body: &[u8]) -> Result<Call, String> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err("it is not an object".into());
+    }
+    serde_json::from_slice(body).map_err(|e| e.to_string())
+}
+
+/// What a query says, and the mode if it gives one.
+fn of_query(request: &Parts) -> Result<(Call, Option<Mode>), String> {
+    let (mut call, mut given_mode) = (Call::default(), None);
+    for (name, value) in form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes()) {
+        let value = value.into_owned();
+        match &*name {
+            "secret" => {}
+            "path" => call.paths.push(value),
+            "tag" => call.tags.push(value),
+            "route" => call.routes.push(value),
+            "site" => call.site = flag("site", &value)?,
+            "only_generated" => call.only_generated = flag("only_generated", &value)?,
+            "mode" => {
+                let mode = serde_json::Value::from(value);
+                let mode = Mode::deserialize(&mode)
+                    .map_err(|_| format!("mode is {mode}: give now, stale or delete"))?;
+                (call.mode, given_mode) = (mode, Some(mode));
+            }
+            other => return Err(format!("`{}` is no parameter of this endpoint", other.escape_debug())),
+        }
+    }
+    Ok((call, given_mode))
+}
+
+/// A body that is for the site's rules: JSON, and no call with a mistake in it.
+fn payload(body: &[u8], site: &ReadySite) -> Option<Value> {
+    if site.webhooks().is_empty() {
+        return None;
+    }
+    let payload: Value = serde_json::from_slice(body).ok()?;
+    let is_call = |members: &serde_json::Map<String, Value>| {
+        !members.is_empty() && members.keys().all(|name| MEMBERS.contains(&&**name))
+    };
+    (!payload.as_object().is_some_and(is_call)).then_some(payload)
 }
 
 fn check(plan: Plan, limits: &Limits) -> Result<Plan, String> {
@@ -194,7 +219,10 @@ mod tests {
 
     fn read(uri: &str, body: &str) -> Result<Plan, String> {
         let request = http::Request::post(uri).body(()).unwrap().into_parts().0;
-        plan(&request, body.as_bytes(), &site(""), &Settings::default().limits)
+        match plan(&request, body.as_bytes(), &site(""), &Settings::default().limits)? {
+            Asked::Plan(plan) => Ok(plan),
+            Asked::Payload(..) => panic!("the site has no rules"),
+        }
     }
 
     #[test]
@@ -212,6 +240,8 @@ mod tests {
         assert_eq!(read("/?path=/a", payload).unwrap().paths, ["/a"], "a CMS's own payload");
         assert_eq!(read("/?site=true&route=/never", "").unwrap().tags, ["route:/never", "site"]);
         assert_eq!(read("/?route=/&route=/never", "").unwrap().tags, ["route:/", "route:/never"]);
+        let body = r#"{"route":"/","routes":["/never"]}"#;
+        assert_eq!(read("/", body).unwrap().tags, ["route:/", "route:/never"]);
     }
 
     #[test]

@@ -101,6 +101,18 @@ impl SigningKey {
     }
 }
 
+/// What a delivery with these fields would be, if it were right.
+pub fn unverified(headers: &HeaderMap) -> Delivery {
+    let vouched = match only(headers, contentful::SIGNED_HEADERS) {
+        _ if !is_signed(headers) => Vouched::Request,
+        Some(listed) => {
+            Vouched::Body(listed.split(',').map(|name| name.trim().to_ascii_lowercase()).collect())
+        }
+        None => Vouched::Body(Vec::new()),
+    };
+    Delivery { provider: provider(headers), id: None, key: String::new(), vouched }
+}
+
 /// Judges a delivery by its signature, which is over its raw body: one of the keys must have made it, not too long
 /// ago. Several signatures, as a sender gives while its secret changes, may each be the right one. Every key is tried,
 /// and compared in constant time. `None`: it is not signed.

@@ -8,6 +8,7 @@ mod pages;
 mod revalidate;
 mod server;
 mod start;
+mod webhook;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -40,9 +41,11 @@ enum Command {
     Pages(pages::Args),
     /// Have a running server revalidate pages
     Revalidate(revalidate::Args),
+    /// Say what a publisher's payload would do by the site's rules
+    Webhook(webhook::Args),
 }
 
-/// Runs the command line of a site: `dev`, `build`, `start`, `pages`, `revalidate`; without a command, `build` and
+/// Runs the command line of a site: `dev`, `build`, `start`, `pages`, `revalidate`, `webhook`; without a command, `build` and
 /// then `start`.
 pub fn run(site: Site) -> ExitCode {
     run_with(site, &[])
@@ -64,7 +67,7 @@ pub fn run_with(site: Site, defaults: &[(&str, &str)]) -> ExitCode {
 
 fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> Result<ExitCode> {
     let settings = Settings::from_env(defaults)?;
-    let site = Arc::new(site.ready(settings.base_path.as_deref(), settings.trailing_slash)?);
+    let site = Arc::new(function::ready(site, &settings).map_err(anyhow::Error::from_boxed)?);
     let program = Program { settings, site };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
@@ -80,6 +83,7 @@ fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> R
             Some(Command::Start) => start::run(&program, false).await,
             Some(Command::Pages(args)) => program.on_stores(pages::Pages(args)).await,
             Some(Command::Revalidate(args)) => revalidate::run(&program, args).await,
+            Some(Command::Webhook(args)) => webhook::run(&program, &args),
         }
     });
     // A page that never returns must not keep the process from ending.

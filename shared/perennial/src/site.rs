@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::key::{PageKey, Params};
 use crate::pattern::Pattern;
 use crate::route::{Fallback, ReadyRoute, Resolved, Route};
+use crate::webhooks::Webhooks;
 
 /// What an error page is told.
 #[derive(Clone, Debug)]
@@ -30,6 +31,7 @@ pub struct Site {
     bots: Vec<String>,
     base_path: Option<String>,
     trailing_slash: Option<bool>,
+    webhooks: Option<Cow<'static, str>>,
 }
 
 /// Search and link-preview crawlers: they never get a shell. Matched as parts of the user agent, ignoring case.
@@ -96,6 +98,7 @@ impl Site {
             bots: DEFAULT_BOTS.iter().map(|&b| b.to_owned()).collect(),
             base_path: None,
             trailing_slash: None,
+            webhooks: None,
         }
     }
 
@@ -132,6 +135,19 @@ impl Site {
     /// Canonical paths end in `/`. `PERENNIAL_TRAILING_SLASH` wins.
     pub fn trailing_slash(mut self, yes: bool) -> Self {
         self.trailing_slash = Some(yes);
+        self
+    }
+
+    /// The rules that say which pages change with a publisher's payload, as JSON: see [`crate::webhooks`].
+    /// `PERENNIAL_WEBHOOKS` wins.
+    ///
+    /// ```
+    /// # use perennial::Site;
+    /// let rules = r#"{"rules": [{"when": {"provider": "sanity"}, "tags": ["doc:{/_id}"]}]}"#;
+    /// Site::new().webhooks(rules).ready(None, None).unwrap();
+    /// ```
+    pub fn webhooks(mut self, rules: impl Into<Cow<'static, str>>) -> Self {
+        self.webhooks = Some(rules.into());
         self
     }
 
@@ -192,10 +208,16 @@ impl Site {
             }
         }
         routes.sort_by_cached_key(|route| route.pattern.specificity());
+        let rules =
+            self.webhooks.as_deref().map_or(Ok(Webhooks::default()), |text| Webhooks::parse(text, &routes));
+        let webhooks = rules.unwrap_or_else(|mistakes| {
+            errors.extend(mistakes);
+            Webhooks::default()
+        });
         if errors.is_empty() {
             let trailing_slash = trailing_slash.or(self.trailing_slash).unwrap_or(false);
             let Self { not_found, error, bots, .. } = self;
-            Ok(ReadySite { routes, not_found, error, bots, base_path, trailing_slash })
+            Ok(ReadySite { routes, not_found, error, bots, base_path, trailing_slash, webhooks })
         } else {
             Err(SiteError(errors))
         }
@@ -215,6 +237,7 @@ pub struct ReadySite {
     bots: Vec<String>,
     base_path: String,
     trailing_slash: bool,
+    webhooks: Webhooks,
 }
 
 /// User agents are only looked at this far: the list is matched over bounded text.
@@ -234,6 +257,11 @@ impl ReadySite {
     /// Whether canonical paths end in `/`.
     pub fn trailing_slash(&self) -> bool {
         self.trailing_slash
+    }
+
+    /// Which pages change with a publisher's payload.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
     }
 
     /// The pages that decoded segments and a raw query may mean, the most exact route's first.
