@@ -1,7 +1,7 @@
 //! CloudFront's orders: what a distribution gets, and what is sent, byte by byte.
 
 use http::Method;
-use perennial::edge::Edge as _;
+use perennial::edge::{Edge as _, Purged};
 use perennial::{StoreError, Stores as _};
 use serde_json::json;
 use tests::Aws;
@@ -125,7 +125,7 @@ fn is_whole(request: &[u8]) -> bool {
 }
 
 /// Purges the site at a server that answers like this, and gives the result and what was sent.
-async fn purged(answers: &[(&str, &str)]) -> (Result<(), StoreError>, Vec<String>) {
+async fn purged(answers: &[(&str, &str)]) -> (Result<Purged, StoreError>, Vec<String>) {
     let aws = Aws::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));

@@ -171,3 +171,16 @@ async fn what_is_signed_of_the_address_is_what_arrives() {
     }
     assert_eq!(f.up.count("/blog/b"), 0);
 }
+
+/// A site under a base path has its publishers' addresses there, as its drafts' banners say.
+#[tokio::test]
+async fn publishers_come_by_the_base_path() {
+    let f = Fixture::with(&[("PERENNIAL_BASE_PATH", "/docs")]).await;
+    f.cloudfront().get("/docs/never").await.expect(200, "MISS");
+    f.up.on("/never", Reply::value("new"));
+    let ask = Ask::new(Method::POST, "/docs/api/revalidate").header("authorization", "Bearer test-secret");
+    success(f.cloudfront().ask(ask.body(r#"{"path":"/never"}"#)).await);
+    assert_eq!(f.cloudfront().get("/docs/never").await.expect(200, "HIT").value(), "new");
+    let left = f.cloudfront().get("/docs/api/draft/clear?path=/never").await.expect(307, "");
+    assert_eq!(left.header("location"), "/docs/never");
+}

@@ -44,6 +44,29 @@ async fn a_draft_neither_reads_nor_writes_the_store() {
     w.ask(with("/blog/gone", &cookie)).await.expect(404, "BYPASS").nostore();
 }
 
+/// An editor sees that it is a draft and how to leave it, whatever the page is; nobody else does.
+#[tokio::test]
+async fn a_draft_says_that_it_is_one() {
+    let w = World::new().await;
+    let cookie = open(&w, "path=/blog/caf%25C3%25A9").await;
+    w.up.on("/blog/gone", json!({ "not_found": true }));
+    for (path, status) in [("/blog/caf%C3%A9", 200), ("/blog/gone", 404)] {
+        let draft = w.ask(with(path, &cookie)).await.expect(status, "BYPASS");
+        let exit =
+            format!("/api/draft/clear?path={}", path.replace('/', "%2F").replace("%C3%A9", "%25C3%25A9"));
+        assert_eq!(draft.text().matches(&exit).count(), 1, "{draft}");
+        assert_eq!(w.get(&exit).await.expect(307, "").header("location"), path);
+        assert!(!w.get(path).await.text().contains("/api/draft/clear"));
+    }
+    let of_its_own =
+        World::of(|site, _| site.draft_banner(|cx| format!("<b>draft of {}</b>", cx.path))).await;
+    let cookie = open(&of_its_own, "path=/never").await;
+    of_its_own.ask(with("/never", &cookie)).await.expect(200, "BYPASS").holds("<b>draft of /never</b>");
+    let broken = World::of(|site, _| site.draft_banner(|_| panic!("no banner"))).await;
+    let cookie = open(&broken, "path=/never").await;
+    broken.ask(with("/never", &cookie)).await.expect(500, "").nostore();
+}
+
 #[tokio::test]
 async fn a_draft_ends_by_itself_and_on_request() {
     let w = World::new().await;

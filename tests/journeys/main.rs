@@ -11,5 +11,7 @@ mod j06_policies;
 mod j07_tags;
 mod j08_crowds;
 mod j14_drafts;
+mod j16_edge;
+mod shared_cache;
 mod stores;
 mod world;

@@ -15,6 +15,7 @@ use tests::until::soon;
 use tests::{Answer, Ask, Asks, Upstream};
 use tokio::task::JoinHandle;
 
+use crate::shared_cache::{Behind, Found, SharedCache};
 use crate::stores::{Place, TestStores};
 
 /// Seconds.
@@ -31,21 +32,28 @@ pub(crate) fn ms(milliseconds: u64) -> Duration {
 pub(crate) struct World {
     pub(crate) up: Arc<Upstream>,
     pub(crate) clock: ManualClock,
+    pub(crate) cache: SharedCache,
     node: Arc<Node>,
     site: Arc<ReadySite>,
     place: Place,
 }
 
 struct Node {
-    engine: Arc<Engine<TestStores>>,
-    serve: Serve<TestStores>,
-    revalidate: Revalidate<TestStores>,
+    engine: Arc<Engine<Behind<TestStores>>>,
+    serve: Serve<Behind<TestStores>>,
+    revalidate: Revalidate<Behind<TestStores>>,
 }
 
 impl Node {
-    fn open(site: &Arc<ReadySite>, place: &Place, clock: &ManualClock, limits: Limits) -> Arc<Self> {
+    fn open(
+        site: &Arc<ReadySite>,
+        place: &Place,
+        cache: &SharedCache,
+        clock: &ManualClock,
+        limits: Limits,
+    ) -> Arc<Self> {
         let clock: Arc<dyn Clock> = Arc::new(clock.clone());
-        let stores = place.open(clock.clone());
+        let stores = Behind { stores: place.open(clock.clone()), cache: cache.clone() };
         let engine = Engine::new(site.clone(), stores, clock, limits);
         // Before the answer, as on Lambda: when the answer is there, so is the job.
         let secrets = ["test-secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"].map(str::to_owned);
@@ -100,8 +108,9 @@ impl World {
         let site =
             change_site(tests::conformance::site(up.url()), &up.url()).ready(None, None).expect("a site");
         let site = Arc::new(site);
-        let node = Node::open(&site, &place, &clock, limits);
-        Self { up, clock, node, site, place }
+        let cache = SharedCache::new(&clock);
+        let node = Node::open(&site, &place, &cache, &clock, limits);
+        Self { up, clock, cache, node, site, place }
     }
 
     /// Another engine, as in another process, on the same store, clock and upstream.
@@ -109,7 +118,13 @@ impl World {
         let limits = self.node.engine.limits().clone();
         let (up, clock, site, place) =
             (self.up.clone(), self.clock.clone(), self.site.clone(), self.place.clone());
-        Self { node: Node::open(&site, &place, &clock, limits), up, clock, site, place }
+        let cache = self.cache.clone();
+        Self { node: Node::open(&site, &place, &cache, &clock, limits), up, clock, cache, site, place }
+    }
+
+    /// Its visitors beyond the shared cache.
+    pub(crate) fn edge(&self) -> Beyond<'_> {
+        Beyond(self)
     }
 
     /// Turns the clock forward.
@@ -158,5 +173,21 @@ impl World {
 impl Asks for World {
     async fn ask(&self, ask: Ask) -> Answer {
         soon("an answer", Box::pin(self.node.answer(ask))).await
+    }
+}
+
+/// Visitors whose requests the shared cache answers where it can. What it does behind their backs is done when they
+/// have their answer.
+pub(crate) struct Beyond<'a>(&'a World);
+
+impl Asks for Beyond<'_> {
+    async fn ask(&self, ask: Ask) -> Answer {
+        let found = self.0.cache.find(&ask);
+        if let Found::Fresh(answer) = found {
+            return answer;
+        }
+        let answer = self.0.ask(ask.clone()).await;
+        self.0.cache.keep(&ask, &answer);
+        if let Found::Stale(old) = found { old } else { answer }
     }
 }

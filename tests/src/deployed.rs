@@ -61,8 +61,9 @@ impl Deployed {
         };
         let build = take("BUILD_ID").unwrap_or_else(|| "dev-build".to_owned());
         let secrets = take("PERENNIAL_REVALIDATE_SECRETS").unwrap_or_else(|| SECRET.to_owned());
+        let base_path = env.iter().find(|(name, _)| name == "PERENNIAL_BASE_PATH");
+        let base_path = base_path.map_or_else(String::new, |(_, path)| path.clone());
         env.push(("UPSTREAM_URL".to_owned(), upstream.url()));
-
         let made = calls.rest(Method::PUT, &format!("/{BUCKET}"), Vec::new()).await;
         assert!(matches!(made.status, 200 | 409), "{made}");
         let mut template = TEMPLATE.to_owned();
@@ -89,6 +90,7 @@ impl Deployed {
             ("BuildId", build.clone()),
             // As the machine's: the programs run here.
             ("Architecture", if cfg!(target_arch = "x86_64") { "x86_64" } else { "arm64" }.to_owned()),
+            ("BasePath", base_path),
             ("RevalidateSecretArn", secret),
             // The server's CloudFront does not sign what it sends to functions, and its queues break at a limit.
             ("ServeUrlAuth", "NONE".to_owned()),
@@ -108,6 +110,11 @@ impl Deployed {
             dead_letters_url: output("DeadLettersUrl"),
         };
         Self { name, aws, outputs, resources, env, folder, build, template, parameters }
+    }
+
+    /// The site's base path.
+    pub fn base_path(&self) -> &str {
+        &self.parameters["BasePath"]
     }
 
     /// Deploys another build: the same template, with another parameter.
@@ -142,7 +149,9 @@ impl Deployed {
             BUCKET,
         ]);
         command.args(["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--parameter-overrides"]);
-        command.args(self.parameters.iter().map(|(name, value)| format!("{name}={value}")));
+        // `sam deploy` takes no empty ones.
+        let given = self.parameters.iter().filter(|(_, value)| !value.is_empty());
+        command.args(given.map(|(name, value)| format!("{name}={value}")));
         command.current_dir(folder).env_clear().env("HOME", folder).env("SAM_CLI_TELEMETRY", "0");
         command.envs(self.aws.settings().into_iter().filter(|(name, _)| name.starts_with("AWS_")));
         command.env("AWS_DEFAULT_REGION", "us-east-1").stdin(Stdio::null());

@@ -21,7 +21,7 @@ use crate::answer::{Ask, Asks as _};
 use crate::client::Client;
 use crate::deployed::Deployed;
 
-/// The paths that the template's distribution sends to revalidate, wherever the site's base path is.
+/// The paths, at the top and below the site's base path, that the template's distribution sends to revalidate.
 const PUBLISHERS: [&str; 3] = ["/api/revalidate", "/api/draft", "/api/draft/clear"];
 
 /// Listens until it is dropped.
@@ -34,6 +34,7 @@ struct Functions {
     server: Client,
     serve: String,
     revalidate: String,
+    base_path: String,
 }
 
 type Broken = Box<dyn std::error::Error + Send + Sync>;
@@ -47,6 +48,7 @@ impl Front {
             server: Client { addr: stack.aws.server() },
             serve: stack.resource("Serve").to_owned(),
             revalidate: stack.resource("Revalidate").to_owned(),
+            base_path: stack.base_path().to_owned(),
         });
         let server = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -77,6 +79,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let path = head.uri.path();
+    let path = path.strip_prefix(&*functions.base_path).unwrap_or(path);
     let function = if PUBLISHERS.contains(&path) || path.starts_with("/api/revalidate/") {
         &functions.revalidate
     } else {

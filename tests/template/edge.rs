@@ -29,12 +29,19 @@ fn routes(config: &Value, workspace: &Value) -> Vec<String> {
         .filter(|(path, _)| *path != "/" && *path != "/{*path}")
         .map(|(path, function)| (path.replace("{id}", "*"), text(function)))
         .collect();
-    let behaviours = config["CacheBehaviors"].as_array().into_iter().flatten();
-    let deployed: BTreeMap<_, _> =
-        behaviours.map(|b| (text(&b["PathPattern"]), text(&b["TargetOriginId"]))).collect();
+    let [mut deployed, mut under_base_path] = [BTreeMap::new(), BTreeMap::new()];
+    for behaviour in behaviours(config) {
+        let (path, origin) = (&behaviour["PathPattern"], text(&behaviour["TargetOriginId"]));
+        match path["Fn::Sub"].as_str().and_then(|text| text.strip_prefix("${BasePath}")) {
+            Some(path) => under_base_path.insert(path.to_owned(), origin),
+            None => deployed.insert(text(path), origin),
+        };
+    }
     let mut complaints = Vec::new();
-    if emulated != deployed {
-        complaints.push(format!("`cargo lambda watch` routes {emulated:?}, CloudFront {deployed:?}"));
+    for routes in [&deployed, &under_base_path] {
+        if *routes != emulated {
+            complaints.push(format!("`cargo lambda watch` routes {emulated:?}, CloudFront {routes:?}"));
+        }
     }
     if !deployed.contains_key(revalidate::ENDPOINT) {
         complaints.push(format!("CloudFront does not know {}", revalidate::ENDPOINT));
@@ -108,12 +115,12 @@ fn what_is_kept(template: &Template, config: &Value) -> Vec<String> {
     );
     let tags = json!({ "Fn::If": ["PurgesByTag", { "HeaderName": "cache-tag" }, { "Ref": "AWS::NoValue" }] });
     rule(config["CacheTagConfig"] == tags, "cache tags are in another field than serve's");
-    for behaviour in config["CacheBehaviors"].as_array().into_iter().flatten() {
+    for behaviour in behaviours(config) {
         rule(behaviour["CachePolicyId"] == CACHING_DISABLED, "a publisher's answer is kept");
         let post = behaviour["AllowedMethods"].as_array().is_some_and(|m| m.contains(&json!("POST")));
         rule(post, "a publisher cannot POST");
     }
-    for behaviour in config["CacheBehaviors"].as_array().into_iter().flatten().chain([pages]) {
+    for behaviour in behaviours(config).chain([pages]) {
         rule(
             behaviour["OriginRequestPolicyId"] == ALL_VIEWER_EXCEPT_HOST_HEADER,
             "a function's URL answers to its own host only, and needs the caller's other fields",
@@ -130,6 +137,12 @@ fn what_is_kept(template: &Template, config: &Value) -> Vec<String> {
         );
     }
     complaints
+}
+
+/// What is done with paths that are none of pages, with those that there are only under a base path.
+fn behaviours(config: &Value) -> impl Iterator<Item = &Value> {
+    let all = config["CacheBehaviors"].as_array().into_iter().flatten();
+    all.map(|behaviour| behaviour["Fn::If"].get(1).unwrap_or(behaviour))
 }
 
 fn text(value: &Value) -> String {

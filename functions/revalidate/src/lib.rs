@@ -5,6 +5,7 @@ mod contentful;
 mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
+mod layers;
 pub mod mapped;
 pub mod plan;
 mod schemes;
@@ -18,6 +19,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use perennial::demand::{Demand, Marked, Progress, Undone};
+use perennial::draft::{CLOSE_DRAFT, OPEN_DRAFT};
+use perennial::edge::Purged;
 use perennial::secrets::LiveSecrets;
 use perennial::webhooks::Read;
 use perennial::{Engine, Resolved, Stores};
@@ -34,9 +37,6 @@ pub const ENDPOINT: &str = "/api/revalidate";
 
 /// Lines of the log about one payload.
 const LEFT_OUT_LOGGED_MAX: usize = 10;
-
-const OPEN_DRAFT: &str = "/api/draft";
-const CLOSE_DRAFT: &str = "/api/draft/clear";
 
 /// Answers publishers.
 pub struct Revalidate<S: Stores> {
@@ -195,11 +195,12 @@ impl<S: Stores> Revalidate<S> {
         }
         let marked = match self.invalidate(plan, &pages).await {
             Ok(marked) => marked,
-            Err(undone) => return failed(&undone, json!({})),
+            Err(undone) => return failed(&undone, json!({"layers": layers::of_unmarked(&undone)})),
         };
         let results = self.each(plan, pages).await;
         let failure = results.iter().find_map(|(_, result)| result.as_ref().err());
-        let shown: Vec<Value> = results.iter().map(|(path, result)| shown(path, result)).collect();
+        let shown: Vec<Value> =
+            results.iter().map(|(path, result)| shown(plan.mode, path, result, marked)).collect();
         let mut answer = match (failure, &shown[..]) {
             (Some(undone), [only]) => return failed(undone, only.clone()),
             (Some(undone), many) => return failed(undone, json!({"results": many})),
@@ -212,6 +213,7 @@ impl<S: Stores> Revalidate<S> {
         }
         if let Some(marked) = marked {
             answer["id"] = marked.epoch.into();
+            answer["layers"] = layers::of_marked(&marked);
         }
         if let (Mode::Now, Some(marked)) = (plan.mode, marked) {
             answer["queued"] = marked.queued.into();
@@ -248,7 +250,7 @@ impl<S: Stores> Revalidate<S> {
             running.spawn(async move {
                 let result = match mode {
                     Mode::Now => demand(&engine, &candidates, only_generated).await,
-                    Mode::Stale => Ok(Demand::Revalidated),
+                    Mode::Stale => Ok(Demand::Revalidated(Purged::NoCache)),
                     Mode::Delete => delete(&engine, &candidates).await,
                 };
                 (index, path, result)
@@ -306,19 +308,26 @@ async fn demand<S: Stores>(
     result
 }
 
-async fn delete<S: Stores>(engine: &Engine<S>, pages: &[Resolved]) -> Result<Demand, Undone> {
+async fn delete<S: Stores>(engine: &Arc<Engine<S>>, pages: &[Resolved]) -> Result<Demand, Undone> {
+    let mut purged = Purged::NoCache;
     for page in pages {
-        engine.delete(page).await?;
+        purged = engine.delete(page).await?;
     }
-    Ok(Demand::Revalidated)
+    Ok(Demand::Revalidated(purged))
 }
 
-fn shown(path: &str, result: &Result<Demand, Undone>) -> Value {
-    match result {
-        Ok(Demand::Revalidated) => json!({"revalidated": true, "path": path}),
+/// One path of a call; where the path is only marked, the layers are those of the mark.
+fn shown(mode: Mode, path: &str, result: &Result<Demand, Undone>, marked: Option<Marked>) -> Value {
+    let mut shown = match result {
+        Ok(Demand::Revalidated(_)) => json!({"revalidated": true, "path": path}),
         Ok(Demand::NotGenerated) => json!({"revalidated": true, "path": path, "generated": false}),
         Err(undone) => json!({"revalidated": false, "path": path, "error": undone.to_string()}),
-    }
+    };
+    shown["layers"] = match marked.filter(|_| mode == Mode::Stale) {
+        Some(marked) => layers::of_marked(&marked),
+        None => layers::of_page(mode, result),
+    };
+    shown
 }
 
 /// Why a rule does not count.

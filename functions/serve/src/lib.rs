@@ -230,6 +230,8 @@ impl<S: Stores> Serve<S> {
     ) -> Reply {
         let now = self.engine.now();
         let edge_stale_s = match page.route().max_stale() {
+            // Gone at its end means gone at the edge as well.
+            _ if entry.record.expires_at.is_some() && page.route().is_missing_when_expired() => 0,
             Some(limit) => limit.as_secs(),
             None => self.engine.limits().edge_stale_s.into(),
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::edge::Edge;
+use crate::edge::Purged;
 use crate::engine::Engine;
 use crate::jobs::{Jobs, Task};
 use crate::page::Reason;
@@ -23,8 +23,8 @@ pub type Demanded = Result<Demand, Undone>;
 /// What a publisher's call for one page came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
-    /// The page was rendered after the call came, and is what everybody sees.
-    Revalidated,
+    /// The page was rendered after the call came, and is what everybody sees; and what the shared cache was told.
+    Revalidated(Purged),
     /// The page had not been generated, and was to be left alone.
     NotGenerated,
 }
@@ -49,6 +49,9 @@ pub enum Undone {
     /// The store failed.
     #[error("{0}")]
     Store(Arc<str>),
+    /// The store has it all, but the shared cache may go on with its copies until they get old.
+    #[error("the shared cache was not told what changed, call again: {0}")]
+    Edge(Arc<str>),
 }
 
 /// What an invalidation has marked.
@@ -58,6 +61,8 @@ pub struct Marked {
     pub epoch: Epoch,
     /// Pages sent to the queue.
     pub queued: usize,
+    /// What the shared cache was told.
+    pub edge: Purged,
 }
 
 /// How far a renewal is.
@@ -87,7 +92,8 @@ impl<S: Stores> Engine<S> {
         }
         if self.dev {
             let rendered = self.render_only(page, Reason::OnDemand, false).await;
-            return rendered.map(|_| Demand::Revalidated).map_err(|trouble| Undone::Failed(trouble.message));
+            let done = |_| Demand::Revalidated(Purged::NoCache);
+            return rendered.map(done).map_err(|trouble| Undone::Failed(trouble.message));
         }
         let engine = self.clone();
         let (key, page) = (page.key.shared(), page.clone());
@@ -110,6 +116,18 @@ impl<S: Stores> Engine<S> {
         }
         // First the mark, which survives a crash of this process, then the render that began after it.
         self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
+        let rendered = self.render_variants(page).await;
+        // Whatever came of that: the page is marked, and a copy that is fresh for a year would never ask for it.
+        let told = self.purge(&page_tags(&page.key)[..1]).await;
+        if let (Err(_), Err(error)) = (&rendered, &told) {
+            tracing::error!(page = page.key.path(), "nor was the shared cache told what changed: {error}");
+        }
+        rendered?;
+        told.map(Demand::Revalidated).map_err(Undone::Edge)
+    }
+
+    async fn render_variants(self: &Arc<Self>, page: &Resolved) -> Result<(), Undone> {
+        let store = |e: StoreError| Undone::Store(e.to_string().into());
         for page in self.variants(page).await.map_err(store)? {
             let ticket = self.urgent(&page).await.map_err(store)?;
             match self.refresh(&page, ticket, Reason::OnDemand).await.map_err(store)? {
@@ -124,8 +142,7 @@ impl<S: Stores> Engine<S> {
                 }
             }
         }
-        self.stores.edge().purge(&page_tags(&page.key)[..1]).await.map_err(store)?;
-        Ok(Demand::Revalidated)
+        Ok(())
     }
 
     /// The page itself and every stored variant of it.
@@ -143,28 +160,29 @@ impl<S: Stores> Engine<S> {
     /// Removes a page at once, and keeps renders that are under way from bringing it back.
     ///
     /// # Errors
-    /// [`Undone::Store`].
-    pub async fn delete(&self, page: &Resolved) -> Result<(), Undone> {
+    /// [`Undone::Store`], or [`Undone::Edge`] once the page is gone.
+    pub async fn delete(self: &Arc<Self>, page: &Resolved) -> Result<Purged, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
         for page in self.variants(page).await.map_err(store)? {
             let ticket = self.urgent(&page).await.map_err(store)?;
             self.remove(&page, ticket).await.map_err(store)?;
         }
-        self.stores.edge().purge(&page_tags(&page.key)[..1]).await.map_err(store)
+        self.purge(&page_tags(&page.key)[..1]).await.map_err(Undone::Edge)
     }
 
     /// Marks everything that carries any of these tags: one write a tag, seen by every read from then on. With
     /// `renew`, pages that this build has stored are sent to the queue.
     ///
     /// # Errors
-    /// [`Undone::Store`]. Repeating the call is harmless.
-    pub async fn invalidate(&self, tags: &[String], renew: bool) -> Result<Marked, Undone> {
+    /// [`Undone::Store`], or [`Undone::Edge`] once everything is marked. Repeating the call is harmless.
+    pub async fn invalidate(self: &Arc<Self>, tags: &[String], renew: bool) -> Result<Marked, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let epoch = self.stores.pages().invalidate(tags).await.map_err(store)?;
-        let queued = if renew { self.renew_marked(epoch).await.map_err(store)? } else { 0 };
-        self.stores.edge().purge(tags).await.map_err(store)?;
-        Ok(Marked { epoch, queued })
+        let queued = if renew { self.renew_marked(epoch).await } else { Ok(0) };
+        // Whatever came of that: the pages are marked.
+        let told = self.purge(tags).await;
+        Ok(Marked { epoch, queued: queued.map_err(store)?, edge: told.map_err(Undone::Edge)? })
     }
 
     /// How far the renewal of what an invalidation has marked is; also after a restart, since it is read from the

@@ -16,6 +16,12 @@ use crate::key::hex;
 /// The cookie's name. An edge must not answer requests that carry it from its cache.
 pub const DRAFT_COOKIE: &str = "__perennial_draft";
 
+/// Where a draft is opened, with a secret: below the site's base path.
+pub const OPEN_DRAFT: &str = "/api/draft";
+
+/// Where it is closed.
+pub const CLOSE_DRAFT: &str = "/api/draft/clear";
+
 /// The longest a draft cookie may live.
 pub const DRAFT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 

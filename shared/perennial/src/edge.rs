@@ -16,13 +16,27 @@ pub mod cloudfront;
 pub trait Edge: Send + Sync + 'static {
     /// Accepts that no answer carrying any of these tags may be served from the cache any more. Called after the
     /// new page is committed; returns once the cache has accepted the order, not once it has carried it out.
-    fn purge(&self, tags: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn purge(&self, tags: &[String]) -> impl Future<Output = Result<Purged, StoreError>> + Send;
 
     /// The response header in which this cache looks for an answer's tags, each spelt as [`cache_tag`] has it and
     /// separated by commas. `None` if it knows none.
     fn tag_header(&self) -> Option<&'static str> {
         None
     }
+
+    /// Tags of one order; orders are gathered up to this many.
+    fn items_max(&self) -> usize {
+        usize::MAX
+    }
+}
+
+/// What an order to forget came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purged {
+    /// The cache has accepted it.
+    Accepted,
+    /// There is no cache to tell.
+    NoCache,
 }
 
 /// No shared cache in front.
@@ -30,8 +44,8 @@ pub trait Edge: Send + Sync + 'static {
 pub struct NoEdge;
 
 impl Edge for NoEdge {
-    async fn purge(&self, _: &[String]) -> Result<(), StoreError> {
-        Ok(())
+    async fn purge(&self, _: &[String]) -> Result<Purged, StoreError> {
+        Ok(Purged::NoCache)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::freshness::{State, state};
 use crate::key::PageKey;
 use crate::memory::{Entry, Memory};
 use crate::pages::{Pages, Snapshot, Wanted};
+use crate::purges::Purges;
 use crate::record::{BodyRef, Epoch, Form, Stored, Ticket};
 
 use crate::render::Renders;
@@ -38,6 +39,7 @@ pub struct Engine<S: Stores> {
     pub(crate) waiting: Semaphore,
     pub(crate) flights: Flights<First>,
     pub(crate) demands: Turns<Demanded>,
+    pub(crate) purges: Purges,
     pub(crate) triggered: Mutex<HashSet<Arc<str>>>,
     pub(crate) held: Mutex<HashSet<(PageKey, Ticket)>>,
     pub(crate) tasks: TaskTracker,
@@ -104,6 +106,7 @@ impl<S: Stores> Engine<S> {
             stores,
             flights: Flights::default(),
             demands: Turns::default(),
+            purges: Purges::default(),
             triggered: Mutex::default(),
             held: Mutex::default(),
             tasks: TaskTracker::new(),

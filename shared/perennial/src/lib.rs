@@ -41,6 +41,7 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod bodies;
+mod bots;
 pub mod build;
 pub mod clock;
 pub mod content;
@@ -63,6 +64,7 @@ pub mod metrics;
 pub mod page;
 pub mod pages;
 pub mod pattern;
+mod purges;
 pub mod queue;
 pub mod record;
 pub mod refresh;
@@ -91,5 +93,5 @@ pub use record::Form;
 pub use render::NOT_FOUND_DATA;
 pub use route::{Fallback, Query, Resolved, Route};
 pub use settings::{Limits, Settings, SettingsError};
-pub use site::{ErrorContext, ReadySite, Site, SiteError, escape, json_string};
+pub use site::{DraftContext, ErrorContext, ReadySite, Site, SiteError, escape, json_string};
 pub use store::{StoreError, Stores};

@@ -240,6 +240,11 @@ impl<P> Outcome<P> {
         self
     }
 
+    /// The names that an upstream gave its answer: see [`tags_of`](crate::tags::tags_of).
+    pub fn tags_from(self, headers: &http::HeaderMap) -> Self {
+        self.tags(crate::tags::tags_of(headers))
+    }
+
     /// From this instant on the page is stale, whatever its period (scheduled publishing).
     pub fn expires_at(mut self, instant: SystemTime) -> Self {
         self.meta.expires_at = Some(instant);

@@ -147,6 +147,15 @@ impl Renders {
         }
     }
 
+    /// What an editor sees says that nobody else does.
+    fn mark_draft(&self, order: &Order, html: &mut String) -> Result<(), NoDraft> {
+        if order.draft {
+            *html =
+                self.site.with_draft_banner(&order.page.key, std::mem::take(html)).map_err(NoDraft::new)?;
+        }
+        Ok(())
+    }
+
     async fn draft(&self, order: Order, judged: Judged, started_at: Millis) -> Result<Draft, NoDraft> {
         let Judged { content, period_s, expires_at, tags, headers } = judged;
         if let Some(seconds) = period_s.filter(|s| *s > YEAR_S) {
@@ -162,7 +171,8 @@ impl Renders {
                 };
                 (stored, None, None)
             }
-            Judgement::Page(documents) => {
+            Judgement::Page(mut documents) => {
+                self.mark_draft(&order, &mut documents.html)?;
                 let (html, data) = contents(documents).await?;
                 (
                     Stored::Page { html: html.body().clone(), data: data.body().clone() },
@@ -171,7 +181,8 @@ impl Renders {
                 )
             }
             Judgement::NotFound => {
-                let html = self.site.not_found_html(&order.page.decoded_path()).map_err(NoDraft::new)?;
+                let mut html = self.site.not_found_html(&order.page.decoded_path()).map_err(NoDraft::new)?;
+                self.mark_draft(&order, &mut html)?;
                 let (html, data) = contents(Documents { html, data: NOT_FOUND_DATA.to_owned() }).await?;
                 (
                     Stored::NotFound { html: html.body().clone(), data: data.body().clone() },

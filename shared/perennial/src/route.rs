@@ -162,6 +162,11 @@ impl ReadyRoute {
         self.options.dynamic
     }
 
+    /// Whether a page is missing once its `expires_at` has passed.
+    pub fn is_missing_when_expired(&self) -> bool {
+        self.options.missing_when_expired
+    }
+
     /// The route's `max_stale`.
     pub fn max_stale(&self) -> Option<Duration> {
         self.options.max_stale

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub use crate::bots::DEFAULT_BOTS;
+use crate::draft::CLOSE_DRAFT;
 use crate::key::{PageKey, Params};
 use crate::pattern::Pattern;
 use crate::route::{Fallback, ReadyRoute, Resolved, Route};
@@ -21,66 +23,29 @@ pub struct ErrorContext<'a> {
     pub error: Option<&'a str>,
 }
 
+/// What a draft's banner is told.
+#[derive(Clone, Debug)]
+pub struct DraftContext<'a> {
+    /// The page's path, percent-encoded, without base path.
+    pub path: &'a str,
+    /// Where a click ends the draft and shows the page as everybody sees it. Escape it.
+    pub exit_url: &'a str,
+}
+
 type ErrorPage = Box<dyn Fn(&ErrorContext<'_>) -> String + Send + Sync>;
+type DraftBanner = Box<dyn Fn(&DraftContext<'_>) -> String + Send + Sync>;
 
 /// What a site author builds: routes and options. See the [crate]'s example.
 pub struct Site {
     routes: Vec<Route>,
     not_found: ErrorPage,
     error: ErrorPage,
+    draft_banner: DraftBanner,
     bots: Vec<String>,
     base_path: Option<String>,
     trailing_slash: Option<bool>,
     webhooks: Option<Cow<'static, str>>,
 }
-
-/// Search and link-preview crawlers: they never get a shell. Matched as parts of the user agent, ignoring case.
-pub const DEFAULT_BOTS: &[&str] = &[
-    "googlebot",
-    "google-inspectiontool",
-    "storebot-google",
-    "adsbot-google",
-    "mediapartners-google",
-    "feedfetcher-google",
-    "bingbot",
-    "bingpreview",
-    "msnbot",
-    "adidxbot",
-    "yandex",
-    "baiduspider",
-    "duckduckbot",
-    "slurp",
-    "applebot",
-    "petalbot",
-    "sogou",
-    "seznambot",
-    "facebookexternalhit",
-    "facebookcatalog",
-    "twitterbot",
-    "linkedinbot",
-    "slackbot",
-    "slack-imgproxy",
-    "discordbot",
-    "telegrambot",
-    "whatsapp",
-    "skypeuripreview",
-    "pinterest",
-    "redditbot",
-    "embedly",
-    "quora link preview",
-    "outbrain",
-    "vkshare",
-    "w3c_validator",
-    "tumblr",
-    "bitlybot",
-    "mastodon",
-    "bluesky",
-    "ia_archiver",
-    "iframely",
-    "flipboard",
-    "nuzzel",
-    "chrome-lighthouse",
-];
 
 impl Default for Site {
     fn default() -> Self {
@@ -95,6 +60,7 @@ impl Site {
             routes: Vec::new(),
             not_found: Box::new(plain_error_page),
             error: Box::new(plain_error_page),
+            draft_banner: Box::new(plain_draft_banner),
             bots: DEFAULT_BOTS.iter().map(|&b| b.to_owned()).collect(),
             base_path: None,
             trailing_slash: None,
@@ -117,6 +83,16 @@ impl Site {
     /// The 5xx page. If it panics the visitor gets a plain one.
     pub fn error(mut self, page: impl Fn(&ErrorContext<'_>) -> String + Send + Sync + 'static) -> Self {
         self.error = Box::new(page);
+        self
+    }
+
+    /// The HTML at the end of every draft's body, which tells its editor that it is one, and how to leave. Empty for
+    /// pages that say so themselves ([`Context::is_draft`](crate::Context::is_draft)). If it panics the draft is an error.
+    pub fn draft_banner(
+        mut self,
+        banner: impl Fn(&DraftContext<'_>) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.draft_banner = Box::new(banner);
         self
     }
 
@@ -177,33 +153,8 @@ impl Site {
             match Pattern::parse(&route.pattern_text) {
                 Err(error) => errors.push(error),
                 Ok(pattern) => {
-                    if let Some(other) = routes.iter().find(|r| r.pattern.shape() == pattern.shape()) {
-                        errors.push(format!(
-                            "routes {} and {} match the same paths",
-                            other.id(),
-                            pattern.as_str()
-                        ));
-                    }
-                    if route.options.max_concurrent_renders == Some(0) {
-                        errors.push(format!(
-                            "route {} may render 0 pages at once: give 1 or more",
-                            pattern.as_str()
-                        ));
-                    }
-                    let shell = match route.options.fallback {
-                        Fallback::Shell => route.page.shell(),
-                        _ => String::new(),
-                    };
-                    let is_one = !pattern.is_dynamic() && route.options.query.is_empty();
-                    let only = is_one.then(|| PageKey::new(&pattern, &Params::new(), &[]));
-                    routes.push(Arc::new(ReadyRoute {
-                        pattern,
-                        only,
-                        page: route.page,
-                        options: route.options,
-                        shell,
-                        counters: Default::default(),
-                    }));
+                    let route = ready_route(pattern, route, &routes, &mut errors);
+                    routes.push(Arc::new(route));
                 }
             }
         }
@@ -216,12 +167,43 @@ impl Site {
         });
         if errors.is_empty() {
             let trailing_slash = trailing_slash.or(self.trailing_slash).unwrap_or(false);
-            let Self { not_found, error, bots, .. } = self;
-            Ok(ReadySite { routes, not_found, error, bots, base_path, trailing_slash, webhooks })
+            let Self { not_found, error, draft_banner, bots, .. } = self;
+            Ok(ReadySite {
+                routes,
+                not_found,
+                error,
+                draft_banner,
+                bots,
+                base_path,
+                trailing_slash,
+                webhooks,
+            })
         } else {
             Err(SiteError(errors))
         }
     }
+}
+
+fn ready_route(
+    pattern: Pattern,
+    route: Route,
+    others: &[Arc<ReadyRoute>],
+    errors: &mut Vec<String>,
+) -> ReadyRoute {
+    if let Some(other) = others.iter().find(|r| r.pattern.shape() == pattern.shape()) {
+        errors.push(format!("routes {} and {} match the same paths", other.id(), pattern.as_str()));
+    }
+    if route.options.max_concurrent_renders == Some(0) {
+        errors.push(format!("route {} may render 0 pages at once: give 1 or more", pattern.as_str()));
+    }
+    let shell = match route.options.fallback {
+        Fallback::Shell => route.page.shell(),
+        _ => String::new(),
+    };
+    let is_one = !pattern.is_dynamic() && route.options.query.is_empty();
+    let only = is_one.then(|| PageKey::new(&pattern, &Params::new(), &[]));
+    let Route { page, options, .. } = route;
+    ReadyRoute { pattern, only, page, options, shell, counters: Default::default() }
 }
 
 /// A site that cannot be served as it is written.
@@ -234,6 +216,7 @@ pub struct ReadySite {
     routes: Vec<Arc<ReadyRoute>>,
     not_found: ErrorPage,
     error: ErrorPage,
+    draft_banner: DraftBanner,
     bots: Vec<String>,
     base_path: String,
     trailing_slash: bool,
@@ -303,6 +286,17 @@ impl ReadySite {
         guarded(|| (self.not_found)(&cx))
     }
 
+    /// A draft's document with its banner.
+    pub(crate) fn with_draft_banner(&self, page: &PageKey, mut html: String) -> Result<String, String> {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("path", page.path()).finish();
+        let exit_url = format!("{}{CLOSE_DRAFT}?{query}", self.base_path);
+        let cx = DraftContext { path: page.path(), exit_url: &exit_url };
+        let banner = guarded(|| (self.draft_banner)(&cx))?;
+        let end = html.rfind("</body>").or_else(|| html.rfind("</html>")).unwrap_or(html.len());
+        html.insert_str(end, &banner);
+        Ok(html)
+    }
+
     /// The 5xx page; plain text in HTML if the site's own panics.
     pub fn error_html(&self, status: u16, path: &str, error: Option<&str>) -> String {
         let cx = ErrorContext { status, path, base_path: &self.base_path, error };
@@ -319,6 +313,15 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panic: {}", text.unwrap_or("without a message"))
+}
+
+fn plain_draft_banner(cx: &DraftContext<'_>) -> String {
+    format!(
+        "<div role=\"status\" style=\"position:fixed;z-index:2147483647;right:1rem;bottom:1rem;padding:.5rem .75rem;\
+         border-radius:.5rem;background:#1b1b1b;color:#fff;font:1rem/1.4 system-ui,sans-serif\">Draft: not what visitors \
+         see. <a href=\"{}\" style=\"color:#fff\">Leave</a></div>",
+        escape(cx.exit_url)
+    )
 }
 
 fn plain_error_page(cx: &ErrorContext<'_>) -> String {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::Method;
 use tokio::sync::OnceCell;
 
-use super::{Edge, cache_tag};
+use super::{Edge, Purged, cache_tag};
 use crate::aws::errors::write_error;
 use crate::aws::{Account, Call, read_parameter};
 use crate::key::{encode_into, hex};
@@ -113,12 +113,13 @@ impl Edge for CloudFront {
         self.order.by_tag.then_some(CACHE_TAG)
     }
 
-    async fn purge(&self, tags: &[String]) -> Result<(), StoreError> {
+    fn items_max(&self) -> usize {
+        self.order.items_max
+    }
+
+    async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
         let items = self.order.items(tags);
-        if items.is_empty() {
-            return Ok(());
-        }
-        let Some(id) = self.id().await? else { return Ok(()) };
+        let Some(id) = self.id().await?.filter(|_| !items.is_empty()) else { return Ok(Purged::NoCache) };
         let mut path = "/2020-05-31/distribution/".to_owned();
         encode_into(&mut path, id);
         path.push_str("/invalidation");
@@ -136,7 +137,7 @@ impl Edge for CloudFront {
         let told = caller.call(call).await;
         told.map_err(|e| write_error(action, "tell the distribution what changed", &e))?;
         tracing::info!(edge.items = items.len(), "the distribution was told what changed");
-        Ok(())
+        Ok(Purged::Accepted)
     }
 }
 

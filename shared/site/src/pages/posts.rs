@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 use perennial::{Context, Failure, Outcome, Page};
+use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use crate::layout::{self, Frame};
@@ -46,7 +47,8 @@ impl PostsPage {
 }
 
 impl Upstream {
-    async fn fetch(&self) -> Result<Vec<Post>, Failure> {
+    /// The posts, and what the upstream says of them: it may name tags by which it will have the page renewed.
+    async fn fetch(&self) -> Result<(Vec<Post>, HeaderMap), Failure> {
         let client = self.client.as_ref().map_err(Failure::new)?;
         let mut answer =
             client.get(&self.url).header("accept", "application/json").send().await.map_err(without_url)?;
@@ -58,6 +60,7 @@ impl Upstream {
                 None => failure,
             });
         }
+        let head = std::mem::take(answer.headers_mut());
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(without_url)? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -69,7 +72,7 @@ impl Upstream {
             Failure::new(format!("POSTS_URL did not answer a list of {{id, title, body}}: {e}"))
         })?;
         posts.truncate(POSTS_SHOWN_MAX);
-        Ok(posts)
+        Ok((posts, head))
     }
 }
 
@@ -78,11 +81,12 @@ impl Page for PostsPage {
 
     async fn props(&self, _: &Context) -> Result<Outcome<Props>, Failure> {
         let rendered_at = stamp::now();
-        let posts = match &self.0 {
-            Some(upstream) => Some(upstream.fetch().await?),
-            None => None,
+        let (posts, head) = match &self.0 {
+            Some(upstream) => upstream.fetch().await.map(|(posts, head)| (Some(posts), head))?,
+            None => (None, HeaderMap::new()),
         };
-        Ok(Outcome::page(Props { posts, rendered_at }).revalidate(PERIOD_SECONDS).tag("posts"))
+        let page = Outcome::page(Props { posts, rendered_at }).revalidate(PERIOD_SECONDS);
+        Ok(page.tag("posts").tags_from(&head))
     }
 
     fn render(&self, props: &Props, cx: &Context) -> Result<String, Failure> {

@@ -1,0 +1,45 @@
+//! What each layer between a publisher and a visitor has of a change: said in every answer, so that nobody has to guess
+//! which of them still shows the old page.
+
+use perennial::demand::{Demand, Marked, Undone};
+use perennial::edge::Purged;
+use serde_json::{Value, json};
+
+use crate::plan::Mode;
+
+/// Memory needs no order: every process asks the store before it uses its copy.
+const CHECKED: &str = "checked";
+
+/// After a call for one page.
+pub(crate) fn of_page(mode: Mode, result: &Result<Demand, Undone>) -> Value {
+    let done = if mode == Mode::Delete { "deleted" } else { "stored" };
+    let (store, edge) = match result {
+        Ok(Demand::Revalidated(purged)) => (done, Some(edge(*purged))),
+        Ok(Demand::NotGenerated) | Err(Undone::NotListed | Undone::Dynamic) => ("untouched", None),
+        Err(Undone::Failed(_) | Undone::Kept) => ("stale", None),
+        Err(Undone::Store(_)) => ("failed", None),
+        Err(Undone::Edge(_)) => (done, Some("failed")),
+    };
+    json!({"store": store, "queue": 0, "memory": CHECKED, "edge": edge})
+}
+
+/// After pages were marked.
+pub(crate) fn of_marked(marked: &Marked) -> Value {
+    json!({"store": "stale", "queue": marked.queued, "memory": CHECKED, "edge": edge(marked.edge)})
+}
+
+/// After pages could not be marked, or the shared cache not be told of it.
+pub(crate) fn of_unmarked(undone: &Undone) -> Value {
+    let (store, edge) = match undone {
+        Undone::Edge(_) => ("stale", Some("failed")),
+        _ => ("failed", None),
+    };
+    json!({"store": store, "queue": Value::Null, "memory": CHECKED, "edge": edge})
+}
+
+fn edge(purged: Purged) -> &'static str {
+    match purged {
+        Purged::Accepted => "accepted",
+        Purged::NoCache => "none",
+    }
+}

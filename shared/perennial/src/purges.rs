@@ -1,0 +1,125 @@
+//! Orders to the shared cache, gathered: one is under way at a time, and what is asked for meanwhile is the next.
+//!
+//! A burst of calls for one page, or one call for many, is then an order or two instead of one each, and nobody waits
+//! for a timer: the first order goes out at once.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::edge::{Edge, Purged};
+use crate::engine::Engine;
+use crate::store::Stores;
+
+/// What became of an order; the error says what to do.
+pub(crate) type Told = Result<Purged, Arc<str>>;
+
+/// Orders that have not begun, oldest first.
+#[derive(Default)]
+pub(crate) struct Purges {
+    waiting: Mutex<VecDeque<Order>>,
+    /// Held while one is under way.
+    sending: tokio::sync::Mutex<()>,
+}
+
+struct Order {
+    tags: BTreeSet<String>,
+    tell: watch::Sender<Option<Told>>,
+}
+
+impl Purges {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Order>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds tags to the newest order that has not begun, up to `most`, or to a new one. Gives where its end is told, and
+    /// whether it is new: then [`Purges::send_next`] is to be called once more.
+    fn add(&self, tags: &[String], most: usize) -> (watch::Receiver<Option<Told>>, bool) {
+        let mut waiting = self.waiting();
+        if let Some(order) = waiting.back_mut().filter(|order| order.tags.len() + tags.len() <= most) {
+            order.tags.extend(tags.iter().cloned());
+            return (order.tell.subscribe(), false);
+        }
+        let (tell, told) = watch::channel(None);
+        waiting.push_back(Order { tags: tags.iter().cloned().collect(), tell });
+        (told, true)
+    }
+
+    /// Sends the oldest order, after those that are under way.
+    async fn send_next(&self, edge: &impl Edge) {
+        let _sending = self.sending.lock().await;
+        let Some(Order { tags, tell }) = self.waiting().pop_front() else { return };
+        let tags: Vec<_> = tags.into_iter().collect();
+        let told = edge.purge(&tags).await.map_err(|e| e.to_string().into());
+        tell.send_replace(Some(told));
+    }
+}
+
+impl<S: Stores> Engine<S> {
+    /// Has the shared cache forget what carries these tags, and returns once it has accepted an order that was sent
+    /// after this call came. The order goes out even if nobody waits for it any more.
+    pub(crate) async fn purge(self: &Arc<Self>, tags: &[String]) -> Told {
+        let (mut told, is_new) = self.purges.add(tags, self.stores.edge().items_max());
+        if is_new {
+            let engine = self.clone();
+            self.tasks.spawn(async move { engine.purges.send_next(engine.stores.edge()).await });
+        }
+        let answer = told.wait_for(Option::is_some).await.ok().and_then(|told| told.clone());
+        answer.unwrap_or_else(|| Err("the order to the shared cache panicked".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreError;
+
+    /// Refuses orders that name `no`, and notes them all.
+    #[derive(Default)]
+    struct Noted(Mutex<Vec<Vec<String>>>);
+
+    impl Edge for Noted {
+        async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
+            self.0.lock().unwrap().push(tags.to_vec());
+            if tags.contains(&"no".to_owned()) {
+                Err(StoreError::Refused("no".into()))
+            } else {
+                Ok(Purged::Accepted)
+            }
+        }
+    }
+
+    fn tags(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[tokio::test]
+    async fn orders_that_have_not_begun_are_one() {
+        let (purges, edge) = (Purges::default(), Noted::default());
+        let added = ["a", "b", "a", "c d", "e f", "g"].map(|text| purges.add(&tags(text), 4));
+        assert_eq!(added.each_ref().map(|(_, is_new)| *is_new), [true, false, false, false, true, false]);
+        purges.send_next(&edge).await;
+        let (late, is_new) = purges.add(&tags("h"), 4);
+        assert!(!is_new, "the second has room, and has not begun");
+        purges.send_next(&edge).await;
+        purges.send_next(&edge).await;
+        assert_eq!(*edge.0.lock().unwrap(), [tags("a b c d"), tags("e f g h")]);
+        let all = added.into_iter().map(|(told, _)| told).chain([late]);
+        assert!(all.into_iter().all(|told| *told.borrow() == Some(Ok(Purged::Accepted))));
+    }
+
+    #[tokio::test]
+    async fn who_asked_for_an_order_is_told_of_that_order() {
+        let (purges, edge) = (Purges::default(), Noted::default());
+        let [refused, accepted] = ["no", "yes"].map(|text| purges.add(&tags(text), 1).0);
+        // A call for more than fits in one order is an order all the same.
+        let (many, is_new) = purges.add(&tags("x y z"), 1);
+        assert!(is_new);
+        for _ in 0..3 {
+            purges.send_next(&edge).await;
+        }
+        assert_eq!(*refused.borrow(), Some(Err("no".into())));
+        assert!([accepted, many].iter().all(|told| *told.borrow() == Some(Ok(Purged::Accepted))));
+    }
+}
