@@ -24,9 +24,40 @@ pub(crate) fn signed(request: &Parts, base_path: &str) -> Option<(Vec<String>, V
         fields.push(format!("{name}:{}", value.trim()));
     }
     let (method, fields) = (request.method.as_str(), fields.join(";"));
-    let query = request.uri.query().map_or_else(String::new, signed_query);
-    let text = |path| format!("{method}\n{}{query}\n{fields}\n", encode_uri(path));
-    Some((paths(request, base_path).iter().map(|path| text(path)).collect(), names))
+    let query = request.uri.query().unwrap_or_default();
+    // What follows another question mark would not be signed.
+    if query.contains('?') {
+        return None;
+    }
+    // The same query, as somebody in between may have spelt it with more escapes.
+    let queries = [query.to_owned(), plainly(query)].map(|query| signed_query(&query));
+    let paths = paths(request, base_path);
+    let text = |path: &String, query| format!("{method}\n{}{query}\n{fields}\n", encode_uri(path));
+    let mut texts: Vec<String> =
+        paths.iter().flat_map(|path| queries.iter().map(move |query| text(path, query))).collect();
+    texts.dedup();
+    Some((texts, names))
+}
+
+/// A query without the escapes that it does not need: it means the same.
+fn plainly(query: &str) -> String {
+    let mut out = String::with_capacity(query.len());
+    let mut rest = query;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        let code = rest.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match code.filter(|byte| byte.is_ascii_alphanumeric() || b"-._~/:@!$'()*,;".contains(byte)) {
+            Some(byte) => {
+                out.push(char::from(byte));
+                rest = &rest[at + 3..];
+            }
+            None => {
+                out.push('%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    out + rest
 }
 
 /// The path as it came, and as it may have been before somebody in between took a prefix off or put one before it.
@@ -53,11 +84,11 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     values.next().is_none().then_some(value)
 }
 
-/// The query up to another `?`, escaped as Node's `querystring` does, and then once more as part of the URI.
+/// The query, escaped as Node's `querystring` does, and then once more as part of the URI.
 fn signed_query(query: &str) -> String {
-    match query.split('?').next() {
-        None | Some("") => String::new(),
-        Some(query) => format!("?{}", encode_uri(&encode(query, "-._~!'()*"))),
+    match query {
+        "" => String::new(),
+        query => format!("?{}", encode_uri(&encode(query, "-._~!'()*"))),
     }
 }
 

@@ -445,36 +445,44 @@ mod tests {
     /// The query is part of what Contentful signs, and the path is the one it was told, whatever stands in between.
     #[test]
     fn contentful_signs_the_address() {
-        let queries = of_contentful(
-            "/docs/api/revalidate?a=1?b=2",
-            "c1c8a69f9e0fe91fd4bfeb09a0eee21d4cd27282b85e35af219074fdcd35585e",
-        );
-        let delivery = queries.judged().unwrap();
+        const SIGNATURE: &str = "468f8fea34e21397a17fee6654240213180c8618bf1d990c0fd4b4a02e5ed01a";
+        let right = |target| of_contentful(target, SIGNATURE);
+        let delivery = right("/api/revalidate?path=/blog/a%20b&tag=x").judged().unwrap();
         assert!(
             matches!(delivery.vouched, Vouched::Body(fields) if fields.contains(&"x-contentful-topic".into()))
         );
-        for target in
-            ["/docs/api/revalidate", "/docs/api/revalidate?a=2?b=2", "/docs/api/revalidates?a=1?b=2"]
-        {
-            assert!(
-                Vector { target, fields: queries.fields.clone(), ..queries }.judged().is_err(),
-                "{target}"
-            );
+        // With more escapes it is the same query.
+        right("/api/revalidate?path=%2Fblog%2Fa%20b&%74ag=x").judged().unwrap();
+        for wrong in [
+            "/api/revalidate",
+            "/api/revalidate?path=/blog/a%20b&tag=y",
+            "/api/revalidate?path=/blog/a%20b&tag=x&tag=y",
+            "/api/revalidate?tag=x&path=/blog/a%20b",
+            "/api/revalidate?path=/blog/a%20b%26tag=x",
+            "/api/revalidate?path=/blog/a+b&tag=x",
+            "/api/revalidates?path=/blog/a%20b&tag=x",
+            // Contentful signs what stands before a second question mark.
+            "/api/revalidate?path=/blog/a%20b&tag=x?&path=/other",
+        ] {
+            assert!(right(wrong).judged().is_err(), "{wrong}");
         }
         // Somebody in between has taken the base path off.
-        let below = Vector { target: "/api/revalidate?a=1?b=2", ..queries };
+        let plain = |target| {
+            of_contentful(target, "af91866d4c7de65904f4cdd5549c4d13e0e942327c35d2723d19219c71dccc6f")
+        };
+        let below = plain("/revalidate");
         assert!(below.judge(&[CONTENTFUL_KEY], "", below.sent).unwrap().is_err());
-        assert!(below.judge(&[CONTENTFUL_KEY], "/docs", below.sent).unwrap().is_ok());
+        assert!(below.judge(&[CONTENTFUL_KEY], "/api", below.sent).unwrap().is_ok());
         let mut forwarded = below;
-        forwarded.fields.push(("x-forwarded-prefix", "/docs/"));
+        forwarded.fields.push(("x-forwarded-prefix", "/api/"));
         forwarded.judged().unwrap();
         // Or has put it before.
-        let plain = of_contentful(
-            "/docs/api/revalidate",
-            "af91866d4c7de65904f4cdd5549c4d13e0e942327c35d2723d19219c71dccc6f",
-        );
-        assert!(plain.judged().is_err());
-        assert!(plain.judge(&[CONTENTFUL_KEY], "/docs", plain.sent).unwrap().is_ok());
+        let above = plain("/docs/api/revalidate");
+        assert!(above.judge(&[CONTENTFUL_KEY], "/docs", above.sent).unwrap().is_ok());
+        assert!(above.judged().is_err());
+        // The same query with more escapes, and another that looks like it.
+        let escaped = Vector { target: "/docs/api/revalidate?%61=1%3Fb=2", ..forwarded };
+        assert!(escaped.judged().is_err(), "a `?` that is escaped is part of what is signed");
         // Its encoding of marks, twice over.
         of_contentful(
             "/a'(b)*!?x='(y)*!~",

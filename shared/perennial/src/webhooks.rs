@@ -15,7 +15,7 @@
 //!
 //! Every rule whose conditions hold counts; what they name adds up. `when` names a provider, fields of the request
 //! (`header NAME`) and fields of the payload, by JSON pointer. Each is compared with a value, with several of which one
-//! must be it, with `{"not": …}`, or with `{"exists": true}`. `paths`, `tags` (both with fields of the payload in them,
+//! must be it, with `{"not": …}`, with `{"like": "a*b"}`, or with `{"exists": true}`. `paths`, `tags` (both with fields of the payload in them,
 //! as `template` says), `routes` and `site` are what changes, and `mode` and `only_generated` how, as in a call.
 
 mod pointer;
@@ -460,6 +460,10 @@ mod tests {
             (json!({"/tags/*": "z"}), false),
             (json!({"/tags/1": "y"}), true),
             (json!({"/*": "post"}), true),
+            (json!({"/type": {"like": "po*t"}, "/tags": {"like": "y*"}}), true),
+            (json!({"/type": {"like": "pos*ost"}}), false),
+            (json!({"/none": {"like": "*"}}), false),
+            (json!({"/n": {"like": "*"}}), false),
         ] {
             let result = read(&json!({"when": when, "site": true}), Some(&[]), &body);
             assert_eq!(result.is_ok(), holds, "{when}: {result:?}");
@@ -542,6 +546,8 @@ mod tests {
             (json!({"site": true, "when": {"provider": {"exists": true}}}), "the providers are"),
             (json!({"site": true, "when": {"header a b": "x"}}), "names no field"),
             (json!({"site": true, "when": {"/x": {}}}), "give a value"),
+            (json!({"site": true, "when": {"/x": {"like": "a"}}}), "must hold one `*`"),
+            (json!({"site": true, "when": {"/x": {"like": 5}}}), "give a value"),
             (json!({"site": true, "when": {"/x": []}}), "give 1 to 100"),
             (json!({"site": true, "when": {"/x": [{}]}}), "give 1 to 100"),
             (json!({"site": true, "when": {"/x": null}}), "give 1 to 100"),

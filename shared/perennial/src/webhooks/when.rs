@@ -36,6 +36,8 @@ enum Wanted {
     OneOf(Vec<Value>),
     NoneOf(Vec<Value>),
     Exists(bool),
+    /// A text that begins and ends so.
+    Like(String, String),
 }
 
 impl Condition {
@@ -112,6 +114,7 @@ impl std::fmt::Display for Condition {
         match &self.wanted {
             Wanted::OneOf(values) => write!(f, " is not {}", list(values)),
             Wanted::NoneOf(values) => write!(f, " is missing, or is {}", list(values)),
+            Wanted::Like(before, after) => write!(f, " is not like {before}*{after}"),
             Wanted::Exists(true) => f.write_str(" is missing"),
             Wanted::Exists(false) => f.write_str(" is there"),
         }
@@ -137,7 +140,10 @@ fn shown(value: &Value) -> String {
 
 impl Wanted {
     fn parse(wanted: &Value) -> Result<Self, String> {
-        let advice = || "give a value, a list of values, {\"not\": …} or {\"exists\": true}".to_owned();
+        let advice = || {
+            "give a value, a list of values, {\"not\": …}, {\"like\": \"a*b\"} or {\"exists\": true}"
+                .to_owned()
+        };
         match wanted {
             Value::Object(members) => match members.iter().next() {
                 Some((name, Value::Bool(is))) if name == "exists" && members.len() == 1 => {
@@ -145,6 +151,14 @@ impl Wanted {
                 }
                 Some((name, values)) if name == "not" && members.len() == 1 => {
                     values_of(values).map(Self::NoneOf)
+                }
+                Some((name, Value::String(text))) if name == "like" && members.len() == 1 => {
+                    match text.split_once('*') {
+                        Some((before, after)) if !after.contains('*') => {
+                            Ok(Self::Like(before.to_owned(), after.to_owned()))
+                        }
+                        _ => Err(format!("`{text}` must hold one `*`, which is any text")),
+                    }
                 }
                 _ => Err(advice()),
             },
@@ -178,13 +192,16 @@ impl Wanted {
         match self {
             Self::OneOf(values) | Self::NoneOf(values) => values.contains(value),
             Self::Exists(_) => true,
+            Self::Like(before, after) => value.as_str().is_some_and(|text| {
+                text.len() >= before.len() + after.len() && text.starts_with(before) && text.ends_with(after)
+            }),
         }
     }
 
     /// Whether it holds, where such a value is there or not, and any is or none.
     fn by(&self, decided: bool, any: bool) -> bool {
         match self {
-            Self::OneOf(_) => decided,
+            Self::OneOf(_) | Self::Like(..) => decided,
             Self::NoneOf(_) => any && !decided,
             Self::Exists(wanted) => decided == *wanted,
         }
