@@ -252,3 +252,26 @@ async fn calls_are_calls_beside_rules() {
     }
     assert_eq!(f.up.count_all(), 1);
 }
+
+/// A body over the limit is not even checked, right as it may be, in one process and in a function.
+#[tokio::test]
+async fn a_payload_has_a_limit() {
+    let limit = [
+        RULES,
+        ("PERENNIAL_REVALIDATE_SECRETS", &SECRETS.join(",")),
+        ("PERENNIAL_MAX_WEBHOOK_BYTES", "2000"),
+    ];
+    let f = Fixture::with(&limit).await;
+    let post = |bytes: usize| {
+        let frame = r#"{"type":"post.updated","data":{"slug":"long"},"pad":""}"#.len();
+        let pad = "x".repeat(bytes - frame);
+        let body = format!(r#"{{"type":"post.updated","data":{{"slug":"long"}},"pad":"{pad}"}}"#);
+        assert_eq!(body.len(), bytes);
+        signed("standard_webhooks", Ask::new(Method::POST, "/api/revalidate").body(body), "")
+    };
+    assert_eq!(f.ask(post(2001)).await.nostore().status, 413);
+    assert_eq!(f.ask(post(100_000)).await.nostore().status, 413);
+    assert_eq!(f.up.count_all(), 0);
+    assert_eq!(f.ask(post(2000)).await.status, 200);
+    assert_eq!(f.up.count("/blog/long"), 1);
+}

@@ -102,6 +102,13 @@ impl<S: Stores> Revalidate<S> {
                 answer: json!({"message": "Use GET, HEAD or POST"}),
             };
         }
+        // A function's URL takes 6 MB of anybody, and a signature is over all of it.
+        if body.len() > self.engine.limits().max_webhook_bytes {
+            return refused(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is too large (PERENNIAL_MAX_WEBHOOK_BYTES)",
+            );
+        }
         let base = self.engine.site().base_path();
         let delivery = match secrets.verify(request, body, base, self.engine.now()) {
             Ok(delivery) => delivery,
