@@ -28,9 +28,11 @@ async fn a_renewed_page_is_new_at_the_edge() {
     w.up.on("/never", Reply::value("new"));
     w.advance(s(1000));
     assert_eq!(w.edge().get("/never").await.value(), "old", "nobody has told it");
-    let answer = w.ask(call(&json!({"path": "/never"}))).await.expect(200, "");
+    let answer = w.ask(call(&json!({"path": "/never"}))).await.expect(200, "").json();
     let layers = json!({"store": "stored", "queue": 0, "memory": "checked", "edge": "accepted"});
-    assert_eq!(answer.json(), json!({"revalidated": true, "path": "/never", "layers": layers}));
+    let id = &answer["id"];
+    assert_eq!(answer, json!({"revalidated": true, "path": "/never", "id": id, "layers": layers}));
+    assert!(id.as_str().is_some_and(|id| id.starts_with('p')), "{answer}");
     assert_eq!(w.edge().get("/never").await.expect(200, "HIT").value(), "new");
     assert_eq!(w.cache.orders(), [["path:/never"]]);
 }

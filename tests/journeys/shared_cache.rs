@@ -137,6 +137,7 @@ impl<S: Stores> Stores for Behind<S> {
     type Bodies = S::Bodies;
     type Jobs = S::Jobs;
     type Edge = SharedCache;
+    type Publishes = S::Publishes;
 
     fn pages(&self) -> &S::Pages {
         self.stores.pages()
@@ -152,6 +153,10 @@ impl<S: Stores> Stores for Behind<S> {
 
     fn edge(&self) -> &SharedCache {
         &self.cache
+    }
+
+    fn publishes(&self) -> &S::Publishes {
+        self.stores.publishes()
     }
 
     fn build(&self) -> &Arc<str> {

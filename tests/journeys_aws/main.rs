@@ -17,10 +17,14 @@ mod j06_policies;
 mod j07_tags;
 #[path = "../journeys/j08_crowds.rs"]
 mod j08_crowds;
+#[path = "../journeys/j10_publishers.rs"]
+mod j10_publishers;
 #[path = "../journeys/j14_drafts.rs"]
 mod j14_drafts;
 #[path = "../journeys/j16_edge.rs"]
 mod j16_edge;
+#[path = "../journeys/j17_publishes.rs"]
+mod j17_publishes;
 #[path = "../journeys/shared_cache.rs"]
 mod shared_cache;
 mod stores;

@@ -8,6 +8,7 @@ use perennial::bodies::s3::S3Bodies;
 use perennial::edge::NoEdge;
 use perennial::jobs::sqlite::SqliteJobs;
 use perennial::pages::dynamodb::DynamoPages;
+use perennial::publishes::dynamodb::DynamoPublishes;
 use perennial::{Clock, Settings, Site, Stores};
 use tempfile::TempDir;
 use tests::Aws;
@@ -17,6 +18,7 @@ pub(crate) struct TestStores {
     pages: DynamoPages,
     bodies: S3Bodies,
     jobs: SqliteJobs,
+    publishes: DynamoPublishes,
     build: Arc<str>,
 }
 
@@ -25,6 +27,7 @@ impl Stores for TestStores {
     type Bodies = S3Bodies;
     type Jobs = SqliteJobs;
     type Edge = NoEdge;
+    type Publishes = DynamoPublishes;
 
     fn pages(&self) -> &DynamoPages {
         &self.pages
@@ -40,6 +43,10 @@ impl Stores for TestStores {
 
     fn edge(&self) -> &NoEdge {
         &NoEdge
+    }
+
+    fn publishes(&self) -> &DynamoPublishes {
+        &self.publishes
     }
 
     fn build(&self) -> &Arc<str> {
@@ -69,6 +76,7 @@ impl Place {
             pages: stores.pages().clone(),
             bodies: stores.bodies().clone(),
             jobs: SqliteJobs::open(self.queue.path(), stores.build().clone(), clock),
+            publishes: stores.publishes().clone(),
             build: stores.build().clone(),
         }
     }

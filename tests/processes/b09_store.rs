@@ -203,3 +203,18 @@ async fn an_emptied_store_is_a_new_one() {
     success(&site.revalidate("/never").await);
     until_new(&site, "/never", &new.id()).await;
 }
+
+/// Section 5: a journal that cannot be written fails and delays no publish; that it cannot is logged.
+#[tokio::test]
+async fn a_publish_needs_no_journal() {
+    let h = Host::new().await;
+    std::fs::create_dir(h.store.path().join("publishes.db")).expect("a new folder");
+    h.up.on("/never", Reply::value("old"));
+    let site = h.launch.env("PERENNIAL_REVALIDATE_SECRETS", "test-secret").start().await;
+    site.get("/never").await.expect(200, "MISS");
+    h.up.on("/never", Reply::value("new"));
+    success(&site.get(&revalidate_target("/never")).await);
+    assert_eq!(site.get("/never").await.expect(200, "HIT").value(), "new");
+    site.log.wait_for(&["the journal of publishes cannot be written", "publishes.db"]).await;
+    site.get("/api/revalidate/log?secret=test-secret").await.expect(503, "");
+}

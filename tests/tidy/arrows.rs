@@ -4,7 +4,7 @@ use crate::source::{File, Tree, places};
 
 const LIBRARY: &str = "shared/perennial/src/";
 const FUNCTIONS: [&str; 3] = ["serve", "regenerate", "revalidate"];
-const PORTS: [&str; 4] = ["pages", "bodies", "jobs", "edge"];
+const PORTS: [&str; 5] = ["pages", "bodies", "jobs", "edge", "publishes"];
 /// Decide without looking at the world.
 const PURE: [&str; 7] = ["key", "pattern", "record", "freshness", "route", "tags", "url"];
 /// What ports may name beside themselves: the words they speak in.

@@ -9,7 +9,8 @@ use perennial::draft::Drafts;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::webhook::{self, Delivery, Refusal, SIGNING_SECRET_PREFIX, SigningKey, Vouched, key_id};
+use crate::publisher::key_id;
+use crate::webhook::{self, Delivery, Refusal, SIGNING_SECRET_PREFIX, SigningKey, Vouched};
 
 /// The live secrets; any of them opens the door. At least one.
 pub struct Secrets {

@@ -5,9 +5,11 @@ mod contentful;
 mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
+mod journal;
 mod layers;
 pub mod mapped;
 pub mod plan;
+pub mod publisher;
 mod schemes;
 pub mod webhook;
 
@@ -18,22 +20,25 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
-use perennial::demand::{Demand, Marked, Progress, Undone};
+use perennial::demand::{Demand, Marked, Undone};
 use perennial::draft::{CLOSE_DRAFT, OPEN_DRAFT};
-use perennial::edge::Purged;
+use perennial::publishing::Published;
 use perennial::secrets::LiveSecrets;
 use perennial::webhooks::Read;
-use perennial::{Engine, Resolved, Stores};
+use perennial::wish::{Mode, Wish};
+use perennial::{Engine, Stores};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use crate::auth::Secrets;
 use crate::mapped::{Over, mapped};
-use crate::plan::{Asked, Mode, Plan};
+use crate::plan::{Asked, Plan};
 use crate::webhook::{Delivery, Vouched};
 
 /// Where publishers call.
 pub const ENDPOINT: &str = "/api/revalidate";
+
+/// Below the endpoint: what was published.
+const LOG: &str = "log";
 
 /// Lines of the log about one payload.
 const LEFT_OUT_LOGGED_MAX: usize = 10;
@@ -61,10 +66,10 @@ impl<S: Stores> Revalidate<S> {
         self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
     }
 
-    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, drafts.
+    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, the journal, drafts.
     pub fn owns(&self, path: &str) -> bool {
         let path = self.without_base(path);
-        path == ENDPOINT || path == OPEN_DRAFT || path == CLOSE_DRAFT || progress_id(path).is_some()
+        path == ENDPOINT || path == OPEN_DRAFT || path == CLOSE_DRAFT || below_endpoint(path).is_some()
     }
 
     /// Answers one call. It returns when everything it asks for is done, or queued where it says so. A path that is
@@ -121,8 +126,10 @@ impl<S: Stores> Revalidate<S> {
                 };
             }
         };
-        if let Some(id) = progress_id(self.without_base(request.uri.path())) {
-            return self.progress(id).await;
+        match below_endpoint(self.without_base(request.uri.path())) {
+            Some(LOG) => return journal::list(&self.engine, request).await,
+            Some(id) => return journal::progress(&self.engine, id).await,
+            None => {}
         }
         match plan::plan(request, body, self.engine.site(), self.engine.limits()) {
             // A signature covers the body, not the URL: who has seen a delivery could send it with another one, and
@@ -134,7 +141,7 @@ impl<S: Stores> Revalidate<S> {
                 StatusCode::BAD_REQUEST,
                 "mode delete needs a secret: a signature does not cover the URL",
             ),
-            Ok(Asked::Plan(plan)) => self.act(&plan).await,
+            Ok(Asked::Plan(plan)) => self.act(plan, &delivery).await,
             Ok(Asked::Payload(payload, over)) => {
                 self.act_by_rules(&delivery, &request.headers, &payload, over).await
             }
@@ -167,106 +174,75 @@ impl<S: Stores> Revalidate<S> {
             tracing::info!(provider, "no rule of webhooks counts for a payload: {}", why.join("; "));
             return refused(StatusCode::ACCEPTED, "nothing matched");
         }
-        let rules: Vec<_> = mapped.counting().collect();
+        let rules: Vec<_> = mapped.counting().map(str::to_owned).collect();
         tracing::info!(provider, "a payload is carried out by {}", rules.join(", "));
         let mut all: Vec<Done> = Vec::new();
-        for plan in &mapped.plans {
-            all.push(self.act(plan).await);
+        for plan in mapped.plans {
+            all.push(self.act(plan, delivery).await);
         }
         let mut done = together(all);
         done.answer["rules"] = rules.into();
         done
     }
 
-    async fn progress(&self, id: &str) -> Done {
-        let Ok(epoch) = id.parse() else {
-            return refused(StatusCode::NOT_FOUND, "no call has that id");
+    async fn act(&self, plan: Plan, delivery: &Delivery) -> Done {
+        let wish = match plan.wish(self.engine.site(), self.engine.limits()) {
+            Ok(wish) => wish,
+            Err(message) => return refused(StatusCode::BAD_REQUEST, &message),
         };
-        match self.engine.progress(epoch).await {
-            Ok(Progress { left, failing }) => {
-                let answer = json!({"id": epoch, "left": left, "failing": failing, "done": left == 0});
-                Done { status: StatusCode::OK, answer }
+        let (wish, who) = (&wish, delivery.publisher());
+        if let Some(id) = self.engine.carried_out(wish, &who).await {
+            // It came again although it had been answered: a time-out in between, or somebody who has listened.
+            let answer = json!({"revalidated": true, "duplicate": true, "id": shown_id(&id)});
+            return Done { status: StatusCode::OK, answer };
+        }
+        match self.engine.fulfil(wish, who.clone()).await {
+            Ok(published) => {
+                if published.failure().is_none() {
+                    self.engine.note_carried_out(wish, &who, &published.id).await;
+                }
+                answer(wish, &published)
             }
-            Err(undone) => failed(&undone, json!({})),
+            Err(undone) => failed(&undone, json!({"layers": layers::of_unmarked(&undone)})),
         }
     }
+}
 
-    async fn act(&self, plan: &Plan) -> Done {
-        // All paths are read before anything is done: a call with a mistake in it does nothing.
-        let mut pages = Vec::new();
-        for path in &plan.paths {
-            match plan::pages(path, self.engine.site(), self.engine.limits()) {
-                Ok(found) => pages.push((path.clone(), found)),
-                Err(message) => return refused(StatusCode::BAD_REQUEST, &message),
-            }
-        }
-        let marked = match self.invalidate(plan, &pages).await {
-            Ok(marked) => marked,
-            Err(undone) => return failed(&undone, json!({"layers": layers::of_unmarked(&undone)})),
-        };
-        let results = self.each(plan, pages).await;
-        let failure = results.iter().find_map(|(_, result)| result.as_ref().err());
-        let shown: Vec<Value> =
-            results.iter().map(|(path, result)| shown(plan.mode, path, result, marked)).collect();
-        let mut answer = match (failure, &shown[..]) {
-            (Some(undone), [only]) => return failed(undone, only.clone()),
-            (Some(undone), many) => return failed(undone, json!({"results": many})),
-            (None, [only]) => only.clone(),
-            (None, []) => json!({"revalidated": true}),
-            (None, many) => json!({"revalidated": true, "results": many}),
-        };
-        if plan.mode != Mode::Now {
-            answer["mode"] = plan.mode.as_str().into();
-        }
-        if let Some(marked) = marked {
-            answer["id"] = marked.epoch.into();
-            answer["layers"] = layers::of_marked(&marked);
-        }
-        if let (Mode::Now, Some(marked)) = (plan.mode, marked) {
-            answer["queued"] = marked.queued.into();
-            return Done { status: StatusCode::ACCEPTED, answer };
-        }
-        Done { status: StatusCode::OK, answer }
+/// What a publisher is told.
+fn answer(wish: &Wish, published: &Published) -> Done {
+    let results = published.results.iter();
+    let shown: Vec<Value> =
+        results.map(|(path, result)| shown(wish.mode, path, result, published.marked)).collect();
+    let id = shown_id(&published.id);
+    let mut answer = match (published.failure(), &shown[..]) {
+        (Some(undone), [only]) => return failed(undone, with_id(only.clone(), id)),
+        (Some(undone), many) => return failed(undone, with_id(json!({"results": many}), id)),
+        (None, [only]) => only.clone(),
+        (None, []) => json!({"revalidated": true}),
+        (None, many) => json!({"revalidated": true, "results": many}),
+    };
+    answer["id"] = id;
+    if wish.mode != Mode::Now {
+        answer["mode"] = wish.mode.as_str().into();
     }
+    if let Some(marked) = published.marked {
+        answer["layers"] = layers::of_marked(&marked);
+    }
+    if let (Mode::Now, Some(marked)) = (wish.mode, published.marked) {
+        answer["queued"] = marked.queued.into();
+        return Done { status: StatusCode::ACCEPTED, answer };
+    }
+    Done { status: StatusCode::OK, answer }
+}
 
-    /// Marks what is marked as a whole: tags always, paths where marking is all that is asked for.
-    async fn invalidate(
-        &self,
-        plan: &Plan,
-        pages: &[(String, Vec<Resolved>)],
-    ) -> Result<Option<Marked>, Undone> {
-        let mut tags = plan.tags.clone();
-        if plan.mode == Mode::Stale {
-            let paths = pages.iter().filter_map(|(_, found)| found.first());
-            tags.extend(paths.map(|page| perennial::tags::path_tag(page.key().path())));
-        }
-        if tags.is_empty() {
-            return Ok(None);
-        }
-        self.engine.invalidate(&tags, plan.mode == Mode::Now).await.map(Some)
-    }
+fn with_id(mut answer: Value, id: Value) -> Value {
+    answer["id"] = id;
+    answer
+}
 
-    async fn each(
-        &self,
-        plan: &Plan,
-        pages: Vec<(String, Vec<Resolved>)>,
-    ) -> Vec<(String, Result<Demand, Undone>)> {
-        let mut running = JoinSet::new();
-        for (index, (path, candidates)) in pages.into_iter().enumerate() {
-            let (engine, mode, only_generated) = (self.engine.clone(), plan.mode, plan.only_generated);
-            running.spawn(async move {
-                let result = match mode {
-                    Mode::Now => demand(&engine, &candidates, only_generated).await,
-                    Mode::Stale => Ok(Demand::Revalidated(Purged::NoCache)),
-                    Mode::Delete => delete(&engine, &candidates).await,
-                };
-                (index, path, result)
-            });
-        }
-        let mut results = running.join_all().await;
-        results.sort_by_key(|(index, ..)| *index);
-        results.into_iter().map(|(_, path, result)| (path, result)).collect()
-    }
+/// The number of an invalidation is a number in JSON too.
+fn shown_id(id: &str) -> Value {
+    id.parse::<u64>().map_or_else(|_| id.into(), Value::from)
 }
 
 fn json_response(request: &Parts, done: &Done) -> Response<Full<Bytes>> {
@@ -288,39 +264,9 @@ fn json_response(request: &Parts, done: &Done) -> Response<Full<Bytes>> {
     response
 }
 
-/// The id in `/api/revalidate/<id>`.
-fn progress_id(path: &str) -> Option<&str> {
+/// What follows the endpoint: the id in `/api/revalidate/<id>`.
+fn below_endpoint(path: &str) -> Option<&str> {
     path.strip_prefix(ENDPOINT)?.strip_prefix('/').filter(|id| !id.is_empty())
-}
-
-/// The first route that has the page; a route that serves listed pages only leaves the others to less exact ones.
-async fn demand<S: Stores>(
-    engine: &Arc<Engine<S>>,
-    pages: &[Resolved],
-    only_generated: bool,
-) -> Result<Demand, Undone> {
-    let mut result = Err(Undone::NotListed);
-    for page in pages {
-        result = engine.demand(page, only_generated).await;
-        if !matches!(result, Err(Undone::NotListed)) {
-            break;
-        }
-    }
-    if let Err(undone) = &result
-        && !matches!(undone, Undone::Kept)
-    {
-        let path = pages.first().map(|p| p.key().path()).unwrap_or_default();
-        tracing::error!(page = path, "not revalidated: {undone}");
-    }
-    result
-}
-
-async fn delete<S: Stores>(engine: &Arc<Engine<S>>, pages: &[Resolved]) -> Result<Demand, Undone> {
-    let mut purged = Purged::NoCache;
-    for page in pages {
-        purged = engine.delete(page).await?;
-    }
-    Ok(Demand::Revalidated(purged))
 }
 
 /// One path of a call; where the path is only marked, the layers are those of the mark.

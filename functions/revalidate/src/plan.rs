@@ -4,7 +4,8 @@ use http::Method;
 use http::request::Parts;
 use perennial::key::decode_path;
 use perennial::tags::{SITE_TAG, route_tag, user_tag};
-pub use perennial::webhooks::Mode;
+pub use perennial::wish::Mode;
+use perennial::wish::{Wish, WishedPath};
 use perennial::{Limits, ReadySite, Resolved, check_tag};
 use serde::Deserialize;
 use serde_json::Value;
@@ -153,6 +154,22 @@ fn check(plan: Plan, limits: &Limits) -> Result<Plan, String> {
         return Err("mode delete takes paths; mark tags, a route or the site with mode stale".into());
     }
     Ok(plan)
+}
+
+impl Plan {
+    /// The same with each path's pages: a call with a mistake in one of them does nothing.
+    ///
+    /// # Errors
+    /// Says what is wrong with a path.
+    pub fn wish(self, site: &ReadySite, limits: &Limits) -> Result<Wish, String> {
+        let mut paths = Vec::with_capacity(self.paths.len());
+        for path in self.paths {
+            let keys =
+                pages(&path, site, limits)?.iter().map(|page| page.key().as_str().to_owned()).collect();
+            paths.push(WishedPath { path, keys });
+        }
+        Ok(Wish { mode: self.mode, only_generated: self.only_generated, paths, tags: self.tags })
+    }
 }
 
 fn flag(name: &str, value: &str) -> Result<bool, String> {

@@ -5,6 +5,7 @@
 mod build;
 mod head_timer;
 mod pages;
+mod publishes;
 mod revalidate;
 mod server;
 mod start;
@@ -39,14 +40,16 @@ enum Command {
     Start,
     /// List what the store holds: path, state, age, next refresh, generation, last error
     Pages(pages::Args),
+    /// List what was published: when, by whom, what, how it went, how long until visitors could see it
+    Publishes(publishes::Args),
     /// Have a running server revalidate pages
     Revalidate(revalidate::Args),
     /// Say what a publisher's payload would do by the site's rules
     Webhook(webhook::Args),
 }
 
-/// Runs the command line of a site: `dev`, `build`, `start`, `pages`, `revalidate`, `webhook`; without a command, `build` and
-/// then `start`.
+/// Runs the command line of a site: `dev`, `build`, `start`, `pages`, `publishes`, `revalidate`, `webhook`; without a
+/// command, `build` and then `start`.
 pub fn run(site: Site) -> ExitCode {
     run_with(site, &[])
 }
@@ -82,6 +85,7 @@ fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> R
             Some(Command::Build) => program.on_stores(build::Build).await,
             Some(Command::Start) => start::run(&program, false).await,
             Some(Command::Pages(args)) => program.on_stores(pages::Pages(args)).await,
+            Some(Command::Publishes(args)) => program.on_stores(publishes::Journal(args)).await,
             Some(Command::Revalidate(args)) => revalidate::run(&program, args).await,
             Some(Command::Webhook(args)) => webhook::run(&program, &args),
         }
@@ -108,7 +112,7 @@ impl Program {
     fn has_embedded_store(&self) -> Result<()> {
         anyhow::ensure!(
             self.settings.aws.is_none(),
-            "PERENNIAL_TABLE is set: `build` and `pages` work on the stores of an AWS account, which its functions serve; \
+            "PERENNIAL_TABLE is set: `build`, `pages` and `publishes` work on the stores of an AWS account, which its functions serve; \
              unset it to serve from the embedded store"
         );
         Ok(())

@@ -4,6 +4,7 @@ mod call;
 pub(crate) mod dynamodb;
 pub(crate) mod errors;
 mod http;
+pub(crate) mod item;
 mod secrets;
 mod stores;
 

@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::jobs::Job;
 use crate::jobs::sqlite::SqliteJobs;
 use crate::pages::sqlite::SqlitePages;
+use crate::publishes::sqlite::SqlitePublishes;
 use crate::store::{StoreError, Stores};
 
 pub use secret::{live_secrets, secret_file};
@@ -24,6 +25,7 @@ pub struct EmbeddedStores {
     pages: SqlitePages,
     bodies: FileBodies,
     jobs: SqliteJobs,
+    publishes: SqlitePublishes,
 }
 
 impl EmbeddedStores {
@@ -34,7 +36,8 @@ impl EmbeddedStores {
             build: build.clone(),
             pages: SqlitePages::open(folder, build.clone()),
             bodies: FileBodies::open(folder, build),
-            jobs: SqliteJobs::open(folder, build.clone(), clock),
+            jobs: SqliteJobs::open(folder, build.clone(), clock.clone()),
+            publishes: SqlitePublishes::open(folder, clock),
         }
     }
 }
@@ -44,6 +47,7 @@ impl Stores for EmbeddedStores {
     type Bodies = FileBodies;
     type Jobs = SqliteJobs;
     type Edge = NoEdge;
+    type Publishes = SqlitePublishes;
 
     fn pages(&self) -> &SqlitePages {
         &self.pages
@@ -59,6 +63,10 @@ impl Stores for EmbeddedStores {
 
     fn edge(&self) -> &NoEdge {
         &NoEdge
+    }
+
+    fn publishes(&self) -> &SqlitePublishes {
+        &self.publishes
     }
 
     fn build(&self) -> &Arc<str> {

@@ -36,7 +36,8 @@
 //! The modules, in the order a request meets them: [`site`] and [`route`] give a path its [`key`]; [`engine`] looks
 //! the page up in [`memory`] and the stores ([`pages`], [`bodies`]); [`freshness`] decides what it is worth;
 //! [`refresh`] renders it and commits it, called by a visitor of a missing page ([`first`]), by the [`queue`] of
-//! [`jobs`] and by a publisher ([`demand`]), who has the [`edge`] told.
+//! [`jobs`] and by a publisher ([`publishing`], [`demand`]), who has the [`edge`] told and the journal of [`publishes`]
+//! written.
 
 #[cfg(feature = "aws")]
 pub mod aws;
@@ -56,6 +57,7 @@ mod flights;
 pub mod freshness;
 #[cfg(any(feature = "aws", feature = "embedded"))]
 pub mod function;
+pub mod instant;
 pub mod jobs;
 mod judge;
 pub mod key;
@@ -64,6 +66,8 @@ pub mod metrics;
 pub mod page;
 pub mod pages;
 pub mod pattern;
+pub mod publishes;
+pub mod publishing;
 mod purges;
 pub mod queue;
 pub mod record;
@@ -82,6 +86,7 @@ pub mod telemetry;
 pub mod testing;
 pub mod url;
 pub mod webhooks;
+pub mod wish;
 
 pub use clock::{Clock, Millis, SystemClock};
 pub use engine::{Engine, Sight};

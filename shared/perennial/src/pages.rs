@@ -40,9 +40,9 @@ pub trait Pages: Send + Sync + 'static {
     /// The newest epoch of these [`Snapshot::unread_tags`].
     fn newest_epoch(&self, tags: &[String]) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
 
-    /// Asks for the right to render. Granted iff no lease and no back-off holds (an urgent ask skips both) and the
-    /// record is still the one that was judged. A grant increments the ticket and writes the lease in one
-    /// conditional write; a refusal writes nothing.
+    /// Asks for the right to render. Granted iff no lease and no back-off holds (see [`Urgency`]) and the record is
+    /// still the one that was judged. A grant increments the ticket and writes the lease in one conditional write; a
+    /// refusal writes nothing.
     fn begin(&self, page: &PageKey, ask: Ask) -> impl Future<Output = Result<Begun, StoreError>> + Send;
 
     /// Takes up a ticket that somebody else got and passed on: exchanges it for the next one and a new lease. `None`
@@ -172,6 +172,8 @@ pub struct Slot {
     pub ticket: Ticket,
     /// Its lease, unless it was released. It may have ended: see [`Slot::leased_until`].
     pub lease: Option<Lease>,
+    /// The epoch of [`Urgency::Demand`] that it was granted for: its render began no earlier. 0 for any other.
+    pub demanded: Epoch,
     /// The newest failure since the last commit.
     pub failure: Option<FailureNote>,
 }
@@ -213,6 +215,22 @@ impl Slot {
         self.lease_at(now).map(|l| l.until)
     }
 
+    /// The lease that holds now, if it is a publisher's call that has it.
+    pub fn demand_at(&self, now: Millis) -> Option<Lease> {
+        self.lease_at(now).filter(|_| self.demanded > 0)
+    }
+
+    /// Whether what is shown, of a render that began at the epoch `shown`, answers a publisher's call of that epoch.
+    /// Not while a newer ticket is about: its render may have begun earlier nevertheless, and would replace it.
+    pub fn answers_demand(&self, epoch: Epoch, generation: Ticket, shown: Epoch) -> bool {
+        shown >= epoch && generation >= self.ticket
+    }
+
+    /// The failure of a render that would have done for a publisher's call of that epoch as well.
+    pub fn failed_demand(&self, epoch: Epoch) -> Option<&FailureNote> {
+        self.failure.as_ref().filter(|failure| self.is_newest(failure.ticket) && self.demanded >= epoch)
+    }
+
     /// The end of the back-off that holds now.
     pub fn backed_off_until(&self, now: Millis) -> Option<Millis> {
         self.failure.as_ref().filter(|f| holds(f.at, f.retry_at, now)).map(|f| f.retry_at)
@@ -235,13 +253,16 @@ impl Slot {
         if ask.judged.is_some_and(|judged| judged != generation) {
             return Err(Begun::Unneeded);
         }
-        if ask.urgent {
-            return Ok(());
-        }
-        if let Some(lease) = self.lease_at(ask.now) {
+        let lease = match ask.urgency {
+            Urgency::Ordinary => self.lease_at(ask.now),
+            Urgency::Demand(_) => self.demand_at(ask.now),
+            Urgency::Overriding => None,
+        };
+        if let Some(lease) = lease {
             return Err(Begun::Busy(lease));
         }
-        match self.backed_off_until(ask.now).filter(|_| generation > 0) {
+        let held_back = generation > 0 && ask.urgency == Urgency::Ordinary;
+        match self.backed_off_until(ask.now).filter(|_| held_back) {
             Some(until) => Err(Begun::BackedOff { until }),
             None => Ok(()),
         }
@@ -263,6 +284,12 @@ impl Slot {
         self.ticket == ticket
     }
 
+    /// Whether it is known what came of the job with this ticket: a render since then was committed, or has failed.
+    pub fn has_ended(&self, ticket: Ticket, generation: Ticket) -> bool {
+        let failed = self.failure.as_ref().is_some_and(|failure| failure.ticket >= ticket);
+        failed || !supersedes(ticket, generation)
+    }
+
     /// Whether a page is forgotten that gives this ticket back: it was its first ever, so nobody else can hold one, and
     /// the numbers may start again.
     pub fn is_forgotten(&self, ticket: Ticket, generation: Ticket) -> bool {
@@ -274,7 +301,7 @@ impl Slot {
     pub fn beside(self, generation: Ticket) -> Self {
         let lease = self.lease.filter(|lease| supersedes(lease.ticket, generation));
         let failure = self.failure.filter(|failure| supersedes(failure.ticket, generation));
-        Self { ticket: self.ticket, lease, failure }
+        Self { lease, failure, ..self }
     }
 }
 
@@ -288,12 +315,34 @@ pub fn supersedes(ticket: Ticket, generation: Ticket) -> bool {
 pub struct Ask {
     /// The generation the caller saw (0 for none); `None` if it does not matter.
     pub judged: Option<Ticket>,
-    /// On demand, or for a build: leases and back-offs of others do not count.
-    pub urgent: bool,
+    /// Whose leases and back-offs hold it up.
+    pub urgency: Urgency,
     /// How long the lease is to last.
     pub lease: Duration,
     /// The present.
     pub now: Millis,
+}
+
+/// How pressing a wish to render is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// A visitor's, or the queue's: leases and back-offs hold it up.
+    Ordinary,
+    /// A publisher's call, to be answered by a render that began at this epoch of the site or later. Only the lease of
+    /// another such call holds it up: their render may do for both.
+    Demand(Epoch),
+    /// A deletion, or a build: nothing holds it up.
+    Overriding,
+}
+
+impl Urgency {
+    /// What is kept beside the lease; see [`Slot::demanded`].
+    pub fn demanded(self) -> Epoch {
+        match self {
+            Urgency::Demand(epoch) => epoch,
+            Urgency::Ordinary | Urgency::Overriding => 0,
+        }
+    }
 }
 
 /// Answer to a wish to render.

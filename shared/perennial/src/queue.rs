@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::jobs::{Job, Jobs, Task};
 use crate::memory::Entry;
 use crate::page::Reason;
-use crate::pages::{Begun, Pages, Wanted};
+use crate::pages::{Begun, Pages, Urgency, Wanted};
 use crate::record::{Stored, Ticket};
 use crate::refresh::Refreshed;
 use crate::route::Resolved;
@@ -44,8 +44,11 @@ impl<S: Stores> Engine<S> {
         else {
             return;
         };
-        let begun =
-            self.stores.pages().begin(&page.key, self.ask(Some(entry.record.generation), false)).await;
+        let begun = self
+            .stores
+            .pages()
+            .begin(&page.key, self.ask(Some(entry.record.generation), Urgency::Ordinary))
+            .await;
         match begun {
             Ok(Begun::Granted(ticket)) => self.send(page, ticket).await,
             Ok(Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded) => {}
@@ -111,7 +114,34 @@ impl<S: Stores> Engine<S> {
             self.stores.pages().resume(&page.key, ticket, self.limits.lease, self.clock.now()).await?;
         match resumed {
             Some(ticket) => Ok(Worked::Done(self.refresh(page, ticket, reason).await?)),
-            None => Ok(Worked::Dropped),
+            None => self.work_again(page, ticket, reason).await,
+        }
+    }
+
+    /// A job whose ticket was taken up before. Whoever did may have died, or met a store that failed: unless it is known
+    /// what came of that, or somebody is at it, the page is renewed as if a visitor had asked for it now.
+    async fn work_again(
+        &self,
+        page: &Resolved,
+        ticket: Ticket,
+        reason: Reason,
+    ) -> Result<Worked, StoreError> {
+        let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await?;
+        if snapshot.record.is_none() || snapshot.slot.has_ended(ticket, snapshot.generation) {
+            return Ok(Worked::Dropped);
+        }
+        self.work_ordinary(page, snapshot.generation, reason).await
+    }
+
+    async fn work_ordinary(
+        &self,
+        page: &Resolved,
+        judged: Ticket,
+        reason: Reason,
+    ) -> Result<Worked, StoreError> {
+        match self.stores.pages().begin(&page.key, self.ask(Some(judged), Urgency::Ordinary)).await? {
+            Begun::Granted(ticket) => Ok(Worked::Done(self.refresh(page, ticket, reason).await?)),
+            Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded => Ok(Worked::Dropped),
         }
     }
 
@@ -120,7 +150,12 @@ impl<S: Stores> Engine<S> {
         if snapshot.record.as_ref().is_none_or(|r| r.epoch >= epoch || r.stored == Stored::Deleted) {
             return Ok(Worked::Dropped);
         }
-        match self.stores.pages().begin(&page.key, self.ask(Some(snapshot.generation), false)).await? {
+        match self
+            .stores
+            .pages()
+            .begin(&page.key, self.ask(Some(snapshot.generation), Urgency::Ordinary))
+            .await?
+        {
             Begun::Granted(ticket) => Ok(Worked::Done(self.refresh(page, ticket, Reason::OnDemand).await?)),
             _ => Ok(Worked::Dropped),
         }

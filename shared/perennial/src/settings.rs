@@ -146,6 +146,8 @@ pub struct Limits {
     pub max_revalidations: usize,
     /// `PERENNIAL_MAX_WEBHOOK_BYTES` (262144): body of a call of the revalidate endpoint.
     pub max_webhook_bytes: usize,
+    /// `PERENNIAL_PUBLISHES_KEPT_DAYS` (30): how long the journal tells of a publish. The embedded store keeps 10,000.
+    pub publishes_kept: Duration,
     /// `PERENNIAL_EDGE_STALE_SECONDS` (86400): `stale-while-revalidate` for routes without `max_stale`.
     pub edge_stale_s: u32,
     /// `PERENNIAL_SHUTDOWN_GRACE_MS` (10000): time for running requests and renders after SIGTERM.
@@ -350,6 +352,9 @@ impl Limits {
             max_stored_not_found: r.above_zero("PERENNIAL_MAX_STORED_NOT_FOUND", 10_000),
             max_revalidations: r.above_zero("PERENNIAL_MAX_REVALIDATIONS", 100),
             max_webhook_bytes: r.above_zero("PERENNIAL_MAX_WEBHOOK_BYTES", 256 << 10),
+            publishes_kept: Duration::from_secs(
+                r.above_zero::<u32>("PERENNIAL_PUBLISHES_KEPT_DAYS", 30) as u64 * 86_400,
+            ),
             edge_stale_s: r.or("PERENNIAL_EDGE_STALE_SECONDS", 86_400),
             shutdown_grace: r.millis("PERENNIAL_SHUTDOWN_GRACE_MS", 10_000),
         }

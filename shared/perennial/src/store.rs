@@ -6,6 +6,7 @@ use crate::bodies::Bodies;
 use crate::edge::Edge;
 use crate::jobs::Jobs;
 use crate::pages::Pages;
+use crate::publishes::Publishes;
 
 /// A store that did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,8 @@ pub trait Stores: Send + Sync + 'static {
     type Jobs: Jobs;
     /// The shared cache in front.
     type Edge: Edge;
+    /// The journal of publishes.
+    type Publishes: Publishes;
 
     /// Records, leases, epochs.
     fn pages(&self) -> &Self::Pages;
@@ -37,6 +40,8 @@ pub trait Stores: Send + Sync + 'static {
     fn jobs(&self) -> &Self::Jobs;
     /// The shared cache in front.
     fn edge(&self) -> &Self::Edge;
+    /// The journal of publishes.
+    fn publishes(&self) -> &Self::Publishes;
     /// The build whose records these ports show.
     fn build(&self) -> &Arc<str>;
 }

@@ -31,6 +31,7 @@ use serde_json::Value;
 use crate::judge::check_tag;
 use crate::route::ReadyRoute;
 use crate::settings::Limits;
+use crate::wish::Mode;
 use template::{Filled, Missing, Template};
 use when::Condition;
 
@@ -89,30 +90,6 @@ impl Provider {
             Self::Storyblok => "storyblok",
             Self::Strapi => "strapi",
             Self::Secret => "secret",
-        }
-    }
-}
-
-/// How pages are revalidated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Mark, render, then answer. Pages found by tag, route or site are rendered by the queue.
-    #[default]
-    Now,
-    /// Mark, then answer: the next visitor gets the old page and has it renewed.
-    Stale,
-    /// The page is gone at once, and rendered anew for its next visitor.
-    Delete,
-}
-
-impl Mode {
-    /// `now`, `stale` or `delete`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Mode::Now => "now",
-            Mode::Stale => "stale",
-            Mode::Delete => "delete",
         }
     }
 }

@@ -112,6 +112,10 @@ struct Asked {
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    consistent_read: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scan_index_forward: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     exclusive_start_key: Option<Item>,
 }
 
@@ -119,6 +123,8 @@ struct Asked {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Answer {
+    /// Of a read of one item, if it is there.
+    pub(crate) item: Option<Item>,
     /// Of an update or a put: what was asked for with [`Request::return_values`].
     pub(crate) attributes: Option<Item>,
     /// Of a query.
@@ -184,6 +190,14 @@ impl Table {
         self.request("dynamodb:Query").with(|asked| {
             asked.index_name = Some(index);
             asked.key_condition_expression = Some(condition);
+        })
+    }
+
+    /// Of the table itself, by the condition on its key. Strongly consistent.
+    pub(crate) fn query_items(&self, condition: &'static str) -> Request {
+        self.request("dynamodb:Query").with(|asked| {
+            asked.key_condition_expression = Some(condition);
+            asked.consistent_read = Some(true);
         })
     }
 
@@ -262,6 +276,16 @@ impl Request {
 
     pub(crate) fn limit(self, items: usize) -> Self {
         self.with(|asked| asked.limit = Some(items))
+    }
+
+    /// Has a query begin at its end.
+    pub(crate) fn backwards(self) -> Self {
+        self.with(|asked| asked.scan_index_forward = Some(false))
+    }
+
+    /// Has a single item read as it is now.
+    pub(crate) fn consistent(self) -> Self {
+        self.with(|asked| asked.consistent_read = Some(true))
     }
 
     pub(crate) fn set_exclusive_start_key(self, key: Option<Item>) -> Self {

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::edge::cloudfront::{CloudFront, Distribution, Order};
 use crate::jobs::sqs::SqsJobs;
 use crate::pages::dynamodb::DynamoPages;
+use crate::publishes::dynamodb::DynamoPublishes;
 use crate::settings::{Aws, EdgePurge, Settings};
 use crate::site::ReadySite;
 use crate::store::{StoreError, Stores};
@@ -25,6 +26,7 @@ pub struct AwsStores {
     bodies: S3Bodies,
     jobs: SqsJobs,
     edge: CloudFront,
+    publishes: DynamoPublishes,
 }
 
 impl AwsStores {
@@ -45,7 +47,8 @@ impl AwsStores {
         Self {
             account: account.clone(),
             build: build.clone(),
-            pages: DynamoPages::new(table.clone(), build.clone(), clock),
+            pages: DynamoPages::new(table.clone(), build.clone(), clock.clone()),
+            publishes: DynamoPublishes::new(table.clone(), clock),
             table,
             bodies: S3Bodies::new(caller.clone(), &aws.bucket, build, settings.limits.max_body_bytes),
             jobs: SqsJobs::new(caller.clone(), aws.queue_url.clone()),
@@ -94,6 +97,7 @@ impl Stores for AwsStores {
     type Bodies = S3Bodies;
     type Jobs = SqsJobs;
     type Edge = CloudFront;
+    type Publishes = DynamoPublishes;
 
     fn pages(&self) -> &DynamoPages {
         &self.pages
@@ -109,6 +113,10 @@ impl Stores for AwsStores {
 
     fn edge(&self) -> &CloudFront {
         &self.edge
+    }
+
+    fn publishes(&self) -> &DynamoPublishes {
+        &self.publishes
     }
 
     fn build(&self) -> &Arc<str> {

@@ -43,7 +43,7 @@ pub struct Taken {
 impl SqliteJobs {
     /// The queue in the store at `folder`, for jobs of `build`.
     pub fn open(folder: &Path, build: Arc<str>, clock: Arc<dyn Clock>) -> Self {
-        Self { db: Db::open(&folder.join("jobs.db"), SCHEMA), build, clock, arrived: Arc::default() }
+        Self { db: Db::open(&folder.join("jobs.db"), SCHEMA, &[]), build, clock, arrived: Arc::default() }
     }
 
     /// Takes the job that has been due the longest; others cannot take it for `hidden`.

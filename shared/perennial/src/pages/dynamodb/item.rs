@@ -3,7 +3,7 @@
 //! | `pk` | `sk` | holds |
 //! |---|---|---|
 //! | `page#BUILD#HASH` | `record` | the record as JSON and its generation |
-//! | | `slot` | ticket, lease, newest failure, the generation it knows of, whether the page is listed |
+//! | | `slot` | ticket, lease, what was demanded of it, newest failure, the generation it knows of, whether the page is listed |
 //! | | `html`, `data` | a small body and the generation it came with |
 //! | `tag#TAG` | `epoch` | the newest epoch of a tag |
 //! | `epoch` | `epoch` | the site's epoch |
@@ -12,21 +12,19 @@
 //! The index `list` has every page's slot under `pages#BUILD#SHARD`, and the records that are not found under
 //! `gone#BUILD#ROUTE`; it holds keys alone, so that writes which change no key cost it nothing.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
 use crate::aws::dynamodb::AttributeValue;
 pub(super) use crate::aws::dynamodb::Item;
+use crate::aws::item::key;
+pub(super) use crate::aws::item::{PK, SK, n, name, number, s, text};
 use crate::clock::Millis;
-use crate::key::{PageKey, hex};
+use crate::key::PageKey;
 use crate::pages::{FailureNote, Lease, Slot};
 use crate::record::{Epoch, Form, Record, Ticket};
 
-pub(super) const PK: &str = "pk";
-pub(super) const SK: &str = "sk";
 /// The index that lists pages, and its keys.
 pub(super) const INDEX: &str = "list";
 pub(super) const LIST_PK: &str = "lpk";
@@ -35,34 +33,6 @@ pub(super) const LIST_SK: &str = "lsk";
 /// Pages of one build are listed in as many parts, because one part of an index takes 1,000 writes a second
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html>).
 pub(super) const SHARDS: u8 = 8;
-
-/// DynamoDB takes 1,024 bytes of a sort key and 2,048 of a partition key; what is longer is cut and told apart by a hash.
-const LONGEST_NAME_BYTES: usize = 900;
-
-pub(super) fn s(text: impl Into<String>) -> AttributeValue {
-    AttributeValue::S(text.into())
-}
-
-pub(super) fn n(number: u64) -> AttributeValue {
-    AttributeValue::N(number.to_string())
-}
-
-fn hash(text: &str) -> String {
-    hex(&Sha256::digest(text)[..16])
-}
-
-/// A text that fits a key: itself, or its beginning and its hash.
-pub(super) fn name(text: &str) -> String {
-    if text.len() <= LONGEST_NAME_BYTES {
-        return text.to_owned();
-    }
-    let cut = text.floor_char_boundary(LONGEST_NAME_BYTES);
-    format!("{}#{}", &text[..cut], hash(text))
-}
-
-fn key(pk: String, sk: &str) -> Item {
-    HashMap::from([(PK.to_owned(), s(pk)), (SK.to_owned(), s(sk))])
-}
 
 /// Keys of one build's pages.
 pub(super) struct Keys<'a> {
@@ -109,20 +79,6 @@ pub(super) fn tag_key(tag: &str) -> Item {
 
 pub(super) fn epoch_key() -> Item {
     key("epoch".into(), "epoch")
-}
-
-pub(super) fn number(item: &Item, attribute: &str) -> Option<u64> {
-    match item.get(attribute)? {
-        AttributeValue::N(number) => number.parse().ok(),
-        _ => None,
-    }
-}
-
-pub(super) fn text<'a>(item: &'a Item, attribute: &str) -> Option<&'a str> {
-    match item.get(attribute)? {
-        AttributeValue::S(text) => Some(text),
-        _ => None,
-    }
 }
 
 pub(super) fn epoch(item: Option<&Item>) -> Epoch {
@@ -178,7 +134,7 @@ impl SlotItem {
             message: text(item, "error").unwrap_or("").to_owned(),
         });
         Self {
-            slot: Slot { ticket, lease, failure },
+            slot: Slot { ticket, lease, demanded: number(item, "demanded").unwrap_or(0), failure },
             shown: number(item, "shown").unwrap_or(0),
             listed: item.contains_key("listed"),
             holder: text(item, "holder").map(ToOwned::to_owned),
@@ -195,14 +151,6 @@ impl SlotItem {
 mod tests {
     use super::*;
     use crate::pages::suite::page;
-
-    #[test]
-    fn long_names_are_cut_and_stay_apart() {
-        let long = |end: &str| format!("/{}{end}", "é".repeat(2_000));
-        let (a, b) = (name(&long("a")), name(&long("b")));
-        assert!(a.len() < 1_024 && a != b && a.starts_with("/é"));
-        assert_eq!(name("/short"), "/short");
-    }
 
     #[test]
     fn pages_are_spread_over_the_index() {

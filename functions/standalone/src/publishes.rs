@@ -1,0 +1,82 @@
+//! `publishes`: who had what renewed, when, and how it went.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use perennial::function::{FunctionError, OnStores, SecretSource};
+use perennial::instant::to_rfc3339;
+use perennial::publishes::{Publish, Publishes as _, Went};
+use perennial::{Engine, Stores};
+use serde_json::json;
+
+use crate::say;
+
+/// Entries read from the store at once.
+const BATCH: usize = 200;
+
+/// What to list.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many, newest first
+    #[arg(long, short = 'n', default_value_t = 20)]
+    limit: usize,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists the journal.
+pub(crate) struct Journal(pub(crate) Args);
+
+impl OnStores for Journal {
+    async fn run<S: Stores>(self, engine: Arc<Engine<S>>, _: SecretSource) -> Result<(), FunctionError> {
+        let Self(Args { limit, json }) = self;
+        if !json {
+            say(format_args!(
+                "{:20}  {:20}  {:9}  {:>9}  {:24}  what",
+                "when", "id", "went", "visible", "who"
+            ));
+        }
+        let (mut left, mut after) = (limit, None);
+        while left > 0 {
+            let entries = engine.stores().publishes().list(after.as_deref(), BATCH.min(left)).await?;
+            let Some(last) = entries.last() else { break };
+            (left, after) = (left - entries.len(), Some(last.place()));
+            for entry in &entries {
+                match json {
+                    true => say(format_args!("{}", json!(entry))),
+                    false => say(format_args!("{}", as_text(entry))),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn as_text(entry: &Publish) -> String {
+    let went = match entry.went {
+        Went::Scheduled => "scheduled",
+        Went::Begun => "begun",
+        Went::Done => "done",
+        Went::Failed => "failed",
+    };
+    let visible = entry.visible_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
+    let who = [Some(&entry.key_id), entry.provider.as_ref(), entry.delivery_id.as_ref()];
+    let who: Vec<_> = who.into_iter().flatten().map(|part| part.escape_debug().to_string()).collect();
+    let mut what = entry.mode.clone();
+    for named in entry.paths.iter().chain(&entry.tags) {
+        let _ = write!(what, " {}", named.escape_debug());
+    }
+    if let Some(due) = entry.due {
+        let _ = write!(what, " at {}", to_rfc3339(due));
+    }
+    let failed = entry.results.iter().filter_map(|item| Some((&item.path, item.error.as_ref()?)));
+    for (path, error) in failed {
+        let _ = write!(what, "; {}: {}", path.escape_debug(), error.escape_debug());
+    }
+    if let Some(error) = &entry.error {
+        let _ = write!(what, "; {}", error.escape_debug());
+    }
+    let (when, id, who) = (to_rfc3339(entry.at), &entry.id, who.join(" "));
+    format!("{when:20}  {id:20}  {went:9}  {visible:>9}  {who:24}  {what}")
+}

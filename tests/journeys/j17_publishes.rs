@@ -1,0 +1,150 @@
+//! Rule 5: what was published is written down, and a delivery that comes again does nothing.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::Method;
+use perennial::Clock as _;
+use serde_json::{Value, json};
+use sha2::Sha256;
+use tests::{Answer, Ask, Asks as _, Reply};
+
+use crate::world::{World, ms, s};
+
+async fn call(w: &World, query: &str) -> Answer {
+    w.ask(Ask::new(Method::POST, format!("/api/revalidate?secret=test-secret&{query}"))).await
+}
+
+/// The journal, newest first.
+async fn log(w: &World, query: &str) -> Value {
+    w.get(&format!("/api/revalidate/log?secret=test-secret{query}")).await.expect(200, "").nostore().json()
+}
+
+/// A delivery of Standard Webhooks of that name, signed now.
+fn delivery(w: &World, id: &str, target: &str, body: &str) -> Ask {
+    let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
+    let now_s = w.clock.now().0 / 1000;
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key");
+    mac.update(format!("{id}.{now_s}.{body}").as_bytes());
+    Ask::new(Method::POST, target)
+        .header("webhook-id", id)
+        .header("webhook-timestamp", now_s.to_string())
+        .header("webhook-signature", format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+        .body(body.to_owned())
+}
+
+/// Who, what, when, how it went, and how long until visitors could see it; for those alone who know a secret.
+#[tokio::test]
+async fn every_publish_leaves_a_record() {
+    let w = World::new().await;
+    w.get("/never").await.expect(200, "MISS");
+    let began = w.clock.now().0;
+    let one = call(&w, "path=/never").await.expect(200, "").json();
+    w.advance(s(1));
+    let two = call(&w, "tag=red&path=/blog/a&mode=stale").await.expect(200, "").json();
+    w.advance(s(1));
+    w.up.next("/never", Reply::throw("no"));
+    let three = call(&w, "path=/never&path=/blog/a").await.expect(500, "").json();
+    assert_eq!(three["results"][0]["revalidated"], json!(false), "{three}");
+    assert_eq!(three["results"][1]["revalidated"], json!(true), "{three}");
+
+    let entries = log(&w.beside(), "").await["publishes"].clone();
+    let ids: Vec<_> = [&three, &two, &one].iter().map(|answer| answer["id"].clone()).collect();
+    let listed: Vec<_> = entries.as_array().expect("a list").iter().map(|e| e["id"].clone()).collect();
+    assert_eq!(listed.iter().map(text).collect::<Vec<_>>(), ids.iter().map(text).collect::<Vec<_>>());
+    assert_eq!((&entries[2]["went"], &entries[2]["at"]), (&json!("done"), &json!(began)), "{entries}");
+    assert_eq!((&entries[2]["visible_ms"], &entries[2]["paths"]), (&json!(0), &json!(["/never"])));
+    assert_eq!(entries[2]["key_id"], "9caf06bb", "the first eight digits of the secret's SHA-256: {entries}");
+    assert_eq!((&entries[1]["mode"], &entries[1]["tags"]), (&json!("stale"), &json!(["tag:red"])));
+    assert_eq!(entries[0]["went"], "failed");
+    assert_eq!(entries[0]["visible_ms"], Value::Null, "what failed was never to be seen");
+    let results = entries[0]["results"].as_array().expect("of each path");
+    assert!(results[0]["error"].as_str().is_some_and(|e| e.contains("no")), "{entries}");
+    assert_eq!(results[1], json!({ "path": "/blog/a" }));
+    assert!(!entries.to_string().contains("test-secret"));
+
+    let first = log(&w, "&limit=2").await;
+    let next: String = form_urlencoded::byte_serialize(text(&first["next"]).as_bytes()).collect();
+    let rest = log(&w, &format!("&limit=2&after={next}")).await;
+    assert_eq!((&rest["publishes"][0], &rest["next"]), (&entries[2], &Value::Null));
+    w.get("/api/revalidate/log").await.expect(401, "");
+    w.get("/api/revalidate/log?secret=test-secret&limit=0").await.expect(400, "");
+    w.advance(s(31 * 86_400));
+    assert_eq!(log(&w, "").await["publishes"], json!([]), "kept for thirty days");
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// How long it took until visitors could see it counts from the arrival of the call to the end of the render.
+#[tokio::test]
+async fn the_time_to_visible_is_measured() {
+    let w = World::new().await;
+    let gate = tests::Gate::new();
+    w.up.next("/never", Reply::value("new").behind(&gate));
+    let publisher = w.begin(Ask::get(tests::answer::revalidate_target("/never")));
+    w.up.wait_for_calls("/never", 1).await;
+    assert_eq!(log(&w, "").await["publishes"][0]["went"], "begun", "while it is carried out");
+    w.advance(ms(1200));
+    gate.open();
+    publisher.await.expect("joined").expect(200, "");
+    let entries = log(&w, "").await;
+    assert_eq!(entries["publishes"].as_array().expect("a list").len(), 1);
+    assert_eq!(
+        (&entries["publishes"][0]["went"], &entries["publishes"][0]["visible_ms"]),
+        (&json!("done"), &json!(1200))
+    );
+}
+
+/// A delivery that was carried out does nothing when it comes again, by whichever process; one that failed is carried
+/// out again; another one, or the same at another address, is not taken for it.
+#[tokio::test]
+async fn a_delivery_is_carried_out_once() {
+    let w = World::new().await;
+    w.get("/never").await.expect(200, "MISS");
+    w.up.next("/never", Reply::throw("no"));
+    let to = "/api/revalidate?path=/never";
+    w.ask(delivery(&w, "msg_1", to, "{}")).await.expect(500, "");
+    let done = w.ask(delivery(&w, "msg_1", to, "{}")).await.expect(200, "").json();
+    assert_eq!(
+        (done.get("duplicate"), w.up.count("/never")),
+        (None, 3),
+        "a failed one is tried again: {done}"
+    );
+    w.advance(s(86_400));
+    for again in [&w, &w.beside()] {
+        let answer = again.ask(delivery(&w, "msg_1", to, "{}")).await.expect(200, "").json();
+        assert_eq!(answer, json!({ "revalidated": true, "duplicate": true, "id": done["id"] }));
+    }
+    assert_eq!(w.up.count("/never"), 3);
+    let entries = log(&w, "").await;
+    assert_eq!(entries["publishes"].as_array().expect("a list").len(), 2, "{entries}");
+    let entry = &entries["publishes"][0];
+    assert_eq!((&entry["provider"], &entry["delivery_id"]), (&json!("standard-webhooks"), &json!("msg_1")));
+
+    for (id, to) in [("msg_2", to), ("msg_1", "/api/revalidate?path=/never&path=/blog/a")] {
+        let answer = w.ask(delivery(&w, id, to, "{}")).await.expect(200, "").json();
+        assert_eq!(answer.get("duplicate"), None, "{id} {to}: {answer}");
+    }
+    assert_eq!(w.up.count("/never"), 5);
+    // Calls with a secret have no name, and are carried out as often as they come.
+    for _ in 0..2 {
+        call(&w, "path=/never").await.expect(200, "");
+    }
+    assert_eq!(w.up.count("/never"), 7);
+}
+
+/// Marking by a delivery is an invalidation, and comes once as well.
+#[tokio::test]
+async fn a_delivery_marks_once() {
+    let w = World::new().await;
+    w.up.on("/tagged/a", json!({ "tags": ["red"], "revalidate": false }));
+    w.get("/tagged/a").await.expect(200, "MISS");
+    let mark = || delivery(&w, "msg_1", "/api/revalidate?tag=red&mode=stale", "{}");
+    w.ask(mark()).await.expect(200, "");
+    w.get("/tagged/a").await.expect(200, "STALE");
+    w.settle().await;
+    assert_eq!(w.ask(mark()).await.expect(200, "").json()["duplicate"], json!(true));
+    w.get("/tagged/a").await.expect(200, "HIT");
+}
