@@ -144,8 +144,7 @@ pub struct Payload<'a> {
     pub provider: Provider,
     /// Fields of the request.
     pub headers: &'a HeaderMap,
-    /// The fields that somebody else than the sender may have written; `None`: none. A rule that deletes does not go by
-    /// them.
+    /// The fields of the request that are the sender's own word; `None`: all of them. A rule that deletes goes by no others.
     pub vouched: Option<&'a [String]>,
     /// The body.
     pub body: &'a Value,
