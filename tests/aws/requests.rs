@@ -96,6 +96,19 @@ async fn a_hit_is_one_round_trip() {
     assert_eq!(w.costs(&w.cold(), asked, 304, "HIT").await, ["BatchGetItem"], "304 reads no body");
 }
 
+/// What was invalidated while it was rendered is read last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_visit_costs_three_reads_besides_its_writes() {
+    let w = World::new().await;
+    w.up.on("/tagged/m", json!({ "value": "m", "tags": ["x"] }));
+    let mut costs = w.costs(&w.cold(), Ask::get("/tagged/m"), 200, "MISS").await;
+    let reads = costs.iter().filter(|name| *name == "BatchGetItem").count();
+    assert_eq!((reads, costs.last().map(String::as_str)), (3, Some("BatchGetItem")), "{costs:?}");
+    costs.retain(|name| name != "BatchGetItem");
+    costs.sort();
+    assert_eq!(costs, ["PUT", "PUT", "PutItem", "PutItem", "PutItem", "UpdateItem", "UpdateItem"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_with_tags_costs_another_round_trip_once() {
     let w = World::new().await;

@@ -1,6 +1,9 @@
 //! Pages in a real browser: what their scripts do, which no other test runs.
 #![allow(clippy::disallowed_methods, missing_docs, reason = "tests look at a browser from outside")]
 
+mod chromium;
+mod console;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -92,15 +95,7 @@ impl Origin {
     /// Opens a page in a browser and gives its document once its scripts have nothing left to do.
     async fn open(&self, path: &str) -> String {
         let mut browser = Command::new("chromium");
-        // No sandbox: the browser opens this project's pages alone, and containers have no user namespaces.
-        browser.args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-        ]);
-        browser.args(["--disable-background-networking", "--virtual-time-budget=5000", "--dump-dom"]);
+        browser.args(chromium::ARGUMENTS).args(["--virtual-time-budget=5000", "--dump-dom"]);
         browser.arg(format!("--user-data-dir={}", self.folder.path().join("browser").display()));
         browser.arg(format!("http://{}{path}", self.addr)).stdin(Stdio::null()).kill_on_drop(true);
         let output = soon("the browser's document", browser.output()).await;

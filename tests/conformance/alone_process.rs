@@ -193,6 +193,42 @@ async fn dev_keeps_the_fallback_rules() {
     assert!(f.get("/blog/x").await.nostore().is_page());
 }
 
+/// In dev the publishing page asks for no secret, but only on this machine and only from that page itself.
+#[tokio::test]
+async fn devs_publishing_page_needs_no_secret() {
+    let f = dev().await;
+    f.up.list("/blog/{slug}", json!([{ "slug": "a" }]));
+    let ask = |target: &str| Ask::get(target).header("authorization", "Development");
+    f.get("/api/publish").await.expect(200, "").nostore().holds("<html data-dev ");
+    let list = f.ask(ask("/api/publish/pages")).await.expect(200, "").nostore().json();
+    let paths: Vec<_> = list["pages"].as_array().expect("a list").iter().map(|page| &page["path"]).collect();
+    assert_eq!(paths, ["/", "/blog/a", "/maybe404", "/never"], "what the site lists");
+    assert_eq!((&list["dev"], &list["pages"][1]["state"]), (&json!(true), &json!("live")));
+    let page = |target| f.ask(ask(target).header("host", "localhost:3000"));
+    assert_eq!(page("/api/revalidate?path=/blog/a").await.json()["revalidated"], json!(true));
+    f.up.on("/blog/a", Reply::throw("the-cause"));
+    page("/api/revalidate?path=/blog/a").await.expect(500, "").holds("the-cause");
+    for target in ["/api/publish/pages", "/api/publish/events", "/api/revalidate?path=/"] {
+        f.get(target).await.expect(401, "");
+        f.ask(ask(target).header("host", "attacker.example")).await.expect(401, "");
+    }
+    // A draft's cookie would open drafts elsewhere too.
+    page("/api/draft?path=/never").await.expect(401, "");
+}
+
+/// In dev nothing is written, so a call marks and removes nothing of what a server on the same store shows.
+#[tokio::test]
+async fn devs_calls_leave_the_store_alone() {
+    let f = Fixture::start().await;
+    let page = f.get("/never").await.expect(200, "MISS");
+    let dev = f.launch.serve("dev").await;
+    for query in ["path=/never&mode=stale", "path=/never&mode=delete", "site=true&mode=stale", "site=true"] {
+        let answer = dev.get(&format!("/api/revalidate?secret=test-secret&{query}")).await;
+        assert_eq!(answer.json()["revalidated"], json!(true), "{answer}");
+        assert_eq!(f.get("/never").await.expect(200, "HIT").id(), page.id(), "{query}");
+    }
+}
+
 /// Settings that mean nothing fail the start, by name.
 #[tokio::test]
 async fn bad_settings_fail_the_start_by_name() {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use tests::answer::PERSON;
+use tests::until::until;
 use tests::{Ask, Asks as _, data_target};
 
 use crate::Fixture;
@@ -127,4 +128,33 @@ async fn trailing_slash_under_a_base_path() {
     }
     f.get("/docs/").await.expect(200, "MISS");
     f.ask(Ask::get("/docs/never/").agent(PERSON)).await.expect(200, "MISS");
+}
+
+/// The publishing page is at the endpoint's side, and leads to pages as visitors have them.
+#[tokio::test]
+async fn the_publishing_page_knows_where_pages_are() {
+    for (env, expected) in [
+        (DOCS.to_vec(), ["/docs", "/docs/never"]),
+        (SLASH.to_vec(), ["/", "/never/"]),
+        ([DOCS, SLASH].concat(), ["/docs/", "/docs/never/"]),
+    ] {
+        let f = Fixture::with(&env).await;
+        for target in expected {
+            f.get(target).await.expect(200, "MISS");
+        }
+        let api = if env.contains(&DOCS[0]) { "/docs/api" } else { "/api" };
+        f.get(&format!("{api}/publish")).await.expect(200, "").holds("<title>Publishing</title>");
+        until("both pages in the list", async || {
+            let ask = Ask::get(format!("{api}/publish/pages"));
+            let list = f.ask(ask.header("authorization", "Bearer test-secret")).await.expect(200, "").json();
+            let pages = list["pages"].as_array().expect("a list");
+            let stored = pages.iter().filter(|page| page["kind"] == "page");
+            let hrefs: Vec<_> = stored.map(|page| page["href"].as_str().expect("an address")).collect();
+            (hrefs == expected).then_some(())
+        })
+        .await;
+        let under = Ask::get(format!("{api}/publish/pages?prefix=/ne"));
+        let list = f.ask(under.header("authorization", "Bearer test-secret")).await.expect(200, "").json();
+        assert_eq!(list["pages"][0]["href"], expected[1], "{list}");
+    }
 }

@@ -77,6 +77,30 @@ async fn internal_looking_query_keys_change_nothing() {
     assert_eq!(f.up.count_all(), 1);
 }
 
+/// Rule 6.1: a shared cache that keeps what `page=2` gives apart does not decode names, so no other spelling counts.
+#[tokio::test]
+async fn a_declared_parameter_cannot_be_cloaked() {
+    let f = Fixture::start().await;
+    f.up.otherwise(|_| json!({ "revalidate": false }).into());
+    let plain = f.get("/vary/a").await.expect(200, "MISS");
+    for query in [
+        "p%61ge=2",
+        "%70age=2",
+        "PAGE=2",
+        "page[]=2",
+        "x=1;page=2",
+        "page%3D2",
+        "x=%26page=2",
+        "page=02",
+        "page=2%00",
+    ] {
+        assert_eq!(f.get(&format!("/vary/a?{query}")).await.expect(200, "HIT").id(), plain.id(), "{query}");
+    }
+    let second = f.get("/vary/a?utm=x&page=2&page=3").await.expect(200, "MISS");
+    assert_eq!(f.get("/vary/a?page=2").await.expect(200, "HIT").id(), second.id());
+    assert_eq!(f.up.count("/vary/a"), 2);
+}
+
 /// B14.176: a URL that contains another page's data URL, key or path is its own page and touches no other.
 #[tokio::test]
 async fn one_pages_url_cannot_reach_anothers_entry() {
@@ -100,6 +124,48 @@ async fn one_pages_url_cannot_reach_anothers_entry() {
     assert_eq!(f.get("/never").await.expect(200, "HIT").id(), victim.id());
     assert_eq!(f.data("/never").await.expect(200, "HIT").id(), victim.id());
     assert_eq!(f.up.count("/never"), 1);
+}
+
+/// B14.182: a secret is never echoed: not in answers, nor in pages, nor in the log.
+#[tokio::test]
+async fn secrets_are_never_echoed() {
+    let f = Fixture::start().await;
+    f.up.on("/blog/bad", json!({ "throw": "no" }));
+    for (method, with) in [("GET", ""), ("HEAD", ""), ("POST", ""), ("GET", "/"), ("PUT", "")] {
+        for (secret, right) in [("test-secret", true), ("nearly-test-secret", false), ("", false)] {
+            for rest in [
+                "path=/never",
+                "path=/blog/bad",
+                "path=//x",
+                "path=/unknown",
+                "path=%3Cscript%3E",
+                "tag=a,b",
+                "x=1",
+                "mode=soon&path=/",
+            ] {
+                let target = format!("/api/revalidate{with}?secret={secret}&{rest}");
+                let answer = f.ask(Ask::new(method.parse().expect("a method"), target)).await;
+                assert!(!answer.to_string().contains("test-secret"), "{answer}");
+                let refused = answer.status == if method == "PUT" { 405 } else { 401 };
+                assert_eq!(refused, !right || method == "PUT", "{method} {secret} {rest}: {answer}");
+            }
+        }
+    }
+    for target in [
+        "/none?secret=test-secret",
+        "/blog/bad?secret=test-secret",
+        "/never?secret=test-secret",
+        "/fb/x?secret=test-secret",
+        "/blog/%?secret=test-secret",
+        "/_perennial/data/dev-build/never.json?secret=test-secret",
+        "/api/revalidate/1?secret=test-secret",
+        "/api/draft?secret=test-secret&path=/never",
+    ] {
+        let answer = f.get(target).await.to_string();
+        assert!(!answer.contains("test-secret"), "{target}: {answer}");
+    }
+    let log = f.whole_log().await;
+    assert!(!log.contains("test-secret"), "{log}");
 }
 
 /// B14.188: a stranger's text is escaped wherever it is shown, and cannot write log lines.

@@ -26,11 +26,13 @@ fn signed(target: &str, content_type: &str, body: &str) -> Ask {
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
     let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(KEY).expect("base64")).expect("a key");
-    mac.update(format!("msg_1.{now}.{body}").as_bytes());
+    // Each body is a delivery of its own.
+    let id = format!("msg_{}", &STANDARD.encode(body.as_bytes()));
+    mac.update(format!("{id}.{now}.{body}").as_bytes());
     let signature = STANDARD.encode(mac.finalize().into_bytes());
     Ask::new(Method::POST, target)
         .header("content-type", content_type)
-        .header("webhook-id", "msg_1")
+        .header("webhook-id", id)
         .header("webhook-timestamp", now.to_string())
         .header("webhook-signature", format!("v1,{signature}"))
         .body(body.to_owned())
@@ -49,6 +51,25 @@ async fn a_call_renews_a_page_and_tells_the_distribution() {
         assert_eq!((orders.len(), &*orders[0]), (i + 1, &["#path:/never".to_owned()][..]));
     }
     assert_eq!(f.up.reasons("/never"), ["first", "on-demand", "on-demand"]);
+}
+
+/// The publishing page, by either way, lists what the table holds.
+#[tokio::test]
+async fn publishers_see_pages() {
+    let f = Fixture::start().await;
+    f.get("/blog/a").await.expect(200, "MISS");
+    for door in [f.cloudfront(), f.direct()] {
+        door.get("/api/publish").await.expect(200, "").nostore().holds("<title>Publishing</title>");
+        door.get("/api/publish/pages").await.expect(401, "").nostore();
+        let ask = |target: &str| Ask::get(target).header("authorization", "Bearer test-secret");
+        until("the page in the index", async || {
+            let list =
+                door.ask(ask("/api/publish/pages?prefix=/blog/")).await.expect(200, "").nostore().json();
+            (list["pages"][0]["path"] == "/blog/a").then_some(())
+        })
+        .await;
+        door.ask(ask("/api/publish/events")).await.expect(501, "").nostore();
+    }
 }
 
 /// B3.33: nothing is done without a right secret.

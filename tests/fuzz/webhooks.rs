@@ -129,10 +129,9 @@ fn conditions() -> impl Strategy<Value = Value> {
 fn rules() -> impl Strategy<Value = Value> {
     let mode = select(vec!["now", "now", "now", "stale", "stale", "delete", "soon"]);
     let rule = (conditions(), vec(path_templates(), 0..3), vec(tag_templates(), 0..3), mode);
-    let rule = rule.prop_map(|(when, paths, tags, mode)| {
-        let tags = if mode == "delete" { Vec::new() } else { tags };
-        json!({"when": when, "paths": paths, "tags": tags, "mode": mode})
-    });
+    let rule = rule.prop_map(
+        |(when, paths, tags, mode)| json!({"when": when, "paths": paths, "tags": tags, "mode": mode}),
+    );
     vec(rule, 1..3).prop_map(|rules| json!({ "rules": rules }))
 }
 

@@ -110,6 +110,39 @@ async fn retry_after_wins() {
     }
 }
 
+/// Rule 4.1: a `Retry-After` of 0 is a second: an outage is not answered by a render for every visit.
+#[tokio::test]
+async fn retry_after_is_no_licence_to_hammer() {
+    let w = World::new().await;
+    w.get("/blog/r").await.expect(200, "MISS");
+    w.up.on("/blog/r", Reply::status(503).retry_after("0"));
+    w.advance(s(2));
+    for calls in [2, 3] {
+        for _ in 0..5 {
+            w.get("/blog/r").await.expect(200, "STALE");
+            w.settle().await;
+        }
+        assert_eq!(w.up.count("/blog/r"), calls);
+        w.advance(s(1));
+    }
+}
+
+/// The first table: a page that has nothing to show is tried by each visitor, although there was a page once.
+#[tokio::test]
+async fn a_missing_page_is_not_held_back() {
+    let w = World::new().await;
+    w.get("/blog/gone").await.expect(200, "MISS");
+    let deleted = w.get("/api/revalidate?secret=test-secret&path=/blog/gone&mode=delete").await;
+    deleted.expect(200, "");
+    w.up.on("/blog/gone", Reply::throw("no"));
+    for calls in 2..5 {
+        w.get("/blog/gone").await.expect(500, "");
+        assert_eq!(w.up.count("/blog/gone"), calls);
+    }
+    w.up.on("/blog/gone", Reply::value("back"));
+    assert_eq!(w.get("/blog/gone").await.expect(200, "MISS").value(), "back");
+}
+
 /// B4.71, rule 4.3: a hung renewal ends at its time limit, is a failure, and readers never wait for it.
 #[tokio::test]
 async fn a_hung_renewal_ends() {

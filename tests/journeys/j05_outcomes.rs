@@ -102,6 +102,32 @@ async fn made_up_paths_do_not_fill_the_store() {
     w.get("/blog/real").await.expect(404, "HIT");
 }
 
+/// Invariant 11, where every path is a page: no more are kept than the route says, but for those that a publisher asks for.
+#[tokio::test]
+async fn made_up_pages_do_not_fill_the_store() {
+    let w = World::of(|site, up| {
+        let route = |pattern| tests::conformance::route(pattern, up, Some(600));
+        site.route(route("/few/{slug}").max_stored(3)).route(route("/few/of/{slug}"))
+    })
+    .await;
+    for n in 0..20 {
+        assert!(w.get(&format!("/few/{n}")).await.expect(200, "MISS").cc(600).is_page());
+    }
+    assert_eq!(w.bodies().await.len(), 2 * 3, "HTML and data");
+    for n in 0..3 {
+        w.get(&format!("/few/{n}")).await.expect(200, "HIT");
+    }
+    w.get("/few/7").await.expect(200, "MISS").holds("data-path");
+    assert_eq!(w.up.count("/few/7"), 2, "rendered for each");
+    w.revalidate("/few/real").await.expect(200, "");
+    w.get("/few/real").await.expect(200, "HIT");
+    // Kept pages are renewed as ever, and other routes have nothing to do with it.
+    w.revalidate("/few/1").await.expect(200, "");
+    w.get("/few/1").await.expect(200, "HIT");
+    w.get("/few/of/x").await.expect(200, "MISS");
+    w.get("/few/of/x").await.expect(200, "HIT");
+}
+
 /// RFC 9110 section 13.1.2 is about what would be 200: a 404 comes whole to a visitor who has it, also when its body has
 /// to be read for that.
 #[tokio::test]

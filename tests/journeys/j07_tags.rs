@@ -21,6 +21,34 @@ async fn generate(w: &World, pages: &[(&str, &[&str])]) {
     }
 }
 
+/// Invariants 2 and 8: a first render that began before an invalidation elsewhere is shown, and is stale for the caches in
+/// front as well: they were told already when its answer comes.
+#[tokio::test]
+async fn a_first_render_that_was_invalidated_elsewhere_is_answered_as_stale() {
+    for query in ["tag=red&mode=stale", "path=/tagged/m&mode=stale", "route=/tagged/%7Bslug%7D", "site=true"]
+    {
+        let a = World::new().await;
+        let b = a.beside();
+        let gate = Gate::new();
+        let page = |value: &str| Reply::from(json!({ "value": value, "tags": ["red"], "revalidate": 600 }));
+        a.up.next("/tagged/m", page("old").behind(&gate));
+        a.up.on("/tagged/m", page("new"));
+        let waiting: Vec<_> = (0..2).map(|_| a.begin(Ask::get("/tagged/m"))).collect();
+        a.up.wait_for_calls("/tagged/m", 1).await;
+        a.idle().await;
+        let answer = call(&b, query).await;
+        assert!(matches!(answer.status, 200 | 202), "{query}: {answer}");
+        gate.open();
+        for answer in waiting {
+            let answer = answer.await.expect("joined").expect(200, "MISS");
+            assert_eq!((answer.value().as_str(), answer.s_maxage()), ("old", Some(1)), "{query}: {answer}");
+        }
+        a.get("/tagged/m").await.expect(200, "STALE");
+        a.settle().await;
+        assert_eq!(a.get("/tagged/m").await.expect(200, "HIT").cc(600).value(), "new", "{query}");
+    }
+}
+
 const PAGES: &[(&str, &[&str])] = &[
     ("/tagged/a", &["red", "round"]),
     ("/tagged/b", &["red"]),
@@ -151,6 +179,72 @@ async fn a_deleted_page_stays_deleted() {
         "more than the 404 page's HTML and data is left: {:?}",
         w.bodies().await
     );
+}
+
+/// Rule 5.6: mode `delete` takes tags, routes and the site as well: exactly what they name is gone at once.
+#[tokio::test]
+async fn what_carries_a_tag_is_deleted() {
+    for (call_for, gone) in [
+        ("tag=red", &["/tagged/a", "/tagged/b"][..]),
+        ("route=/tagged/%7Bslug%7D", &["/tagged/a", "/tagged/b", "/tagged/c"]),
+        ("site=true", &["/tagged/a", "/tagged/b", "/tagged/c", "/blog/a", "/blog/red"]),
+    ] {
+        let w = World::new().await;
+        generate(&w, PAGES).await;
+        let other = w.beside();
+        let answer = call(&w, &format!("{call_for}&mode=delete")).await.expect(200, "").json();
+        assert_eq!((&answer["deleted"], &answer["mode"]), (&json!(gone.len()), &json!("delete")), "{answer}");
+        w.settle().await;
+        for (path, _) in PAGES {
+            let calls = w.up.count(path);
+            let label = if gone.contains(path) { "MISS" } else { "HIT" };
+            other.get(path).await.expect(200, label);
+            assert_eq!(w.up.count(path) - calls, usize::from(label == "MISS"), "{call_for} {path}");
+        }
+    }
+}
+
+/// A page that is rendered for the first time while its tag is deleted: its old content is never shown.
+#[tokio::test]
+async fn a_first_render_under_way_is_deleted_with_its_tag() {
+    let w = World::new().await;
+    let gate = Gate::new();
+    w.up.next("/tagged/t", Reply::from(json!({ "value": "secret", "tags": ["red"] })).behind(&gate));
+    let visitor = w.begin(Ask::get("/tagged/t"));
+    w.up.wait_for_calls("/tagged/t", 1).await;
+    call(&w, "tag=red&mode=delete").await.expect(200, "");
+    gate.open();
+    assert_eq!(visitor.await.expect("joined").expect(200, "MISS").value(), "v");
+    assert_eq!(w.get("/tagged/t").await.expect(200, "HIT").value(), "v");
+    assert_eq!(w.up.count("/tagged/t"), 2);
+}
+
+/// Rules 4.3 and 5.2: pages that are marked while they are rendered, or in back-off, are renewed without a visitor.
+#[tokio::test]
+async fn a_renewal_waits_for_no_earlier_render() {
+    let w = World::new().await;
+    for path in ["/tagged/busy", "/tagged/failed"] {
+        w.get(path).await.expect(200, "MISS");
+    }
+    call(&w, "site=true&mode=stale").await.expect(200, "");
+    w.up.next("/tagged/failed", Reply::throw("no"));
+    w.get("/tagged/failed").await.expect(200, "STALE");
+    w.settle().await;
+    let gate = Gate::new();
+    w.up.next("/tagged/busy", Reply::value("old").behind(&gate));
+    w.get("/tagged/busy").await.expect(200, "STALE");
+    let renewal = w.work();
+    w.up.wait_for_calls("/tagged/busy", 2).await;
+    w.up.otherwise(|_| Reply::value("new"));
+    let accepted = call(&w, "site=true").await.expect(202, "").json();
+    assert_eq!(accepted["queued"], 2, "{accepted}");
+    w.settle().await;
+    for path in ["/tagged/busy", "/tagged/failed"] {
+        assert_eq!(w.get(path).await.expect(200, "HIT").value(), "new", "{path}");
+    }
+    gate.open();
+    renewal.await.expect("joined");
+    assert_eq!(w.get("/tagged/busy").await.expect(200, "HIT").value(), "new");
 }
 
 /// A closed route's page that was deleted is not listed any more, or comes back when asked.

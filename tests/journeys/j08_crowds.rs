@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::json;
 use tests::{Ask, Asks as _, Gate, Reply};
 
-use crate::world::{World, s};
+use crate::world::{World, ms, s};
 
 /// B8.120: everyone during a renewal gets the old page at once; there is one call.
 #[tokio::test]
@@ -193,6 +193,59 @@ async fn a_dead_workers_job_is_done_by_another() {
     w.settle().await;
     assert_eq!(w.get("/blog/d").await.expect(200, "HIT").value(), "new");
     assert_eq!(w.up.count("/blog/d"), 3);
+}
+
+/// Invariants 1 and 4: a process that stops gives its lease back, and with it the right to store what it renders. The
+/// page's tickets begin again: another process has the same one.
+#[tokio::test]
+async fn what_a_stopped_process_renders_is_not_stored() {
+    for late in
+        [Reply::value("of the stopped one"), Reply::throw("stopped"), json!({ "not_found": true }).into()]
+    {
+        let a = World::with(|limits| limits.max_stored_not_found = 0).await;
+        let (b, c) = (a.beside(), a.beside());
+        let (stopped, goes_on) = (Gate::new(), Gate::new());
+        a.up.next("/blog/f", late.behind(&stopped));
+        a.up.next("/blog/f", Reply::value("of the other").behind(&goes_on));
+        let early = a.begin(Ask::get("/blog/f"));
+        a.up.wait_for_calls("/blog/f", 1).await;
+        a.shut_down().await;
+        let other = b.begin(Ask::get("/blog/f"));
+        a.up.wait_for_calls("/blog/f", 2).await;
+        stopped.open();
+        early.await.expect("joined");
+        let waits = c.begin(Ask::get("/blog/f"));
+        a.idle().await;
+        assert!(!other.is_finished() && !waits.is_finished());
+        goes_on.open();
+        assert_eq!(other.await.expect("joined").expect(200, "MISS").value(), "of the other");
+        a.advance(ms(500));
+        let waited = tests::until::soon("the third one's visitor", waits).await.expect("joined");
+        assert_eq!((waited.status, waited.value().as_str()), (200, "of the other"));
+        assert_eq!(a.up.count("/blog/f"), 2);
+    }
+}
+
+/// Invariant 6: a job that a stopped process had begun is delivered again.
+#[tokio::test]
+async fn a_stopped_workers_job_is_done_by_another() {
+    let a = World::new().await;
+    let b = a.beside();
+    a.get("/blog/d").await.expect(200, "MISS");
+    a.advance(s(2));
+    let gate = Gate::new();
+    a.up.next("/blog/d", Reply::value("too late").behind(&gate));
+    a.up.on("/blog/d", Reply::value("new"));
+    a.get("/blog/d").await.expect(200, "STALE");
+    let worker = a.work();
+    a.up.wait_for_calls("/blog/d", 2).await;
+    a.shut_down().await;
+    gate.open();
+    worker.await.expect("joined");
+    a.advance(s(101));
+    b.settle().await;
+    assert_eq!(b.get("/blog/d").await.expect(200, "HIT").value(), "new");
+    assert_eq!(a.up.count("/blog/d"), 3);
 }
 
 /// B10.148, invariant 1: of two renders the one that began later stays, in whatever order they end.

@@ -14,6 +14,7 @@ mod j10_publishers;
 mod j14_drafts;
 mod j16_edge;
 mod j17_publishes;
+mod j18_console;
 mod shared_cache;
 mod stores;
 mod world;

@@ -159,13 +159,19 @@ impl World {
     /// [`World::settle`] in a task, for when a gate holds a render.
     pub(crate) fn work(&self) -> JoinHandle<()> {
         let node = self.node.clone();
-        tokio::spawn(async move { node.settle().await })
+        // As the process's own workers are.
+        self.node.engine.tasks().spawn(async move { node.settle().await })
     }
 
     /// Starts a request in a task, for when a gate holds its render.
     pub(crate) fn begin(&self, ask: Ask) -> JoinHandle<Answer> {
         let node = self.node.clone();
         tokio::spawn(async move { node.answer(ask).await })
+    }
+
+    /// Stops as a process does that has no time left: what it renders goes on, which gives it time to do harm.
+    pub(crate) async fn shut_down(&self) {
+        self.node.engine.shut_down(Duration::ZERO).await;
     }
 
     /// Lets every task go as far as it can by itself: before something is said not to have happened.

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, missing_docs, reason = "tests look at processes from outside")]
 
 mod emulator;
+mod events;
 
 use emulator::{Lambda, SECRET};
 use serde_json::{Value, json};
@@ -33,6 +34,19 @@ async fn publishers_renew_pages() {
     let done = lambda.get(&format!("/api/revalidate?secret={SECRET}&path=/")).await;
     assert_eq!((done.status, &done.json()["revalidated"]), (200, &Value::Bool(true)), "{done}");
     assert!(generation(&lambda).await > before);
+}
+
+/// Its answers are sent whole, so the publishing page is told to look now and then.
+#[tokio::test]
+async fn publishers_see_pages() {
+    let lambda = Lambda::start().await;
+    lambda.get("/").await.expect(200, "MISS");
+    lambda.get("/api/publish").await.expect(200, "").nostore().holds("<title>Publishing</title>");
+    lambda.get("/api/publish/pages").await.expect(401, "");
+    let ask = |target: &str| Ask::get(target).header("authorization", format!("Bearer {SECRET}"));
+    let list = lambda.ask(ask("/api/publish/pages?prefix=/&state=fresh")).await.expect(200, "").json();
+    assert_eq!((&list["pages"][0]["path"], &list["pages"][0]["generation"]), (&json!("/"), &json!(1)));
+    lambda.ask(ask("/api/publish/events")).await.expect(501, "").nostore();
 }
 
 #[tokio::test]

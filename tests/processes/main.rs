@@ -9,6 +9,7 @@
 mod b09_kills;
 mod b09_restart;
 mod b09_store;
+mod b10_console;
 mod b10_several;
 mod b15_build;
 

@@ -83,7 +83,8 @@ pub(crate) struct Told {
     pub(crate) marked: u8,
     /// The newest content of which a publisher was told that it is shown.
     pub(crate) shown: u8,
-    /// A visitor was told that something is fresh that is older than what a publisher had been told before they came.
+    /// A visitor was told that something is fresh that is older than what a publisher had been told before they came; or
+    /// before they were answered, if it was rendered for them.
     pub(crate) lied: bool,
     /// A job was dropped although nobody is at it, and nobody knows what came of it.
     pub(crate) lost: bool,

@@ -22,7 +22,10 @@ use crate::client::Client;
 use crate::deployed::Deployed;
 
 /// The paths, at the top and below the site's base path, that the template's distribution sends to revalidate.
-const PUBLISHERS: [&str; 3] = ["/api/revalidate", "/api/draft", "/api/draft/clear"];
+const PUBLISHERS: [&str; 4] = ["/api/revalidate", "/api/draft", "/api/draft/clear", "/api/publish"];
+
+/// And those below these.
+const BELOW: [&str; 2] = ["/api/revalidate/", "/api/publish/"];
 
 /// Listens until it is dropped.
 pub struct Front {
@@ -80,7 +83,7 @@ async fn answer(
     let body = body.collect().await?.to_bytes();
     let path = head.uri.path();
     let path = path.strip_prefix(&*functions.base_path).unwrap_or(path);
-    let function = if PUBLISHERS.contains(&path) || path.starts_with("/api/revalidate/") {
+    let function = if PUBLISHERS.contains(&path) || BELOW.iter().any(|below| path.starts_with(below)) {
         &functions.revalidate
     } else {
         &functions.serve

@@ -11,6 +11,7 @@
 //! | [`aws`] | AWS on this machine |
 //! | [`deployed`] | the site as a stack on it: the template, and the real functions |
 //! | [`front`] | what stands before the functions: two URLs, events in, answers out |
+//! | [`events`] | a listener of server-sent events |
 //! | [`until`] | waits for a condition, never for a time |
 #![allow(
     clippy::disallowed_methods,
@@ -22,6 +23,7 @@ pub mod aws;
 pub mod client;
 pub mod conformance;
 pub mod deployed;
+pub mod events;
 pub mod front;
 pub mod process;
 pub mod until;

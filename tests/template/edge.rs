@@ -27,7 +27,7 @@ fn routes(config: &Value, workspace: &Value) -> Vec<String> {
         .into_iter()
         .flatten()
         .filter(|(path, _)| *path != "/" && *path != "/{*path}")
-        .map(|(path, function)| (path.replace("{id}", "*"), text(function)))
+        .map(|(path, function)| (path.replace("{id}", "*").replace("{part}", "*"), text(function)))
         .collect();
     let [mut deployed, mut under_base_path] = [BTreeMap::new(), BTreeMap::new()];
     for behaviour in behaviours(config) {
@@ -43,8 +43,10 @@ fn routes(config: &Value, workspace: &Value) -> Vec<String> {
             complaints.push(format!("`cargo lambda watch` routes {emulated:?}, CloudFront {routes:?}"));
         }
     }
-    if !deployed.contains_key(revalidate::ENDPOINT) {
-        complaints.push(format!("CloudFront does not know {}", revalidate::ENDPOINT));
+    for known in [revalidate::ENDPOINT, revalidate::console::CONSOLE] {
+        if !deployed.contains_key(known) {
+            complaints.push(format!("CloudFront does not know {known}"));
+        }
     }
     if config["DefaultCacheBehavior"]["TargetOriginId"] != "serve" {
         complaints.push("pages do not come from serve".to_owned());

@@ -5,10 +5,12 @@
 //! | [`arrows`] | who may name whom |
 //! | [`shape`] | lengths of files and functions, no `mod.rs` |
 //! | [`words`] | unfinished work, reasons for exceptions, tests that wait for time |
+//! | [`guides`] | the guides name tests that exist |
 //! | [`readme`] | the README speaks of every setting, and of no file that is not there |
 #![allow(missing_docs, reason = "a test program has no readers of its documentation")]
 
 mod arrows;
+mod guides;
 mod readme;
 mod shape;
 mod source;
@@ -34,6 +36,11 @@ fn nothing_is_left_unfinished_or_unexplained() {
 #[test]
 fn the_readme_tells_the_truth() {
     report(&readme::broken(&Tree::read()));
+}
+
+#[test]
+fn the_guides_tell_the_truth() {
+    report(&guides::broken(&Tree::read()));
 }
 
 /// Fails with every complaint.

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use lambda_http::{Error, Request, RequestExt as _, service_fn};
 use perennial::function::{FunctionError, OnStores, SecretSource};
-use perennial::url::as_sent;
-use perennial::{Engine, Site, Stores};
+use perennial::{Engine, Site, Stores, lambda};
 
 use crate::Revalidate;
 use crate::auth::Secrets;
@@ -22,15 +20,10 @@ impl OnStores for Publishers {
         // A door without a lock is found out at the start.
         secrets.get(engine.now()).await?;
         let revalidate = Arc::new(Revalidate::new(engine, secrets));
-        lambda_http::run(service_fn(move |request: Request| {
+        lambda::run(move |request, body| {
             let revalidate = revalidate.clone();
-            async move {
-                let target = as_sent(request.raw_http_path(), request.uri());
-                let (mut parts, body) = request.into_parts();
-                parts.uri = target;
-                Ok::<_, Error>(revalidate.handle(&parts, &body).await)
-            }
-        }))
+            async move { revalidate.handle(&request, &body).await }
+        })
         .await
     }
 }

@@ -23,9 +23,10 @@ pub(crate) fn of_page(mode: Mode, result: &Result<Demand, Undone>) -> Value {
     json!({"store": store, "queue": 0, "memory": CHECKED, "edge": edge})
 }
 
-/// After pages were marked.
-pub(crate) fn of_marked(marked: &Marked) -> Value {
-    json!({"store": "stale", "queue": marked.queued, "memory": CHECKED, "edge": edge(marked.edge)})
+/// After pages were marked, or all that carry a tag removed.
+pub(crate) fn of_marked(mode: Mode, marked: &Marked) -> Value {
+    let store = if mode == Mode::Delete { "deleted" } else { "stale" };
+    json!({"store": store, "queue": marked.queued, "memory": CHECKED, "edge": edge(marked.edge)})
 }
 
 /// After pages could not be marked, or the shared cache not be told of it.

@@ -1,6 +1,7 @@
 //! Revalidate: a publisher's call in, renewed pages out. Verify, plan, act.
 
 pub mod auth;
+pub mod console;
 mod contentful;
 mod draft;
 #[cfg(feature = "lambda")]
@@ -30,6 +31,7 @@ use perennial::{Engine, Stores};
 use serde_json::{Value, json};
 
 use crate::auth::Secrets;
+use crate::console::{CONSOLE, CONSOLE_EVENTS, CONSOLE_PAGES};
 use crate::mapped::{Over, mapped};
 use crate::plan::{Asked, Plan};
 use crate::webhook::{Delivery, Vouched};
@@ -61,22 +63,39 @@ impl<S: Stores> Revalidate<S> {
         Self { engine, secrets }
     }
 
-    /// Whether a request carries one of the secrets.
+    /// Whether a request carries one of the secrets, or needs none.
     pub async fn admits(&self, request: &Parts) -> bool {
-        self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
+        self.at_home(request).is_some()
+            || self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
     }
 
-    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, the journal, drafts.
+    /// Whether a call's body counts: it is signed, or it is one of a caller with a right secret. No other need be read.
+    pub async fn reads_body(&self, request: &Parts) -> bool {
+        if self.at_home(request).is_some() {
+            return true;
+        }
+        match self.secrets.get(self.engine.now()).await {
+            // Any secret may have signed.
+            Ok(_) if webhook::is_signed(&request.headers) => true,
+            Ok(secrets) => request.method == Method::POST && secrets.admit(request),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, the journal, drafts, the
+    /// publishing page. A slash at its end is tolerated: a redirect to the same without it would hold the secret of the
+    /// call.
     pub fn owns(&self, path: &str) -> bool {
-        let path = self.without_base(path);
-        path == ENDPOINT || path == OPEN_DRAFT || path == CLOSE_DRAFT || below_endpoint(path).is_some()
+        let path = self.own_path(path);
+        [ENDPOINT, OPEN_DRAFT, CLOSE_DRAFT, CONSOLE, CONSOLE_PAGES, CONSOLE_EVENTS].contains(&path)
+            || below_endpoint(path).is_some()
     }
 
     /// Answers one call. It returns when everything it asks for is done, or queued where it says so. A path that is
     /// not one of [`Revalidate::owns`] is taken for the endpoint: behind an address of its own it has any.
     pub async fn handle(&self, request: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
         let (site, limits) = (self.engine.site(), self.engine.limits());
-        let path = self.without_base(request.uri.path());
+        let path = self.own_path(request.uri.path());
         let secrets = match self.secrets.get(self.engine.now()).await {
             Ok(secrets) => secrets,
             Err(error) => {
@@ -84,6 +103,10 @@ impl<S: Stores> Revalidate<S> {
                 return json_response(request, &refused(StatusCode::SERVICE_UNAVAILABLE, "try again"));
             }
         };
+        let looks = request.method == Method::GET || request.method == Method::HEAD;
+        if path == CONSOLE && looks {
+            return console::document(request, self.engine.is_dev());
+        }
         let answered = if path == CLOSE_DRAFT {
             draft::close(request, site, limits).map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
         } else if path == OPEN_DRAFT && secrets.admit(request) {
@@ -95,9 +118,11 @@ impl<S: Stores> Revalidate<S> {
         answered.unwrap_or_else(|done| json_response(request, &done))
     }
 
-    fn without_base<'a>(&self, path: &'a str) -> &'a str {
+    /// The path without the base path, and without a slash at its end.
+    fn own_path<'a>(&self, path: &'a str) -> &'a str {
         let below = path.strip_prefix(self.engine.site().base_path());
-        below.filter(|rest| rest.starts_with('/')).unwrap_or(path)
+        let path = below.filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        path.strip_suffix('/').unwrap_or(path)
     }
 
     async fn answer(&self, request: &Parts, body: &[u8], secrets: &Secrets) -> Done {
@@ -114,8 +139,11 @@ impl<S: Stores> Revalidate<S> {
                 "The body is too large (PERENNIAL_MAX_WEBHOOK_BYTES)",
             );
         }
+        let path = self.own_path(request.uri.path());
         let base = self.engine.site().base_path();
-        let delivery = match secrets.verify(request, body, base, self.engine.now()) {
+        let at_home = self.at_home(request).map(Ok);
+        let verify = || secrets.verify(request, body, base, self.engine.now());
+        let delivery = match at_home.unwrap_or_else(verify) {
             Ok(delivery) => delivery,
             Err(refusal) => {
                 // Who calls is told nothing: why helps strangers as well.
@@ -126,10 +154,15 @@ impl<S: Stores> Revalidate<S> {
                 };
             }
         };
-        match below_endpoint(self.without_base(request.uri.path())) {
+        match below_endpoint(path) {
             Some(LOG) => return journal::list(&self.engine, request).await,
             Some(id) => return journal::progress(&self.engine, id).await,
             None => {}
+        }
+        match path {
+            CONSOLE_PAGES => return self.pages(request).await,
+            CONSOLE_EVENTS => return console::no_events(),
+            _ => {}
         }
         match plan::plan(request, body, self.engine.site(), self.engine.limits()) {
             // A signature covers the body, not the URL: who has seen a delivery could send it with another one, and
@@ -226,7 +259,10 @@ fn answer(wish: &Wish, published: &Published) -> Done {
         answer["mode"] = wish.mode.as_str().into();
     }
     if let Some(marked) = published.marked {
-        answer["layers"] = layers::of_marked(&marked);
+        if wish.mode == Mode::Delete {
+            answer["deleted"] = marked.removed.into();
+        }
+        answer["layers"] = layers::of_marked(wish.mode, &marked);
     }
     if let (Mode::Now, Some(marked)) = (wish.mode, published.marked) {
         answer["queued"] = marked.queued.into();
@@ -277,7 +313,7 @@ fn shown(mode: Mode, path: &str, result: &Result<Demand, Undone>, marked: Option
         Err(undone) => json!({"revalidated": false, "path": path, "error": undone.to_string()}),
     };
     shown["layers"] = match marked.filter(|_| mode == Mode::Stale) {
-        Some(marked) => layers::of_marked(&marked),
+        Some(marked) => layers::of_marked(mode, &marked),
         None => layers::of_page(mode, result),
     };
     shown

@@ -82,9 +82,6 @@ pub fn mapped<'a>(
     if too_many || asked > limits.max_revalidations {
         plans = vec![all(&plans, limits)?];
     }
-    if plans.iter().any(|plan| plan.mode == Mode::Delete && !plan.tags.is_empty()) {
-        return Err("mode delete takes paths, and a rule names tags, a route or the site".into());
-    }
     Ok(Mapped { rules, plans, left_out })
 }
 
@@ -197,7 +194,8 @@ mod tests {
         let found = plans("", &rules, &json!({}), over).unwrap();
         assert_eq!(found, [Plan { only_generated: true, ..plan(Mode::Delete, &["/", "/never"], &[]) }]);
         let tags = json!([{"tags": ["a"]}]);
-        assert!(plans("", &tags, &json!({}), over).unwrap_err().contains("mode delete takes paths"));
+        let found = plans("", &tags, &json!({}), over).unwrap();
+        assert_eq!(found, [Plan { only_generated: true, ..plan(Mode::Delete, &[], &["tag:a"]) }]);
     }
 
     #[test]

@@ -116,6 +116,9 @@ fn of_query(request: &Parts) -> Result<(Call, Option<Mode>), String> {
             "site" => call.site = flag("site", &value)?,
             "only_generated" => call.only_generated = flag("only_generated", &value)?,
             "mode" => {
+                if given_mode.is_some() {
+                    return Err("mode is given more than once".into());
+                }
                 let mode = serde_json::Value::from(value);
                 let mode = Mode::deserialize(&mode)
                     .map_err(|_| format!("mode is {mode}: give now, stale or delete"))?;
@@ -149,9 +152,6 @@ fn check(plan: Plan, limits: &Limits) -> Result<Plan, String> {
             "{asked} paths and tags in one call, the limit is {} (PERENNIAL_MAX_REVALIDATIONS)",
             limits.max_revalidations
         ));
-    }
-    if plan.mode == Mode::Delete && !plan.tags.is_empty() {
-        return Err("mode delete takes paths; mark tags, a route or the site with mode stale".into());
     }
     Ok(plan)
 }
@@ -267,11 +267,11 @@ mod tests {
         for (uri, body, part) in [
             ("/", "", "name what has changed"),
             ("/?path=/a&mode=soon", "", "now, stale or delete"),
+            ("/?path=/a&mode=now&mode=delete", "", "more than once"),
             ("/?path=/a&only_generated=1", "", "true or false"),
             ("/?pfad=/a", "", "`pfad` is no parameter"),
             ("/?tag=a,b", "", "commas"),
             ("/?route=/nowhere", "", "no route"),
-            ("/?tag=a&mode=delete", "", "takes paths"),
             ("/", "{\"paths\":\"/a\"}", "not a JSON call"),
             ("/", "{\"unknown\":1}", "not a JSON call"),
             (&format!("/?{many}"), "", "PERENNIAL_MAX_REVALIDATIONS"),

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use lambda_http::{Error, Request, RequestExt as _, service_fn};
 use perennial::draft::Drafts;
 use perennial::function::{FunctionError, OnStores, SecretSource};
-use perennial::url::as_sent;
-use perennial::{Engine, Site, Stores};
+use perennial::{Engine, Site, Stores, lambda};
 
 use crate::{Renewal, Serve};
 
@@ -22,15 +20,10 @@ impl OnStores for Visitors {
     ) -> Result<(), FunctionError> {
         let drafts = secrets.live(|secrets| Ok(Drafts::new(secrets)))?;
         let serve = Arc::new(Serve::new(engine, Renewal::Before).with_drafts(drafts));
-        lambda_http::run(service_fn(move |request: Request| {
+        lambda::run(move |request, _| {
             let serve = serve.clone();
-            async move {
-                let target = as_sent(request.raw_http_path(), request.uri());
-                let mut parts = request.into_parts().0;
-                parts.uri = target;
-                Ok::<_, Error>(serve.handle(&parts).await)
-            }
-        }))
+            async move { serve.handle(&request).await }
+        })
         .await
     }
 }

@@ -3,13 +3,16 @@
 //! A site's whole program is `fn main() -> ExitCode { standalone::run(site()) }`.
 
 mod build;
+mod events;
 mod head_timer;
+mod heads;
 mod pages;
 mod publishes;
 mod revalidate;
 mod server;
 mod start;
 mod webhook;
+mod wire;
 
 use std::io::Write as _;
 use std::process::ExitCode;

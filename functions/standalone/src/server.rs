@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, RETRY_AFTER, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,7 +23,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::events::{Listeners, Stream};
 use crate::head_timer::HeadTimer;
+use crate::wire::Wire;
 
 /// A request's head is read into this much memory at most: enough for the longest that is answered with a status of
 /// its own.
@@ -31,10 +34,14 @@ const HEAD_BUFFER_BYTES: usize = 128 << 10;
 /// Pause after a failed accept, for example when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// The fields of a request with a body.
+const FRAMING: [HeaderName; 2] = [CONTENT_LENGTH, TRANSFER_ENCODING];
+
 /// What the server answers with.
 pub(crate) struct Handlers {
     pub(crate) serve: Serve<EmbeddedStores>,
     pub(crate) revalidate: Revalidate<EmbeddedStores>,
+    pub(crate) listeners: Listeners,
     pub(crate) metrics: String,
     pub(crate) engine: Arc<Engine<EmbeddedStores>>,
 }
@@ -71,13 +78,14 @@ pub(crate) async fn run(
         };
         // Only speed depends on it.
         let _ = stream.set_nodelay(true);
+        let wire = Wire::new(stream, handlers.engine.clock().clone(), handlers.engine.limits().send_timeout);
         let handlers = handlers.clone();
         let answer = service_fn(move |request| {
             let handlers = handlers.clone();
             async move { Ok::<_, std::convert::Infallible>(handlers.answer(request).await) }
         });
         let connection =
-            graceful.watch(http.timer(HeadTimer::default()).serve_connection(TokioIo::new(stream), answer));
+            graceful.watch(http.timer(HeadTimer::default()).serve_connection(TokioIo::new(wire), answer));
         tokio::spawn(async move {
             // A client that breaks off or is malformed has been answered by the HTTP library.
             let _ = connection.await;
@@ -95,20 +103,31 @@ pub(crate) async fn run(
     Ok(stopping)
 }
 
-/// RFC 9112 section 3.2: a server answers 400 to HTTP/1.1 without a Host, or with two.
-fn has_one_host(request: &http::request::Parts) -> bool {
-    request.version < Version::HTTP_11 || request.headers.get_all(HOST).iter().count() == 1
+/// RFC 9112 section 3.2: a server answers 400 to HTTP/1.1 without a Host, and to any request with two or with what is
+/// none. Nothing here goes by the host; somebody in between may.
+fn has_one_host(request: &Parts) -> bool {
+    let is_host = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte);
+    let mut hosts = request.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(only), None) => only.as_bytes().iter().all(is_host),
+        (None, _) => request.version < Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    }
 }
 
+/// An answer that is there, or one that goes on.
+type Answer = Response<Either<Full<Bytes>, Stream>>;
+
 impl Handlers {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
         let (request, body) = request.into_parts();
-        let chunked = request.headers.contains_key(TRANSFER_ENCODING);
-        // Two framings of one body (RFC 9112 section 6.3): somebody in between may have read the other one.
-        let mut response = if !has_one_host(&request) {
+        let response = if !has_one_host(&request) {
             reply::bad_request(&request, "HTTP/1.1 needs one Host.\n")
-        } else if chunked && request.headers.contains_key(CONTENT_LENGTH) {
-            reply::bad_request(&request, "The request has two lengths.\n")
+        } else if self.revalidate.is_for_events(&request) {
+            match Box::pin(self.events(&request)).await {
+                Ok(stream) => return stream.map(Either::Right),
+                Err(refused) => refused,
+            }
         } else if self.revalidate.owns(request.uri.path()) {
             // Boxed like the other rare ways: every request's future is as large as its largest way.
             Box::pin(self.revalidate(&request, body)).await
@@ -117,22 +136,42 @@ impl Handlers {
         } else {
             self.serve.handle(&request).await
         };
-        if chunked {
+        let mut response = response.map(Either::Left);
+        // As `Heads` counts on: a request with a body is its connection's last.
+        if FRAMING.iter().any(|name| request.headers.contains_key(name)) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 
+    /// What changes, for the publishing page.
+    async fn events(&self, request: &Parts) -> Result<Response<Stream>, Response<Full<Bytes>>> {
+        let watch = self.revalidate.watch(request).await?;
+        self.listeners.listen(watch, &self.engine).ok_or_else(|| {
+            let text =
+                "Too many listen already (PERENNIAL_MAX_LISTENERS): ask for the pages every few seconds.\n";
+            let mut refused = reply::plain(request, StatusCode::SERVICE_UNAVAILABLE, text);
+            refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("30"));
+            refused
+        })
+    }
+
     /// Counters, for those who know a secret of the revalidate endpoint.
-    async fn metrics(&self, request: &http::request::Parts) -> Response<Full<Bytes>> {
-        if self.revalidate.admits(request).await {
+    async fn metrics(&self, request: &Parts) -> Response<Full<Bytes>> {
+        if ![Method::GET, Method::HEAD].contains(&request.method) {
+            reply::method_not_allowed(request)
+        } else if self.revalidate.admits(request).await {
             reply::text(request, StatusCode::OK, prometheus(self.engine.site(), self.engine.memory_usage()))
         } else {
             reply::plain(request, StatusCode::UNAUTHORIZED, "Invalid token\n")
         }
     }
 
-    async fn revalidate(&self, request: &http::request::Parts, body: Incoming) -> Response<Full<Bytes>> {
+    async fn revalidate(&self, request: &Parts, body: Incoming) -> Response<Full<Bytes>> {
+        // Strangers' bodies are not waited for.
+        if !self.revalidate.reads_body(request).await {
+            return self.revalidate.handle(request, b"").await;
+        }
         let body = Limited::new(body, self.engine.limits().max_webhook_bytes).collect();
         let body = tokio::select! {
             body = body => body,

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use ::revalidate::auth::Secrets;
+use ::revalidate::console::CONSOLE;
 use ::revalidate::{ENDPOINT, Revalidate};
 use ::serve::{Renewal, Serve};
 use anyhow::{Context as _, Result};
@@ -19,6 +20,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::events::Listeners;
 use crate::server::{self, Handlers};
 use crate::{Program, say};
 
@@ -31,6 +33,7 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
         .with_context(|| format!("cannot listen on {} (PERENNIAL_LISTEN)", settings.listen))?;
     let address = listener.local_addr()?;
     let base = program.site.base_path();
+    let stop = CancellationToken::new();
     let handlers = Arc::new(Handlers {
         serve: Serve::new(engine.clone(), Renewal::Beside).with_drafts(
             LiveSecrets::given(secrets.clone(), |secrets| Ok(Drafts::new(secrets)))
@@ -40,10 +43,10 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
             engine.clone(),
             LiveSecrets::given(secrets, Secrets::new).map_err(anyhow::Error::msg)?,
         ),
+        listeners: Listeners::new(settings.limits.max_listeners, stop.clone()),
         metrics: format!("{base}/{RESERVED_SEGMENT}/metrics"),
         engine: engine.clone(),
     });
-    let stop = CancellationToken::new();
     if !dev {
         list_if_new(&engine).await;
         engine.start_workers(&stop);
@@ -59,6 +62,7 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
             file.display()
         ));
     }
+    say(format_args!("publishing page: http://{address}{base}{CONSOLE}"));
     if dev {
         say(format_args!("dev: every request is rendered, nothing is kept"));
     }

@@ -124,6 +124,15 @@ impl<S: Stores> Engine<S> {
         Ok(self.stores.pages().publish(&[], &listed).await?)
     }
 
+    /// The pages that the routes list, or what went wrong with each route that cannot.
+    pub(crate) async fn listed(&self) -> Result<Vec<Resolved>, Vec<String>> {
+        match self.listing().await {
+            Ok((_, jobs)) => Ok(jobs.into_iter().map(|job| job.page).collect()),
+            Err(BuildError::Pages(failures)) => Err(failures),
+            Err(BuildError::Store(error)) => Err(vec![error.to_string()]),
+        }
+    }
+
     async fn listing(&self) -> Result<(Built, Vec<Job>), BuildError> {
         let (mut built, mut jobs, mut failures) = (Built::default(), Vec::new(), Vec::new());
         for (index, route) in self.site.routes().iter().enumerate() {

@@ -143,6 +143,7 @@ impl Content {
 fn compress(bytes: &[u8]) -> Bytes {
     let params = brotli::enc::BrotliEncoderParams {
         quality: BROTLI_QUALITY,
+        lgwin: window_bits(bytes.len()),
         size_hint: bytes.len(),
         ..Default::default()
     };
@@ -151,6 +152,12 @@ fn compress(bytes: &[u8]) -> Bytes {
     brotli::BrotliCompress(&mut input, &mut out, &params)
         .expect("memory does not fail to be read or written");
     out.into()
+}
+
+/// The smallest window that holds a whole content: the encoder takes memory for twice the window, and each of the threads
+/// that ever rendered keeps it. The largest is RFC 7932's usual one.
+fn window_bits(bytes: usize) -> i32 {
+    (10..22).find(|bits| bytes <= 1 << bits).unwrap_or(22)
 }
 
 fn gzip(bytes: &[u8]) -> Bytes {

@@ -10,13 +10,13 @@ use crate::jobs::{Jobs, Task};
 use crate::page::Reason;
 use crate::pages::{Begun, Pages, Snapshot, Urgency, Wanted};
 use crate::record::{Epoch, Stored, Ticket};
-use crate::refresh::Refreshed;
+use crate::refresh::{Refreshed, STOPPING};
 use crate::route::{Fallback, Resolved};
 use crate::store::{StoreError, Stores};
 use crate::tags::{page_tags, path_tag};
 
 /// Pages looked at in one read of the store.
-const LIST_BATCH: usize = 500;
+pub(crate) const LIST_BATCH: usize = 500;
 
 /// A publisher's call for one page.
 pub type Demanded = Result<Demand, Undone>;
@@ -62,6 +62,8 @@ pub struct Marked {
     pub epoch: Epoch,
     /// Pages sent to the queue.
     pub queued: usize,
+    /// Pages removed, by a call that removes what it has marked.
+    pub removed: usize,
     /// What the shared cache was told.
     pub edge: Purged,
 }
@@ -76,7 +78,7 @@ pub struct Progress {
 }
 
 /// Whether a page is shown that was rendered before an invalidation that concerns it.
-fn is_marked(snapshot: &Snapshot, epoch: Epoch) -> bool {
+pub(crate) fn is_marked(snapshot: &Snapshot, epoch: Epoch) -> bool {
     let shown = snapshot.record.as_ref().filter(|r| r.stored != Stored::Deleted);
     snapshot.newest_epoch >= epoch && shown.is_some_and(|r| r.epoch < epoch)
 }
@@ -145,7 +147,7 @@ impl<S: Stores> Engine<S> {
 
     /// Has a page rendered by a render that began at this epoch or later: this one, or another publisher's call's,
     /// wherever that is. It ends: the lease of such a call does, and whatever follows it began later.
-    async fn render_since(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
+    pub(crate) async fn render_since(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let mut pause = POLL.0;
         loop {
@@ -179,6 +181,7 @@ impl<S: Stores> Engine<S> {
             Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded => Ok(()),
             Refreshed::Failed(message) => Err(Undone::Failed(message)),
             Refreshed::Kept => Err(Undone::Kept),
+            Refreshed::GivenBack(_) => Err(Undone::Store(STOPPING.into())),
             Refreshed::Unsaved(_) => {
                 Err(Undone::Store("the page was rendered but the store could not keep it".into()))
             }
@@ -202,6 +205,9 @@ impl<S: Stores> Engine<S> {
     /// # Errors
     /// [`Undone::Store`], or [`Undone::Edge`] once the page is gone.
     pub async fn delete(self: &Arc<Self>, page: &Resolved) -> Result<Purged, Undone> {
+        if self.dev {
+            return Ok(Purged::NoCache);
+        }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
         for page in self.variants(page).await.map_err(store)? {
@@ -217,12 +223,15 @@ impl<S: Stores> Engine<S> {
     /// # Errors
     /// [`Undone::Store`], or [`Undone::Edge`] once everything is marked. Repeating the call is harmless.
     pub async fn invalidate(self: &Arc<Self>, tags: &[String], renew: bool) -> Result<Marked, Undone> {
+        if self.dev {
+            return Ok(Marked { epoch: 0, queued: 0, removed: 0, edge: Purged::NoCache });
+        }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let epoch = self.stores.pages().invalidate(tags).await.map_err(store)?;
         let queued = if renew { self.renew_marked(epoch).await } else { Ok(0) };
         // Whatever came of that: the pages are marked.
         let told = self.purge(tags).await;
-        Ok(Marked { epoch, queued: queued.map_err(store)?, edge: told.map_err(Undone::Edge)? })
+        Ok(Marked { epoch, removed: 0, queued: queued.map_err(store)?, edge: told.map_err(Undone::Edge)? })
     }
 
     /// How far the renewal of what an invalidation has marked is; also after a restart, since it is read from the

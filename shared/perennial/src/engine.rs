@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,13 +16,13 @@ use crate::demand::{Demanded, Undone};
 use crate::first::First;
 use crate::flights::{Flights, Turns};
 use crate::freshness::{State, state};
-use crate::key::PageKey;
+use crate::held::Held;
 use crate::memory::{Entry, Memory};
 use crate::pages::{Pages, Snapshot, Wanted};
 use crate::purges::Purges;
 use crate::record::{BodyRef, Epoch, Form, Stored, Ticket};
-
 use crate::render::Renders;
+use crate::room::Room;
 use crate::route::Resolved;
 use crate::settings::Limits;
 use crate::site::ReadySite;
@@ -37,12 +37,13 @@ pub struct Engine<S: Stores> {
     pub(crate) memory: Memory,
     pub(crate) renders: Renders,
     pub(crate) waiting: Semaphore,
+    pub(crate) room: Room,
     pub(crate) flights: Flights<First>,
     pub(crate) marks: Turns<Result<Option<Epoch>, Undone>>,
     pub(crate) demands: Turns<Demanded>,
     pub(crate) purges: Purges,
     pub(crate) triggered: Mutex<HashSet<Arc<str>>>,
-    pub(crate) held: Mutex<HashSet<(PageKey, Ticket)>>,
+    pub(crate) held: Held,
     pub(crate) tasks: TaskTracker,
     pub(crate) dev: bool,
     complained_at: AtomicU64,
@@ -103,6 +104,7 @@ impl<S: Stores> Engine<S> {
             renders,
             memory: Memory::new(limits.memory_cache_bytes),
             waiting: Semaphore::new(limits.max_waiting_visitors),
+            room: Room::default(),
             limits,
             stores,
             flights: Flights::default(),
@@ -110,7 +112,7 @@ impl<S: Stores> Engine<S> {
             demands: Turns::default(),
             purges: Purges::default(),
             triggered: Mutex::default(),
-            held: Mutex::default(),
+            held: Held::default(),
             tasks: TaskTracker::new(),
             dev,
             complained_at: AtomicU64::new(0),
@@ -296,14 +298,13 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Waits until everything under way has ended, at most as long as the grace allows, and gives back the leases
-    /// of what has not.
+    /// of what has not: its result is not stored any more.
     pub async fn shut_down(&self, grace: Duration) {
         self.tasks.close();
         if crate::clock::within(&*self.clock, grace, self.tasks.wait()).await.is_some() {
             return;
         }
-        let held: Vec<_> = self.held.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
-        for (page, ticket) in held {
+        for (page, ticket) in self.held.give_back() {
             match self.stores.pages().release(&page, ticket).await {
                 Ok(()) => {
                     tracing::warn!(page = %page.path(), "stopped while it was rendered; its lease is given back");

@@ -7,7 +7,7 @@ use crate::clock::within;
 use crate::engine::Engine;
 use crate::memory::Entry;
 use crate::page::Reason;
-use crate::pages::{Begun, FailureNote, Lease, Pages, Urgency, Wanted};
+use crate::pages::{Begun, FailureNote, Lease, Pages, Snapshot, Urgency, Wanted};
 use crate::record::{Stored, Ticket};
 use crate::refresh::Refreshed;
 use crate::render::Order;
@@ -69,6 +69,8 @@ impl<S: Stores> Engine<S> {
 
     /// One visitor's way to a missing page, on behalf of all who wait for it in this process.
     async fn lead(self: &Arc<Self>, page: &Resolved, reason: Reason, mut judged: Ticket) -> First {
+        // Who has a page to fall back on can wait for the end of a back-off; others try again with each visit.
+        let urgency = if reason == Reason::First { Urgency::Missing } else { Urgency::Ordinary };
         let mut pause = POLL.0;
         let mut waited_for: Option<Ticket> = None;
         // The lease that the last look has shown. While one holds nothing is asked for: a grant in the moment in which
@@ -77,11 +79,11 @@ impl<S: Stores> Engine<S> {
         loop {
             let begun = match held {
                 Some(lease) => Ok(Begun::Busy(lease)),
-                None => self.stores.pages().begin(&page.key, self.ask(Some(judged), Urgency::Ordinary)).await,
+                None => self.stores.pages().begin(&page.key, self.ask(Some(judged), urgency)).await,
             };
             let snapshot = match begun {
                 Ok(Begun::Granted(ticket)) => match self.refresh(page, ticket, reason).await {
-                    Ok(refreshed) => return shown(refreshed),
+                    Ok(refreshed) => return self.shown(page, refreshed).await,
                     Err(error) => return self.unsaved(page, reason, judged, &error).await,
                 },
                 Ok(Begun::BackedOff { .. }) => {
@@ -147,16 +149,44 @@ impl<S: Stores> Engine<S> {
             }
         }
     }
-}
 
-/// What those who waited for a first render get.
-fn shown(refreshed: Refreshed) -> First {
-    match refreshed {
-        Refreshed::Stored(entry) | Refreshed::Unchanged(entry) | Refreshed::Unsaved(entry) => Ok(Some(entry)),
-        Refreshed::Superseded => Ok(None),
-        Refreshed::Failed(message) => Err(Trouble { status: 500, message }),
-        Refreshed::Kept => {
-            Err(Trouble::new(500, "the page asked to keep what there is, and there is nothing"))
+    /// What those who waited for a render get.
+    async fn shown(&self, page: &Resolved, refreshed: Refreshed) -> First {
+        match refreshed {
+            Refreshed::Stored(entry) | Refreshed::Unchanged(entry) | Refreshed::Unsaved(entry) => {
+                Ok(self.as_it_is_now(page, entry).await)
+            }
+            Refreshed::GivenBack(entry) => Ok(Some(entry)),
+            Refreshed::Superseded => Ok(None),
+            Refreshed::Failed(message) => Err(Trouble { status: 500, message }),
+            Refreshed::Kept => {
+                Err(Trouble::new(500, "the page asked to keep what there is, and there is nothing"))
+            }
         }
+    }
+
+    /// A page that has just been rendered, judged by what was invalidated meanwhile: elsewhere, so that this process has
+    /// not heard of it, and before the shared cache in front was told, which is about to get this answer. None if
+    /// something newer is shown already.
+    async fn as_it_is_now(&self, page: &Resolved, entry: Arc<Entry>) -> Option<Arc<Entry>> {
+        let wanted = Wanted { tags: &entry.record.tags, body: None };
+        let newest_epoch = match self.stores.pages().read(&page.key, wanted).await {
+            Ok(now) if now.generation > entry.record.generation => return None,
+            Ok(now) => now.newest_epoch.max(entry.snapshot.newest_epoch),
+            // Nobody can mark it either.
+            Err(_) if entry.unsaved => return Some(entry),
+            Err(error) => {
+                self.complain(page, "it cannot be told whether a new page is stale already", &error);
+                entry.record.epoch + 1
+            }
+        };
+        let snapshot = Snapshot { newest_epoch, ..entry.snapshot.clone() };
+        let (record, html, data) = (entry.record.clone(), entry.html.clone(), entry.data.clone());
+        let Entry { version, read_at, unsaved, .. } = *entry;
+        let entry = Arc::new(Entry { record, html, data, snapshot, version, read_at, unsaved });
+        if !unsaved {
+            self.memory.insert(&page.key, entry.clone());
+        }
+        Some(entry)
     }
 }

@@ -87,13 +87,13 @@ pub fn holds(from: Millis, until: Millis, now: Millis) -> bool {
 
 /// When to try a page again whose `count`-th render in a row has failed: 1 s doubling to 30 s. Jitter lengthens
 /// it by 35 to 50 %, from `seed` so that pages that failed together do not come back together; the result is at
-/// most 30 s. A `Retry-After` wins, up to an hour.
+/// most 30 s. A `Retry-After` wins, from a second to an hour: one of 0 would have every visit render.
 pub fn back_off(count: u32, retry_after: Option<Duration>, seed: u64) -> Duration {
     const FIRST_MS: u64 = 1_000;
     const LONGEST_MS: u64 = 30_000;
     const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
     if let Some(asked) = retry_after {
-        return asked.min(RETRY_AFTER_MAX);
+        return asked.clamp(Duration::from_millis(FIRST_MS), RETRY_AFTER_MAX);
     }
     let doubled = FIRST_MS << count.saturating_sub(1).min(5);
     // Splitmix64's finaliser: neighbouring seeds give unrelated jitter.

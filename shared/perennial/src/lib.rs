@@ -57,12 +57,16 @@ mod flights;
 pub mod freshness;
 #[cfg(any(feature = "aws", feature = "embedded"))]
 pub mod function;
+mod held;
 pub mod instant;
 pub mod jobs;
 mod judge;
 pub mod key;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod memory;
 pub mod metrics;
+pub mod overview;
 pub mod page;
 pub mod pages;
 pub mod pattern;
@@ -72,7 +76,9 @@ mod purges;
 pub mod queue;
 pub mod record;
 pub mod refresh;
+mod removal;
 mod render;
+mod room;
 pub mod route;
 pub mod secrets;
 pub mod settings;

@@ -12,12 +12,15 @@ use crate::key::PageKey;
 use crate::record::{Epoch, Form, Record, Ticket};
 use crate::store::StoreError;
 
+mod course;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 #[cfg(feature = "embedded")]
 pub mod sqlite;
 #[cfg(any(test, feature = "testing"))]
 pub mod suite;
+
+pub use course::{Committed, Failed, Grant};
 
 /// Records, leases and epochs of one build. Tags and their epochs are shared by all builds.
 ///
@@ -114,6 +117,16 @@ pub trait Pages: Send + Sync + 'static {
         route: &str,
         most: usize,
     ) -> impl Future<Output = Result<usize, StoreError>> + Send;
+
+    /// How many pages of a route are stored while one more of them is rendered, counted up to `most`. Others that are
+    /// rendered for the first time may count.
+    fn count_stored(
+        &self,
+        route: &str,
+        most: usize,
+    ) -> impl Future<Output = Result<usize, StoreError>> + Send {
+        async move { Ok(self.list(&format!("{route}|"), None, most).await?.len()) }
+    }
 
     /// Commits a build: its records, and then which pages its routes list. Records older than what is stored are left
     /// out. In one step where the store has such steps; where it has not, repeating completes what failed.
@@ -254,7 +267,7 @@ impl Slot {
             return Err(Begun::Unneeded);
         }
         let lease = match ask.urgency {
-            Urgency::Ordinary => self.lease_at(ask.now),
+            Urgency::Ordinary | Urgency::Missing => self.lease_at(ask.now),
             Urgency::Demand(_) => self.demand_at(ask.now),
             Urgency::Overriding => None,
         };
@@ -328,6 +341,9 @@ pub struct Ask {
 pub enum Urgency {
     /// A visitor's, or the queue's: leases and back-offs hold it up.
     Ordinary,
+    /// A visitor's who has nothing to be shown, be there a record or not (it is deleted or expired, its body lost):
+    /// leases hold it up, back-offs do not.
+    Missing,
     /// A publisher's call, to be answered by a render that began at this epoch of the site or later. Only the lease of
     /// another such call holds it up: their render may do for both.
     Demand(Epoch),
@@ -340,7 +356,7 @@ impl Urgency {
     pub fn demanded(self) -> Epoch {
         match self {
             Urgency::Demand(epoch) => epoch,
-            Urgency::Ordinary | Urgency::Overriding => 0,
+            Urgency::Ordinary | Urgency::Missing | Urgency::Overriding => 0,
         }
     }
 }
@@ -359,38 +375,4 @@ pub enum Begun {
     },
     /// The record is not the one that was judged: look again.
     Unneeded,
-}
-
-/// The right to render, and what is known as it starts.
-#[derive(Clone, Debug)]
-pub struct Grant {
-    /// The render's number.
-    pub ticket: Ticket,
-    /// The site's epoch, read after the grant.
-    pub epoch: Epoch,
-    /// The record that will be replaced.
-    pub replaces: Option<Arc<Record>>,
-}
-
-/// Answer to a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Committed {
-    /// It is the page's record now.
-    Stored {
-        /// The record it replaced. None for none, and if the answer that told was lost.
-        replaced: Option<Arc<Record>>,
-    },
-    /// A newer render was committed before.
-    Superseded,
-}
-
-/// How a render failed.
-#[derive(Clone, Debug)]
-pub struct Failed {
-    /// What it said.
-    pub message: String,
-    /// What the upstream said about when to come back.
-    pub retry_after: Option<Duration>,
-    /// The present.
-    pub now: Millis,
 }

@@ -146,6 +146,35 @@ impl Pattern {
         self.segments.iter().map(rank).collect()
     }
 
+    /// How the keys of its pages begin whose path begins with these decoded segments, the last one cut off anywhere;
+    /// `None` if no page's path does.
+    pub(crate) fn key_prefix(&self, path: &[Cow<'_, str>]) -> Option<String> {
+        let mut key = self.text.to_string();
+        for (i, segment) in self.segments.iter().enumerate() {
+            let Some(wanted) = path.get(i) else { return Some(key) };
+            let is_last = i + 1 == path.len();
+            match segment {
+                Segment::Literal(literal) if is_last && literal.starts_with(&**wanted) => {}
+                Segment::Literal(literal) if literal == wanted => {}
+                Segment::Literal(_) => return None,
+                Segment::One(_) => {
+                    key.push('|');
+                    encode_into(&mut key, wanted);
+                }
+                Segment::Rest(_) => {
+                    key.push('|');
+                    encode_into(&mut key, wanted);
+                    return Some(key);
+                }
+            }
+            if is_last {
+                return Some(key);
+            }
+        }
+        // `/` is no segment, and one that is cut off before its first character.
+        path.iter().skip(self.segments.len()).all(|rest| rest.is_empty()).then_some(key)
+    }
+
     /// Two patterns of one shape match the same paths.
     pub(crate) fn shape(&self) -> Vec<Option<&str>> {
         self.segments
@@ -289,6 +318,32 @@ mod tests {
         let given = Params::new().with("x", "v");
         assert!(pattern.arrange(&given).unwrap_err().contains("`y`"));
         assert!(Params::from_json(&serde_json::json!({"slug": 5})).unwrap_err().contains("slug"));
+    }
+
+    #[test]
+    fn keys_begin_as_the_beginning_of_their_path_says() {
+        for (text, wanted, expected) in [
+            ("/", "/", Some("/")),
+            ("/", "/b", None),
+            ("/about", "/ab", Some("/about")),
+            ("/about", "/about/", Some("/about")),
+            ("/about", "/about/x", None),
+            ("/blog/{slug}", "/bl", Some("/blog/{slug}")),
+            ("/blog/{slug}", "/blog", Some("/blog/{slug}")),
+            ("/blog/{slug}", "/blo/", None),
+            ("/blog/{slug}", "/blog/", Some("/blog/{slug}|")),
+            ("/blog/{slug}", "/blog/caf%C3%A9 b", Some("/blog/{slug}|caf%C3%A9%20b")),
+            ("/{lang}/docs/{*path}", "/de/do", Some("/{lang}/docs/{*path}|de")),
+            ("/{lang}/docs/{*path}", "/de/docs/a%2Fb/c", Some("/{lang}/docs/{*path}|de|a%2Fb")),
+            ("/{lang}/docs/{*path}", "/de/blog", None),
+        ] {
+            let path = crate::key::decode_path(wanted).unwrap();
+            assert_eq!(
+                Pattern::parse(text).unwrap().key_prefix(&path).as_deref(),
+                expected,
+                "{text} {wanted}"
+            );
+        }
     }
 
     #[test]

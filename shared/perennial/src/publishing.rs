@@ -115,7 +115,7 @@ impl<S: Stores> Engine<S> {
         }
     }
 
-    /// Marks what is marked as a whole: tags always, paths where marking is all that is asked for.
+    /// Marks, or removes, what is meant as a whole: tags always, paths where marking is all that is asked for.
     async fn mark(self: &Arc<Self>, wish: &Wish) -> Result<Option<Marked>, Undone> {
         let mut tags = wish.tags.clone();
         if wish.mode == Mode::Stale {
@@ -125,7 +125,11 @@ impl<S: Stores> Engine<S> {
         if tags.is_empty() {
             return Ok(None);
         }
-        self.invalidate(&tags, wish.mode == Mode::Now).await.map(Some)
+        let marked = match wish.mode {
+            Mode::Delete => self.delete_tagged(&tags).await,
+            mode => self.invalidate(&tags, mode == Mode::Now).await,
+        };
+        marked.map(Some)
     }
 
     fn pages_of(&self, wished: &WishedPath) -> Vec<Resolved> {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use crate::bodies::Bodies;
 use crate::clock::Millis;
+use crate::demand::Undone;
 use crate::engine::Engine;
 use crate::jobs::{Job, Jobs, Task};
 use crate::memory::Entry;
 use crate::page::Reason;
 use crate::pages::{Begun, Pages, Urgency, Wanted};
 use crate::record::{Stored, Ticket};
-use crate::refresh::Refreshed;
+use crate::refresh::{Refreshed, STOPPING};
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
 
@@ -21,11 +22,11 @@ use crate::store::{StoreError, Stores};
 pub enum Worked {
     /// Carried out, well or not: what was to be noted is noted.
     Done(Refreshed),
-    /// Nothing is left to do: the page was rendered since, or a newer render was begun.
+    /// Nothing is left to do: the page was rendered since, or a newer render was begun, or failed.
     Dropped,
     /// This build has no such page.
     Gone,
-    /// The store failed: deliver it again.
+    /// The store failed, or the process is stopping: deliver it again.
     Retry(Arc<str>),
 }
 
@@ -113,7 +114,7 @@ impl<S: Stores> Engine<S> {
         let resumed =
             self.stores.pages().resume(&page.key, ticket, self.limits.lease, self.clock.now()).await?;
         match resumed {
-            Some(ticket) => Ok(Worked::Done(self.refresh(page, ticket, reason).await?)),
+            Some(ticket) => self.work_refreshed(page, ticket, reason).await,
             None => self.work_again(page, ticket, reason).await,
         }
     }
@@ -133,6 +134,18 @@ impl<S: Stores> Engine<S> {
         self.work_ordinary(page, snapshot.generation, reason).await
     }
 
+    async fn work_refreshed(
+        &self,
+        page: &Resolved,
+        ticket: Ticket,
+        reason: Reason,
+    ) -> Result<Worked, StoreError> {
+        Ok(match self.refresh(page, ticket, reason).await? {
+            Refreshed::GivenBack(_) => Worked::Retry(STOPPING.into()),
+            refreshed => Worked::Done(refreshed),
+        })
+    }
+
     async fn work_ordinary(
         &self,
         page: &Resolved,
@@ -140,7 +153,7 @@ impl<S: Stores> Engine<S> {
         reason: Reason,
     ) -> Result<Worked, StoreError> {
         match self.stores.pages().begin(&page.key, self.ask(Some(judged), Urgency::Ordinary)).await? {
-            Begun::Granted(ticket) => Ok(Worked::Done(self.refresh(page, ticket, reason).await?)),
+            Begun::Granted(ticket) => self.work_refreshed(page, ticket, reason).await,
             Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded => Ok(Worked::Dropped),
         }
     }
@@ -150,13 +163,10 @@ impl<S: Stores> Engine<S> {
         if snapshot.record.as_ref().is_none_or(|r| r.epoch >= epoch || r.stored == Stored::Deleted) {
             return Ok(Worked::Dropped);
         }
-        match self
-            .stores
-            .pages()
-            .begin(&page.key, self.ask(Some(snapshot.generation), Urgency::Ordinary))
-            .await?
-        {
-            Begun::Granted(ticket) => Ok(Worked::Done(self.refresh(page, ticket, Reason::OnDemand).await?)),
+        // It is a publisher's call: neither a render that began before it nor a back-off holds it up. Left to visitors, a
+        // page that nobody visits would stay as it is.
+        match self.render_since(page, epoch).await {
+            Err(Undone::Store(error)) => Ok(Worked::Retry(error)),
             _ => Ok(Worked::Dropped),
         }
     }

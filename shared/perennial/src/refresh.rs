@@ -3,12 +3,13 @@
 //! Three callers: a visitor of a missing page ([`first`](crate::first)), the queue ([`queue`](crate::queue)) and a
 //! publisher ([`demand`](crate::demand)).
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bodies::Bodies;
 use crate::content::Content;
 use crate::engine::Engine;
+use crate::held::Hold;
 use crate::jobs::{Jobs, Task};
 use crate::memory::Entry;
 use crate::metrics::Event;
@@ -22,6 +23,9 @@ use crate::store::{StoreError, Stores};
 /// A replaced body is kept this long: a reader may still hold the record that names it.
 const REPLACED_BODY_GRACE: Duration = Duration::from_secs(60);
 
+/// Why a lease was given back.
+pub(crate) const STOPPING: &str = "the process is stopping";
+
 /// What became of a render.
 #[derive(Clone, Debug)]
 pub enum Refreshed {
@@ -33,6 +37,8 @@ pub enum Refreshed {
     Superseded,
     /// It was rendered, but the store could not keep it.
     Unsaved(Arc<Entry>),
+    /// It was rendered, but the process is stopping and has given the lease back: it is not stored.
+    GivenBack(Arc<Entry>),
     /// It failed; what was stored stays.
     Failed(Arc<str>),
     /// It asked to keep what is stored.
@@ -103,20 +109,19 @@ impl<S: Stores> Engine<S> {
                 return Err(error);
             }
         };
-        let held = (page.key.clone(), ticket);
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(held.clone());
+        let hold = self.held.insert(&page.key, ticket);
         let refreshed = tokio::select! {
-            refreshed = self.render_and_commit(page, &grant, reason) => refreshed,
-            never = self.keep_lease(page, ticket, reason) => match never {},
+            refreshed = self.render_and_commit(page, &grant, reason, &hold) => refreshed,
+            never = self.keep_lease(page, ticket, reason, &hold) => match never {},
         };
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&held);
+        self.held.remove(&page.key, ticket);
         let counted = match &refreshed {
             Refreshed::Stored(_) => Some(Event::Stored),
             Refreshed::Unchanged(_) => Some(Event::Unchanged),
             Refreshed::Superseded => Some(Event::Superseded),
             Refreshed::Unsaved(_) => Some(Event::Unsaved),
-            // Counted where it is logged.
-            Refreshed::Failed(_) | Refreshed::Kept => None,
+            // Counted where it is logged, or by who renders it next.
+            Refreshed::Failed(_) | Refreshed::Kept | Refreshed::GivenBack(_) => None,
         };
         counted.into_iter().for_each(|event| page.route.counters.count(event));
         Ok(refreshed)
@@ -124,7 +129,13 @@ impl<S: Stores> Engine<S> {
 
     /// Extends the lease while its holder lives, so that leases can be short. That of a publisher's call for no longer
     /// than its render may take, even if it waits for a place first: other publishers wait for its end.
-    async fn keep_lease(&self, page: &Resolved, ticket: Ticket, reason: Reason) -> std::convert::Infallible {
+    async fn keep_lease(
+        &self,
+        page: &Resolved,
+        ticket: Ticket,
+        reason: Reason,
+        hold: &Hold,
+    ) -> std::convert::Infallible {
         let pause = self.limits.lease / 3;
         let longest = match reason {
             Reason::OnDemand => page.route.options.render_timeout.unwrap_or(self.limits.render_timeout),
@@ -134,30 +145,45 @@ impl<S: Stores> Engine<S> {
         loop {
             self.clock.sleep(pause).await;
             kept += pause;
-            if kept > longest {
-                std::future::pending().await
-            }
-            let renewed =
-                self.stores.pages().renew(&page.key, ticket, self.limits.lease, self.clock.now()).await;
+            let renewed = match hold.write().await {
+                Some(_writing) if kept <= longest => {
+                    let lease = self.limits.lease;
+                    self.stores.pages().renew(&page.key, ticket, lease, self.clock.now()).await
+                }
+                _ => Ok(false),
+            };
             match renewed {
                 Ok(true) => {}
-                // A newer ticket was handed out: the commit will tell which render counts.
+                // It is to end, or a newer ticket was handed out: the commit will tell which render counts.
                 Ok(false) => std::future::pending().await,
                 Err(error) => tracing::warn!(page = %page.key.path(), "cannot extend its lease: {error}"),
             }
         }
     }
 
-    async fn render_and_commit(&self, page: &Resolved, grant: &Grant, reason: Reason) -> Refreshed {
+    async fn render_and_commit(
+        &self,
+        page: &Resolved,
+        grant: &Grant,
+        reason: Reason,
+        hold: &Hold,
+    ) -> Refreshed {
         let order =
             Order { page: page.clone(), reason, generation: grant.ticket, epoch: grant.epoch, draft: false };
         match self.renders.run(order).await {
-            Ok(draft) => self.commit(page, grant, reason, draft).await,
-            Err(no_draft) => self.note_failure(page, grant, reason, no_draft).await,
+            Ok(draft) => self.commit(page, grant, reason, hold, draft).await,
+            Err(no_draft) => self.note_failure(page, grant, reason, hold, no_draft).await,
         }
     }
 
-    async fn commit(&self, page: &Resolved, grant: &Grant, reason: Reason, mut draft: Draft) -> Refreshed {
+    async fn commit(
+        &self,
+        page: &Resolved,
+        grant: &Grant,
+        reason: Reason,
+        hold: &Hold,
+        mut draft: Draft,
+    ) -> Refreshed {
         let same = grant.replaces.as_ref().filter(|old| old.same_content(&draft.record));
         if let Some(old) = same {
             // The bodies are there already, under the names the old record gives them.
@@ -166,13 +192,19 @@ impl<S: Stores> Engine<S> {
         }
         if reason == Reason::First
             && grant.replaces.is_none()
-            && self.is_one_not_found_too_many(page, &draft.record).await
+            && let Err(limit) = self.has_room(page, &draft.record).await
         {
-            return self.forget(page, grant, draft).await;
+            return self.forget(page, grant, hold, draft, limit).await;
         }
         // A page that is rendered as missing although it has a record has lost its bodies: they are written again.
         let unchanged = same.is_some() && reason != Reason::First;
         let put = if unchanged { Ok(()) } else { self.put_bodies(page, &mut draft).await };
+        let Some(_writing) = hold.write().await else {
+            if !unchanged {
+                self.remove_later(page, &draft.record, grant.replaces.as_deref()).await;
+            }
+            return self.given_back(draft, grant);
+        };
         let committed = match put {
             Ok(()) => {
                 let inline = if unchanged { Inline::default() } else { self.inline(&draft) };
@@ -205,24 +237,25 @@ impl<S: Stores> Engine<S> {
         }
     }
 
-    /// Whether a path that nobody had asked for before turned out not to exist, and too many of its route did.
-    async fn is_one_not_found_too_many(&self, page: &Resolved, record: &Record) -> bool {
-        if !matches!(record.stored, Stored::NotFound { .. }) {
-            return false;
-        }
-        let most = self.limits.max_stored_not_found;
-        let stored = self.stores.pages().count_not_found(page.route.id(), most).await;
-        // If it cannot be counted, the commit will meet the same store and tell.
-        stored.is_ok_and(|count| count >= most)
-    }
-
     /// Answers those who wait with a result that is not kept anywhere.
-    async fn forget(&self, page: &Resolved, grant: &Grant, draft: Draft) -> Refreshed {
+    async fn forget(
+        &self,
+        page: &Resolved,
+        grant: &Grant,
+        hold: &Hold,
+        draft: Draft,
+        limit: &str,
+    ) -> Refreshed {
+        let Some(_writing) = hold.write().await else { return self.given_back(draft, grant) };
         if let Err(error) = self.stores.pages().release(&page.key, grant.ticket).await {
             self.complain(page, "a lease cannot be given back, it will end by itself", &error);
         }
-        tracing::debug!(route = page.route.id(), "not kept: PERENNIAL_MAX_STORED_NOT_FOUND is reached");
+        tracing::debug!(route = page.route.id(), "not kept: {limit} is reached");
         Refreshed::Unsaved(self.unsaved_entry(draft, grant.ticket))
+    }
+
+    fn given_back(&self, draft: Draft, grant: &Grant) -> Refreshed {
+        Refreshed::GivenBack(self.unsaved_entry(draft, grant.ticket))
     }
 
     /// Replaces a page by a tombstone, and removes its bodies at once: nobody may read them any more.
@@ -300,18 +333,23 @@ impl<S: Stores> Engine<S> {
         page: &Resolved,
         grant: &Grant,
         reason: Reason,
+        hold: &Hold,
         no_draft: NoDraft,
     ) -> Refreshed {
         let NoDraft { message, retry_after, .. } = &no_draft;
         let failed = Failed { message: message.clone(), retry_after: *retry_after, now: self.clock.now() };
-        let note = match self.stores.pages().fail(&page.key, grant.ticket, failed).await {
-            Ok(note) => note,
-            Err(error) => {
-                tracing::error!(page = %page.key.path(), "a failed render cannot be noted, its lease will end by itself: {error}");
-                None
-            }
+        let note = match hold.write().await {
+            // Its lease is given back: there may be another one under its number.
+            None => Ok(None),
+            Some(_writing) => self.stores.pages().fail(&page.key, grant.ticket, failed).await,
         };
-        let next = note.filter(|_| grant.replaces.is_some()).map(|n| (n.count, n.retry_at.since(n.at)));
+        let note = note.unwrap_or_else(|error| {
+            tracing::error!(page = %page.key.path(), "a failed render cannot be noted, its lease will end by itself: {error}");
+            None
+        });
+        let next = note
+            .filter(|_| grant.replaces.as_ref().is_some_and(|r| r.stored != Stored::Deleted))
+            .map(|n| (n.count, n.retry_at.since(n.at)));
         self.log_failure(page, reason, &no_draft, next);
         if no_draft.kept { Refreshed::Kept } else { Refreshed::Failed(no_draft.message.into()) }
     }

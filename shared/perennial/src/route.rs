@@ -73,6 +73,7 @@ pub(crate) struct RouteOptions {
     pub(crate) missing_when_expired: bool,
     pub(crate) render_timeout: Option<Duration>,
     pub(crate) max_concurrent_renders: Option<usize>,
+    pub(crate) max_stored: Option<usize>,
     pub(crate) query: Vec<Query>,
     pub(crate) dynamic: bool,
 }
@@ -122,7 +123,17 @@ impl Route {
         self
     }
 
-    /// Declares a query parameter. Each allowed value is a page of its own; all other parameters are ignored.
+    /// How many pages of this route, about, visitors may fill the store with: beyond that a page that nobody has generated
+    /// is rendered for whoever asks, and not kept. For routes whose `props` gives a page for any path. What a build lists
+    /// or a publisher asks for is always kept. Default: no limit; results that are not found have one of their own
+    /// (`PERENNIAL_MAX_STORED_NOT_FOUND`).
+    pub fn max_stored(mut self, pages: usize) -> Self {
+        self.options.max_stored = Some(pages);
+        self
+    }
+
+    /// Declares a query parameter. Each allowed value is a page of its own; all other parameters are ignored. Its name is
+    /// of letters, digits, `-`, `.`, `_` and `~`, which have one spelling in URLs.
     pub fn query(mut self, query: Query) -> Self {
         self.options.query.push(query);
         self
@@ -220,14 +231,18 @@ impl ReadyRoute {
         Resolved { route: self.clone(), params, query, key }
     }
 
-    /// The allowed values of declared query parameters in a raw query string, by name.
+    /// The allowed values of declared query parameters in a raw query string, by name. Names count as they are declared,
+    /// to the letter: a shared cache in front does not decode them, and would keep the answer to `p%61ge=2` for the page
+    /// without `page`.
     pub(crate) fn declared_query(&self, raw: Option<&str>) -> Vec<(String, String)> {
         let declared = &self.options.query;
         let Some(raw) = raw.filter(|_| !declared.is_empty()) else { return Vec::new() };
         let mut found: Vec<(String, String)> = Vec::new();
-        for (name, value) in form_urlencoded::parse(raw.as_bytes()) {
-            let allowed = declared.iter().any(|q| q.name == name && q.allows(&value));
-            if allowed && !found.iter().any(|(n, _)| *n == name) {
+        for pair in raw.split('&') {
+            let spelt = pair.split('=').next().unwrap_or(pair);
+            let Some(query) = declared.iter().find(|q| q.name == spelt) else { continue };
+            let Some((name, value)) = form_urlencoded::parse(pair.as_bytes()).next() else { continue };
+            if query.allows(&value) && !found.iter().any(|(n, _)| *n == name) {
                 found.push((name.into_owned(), value.into_owned()));
             }
         }
@@ -344,5 +359,44 @@ mod tests {
         }
         let sort = Query::one_of("sort", ["asc", "desc"]);
         assert!(sort.allows("asc") && !sort.allows("ASC"));
+    }
+
+    #[test]
+    fn a_parameter_counts_under_its_own_name_to_the_letter() {
+        let route =
+            Route::new("/", Text).query(Query::int("page", 1..=20)).query(Query::one_of("q", ["a b", "é"]));
+        let site = crate::Site::new().route(route).ready(None, None).unwrap();
+        for (raw, key) in [
+            ("page=2", "/?page=2"),
+            ("x&&page=2&page=3&", "/?page=2"),
+            ("page=99&page=3", "/?page=3"),
+            ("page=%32", "/?page=2"),
+            ("q=a+b&page=2", "/?page=2&q=a%20b"),
+            ("q=%C3%A9", "/?q=%C3%A9"),
+            ("p%61ge=2", "/"),
+            ("%70age=2", "/"),
+            ("page%3D2", "/"),
+            ("PAGE=2", "/"),
+            ("page[]=2", "/"),
+            ("page+=2", "/"),
+            ("x=1;page=2", "/"),
+            ("x=%26page=2", "/"),
+            ("page", "/"),
+        ] {
+            let page = site.candidates(&[], Some(raw)).next().unwrap();
+            assert_eq!(page.key().as_str(), key, "{raw}");
+        }
+    }
+
+    struct Text;
+
+    impl Page for Text {
+        type Props = ();
+        async fn props(&self, _: &Context) -> Result<crate::Outcome<()>, Failure> {
+            Ok(crate::Outcome::page(()))
+        }
+        fn render(&self, (): &(), _: &Context) -> Result<String, Failure> {
+            Ok("text".into())
+        }
     }
 }

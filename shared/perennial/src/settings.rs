@@ -135,6 +135,9 @@ pub struct Limits {
     pub max_connections: usize,
     /// `PERENNIAL_HEAD_TIMEOUT_MS` (10000): time for a request's head to arrive, and for a webhook's body.
     pub head_timeout: Duration,
+    /// `PERENNIAL_SEND_TIMEOUT_MS` (30000): after so long without a byte taken, a client that does not read its answer
+    /// loses its connection.
+    pub send_timeout: Duration,
     /// `PERENNIAL_MAX_TAGS` (47): tags of one page. CloudFront takes 50 of an answer, and three are the page's own.
     pub max_tags: usize,
     /// `PERENNIAL_MAX_TAG_BYTES` (256): one tag.
@@ -148,6 +151,9 @@ pub struct Limits {
     pub max_webhook_bytes: usize,
     /// `PERENNIAL_PUBLISHES_KEPT_DAYS` (30): how long the journal tells of a publish. The embedded store keeps 10,000.
     pub publishes_kept: Duration,
+    /// `PERENNIAL_MAX_LISTENERS` (32): open publishing pages that this process tells of changes as they happen; more look
+    /// every few seconds, with 0 all do.
+    pub max_listeners: usize,
     /// `PERENNIAL_EDGE_STALE_SECONDS` (86400): `stale-while-revalidate` for routes without `max_stale`.
     pub edge_stale_s: u32,
     /// `PERENNIAL_SHUTDOWN_GRACE_MS` (10000): time for running requests and renders after SIGTERM.
@@ -347,6 +353,7 @@ impl Limits {
             max_header_bytes: r.above_zero("PERENNIAL_MAX_HEADER_BYTES", 16 << 10),
             max_connections: r.above_zero("PERENNIAL_MAX_CONNECTIONS", 10_000),
             head_timeout: r.millis("PERENNIAL_HEAD_TIMEOUT_MS", 10_000),
+            send_timeout: r.millis("PERENNIAL_SEND_TIMEOUT_MS", 30_000),
             max_tags: r.above_zero("PERENNIAL_MAX_TAGS", 47),
             max_tag_bytes: r.above_zero("PERENNIAL_MAX_TAG_BYTES", 256),
             max_stored_not_found: r.above_zero("PERENNIAL_MAX_STORED_NOT_FOUND", 10_000),
@@ -355,6 +362,7 @@ impl Limits {
             publishes_kept: Duration::from_secs(
                 r.above_zero::<u32>("PERENNIAL_PUBLISHES_KEPT_DAYS", 30) as u64 * 86_400,
             ),
+            max_listeners: r.or("PERENNIAL_MAX_LISTENERS", 32),
             edge_stale_s: r.or("PERENNIAL_EDGE_STALE_SECONDS", 86_400),
             shutdown_grace: r.millis("PERENNIAL_SHUTDOWN_GRACE_MS", 10_000),
         }

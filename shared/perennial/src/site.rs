@@ -7,7 +7,7 @@ pub use crate::bots::DEFAULT_BOTS;
 use crate::draft::CLOSE_DRAFT;
 use crate::key::{PageKey, Params};
 use crate::pattern::Pattern;
-use crate::route::{Fallback, ReadyRoute, Resolved, Route};
+use crate::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
 use crate::webhooks::Webhooks;
 
 /// What an error page is told.
@@ -139,9 +139,10 @@ impl Site {
         let mut errors = Vec::new();
         let base_path = base_path.or(self.base_path.as_deref()).unwrap_or("").to_owned();
         // It stands in URLs and cookies as it is, so it may hold nothing that needs to be encoded in either.
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'.' | b'_' | b'~');
         if !base_path.is_empty()
-            && (base_path == "/" || Pattern::parse(&base_path).is_err() || !base_path.bytes().all(plain))
+            && (base_path == "/"
+                || Pattern::parse(&base_path).is_err()
+                || !base_path.split('/').all(has_one_spelling))
         {
             errors.push(format!(
                 "base path `{base_path}` must look like `/docs`: segments of letters, digits, `-`, `.`, `_` and `~`, \
@@ -193,9 +194,7 @@ fn ready_route(
     if let Some(other) = others.iter().find(|r| r.pattern.shape() == pattern.shape()) {
         errors.push(format!("routes {} and {} match the same paths", other.id(), pattern.as_str()));
     }
-    if route.options.max_concurrent_renders == Some(0) {
-        errors.push(format!("route {} may render 0 pages at once: give 1 or more", pattern.as_str()));
-    }
+    errors.extend(mistakes(&pattern, &route.options));
     let shell = match route.options.fallback {
         Fallback::Shell => route.page.shell(),
         _ => String::new(),
@@ -204,6 +203,28 @@ fn ready_route(
     let only = is_one.then(|| PageKey::new(&pattern, &Params::new(), &[]));
     let Route { page, options, .. } = route;
     ReadyRoute { pattern, only, page, options, shell, counters: Default::default() }
+}
+
+/// What is wrong with a route's options.
+fn mistakes(pattern: &Pattern, options: &RouteOptions) -> Vec<String> {
+    let route = pattern.as_str();
+    let mut found = Vec::new();
+    if options.max_concurrent_renders == Some(0) {
+        found.push(format!("route {route} may render 0 pages at once: give 1 or more"));
+    }
+    for query in options.query.iter().filter(|query| query.name.is_empty() || !has_one_spelling(&query.name))
+    {
+        found.push(format!(
+            "route {route} declares the query parameter `{}`: its name must be of letters, digits, `-`, `.`, `_` and `~`",
+            query.name.escape_debug()
+        ));
+    }
+    found
+}
+
+/// Whether a text needs no encoding in URLs (RFC 3986 section 2.3).
+fn has_one_spelling(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
 }
 
 /// A site that cannot be served as it is written.
@@ -360,6 +381,7 @@ mod tests {
     use super::*;
     use crate::key::decode_path;
     use crate::page::{Context, Failure, Outcome, Page};
+    use crate::route::Query;
 
     struct Text;
 
@@ -398,6 +420,11 @@ mod tests {
         assert!(Site::new().ready(Some("docs"), None).is_err());
         for bad in ["/", "//", "/é", "/a b", "/a;b", "/{x}", "/a/../b", "/_perennial"] {
             assert!(Site::new().ready(Some(bad), None).is_err(), "{bad}");
+        }
+        for bad in ["", "größe", "a b", "a&b", "a=b", "a[]", "%61"] {
+            let route = Route::new("/", Text).query(Query::int(bad, 1..=2)).max_concurrent_renders(0);
+            let error = Site::new().route(route).ready(None, None).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains(bad) && error.contains("0 pages at once"), "{error}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Uri;
 
-use crate::key::RESERVED_SEGMENT;
+use crate::key::{RESERVED_SEGMENT, encode_into};
 
 /// A request's target as its sender wrote it. Lambda's runtime makes a URL of it as browsers do, which would let
 /// `%2E%2E` leave its segment and turn `\` into `/`; the event has the path as it was sent. What no target can hold
@@ -12,6 +12,18 @@ use crate::key::RESERVED_SEGMENT;
 pub fn as_sent(raw_path: &str, normalised: &Uri) -> Uri {
     let query = normalised.query().map_or_else(String::new, |query| format!("?{query}"));
     Uri::try_from(format!("{raw_path}{query}")).unwrap_or_else(|_| Uri::from_static("/%"))
+}
+
+/// A query as its sender wrote it, with what no target can hold encoded: a query is no reason to refuse a visitor.
+pub fn query_as_sent(raw: &str) -> String {
+    raw.chars().fold(String::with_capacity(raw.len()), |mut out, c| {
+        if c.is_ascii_control() || matches!(c, ' ' | '"' | '#' | '<' | '>') {
+            encode_into(&mut out, c.encode_utf8(&mut [0; 4]));
+        } else {
+            out.push(c);
+        }
+        out
+    })
 }
 
 /// The spelling of one site under one build.
@@ -80,6 +92,24 @@ mod tests {
             );
         }
         assert_eq!(as_sent("/a", &Uri::from_static("/x")), "/a");
+    }
+
+    #[test]
+    fn a_query_is_what_was_sent_as_far_as_a_url_can_hold_it() {
+        for (sent, query) in [
+            ("a=b&c=%20+%zz", "a=b&c=%20+%zz"),
+            ("a=\"<b>\" #\r\n\u{7f}", "a=%22%3Cb%3E%22%20%23%0D%0A%7F"),
+            ("a=\u{e9}|{}\\^`?", "a=\u{e9}|{}\\^`?"),
+        ] {
+            assert_eq!(query_as_sent(sent), query);
+        }
+        for c in '\0'..='\u{ff}' {
+            let target = format!("/?{}", query_as_sent(&format!("a{c}b")));
+            assert!(
+                Uri::try_from(target).is_ok_and(|uri| uri.query().is_some_and(|q| q.ends_with('b'))),
+                "{c:?}"
+            );
+        }
     }
 
     #[test]

@@ -277,12 +277,6 @@ impl Rule {
         if names > NAMES_MAX {
             errors.push(format!("it has {names} paths, tags and routes, the limit is {NAMES_MAX}"));
         }
-        if written.mode == Mode::Delete && (names > written.paths.len() || written.site) {
-            errors.push(
-                "mode delete takes paths; mark tags, routes or the site with mode stale, in another rule"
-                    .into(),
-            );
-        }
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -513,7 +507,6 @@ mod tests {
             (json!({"paths": ["/tags/{/x}"]}), "no route of the site has such pages"),
             (json!({"routes": ["/none"]}), "no route `/none`"),
             (json!({"tags": ["a b"]}), "printable ASCII"),
-            (json!({"tags": ["a"], "mode": "delete"}), "mode delete takes paths"),
             (json!({"site": true, "when": {"type": "x"}}), "give `provider`"),
             (
                 json!({"site": true, "when": {"provider": "wordpress"}}),

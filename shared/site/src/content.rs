@@ -141,6 +141,8 @@ const COMPILED: &[(&str, &str)] = compiled![
     "self-hosting",
     "deploying",
     "http-answers",
+    "guarantees",
+    "security",
 ];
 
 fn compiled_in() -> Result<Vec<Guide>, ContentError> {

@@ -1,6 +1,7 @@
 //! Workers, visitors and publishers: what each does next.
 
 use perennial::clock::Millis;
+use perennial::freshness::State;
 use perennial::pages::Begun;
 use perennial::record::{Epoch, Ticket};
 
@@ -72,6 +73,8 @@ pub(crate) enum Phase {
     Fetched { record: Shown },
     /// On AWS: its record is written, the slot not told.
     Put { record: Shown },
+    /// A visitor's: what it has rendered is to be answered, as it is by now.
+    Shows { record: Shown },
     /// It could not be told what to start from: its lease is to be given back.
     Undone { ticket: Ticket },
     /// On AWS: its first ticket is given back, and the page is to be forgotten.
@@ -145,10 +148,18 @@ impl Protocol {
             Phase::Put { record } => {
                 if !self.rules.has(Mistake::TellsTheSlotFirst) {
                     world.store.note(record.generation);
-                } else if world.store.commit(self.rules, record) == Committed::Superseded {
+                } else if world.store.commit(self.rules, record.clone()) == Committed::Superseded {
                     return world.actors[who].phase = self.shown(world, who);
                 }
-                self.shown(world, who)
+                self.stored(world, who, record)
+            }
+            Phase::Shows { record } => {
+                // `Engine::as_it_is_now`.
+                let looks = !self.rules.has(Mistake::AnswersWithoutLooking);
+                let newest = if looks { world.store.tag } else { record.epoch };
+                let is_fresh = matches!(record.state(newest, world.now), State::Fresh { .. });
+                world.told.lied |= is_fresh && record.content < world.told.marked;
+                self.ended(world, who)
             }
             Phase::Undone { ticket } => {
                 world.store.release(self.rules, ticket);

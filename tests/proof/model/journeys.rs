@@ -167,8 +167,16 @@ impl Protocol {
         }
         match world.store.commit(self.rules, record.clone()) {
             Committed::Stored if self.rules.is_aws() => Phase::Put { record },
+            Committed::Stored => self.stored(world, who, record),
             // A newer ticket was handed out after this one: that render began after a publisher's call as well.
-            Committed::Stored | Committed::Superseded => self.shown(world, who),
+            Committed::Superseded => self.shown(world, who),
+        }
+    }
+
+    pub(super) fn stored(&self, world: &mut World, who: usize, record: Shown) -> Phase {
+        match Role::of(who) {
+            Role::Visitor => Phase::Shows { record },
+            Role::Worker | Role::Publisher => self.shown(world, who),
         }
     }
 

@@ -53,10 +53,12 @@ pub(crate) enum Mistake {
     SharesWhatMayBeReplaced,
     /// A job that was taken up before is dropped, whatever became of that.
     DropsJobsTakenUpBefore,
+    /// A first visitor's answer does not look for what was marked while it was rendered.
+    AnswersWithoutLooking,
 }
 
 /// All of them, with the scenario in which each is noticed first and the promise that it breaks there.
-pub(crate) const ALL: [(Mistake, &str, &str); 25] = [
+pub(crate) const ALL: [(Mistake, &str, &str); 26] = [
     (Mistake::CommitsAnyTicket, "stale", "1: what is shown never gets older"),
     (Mistake::ReadsEpochAfterFetch, "stale", "2: fresh is as new as what was marked"),
     (Mistake::WritesEpochOfCommit, "stale", "2: fresh is as new as what was marked"),
@@ -82,4 +84,5 @@ pub(crate) const ALL: [(Mistake, &str, &str); 25] = [
     (Mistake::SharesEarlierRenders, "demands", "6: what was acknowledged as shown is shown"),
     (Mistake::SharesWhatMayBeReplaced, "demands", "6: what was acknowledged as shown is shown"),
     (Mistake::DropsJobsTakenUpBefore, "stale", "6: no job is dropped undone"),
+    (Mistake::AnswersWithoutLooking, "missing", "2: fresh is as new as what was marked"),
 ];

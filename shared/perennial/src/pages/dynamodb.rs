@@ -362,6 +362,10 @@ impl Pages for DynamoPages {
         self.count_gone(route, most).await
     }
 
+    async fn count_stored(&self, route: &str, most: usize) -> Result<usize, StoreError> {
+        self.count_slots(route, most).await
+    }
+
     async fn publish(
         &self,
         records: &[(PageKey, Record, Inline)],

@@ -4,6 +4,7 @@ mod row;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -26,10 +27,16 @@ CREATE TABLE IF NOT EXISTS pages (
   PRIMARY KEY (build, page)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pages_not_found ON pages (build, page) WHERE not_found = 1;
+CREATE INDEX IF NOT EXISTS pages_never_shown ON pages (build, failed_at) WHERE generation = 0 AND listed = 0 AND failures = ticket;
 CREATE TABLE IF NOT EXISTS tags (tag TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epoch (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL);
 INSERT OR IGNORE INTO epoch VALUES (1, 0);
 ";
+
+/// Failed first renders that are kept in mind, and how often the others are forgotten: made-up paths that fail must not
+/// fill the store.
+const FAILED_FIRSTS_MAX: u32 = 10_000;
+const FORGET_EVERY: u32 = 256;
 
 /// Columns that stores of earlier versions lack.
 const ADDED: [Column; 1] = [Column { table: "pages", name: "demanded", kind: "INTEGER" }];
@@ -39,12 +46,28 @@ const ADDED: [Column; 1] = [Column { table: "pages", name: "demanded", kind: "IN
 pub struct SqlitePages {
     db: Arc<Db>,
     build: Arc<str>,
+    /// Noted by this process.
+    failed_firsts: Arc<AtomicU32>,
 }
 
 impl SqlitePages {
     /// The records of `build` in the store at `folder`.
     pub fn open(folder: &Path, build: Arc<str>) -> Self {
-        Self { db: Db::open(&folder.join("pages.db"), SCHEMA, &ADDED), build }
+        Self { db: Db::open(&folder.join("pages.db"), SCHEMA, &ADDED), build, failed_firsts: Arc::default() }
+    }
+
+    fn count(&self, route: &str, which: &str, most: usize) -> Result<usize, StoreError> {
+        let (first, end) = keys_of(route);
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM pages
+             WHERE {which} AND build = ?1 AND page >= ?2 AND page < ?3 LIMIT ?4)"
+        );
+        self.db.read(|c| {
+            let of = params![self.build, first, end, most];
+            let count = c.prepare_cached(&sql)?.query_row(of, |row| row.get::<_, i64>(0))?;
+            Ok(usize::try_from(count).unwrap_or(0))
+        })
     }
 
     fn row(&self, connection: &Connection, page: &str) -> rusqlite::Result<PageRow> {
@@ -96,6 +119,24 @@ fn grant(
         params![build, page, signed(ticket), from, until, signed(demanded)],
     )?;
     Ok(())
+}
+
+/// Forgets failed first renders but for the newest. All tickets of such a page have failed, so nobody can hold one, and
+/// its numbers may start again.
+fn forget_failed_firsts(tx: &Connection, build: &str, most: u32) -> rusqlite::Result<usize> {
+    tx.execute(
+        "DELETE FROM pages
+         WHERE build = ?1 AND generation = 0 AND listed = 0 AND failures = ticket AND lease_until IS NULL
+           AND failed_at <= (
+             SELECT failed_at FROM pages WHERE build = ?1 AND generation = 0 AND listed = 0 AND failures = ticket
+             ORDER BY failed_at DESC LIMIT 1 OFFSET ?2)",
+        params![build, most],
+    )
+}
+
+/// The keys of a route with parameters: all begin with its pattern and a bar; `}` is the next character.
+fn keys_of(route: &str) -> (String, String) {
+    (format!("{route}|"), format!("{route}}}"))
 }
 
 impl Pages for SqlitePages {
@@ -212,6 +253,10 @@ impl Pages for SqlitePages {
                 ],
             )?;
             release(tx, &this.build, &page, ticket)?;
+            let is_first = row.generation == 0 && !row.listed;
+            if is_first && this.failed_firsts.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == 0 {
+                forget_failed_firsts(tx, &this.build, FAILED_FIRSTS_MAX)?;
+            }
             Ok(Some(note))
         };
         self.db.write(Durable::No, fail).await
@@ -280,17 +325,11 @@ impl Pages for SqlitePages {
     }
 
     async fn count_not_found(&self, route: &str, most: usize) -> Result<usize, StoreError> {
-        // All keys of a route with parameters begin with its pattern and a bar; `}` is the next character.
-        let (first, end) = (format!("{route}|"), format!("{route}}}"));
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let sql = "SELECT count(*) FROM (SELECT 1 FROM pages
-                   WHERE not_found = 1 AND build = ?1 AND page >= ?2 AND page < ?3 LIMIT ?4)";
-        self.db.read(|c| {
-            let count = c
-                .prepare_cached(sql)?
-                .query_row(params![self.build, first, end, most], |row| row.get::<_, i64>(0))?;
-            Ok(usize::try_from(count).unwrap_or(0))
-        })
+        self.count(route, "not_found = 1", most)
+    }
+
+    async fn count_stored(&self, route: &str, most: usize) -> Result<usize, StoreError> {
+        self.count(route, "generation > 0", most)
     }
 
     async fn publish(
@@ -354,6 +393,38 @@ mod tests {
         pages.commit(&page, &Record { generation: again, ..record }, &none).await.unwrap();
         assert_eq!(pages.read(&page, Wanted::default()).await.unwrap().record.unwrap().generation, again);
     }
+    #[tokio::test]
+    async fn failed_first_renders_are_forgotten_but_for_the_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        let pages = SqlitePages::open(folder.path(), "b".into());
+        let (ask, record) = crate::pages::suite::ask_and_record();
+        let page = |n: usize| crate::pages::suite::page(&format!("p{n}"));
+        let fail = async |n: usize, at: u64| {
+            let ask = Ask { judged: None, urgency: Urgency::Overriding, now: Millis(at), ..ask };
+            let Begun::Granted(ticket) = pages.begin(&page(n), ask).await.unwrap() else { panic!("refused") };
+            let failed = Failed { message: "no".into(), retry_after: None, now: Millis(at) };
+            pages.fail(&page(n), ticket, failed).await.unwrap().unwrap();
+        };
+        for n in 0..9 {
+            fail(n, 1_000 + n as u64).await;
+        }
+        // Asked for again; shown; listed; under way; and one of whose renders another may still be.
+        fail(0, 2_000).await;
+        let shown = Record { generation: 9, ..record };
+        pages.commit(&page(1), &shown, &Inline::default()).await.unwrap();
+        fail(1, 1_000).await;
+        pages.publish(&[], &[page(2)]).await.unwrap();
+        let urgent = Ask { judged: None, urgency: Urgency::Overriding, ..ask };
+        pages.begin(&page(3), urgent).await.unwrap();
+        pages.begin(&page(4), urgent).await.unwrap();
+        fail(4, 1_000).await;
+        let forget = |tx: &rusqlite::Transaction<'_>| forget_failed_firsts(tx, "b", 3);
+        assert_eq!(pages.db.write(Durable::No, forget).await.unwrap(), 2);
+        let left = pages.list("", None, 100).await.unwrap();
+        let left: Vec<_> = left.iter().map(|(key, _)| &key[key.len() - 1..]).collect();
+        assert_eq!(left, ["0", "1", "2", "3", "4", "7", "8"]);
+    }
+
     #[tokio::test]
     async fn a_store_of_an_earlier_version_is_read_and_goes_on() {
         let folder = tempfile::tempdir().unwrap();

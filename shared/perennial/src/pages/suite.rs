@@ -315,6 +315,7 @@ async fn listing<P: Pages>(pages: &P) {
 async fn not_found<P: Pages>(pages: &P) {
     let (ask, record) = ask_and_record();
     let before = pages.count_not_found("/suite/{name}", 1_000).await.expect("count");
+    let stored = pages.count_stored("/suite/{name}", 1_000).await.expect("count");
     let body = crate::content::Content::render("gone".into()).body().clone();
     let gone = Stored::NotFound { html: body.clone(), data: body };
     let mut newest = Vec::new();
@@ -328,6 +329,9 @@ async fn not_found<P: Pages>(pages: &P) {
     assert_eq!(count(1_000).await.expect("count"), before + 3);
     assert_eq!(count(2).await.expect("count"), 2, "counted no further");
     assert_eq!(pages.count_not_found("/suite", 10).await.expect("count"), 0, "another route's");
+    assert_eq!(pages.count_stored("/suite/{name}", 1_000).await.expect("count"), stored + 3);
+    assert_eq!(pages.count_stored("/suite/{name}", 2).await.expect("count"), 2, "counted no further");
+    assert_eq!(pages.count_stored("/suite", 10).await.expect("count"), 0, "another route's");
     let (page, old) = &newest[0];
     let grant = granted(pages, page, Ask { judged: Some(old.generation), ..ask }).await;
     commit(pages, page, &Record { generation: grant.ticket, ..record }).await;

@@ -53,6 +53,7 @@ fn condition(ask: &Ask) -> String {
     match ask.urgency {
         Urgency::Overriding => {}
         Urgency::Demand(_) => all.push(format!("(attribute_not_exists(demanded) OR {LEASE_HAS_ENDED})")),
+        Urgency::Missing => all.push(LEASE_HAS_ENDED.to_owned()),
         Urgency::Ordinary => {
             all.push(LEASE_HAS_ENDED.to_owned());
             // Nothing is held back that has nothing to show. Who has judged a record has seen that there is one, even if
@@ -340,7 +341,7 @@ mod tests {
     fn conditions_say_what_the_slot_says() {
         let (ask, _) = ask_and_record();
         let now = ask.now.0;
-        let urgencies = [Urgency::Ordinary, Urgency::Demand(1), Urgency::Overriding];
+        let urgencies = [Urgency::Ordinary, Urgency::Missing, Urgency::Demand(1), Urgency::Overriding];
         for (item, judged, urgency) in slots(now).iter().flat_map(|item| {
             [None, Some(0), Some(1), Some(2), Some(3)]
                 .into_iter()

@@ -8,7 +8,7 @@ use super::item::{
     INDEX, Item, LIST_SK, PK, SHARDS, SK, SlotItem, epoch, n, name, number, record, s, tag_key, text,
 };
 use super::{DynamoPages, LISTED, NEVER_EXPIRES_S, WRITES_AT_ONCE, listed_item};
-use crate::aws::dynamodb::AttributeValue;
+use crate::aws::dynamodb::{AttributeValue, Request};
 use crate::aws::errors::read_error;
 use crate::key::PageKey;
 use crate::pages::Snapshot;
@@ -146,22 +146,34 @@ impl DynamoPages {
     }
 
     pub(super) async fn count_gone(&self, route: &str, most: usize) -> Result<usize, StoreError> {
-        let (mut count, mut start) = (0, None);
-        loop {
-            let query = self
-                .table
-                .query(INDEX, "lpk = :lpk")
-                .expression_attribute_values(":lpk", s(self.keys().gone(route)))
-                .only_count()
-                .limit(at_most(most - count))
-                .set_exclusive_start_key(start);
-            let answer = query.send().await.map_err(|e| read_error("dynamodb:Query", "list pages", &e))?;
-            count += answer.count;
-            start = answer.last_evaluated_key;
-            if start.is_none() || count >= most {
-                return Ok(count.min(most));
-            }
+        let gone = self.keys().gone(route);
+        let query = || {
+            let query = self.table.query(INDEX, "lpk = :lpk");
+            query.expression_attribute_values(":lpk", s(&*gone))
+        };
+        count(query, most).await
+    }
+
+    /// The slots of a route's pages, by the index alone. The page that is to be stored next has one already.
+    pub(super) async fn count_slots(&self, route: &str, most: usize) -> Result<usize, StoreError> {
+        let first = name(&format!("{route}|"));
+        let last = format!("{first}{LAST}");
+        let mut counts = JoinSet::new();
+        for shard in 0..SHARDS {
+            let (this, first, last) = (self.clone(), first.clone(), last.clone());
+            counts.spawn(async move {
+                let query = || {
+                    let query = this.table.query(INDEX, "lpk = :lpk AND lsk BETWEEN :first AND :last");
+                    query
+                        .expression_attribute_values(":lpk", s(this.keys().shard(shard)))
+                        .expression_attribute_values(":first", s(&*first))
+                        .expression_attribute_values(":last", s(&*last))
+                };
+                count(query, most.saturating_add(1)).await
+            });
         }
+        let counts = counts.join_all().await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(counts.into_iter().sum::<usize>().saturating_sub(1).min(most))
     }
 
     /// Notes which pages the routes list, and that others are not listed any more.
@@ -194,6 +206,20 @@ impl DynamoPages {
             writes.join_all().await.into_iter().collect::<Result<(), _>>()?;
         }
         Ok(())
+    }
+}
+
+/// Counts what a query finds, no further than `most`.
+async fn count(query: impl Fn() -> Request, most: usize) -> Result<usize, StoreError> {
+    let (mut count, mut start) = (0, None);
+    loop {
+        let query = query().only_count().limit(at_most(most - count)).set_exclusive_start_key(start);
+        let answer = query.send().await.map_err(|e| read_error("dynamodb:Query", "list pages", &e))?;
+        count += answer.count;
+        start = answer.last_evaluated_key;
+        if start.is_none() || count >= most {
+            return Ok(count.min(most));
+        }
     }
 }
 

@@ -1,0 +1,55 @@
+//! The HTTP events of AWS Lambda: a function's URL asks, a handler answers.
+
+use std::future::Future;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::HOST;
+use http::request::Parts;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{
+    Adapter, Body, Error, IntoResponse, LambdaEvent, Request, RequestExt as _, Service as _, lambda_runtime,
+    service_fn,
+};
+
+use crate::url::{as_sent, query_as_sent};
+
+/// Answers events until the process ends.
+///
+/// # Errors
+/// The end of Lambda's runtime API.
+pub async fn run<A, R>(answer: impl Fn(Parts, Body) -> A + Clone + Send + 'static) -> Result<(), Error>
+where
+    A: Future<Output = R> + Send + 'static,
+    R: IntoResponse + Send + 'static,
+{
+    let adapter = Adapter::from(service_fn(move |request: Request| {
+        let target = as_sent(request.raw_http_path(), request.uri());
+        let (mut parts, body) = request.into_parts();
+        parts.uri = target;
+        let answer = answer(parts, body);
+        async move { Ok::<_, Error>(answer.await) }
+    }));
+    lambda_runtime::run(service_fn(move |mut event: LambdaEvent<LambdaRequest>| {
+        if let LambdaRequest::ApiGatewayV2(event) = &mut event.payload {
+            tame(event);
+        }
+        adapter.clone().call(event)
+    }))
+    .await
+}
+
+/// Takes out of an event what its conversion to a request would panic at: the visitor would get 502, and an alarm ring.
+fn tame(event: &mut ApiGatewayV2httpRequest) {
+    // Nothing goes by the host.
+    event.headers.remove(HOST);
+    event.request_context.domain_name = None;
+    if event.raw_path.as_ref().is_some_and(|path| !path.starts_with('/')) {
+        // No URL of this function: a malformed path.
+        event.raw_path = Some("/%".into());
+    }
+    event.raw_query_string = event.raw_query_string.take().map(|query| query_as_sent(&query));
+    // Bytes that are not what they are said to be are passed on as they are: no call, and nothing was signed.
+    event.is_base64_encoded &= event.body.as_ref().is_none_or(|body| STANDARD.decode(body).is_ok());
+}

@@ -1,0 +1,229 @@
+//! What the store holds of pages, for people: their state and why, what goes on and what went wrong.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use crate::clock::Millis;
+use crate::engine::Engine;
+use crate::freshness::{State, Why, fresh_until, state};
+use crate::key::{decode_path, encode_into};
+use crate::pages::{Pages, Snapshot};
+use crate::route::Resolved;
+use crate::site::ReadySite;
+use crate::store::{StoreError, Stores};
+
+/// Pages read from the store at once, while those wanted are picked out.
+const BATCH: usize = 500;
+
+/// Pages looked at in one search. One that finds little says where to go on.
+const SEARCHED_MAX: usize = 2_000;
+
+/// What is stored of one page, judged at an instant.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// The key's text.
+    pub key: String,
+    /// Decoded path with the declared query; the key's text if this build has no such page.
+    pub path: String,
+    /// Where it is, base path and all; none if this build has no such page.
+    pub href: Option<String>,
+    /// Id of its route.
+    pub route: String,
+    /// `fresh`, `stale`, or `missing`; `live` under development, where nothing is stored.
+    pub state: &'static str,
+    /// Why it is stale: `old`, `invalidated`, or `from the future`.
+    pub why: Option<&'static str>,
+    /// What was judged.
+    pub snapshot: Snapshot,
+}
+
+impl Overview {
+    /// What `snapshot` says of the page with that key.
+    pub fn new(site: &ReadySite, key: String, snapshot: Snapshot, now: Millis) -> Self {
+        let page = site.page_of_key(&key);
+        let query = key.split_once('?').map_or_else(String::new, |(_, query)| format!("?{query}"));
+        let missing_when_expired = page.as_ref().is_some_and(|p| p.route.options.missing_when_expired);
+        let judged =
+            snapshot.record.as_ref().map(|r| state(r, snapshot.newest_epoch, now, missing_when_expired));
+        let (state, why) = match judged {
+            None | Some(State::Missing) => ("missing", None),
+            Some(State::Fresh { .. }) => ("fresh", None),
+            Some(State::Stale { why: Why::Old, .. }) => ("stale", Some("old")),
+            Some(State::Stale { why: Why::Invalidated, .. }) => ("stale", Some("invalidated")),
+            Some(State::Stale { why: Why::FromTheFuture, .. }) => ("stale", Some("from the future")),
+        };
+        Self {
+            path: page.as_ref().map_or_else(|| key.clone(), |p| p.decoded_path() + &query),
+            href: page.as_ref().map(|p| href(site, p) + &query),
+            route: page.as_ref().map_or_else(String::new, |p| p.route.id().to_owned()),
+            key,
+            state,
+            why,
+            snapshot,
+        }
+    }
+
+    fn live(site: &ReadySite, page: &Resolved) -> Self {
+        Self {
+            key: page.key.as_str().to_owned(),
+            path: page.decoded_path(),
+            href: Some(href(site, page)),
+            route: page.route.id().to_owned(),
+            state: "live",
+            why: None,
+            snapshot: Snapshot::default(),
+        }
+    }
+
+    /// The page for programs. Instants are milliseconds since the Unix epoch; it is the same text until something
+    /// changes. A lease that has ended by then is left out.
+    pub fn to_json(&self, now: Millis) -> Value {
+        let record = self.snapshot.record.as_deref();
+        let slot = &self.snapshot.slot;
+        json!({
+            "path": self.path,
+            "href": self.href,
+            "key": self.key,
+            "route": self.route,
+            "state": self.state,
+            "why": self.why,
+            "kind": record.map(|r| r.stored.name()),
+            "generation": self.snapshot.generation,
+            "reason": record.map(|r| r.reason.as_str()),
+            "started_at_ms": record.map(|r| r.started_at.0),
+            "fresh_until_ms": record.and_then(fresh_until).map(|at| at.0),
+            "invalidated_by": self.why.filter(|why| *why == "invalidated").map(|_| self.snapshot.newest_epoch),
+            "tags": record.map(|r| &r.tags),
+            "listed": self.snapshot.listed,
+            "leased_until_ms": slot.leased_until(now).map(|at| at.0),
+            "last_error": slot.failure.as_ref().map(|f| json!({
+                "message": f.message, "count": f.count, "at_ms": f.at.0, "retry_at_ms": f.retry_at.0,
+            })),
+        })
+    }
+
+    /// Whether it is in this state: one of its own, or `failing`, or `rendering`.
+    pub fn is(&self, state: &str, now: Millis) -> bool {
+        match state {
+            "failing" => self.snapshot.slot.failure.is_some(),
+            "rendering" => self.snapshot.slot.leased_until(now).is_some(),
+            state => self.state == state,
+        }
+    }
+}
+
+/// The page's address as visitors have it.
+fn href(site: &ReadySite, page: &Resolved) -> String {
+    let base = site.base_path();
+    let path = if base.is_empty() { page.key.path() } else { page.key.path().trim_end_matches('/') };
+    let slash = if site.trailing_slash() && !path.ends_with('/') { "/" } else { "" };
+    format!("{base}{path}{slash}")
+}
+
+/// Which pages are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// How their paths begin, decoded or encoded, without the base path; empty for all.
+    pub prefix: String,
+    /// See [`Overview::is`]; empty for all.
+    pub state: String,
+    /// The key's text after which to go on.
+    pub after: Option<String>,
+    /// As many at most.
+    pub limit: usize,
+}
+
+/// What a search found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// In the order of their keys.
+    pub pages: Vec<Overview>,
+    /// Where to go on, unless these are all. They may be none where there is more to look at.
+    pub next: Option<String>,
+}
+
+impl<S: Stores> Engine<S> {
+    /// Looks for pages that the store holds. It reads the pages of the routes that the prefix allows, in order of their
+    /// keys, a bounded number a call. Under development the store is not read: then it is what the site lists.
+    ///
+    /// # Errors
+    /// The store cannot be read; under development, a route cannot list its pages.
+    pub async fn search(&self, search: &Search) -> Result<Found, StoreError> {
+        let (decoded, encoded) = prefixes(&search.prefix);
+        let Some(range) = self.key_range(&decoded) else { return Ok(Found::default()) };
+        let wanted = |page: &Overview, now| {
+            let path = page.href.as_deref().map(|href| &href[self.site.base_path().len()..]);
+            let begins = path.unwrap_or_default().starts_with(&encoded) || search.prefix.is_empty();
+            begins && (search.state.is_empty() || page.is(&search.state, now))
+        };
+        if self.dev {
+            return self.search_listing(search, wanted).await;
+        }
+        let picky = !search.state.is_empty() || !search.prefix.is_empty();
+        // One more than wanted tells whether there are more.
+        let batch = if picky { BATCH } else { search.limit + 1 };
+        let (mut found, mut after, mut searched) = (Found::default(), search.after.clone(), 0);
+        loop {
+            let pages = self.stores.pages().list(&range, after.as_deref(), batch).await?;
+            let (now, is_last) = (self.clock.now(), pages.len() < batch);
+            searched += pages.len();
+            for (key, snapshot) in pages {
+                let page = Overview::new(&self.site, key.clone(), snapshot, now);
+                if wanted(&page, now) {
+                    if found.pages.len() == search.limit {
+                        found.next = after;
+                        return Ok(found);
+                    }
+                    found.pages.push(page);
+                }
+                after = Some(key);
+            }
+            if is_last || searched >= SEARCHED_MAX {
+                found.next = after.filter(|_| !is_last);
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn search_listing(
+        &self,
+        search: &Search,
+        wanted: impl Fn(&Overview, Millis) -> bool,
+    ) -> Result<Found, StoreError> {
+        let listed = self.listed().await.map_err(|failures| StoreError::Refused(failures.join("; ")))?;
+        let now = self.clock.now();
+        let mut pages: Vec<_> = listed.iter().map(|page| Overview::live(&self.site, page)).collect();
+        pages.sort_by(|a, b| a.key.cmp(&b.key));
+        pages.retain(|page| search.after.as_ref().is_none_or(|after| page.key > *after) && wanted(page, now));
+        let more = pages.len() > search.limit;
+        pages.truncate(search.limit);
+        let next = pages.last().filter(|_| more).map(|page| page.key.clone());
+        Ok(Found { pages, next })
+    }
+
+    /// What all keys begin with whose paths may begin so; `None` if no route has such pages.
+    fn key_range(&self, path: &[Cow<'_, str>]) -> Option<String> {
+        let stored = self.site.routes().iter().filter(|route| !route.is_dynamic());
+        let ranges = stored.filter_map(|route| route.pattern.key_prefix(path));
+        let common = |a: String, b: String| {
+            let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a);
+            same.collect()
+        };
+        ranges.reduce(common).map(|range| if path.is_empty() { String::new() } else { range })
+    }
+}
+
+/// The decoded segments of a path's beginning, and its canonical spelling.
+fn prefixes(prefix: &str) -> (Vec<Cow<'_, str>>, String) {
+    // What cannot be decoded, for example because an escape is cut off, is meant as it is written.
+    let decoded = decode_path(prefix).unwrap_or_else(|_| {
+        prefix.strip_prefix('/').unwrap_or(prefix).split('/').map(Cow::Borrowed).collect()
+    });
+    let mut encoded = String::new();
+    for segment in &decoded {
+        encoded.push('/');
+        encode_into(&mut encoded, segment);
+    }
+    (decoded, encoded)
+}
