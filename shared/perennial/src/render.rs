@@ -14,7 +14,7 @@ use crate::page::{Context, Failure, Reason};
 use crate::record::{Epoch, Record, Stored, Ticket};
 use crate::route::{Documents, Resolved};
 use crate::settings::Limits;
-use crate::site::{ReadySite, panic_text};
+use crate::site::ReadySite;
 
 /// What a render gave: a record, and the content it refers to.
 #[derive(Debug)]
@@ -206,6 +206,13 @@ impl Renders {
         };
         Ok(Draft { record, html, data })
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", text.unwrap_or("without a message"))
 }
 
 /// The data JSON of a page that does not exist.

@@ -8,6 +8,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::draft::CLOSE_DRAFT;
 use crate::key::{PageKey, Params};
 use crate::pattern::Pattern;
+use crate::render::panic_text;
 use crate::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
 use crate::webhooks::Webhooks;
 
@@ -344,13 +345,6 @@ impl ReadySite {
 
 fn guarded(page: impl FnOnce() -> String) -> Result<String, String> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(page)).map_err(|panic| panic_text(&*panic))
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panic: {}", text.unwrap_or("without a message"))
 }
 
 fn plain_draft_banner(cx: &DraftContext<'_>) -> String {

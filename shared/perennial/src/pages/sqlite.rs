@@ -92,11 +92,6 @@ impl SqlitePages {
     }
 }
 
-/// What a render gave that began in a store which was damaged since: whether it is the newest cannot be told any more.
-fn from_before() -> StoreError {
-    StoreError::Refused("the store was damaged, and begun anew, while the page was rendered".to_owned())
-}
-
 fn epoch(connection: &Connection) -> rusqlite::Result<Epoch> {
     let epoch = connection.query_row("SELECT epoch FROM epoch", [], |row| unsigned(row, 0))?;
     Ok(epoch.unwrap_or(0))
@@ -238,7 +233,7 @@ impl Pages for SqlitePages {
             store(tx, &this.build, &page, &record)?;
             Ok(Some(Committed::Stored { replaced: row.record(&page) }))
         };
-        self.db.write(Durable::Yes, commit).await?.ok_or_else(from_before)
+        self.db.write(Durable::Yes, commit).await?.ok_or_else(save::from_before)
     }
 
     async fn fail(
@@ -380,7 +375,7 @@ impl Pages for SqlitePages {
             tx.execute("INSERT OR IGNORE INTO published VALUES (?1)", [&*this.build])?;
             Ok(Some(()))
         };
-        self.db.write(Durable::Yes, publish).await?.ok_or_else(from_before)
+        self.db.write(Durable::Yes, publish).await?.ok_or_else(save::from_before)
     }
 }
 

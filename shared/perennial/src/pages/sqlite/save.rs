@@ -4,6 +4,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::row::signed;
 use crate::record::{Record, Stored, Ticket};
+use crate::store::StoreError;
 use crate::tags::SITE_TAG;
 
 /// Copies the pages that can be read. Whether one of them was invalidated cannot be told for sure, since epochs may be
@@ -57,4 +58,9 @@ fn copy(row: &Row<'_>, new: &Transaction<'_>, above: Ticket, saved: &mut usize) 
     )?;
     *saved += copied;
     Ok(copied > 0)
+}
+
+/// What a render gave that began in a store which was damaged since: whether it is the newest cannot be told any more.
+pub(super) fn from_before() -> StoreError {
+    StoreError::Refused("the store was damaged, and begun anew, while the page was rendered".to_owned())
 }
