@@ -1,12 +1,17 @@
 //! A site: routes, error pages and the policies all routes share.
 
+mod bots;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::clock::{Clock, SystemClock};
 use crate::draft::CLOSE_DRAFT;
 use crate::key::{PageKey, Params};
 use crate::pattern::Pattern;
 use crate::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
+
+pub use bots::DEFAULT_BOTS;
 
 /// What an error page is told.
 #[derive(Clone, Debug)]
@@ -42,55 +47,8 @@ pub struct Site {
     bots: Vec<String>,
     base_path: Option<String>,
     trailing_slash: Option<bool>,
+    clock: Arc<dyn Clock>,
 }
-
-/// Search and link-preview crawlers: they never get a shell. Matched as parts of the user agent, ignoring case.
-pub const DEFAULT_BOTS: &[&str] = &[
-    "googlebot",
-    "google-inspectiontool",
-    "storebot-google",
-    "adsbot-google",
-    "mediapartners-google",
-    "feedfetcher-google",
-    "bingbot",
-    "bingpreview",
-    "msnbot",
-    "adidxbot",
-    "yandex",
-    "baiduspider",
-    "duckduckbot",
-    "slurp",
-    "applebot",
-    "petalbot",
-    "sogou",
-    "seznambot",
-    "facebookexternalhit",
-    "facebookcatalog",
-    "twitterbot",
-    "linkedinbot",
-    "slackbot",
-    "slack-imgproxy",
-    "discordbot",
-    "telegrambot",
-    "whatsapp",
-    "skypeuripreview",
-    "pinterest",
-    "redditbot",
-    "embedly",
-    "quora link preview",
-    "outbrain",
-    "vkshare",
-    "w3c_validator",
-    "tumblr",
-    "bitlybot",
-    "mastodon",
-    "bluesky",
-    "ia_archiver",
-    "iframely",
-    "flipboard",
-    "nuzzel",
-    "chrome-lighthouse",
-];
 
 impl Default for Site {
     fn default() -> Self {
@@ -109,6 +67,7 @@ impl Site {
             bots: DEFAULT_BOTS.iter().map(|&b| b.to_owned()).collect(),
             base_path: None,
             trailing_slash: None,
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -155,6 +114,13 @@ impl Site {
     /// Canonical paths end in `/`. `PERENNIAL_TRAILING_SLASH` wins.
     pub fn trailing_slash(mut self, yes: bool) -> Self {
         self.trailing_slash = Some(yes);
+        self
+    }
+
+    /// Goes by another clock than the machine's: for tests of a site that is to change with time. Calls of AWS are signed
+    /// and timed by the machine's all the same.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -213,8 +179,8 @@ impl Site {
         routes.sort_by_cached_key(|route| route.pattern.specificity());
         if errors.is_empty() {
             let trailing_slash = trailing_slash.or(self.trailing_slash).unwrap_or(false);
-            let Self { not_found, error, draft_banner, bots, .. } = self;
-            Ok(ReadySite { routes, not_found, error, draft_banner, bots, base_path, trailing_slash })
+            let Self { not_found, error, draft_banner, bots, clock, .. } = self;
+            Ok(ReadySite { routes, not_found, error, draft_banner, bots, base_path, trailing_slash, clock })
         } else {
             Err(SiteError(errors))
         }
@@ -257,6 +223,7 @@ pub struct ReadySite {
     bots: Vec<String>,
     base_path: String,
     trailing_slash: bool,
+    clock: Arc<dyn Clock>,
 }
 
 /// User agents are only looked at this far: the list is matched over bounded text.
@@ -271,6 +238,11 @@ impl ReadySite {
     /// The path before every page's own, without a slash at its end; empty for none.
     pub fn base_path(&self) -> &str {
         &self.base_path
+    }
+
+    /// The clock the site goes by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Whether canonical paths end in `/`.
