@@ -215,7 +215,9 @@ impl World {
 
     /// 2 and 6: what was acknowledged before this visitor came has been heard of.
     fn is_new_enough(&mut self, sight: &Sight<'_>) {
-        let Sight { actor, visit, label, number, fetched, version, shown, .. } = sight;
+        let Sight { actor, visit, label, number, fetched, version, shown, answer, .. } = sight;
+        // A first visitor's answer may be kept for as long as any: it counts as fresh as well.
+        let fresh = *label == "HIT" || cacheable(answer.field("cache-control")).fresh_s > 1;
         let tags = tags_of(&visit.place.1, shown);
         let told = self.history.invalidations.iter().filter(|i| {
             i.acknowledged.is_some_and(|at| at < visit.began) && *fetched < i.began && tags.contains(&i.tag)
@@ -224,10 +226,10 @@ impl World {
         for told in told {
             let is_page = told.path.as_ref() == Some(&visit.path) && visit.query.is_empty();
             let must = is_page && told.build == visit.build && told.aim != Aim::Stale;
-            if *label == "HIT" && self.history.settled {
+            if fresh && self.history.settled {
                 // Whatever has died since: what was acknowledged is shown, or tried again.
                 broken = Some((6, told.clone()));
-            } else if *label == "HIT" {
+            } else if fresh {
                 broken = Some((if told.build == visit.build { 2 } else { 10 }, told.clone()));
             } else if must {
                 broken = Some((6, told.clone()));
