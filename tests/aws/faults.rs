@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use perennial::Stores as _;
 use tests::Aws;
 
-use crate::between::{Between, Call, Fault};
 use crate::stores;
+use tests::between::{Between, Call, Fault};
 
 const FAULTS: [Fault; 5] =
     [Fault::LostAfter, Fault::Throttled, Fault::LostBefore, Fault::Slow, Fault::ServerError];

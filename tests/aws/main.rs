@@ -14,7 +14,6 @@
 #![allow(missing_docs, reason = "a test program has no readers of its documentation")]
 #![allow(clippy::disallowed_methods, reason = "tests look from outside: the clock is the machine's")]
 
-mod between;
 mod connections;
 mod edge;
 mod faults;

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use perennial::{Limits, Settings};
+use serde_json::json;
 use tests::{Ask, Aws, Reply, Upstream};
 
-use crate::between::{Between, Fault};
 use crate::requests::{Function, large};
 use crate::settings;
+use tests::between::{Between, Fault};
 
 /// Calls that fail for now, by their names.
 #[derive(Clone, Default)]
@@ -62,7 +63,7 @@ impl World {
         let aws = Aws::start().await;
         let down = Down::default();
         let names = down.clone();
-        let plan = move |call: &crate::between::Call| names.fails(&call.name).then_some(Fault::ServerError);
+        let plan = move |call: &tests::between::Call| names.fails(&call.name).then_some(Fault::ServerError);
         let between = Between::with(&aws, plan).await;
         let mut settings = settings(&aws, "b", &[("AWS_ENDPOINT_URL", &between.url())]);
         change(&mut settings.limits);
@@ -121,6 +122,25 @@ async fn a_body_that_is_gone_from_the_bucket_is_rendered_again() {
     w.cold().ask(Ask::get("/blog/l")).await.expect(200, "HIT");
 }
 
+/// A record of yesterday, put back by hand, is older than the slot has been told: a publisher's call replaces it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_was_put_back_is_replaced_on_demand() {
+    let w = World::new().await;
+    w.up.on("/blog/s", Reply::value("old"));
+    let function = w.cold();
+    let page = function.engine.site().page_of_key("/blog/{slug}|s").expect("a page");
+    function.engine.demand(&page, false).await.expect("rendered");
+    let key = json!({ "pk": { "S": format!("page#b#{}", page.key().hash()) }, "sk": { "S": "record" } });
+    let asked = json!({ "TableName": w.aws.table, "Key": key });
+    let old = w.aws.json("DynamoDB_20120810.GetItem", &asked).await["Item"].take();
+    function.engine.demand(&page, false).await.expect("rendered again");
+    w.aws.json("DynamoDB_20120810.PutItem", &json!({ "TableName": w.aws.table, "Item": old })).await;
+    w.up.on("/blog/s", Reply::value("new"));
+    let replaced = tests::until::soon("an answer", function.engine.demand(&page, false)).await;
+    replaced.expect("rendered a third time");
+    assert_eq!(w.cold().ask(Ask::get("/blog/s")).await.expect(200, "HIT").value(), "new");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_fails_does_not_take_a_page_away() {
     let w = World::new().await;
@@ -144,7 +164,7 @@ async fn a_queue_that_refuses_costs_a_visitor_nothing_and_the_next_one_asks_agai
     assert_eq!(function.ask(Ask::get("/blog/s")).await.expect(200, "STALE").value(), "old");
     w.down.only(&[]);
     function.ask(Ask::get("/blog/s")).await.expect(200, "STALE");
-    let asked = serde_json::json!({ "QueueUrl": w.aws.queue_url });
+    let asked = json!({ "QueueUrl": w.aws.queue_url });
     let message = w.aws.json("AmazonSQS.ReceiveMessage", &asked).await;
     let job = message["Messages"][0]["Body"].as_str().expect("the lease was given back, and asked for again");
     assert!(job.contains("/blog/{slug}|s") && job.contains("refresh"), "{job}");

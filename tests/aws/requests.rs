@@ -10,8 +10,8 @@ use serde_json::json;
 use serve::{Renewal, Serve};
 use tests::{Answer, Ask, Aws, Upstream};
 
-use crate::between::Between;
 use crate::{account, settings};
+use tests::between::Between;
 
 /// The serve function of the conformance site, on stores whose calls are counted.
 pub(crate) struct Function {

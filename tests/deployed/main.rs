@@ -12,11 +12,18 @@
 //! | [`visitors`] | CloudFront in front, bodies in table and bucket, one build after another |
 //! | [`publishers`] | webhooks by both ways, orders to the distribution, many pages through the queue |
 //! | [`queue`] | failures on the way through it: renders, stores, messages, processes |
-#![allow(clippy::disallowed_methods, missing_docs, reason = "tests look at processes from outside")]
+//! | [`survival`] | people and a publisher, while functions and stores fail |
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "tests look at processes from outside, and what was seen is told"
+)]
 
 mod publishers;
 mod queue;
 mod stack;
+mod survival;
 mod visitors;
 
 #[path = "../conformance/b01_freshness.rs"]
@@ -50,3 +57,8 @@ mod b15_operations;
 
 use stack::Fixture;
 use tests::answer::until_new;
+
+/// A number that the environment may give, to look longer than the gate does.
+fn given(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
+}

@@ -59,7 +59,8 @@ impl Fixture {
         fixture
     }
 
-    async fn on(up: Upstream, env: &[(&str, &str)]) -> Self {
+    /// The same, on this upstream.
+    pub(crate) async fn on(up: Upstream, env: &[(&str, &str)]) -> Self {
         let stack = Deployed::start(env!("CARGO_BIN_EXE_conformance-function"), &up, env).await;
         let launch = stack.command_line(env!("CARGO_BIN_EXE_conformance-site"), &up);
         let front = Front::start(&stack).await;

@@ -50,11 +50,11 @@ fn made_up(n: usize) -> (String, u16) {
     // No two alike, in no order: an odd number has an inverse.
     let name = (n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     match n % 100 {
-        0..45 => (format!("/wp-{name:x}/x.php"), 404),
-        45..60 => (format!("/nofb/{name:x}"), 404),
-        60..75 => (format!("/fb/{name:x}"), 200),
-        75..83 => (format!("/blog/gone-{name:x}"), 404),
-        83..95 => (format!("/blog/bad-{name:x}"), 500),
+        0..50 => (format!("/wp-{name:x}/x.php"), 404),
+        50..67 => (format!("/nofb/{name:x}"), 404),
+        67..84 => (format!("/fb/{name:x}"), 200),
+        84..87 => (format!("/blog/gone-{name:x}"), 404),
+        87..98 => (format!("/blog/bad-{name:x}"), 500),
         _ => (format!("/few/{name:x}"), 200),
     }
 }

@@ -93,6 +93,32 @@ async fn an_invalidation_outlives_its_process() {
     success(&site.revalidate("/never").await);
 }
 
+/// Rule 5.6: the renewal of many pages goes on after its process was killed, with the end of the leases, without visitors.
+#[tokio::test]
+async fn a_renewal_goes_on_after_a_kill() {
+    let h = Host::new().await.env("PERENNIAL_LEASE_MS", "1000");
+    let site = h.launch.start().await;
+    let pages = ["/tagged/a", "/tagged/b", "/tagged/c"];
+    for page in pages {
+        site.get(page).await.expect(200, "MISS");
+        h.up.next(page, tests::Reply::value("never").behind(&tests::Gate::new()));
+    }
+    let accepted = site.get("/api/revalidate?secret=test-secret&site=true").await.expect(202, "").json();
+    for page in pages {
+        h.up.wait_for_calls(page, 2).await;
+    }
+    site.kill().await;
+    let site = h.launch.start().await;
+    let progress = format!("/api/revalidate/{}?secret=test-secret", accepted["id"]);
+    tests::until::until("the end of the renewal", async || {
+        site.get(&progress).await.expect(200, "").json()["done"].as_bool().filter(|done| *done)
+    })
+    .await;
+    for page in pages {
+        site.get(page).await.expect(200, "HIT");
+    }
+}
+
 /// How often the process that renders is killed while two others read.
 const KILLS: u64 = 100;
 

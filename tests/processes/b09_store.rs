@@ -88,6 +88,27 @@ async fn a_listed_page_without_files_is_rendered_again() {
     site.get("/nofb/out").await.expect(404, "");
 }
 
+/// Rule 4.2 and section 8: a page whose files are gone shows nothing, so nothing holds its render back: neither a renewal
+/// that failed before, nor a first render that did.
+#[tokio::test]
+async fn a_page_without_files_is_not_backed_off() {
+    const PATH: &str = "/blog/a";
+    let h = Host::new().await.env("PERENNIAL_MEMORY_CACHE_BYTES", "0");
+    let site = h.launch.start().await;
+    h.up.on(PATH, json!({ "revalidate": 1 }));
+    site.get(PATH).await.expect(200, "MISS");
+    h.up.on(PATH, Reply::status(429).retry_after("600"));
+    until("a visit to the old page", async || (site.get(PATH).await.label() == "STALE").then_some(())).await;
+    site.log.wait_for(&["render failed", PATH]).await;
+    for file in h.body_files() {
+        std::fs::remove_file(file).expect("removed");
+    }
+    site.get(PATH).await.expect(500, "").nostore();
+    h.up.on(PATH, json!({ "revalidate": 600 }));
+    let page = site.get(PATH).await.expect(200, "MISS");
+    assert_eq!(site.get(PATH).await.expect(200, "HIT").id(), page.id());
+}
+
 /// B9.138: what cannot be stored is served all the same, and the process stays well.
 #[tokio::test]
 async fn a_full_disk_is_no_outage() {
@@ -109,6 +130,33 @@ async fn a_full_disk_is_no_outage() {
     let site = h.launch.start().await;
     assert_eq!(site.get("/blog/big").await.status, 200);
     assert_eq!(site.get("/never").await.expect(200, "HIT").id(), stored.id());
+}
+
+/// Section 8: a page that cannot be stored is shown to all who wait for it, also at another process than the one that
+/// renders it.
+#[tokio::test]
+async fn what_cannot_be_stored_is_shown_by_every_process() {
+    const PATH: &str = "/blog/big";
+    let h = Host::new().await;
+    let launch = h.launch.clone().limited("-f 512");
+    let [a, b] = [launch.start().await, launch.start().await];
+    // Whatever is beside the pages in their databases is there.
+    a.get("/never").await.expect(200, "MISS");
+    let gate = Gate::new();
+    h.up.on(PATH, Reply::from(json!({ "revalidate": false, "pad_bytes": 2_000_000 })).behind(&gate));
+    let (one, other) = (a.client(), b.client());
+    let one = tokio::spawn(async move { one.get(PATH).await });
+    h.up.wait_for_calls(PATH, 1).await;
+    let other = tokio::spawn(async move { other.get(PATH).await });
+    // It has looked, and waits.
+    b.get("/never").await.expect(200, "HIT");
+    gate.open();
+    for answer in [one, other] {
+        answer.await.expect("joined").expect(200, "MISS");
+    }
+    for site in [&a, &b] {
+        site.get(PATH).await.expect(200, "HIT");
+    }
 }
 
 /// Invariant 2 where nothing can be stored: what began before a publisher's call is not fresh after it, although it is
@@ -150,12 +198,7 @@ async fn a_vanished_store_is_no_outage() {
     site.get("/never").await.expect(200, "HIT");
     for entry in std::fs::read_dir(h.store.path()).expect("a store").flatten() {
         let path = entry.path();
-        if path.is_dir() {
-            std::fs::remove_dir_all(path)
-        } else {
-            std::fs::write(path, "no database".repeat(1000))
-        }
-        .expect("damaged");
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { overwrite(&path) }.expect("damaged");
     }
     let answer = site.get("/never").await;
     assert_eq!(answer.status, 200, "{answer}");
@@ -163,6 +206,14 @@ async fn a_vanished_store_is_no_outage() {
     let fresh = site.get("/blog/new").await;
     assert_eq!(fresh.status, 200, "{fresh}");
     assert!(!page.id().is_empty());
+}
+
+/// In place and without cutting it: a file that is mapped into a process's memory takes the process with it when it is
+/// cut, which no program can help.
+fn overwrite(path: &std::path::Path) -> std::io::Result<()> {
+    let bytes = path.metadata()?.len();
+    let text = "no database".bytes().cycle().take(usize::try_from(bytes).expect("small")).collect::<Vec<_>>();
+    std::io::Write::write_all(&mut std::fs::File::options().write(true).open(path)?, &text)
 }
 
 /// Section 8: a database that is no database is set aside, and the site works.

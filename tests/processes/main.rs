@@ -43,7 +43,7 @@ impl Host {
 
     /// The records, as another process opens them.
     fn pages(&self) -> SqlitePages {
-        SqlitePages::open(self.store.path(), "dev-build".into())
+        SqlitePages::open(self.store.path(), "dev-build".into(), std::sync::Arc::new(perennial::SystemClock))
     }
 
     /// The files of bodies: everything that is not the database.

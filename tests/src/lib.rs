@@ -8,7 +8,10 @@
 //! | [`answer`] | one HTTP answer, and the [`answer::Ask`] that gets it |
 //! | [`client`] | asks over a socket, also with malformed bytes |
 //! | [`process`] | the site as a process: started, stopped, killed, its log read |
+//! | [`clock`] | a clock that steps while processes run |
+//! | [`crowd`] | visitors and a publisher who check every answer, while processes come and go |
 //! | [`aws`] | AWS on this machine |
+//! | [`between`] | a proxy before it that lets calls fail |
 //! | [`deployed`] | the site as a stack on it: the template, and the real functions |
 //! | [`front`] | what stands before the functions: two URLs, events in, answers out |
 //! | [`events`] | a listener of server-sent events |
@@ -20,8 +23,11 @@
 
 pub mod answer;
 pub mod aws;
+pub mod between;
 pub mod client;
+pub mod clock;
 pub mod conformance;
+pub mod crowd;
 pub mod deployed;
 pub mod events;
 pub mod front;

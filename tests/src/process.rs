@@ -40,6 +40,12 @@ impl Launch {
         self
     }
 
+    /// The same, started by a script of the shell that ends in `exec "$@"`.
+    pub fn wrapped(mut self, script: impl Into<String>) -> Self {
+        self.wrapper = Some(script.into());
+        self
+    }
+
     /// With an environment variable.
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
         self.env.insert(name.to_owned(), value.to_string());

@@ -14,8 +14,11 @@ pub(crate) fn broken(template: &Template) -> Vec<String> {
     for function in FUNCTIONS {
         match template.settings(function) {
             Ok(settings) => {
-                let wait = millis(settings.limits.max_wait);
-                complaints.extend(time(template, function, wait, millis(settings.limits.render_timeout)));
+                let (limits, wait) = (&settings.limits, millis(settings.limits.max_wait));
+                let render = millis(limits.render_timeout);
+                // A publisher's call first waits for another one's render, or for the lease of a dead one.
+                let others = if function == "Revalidate" { render + millis(limits.lease) } else { 0 };
+                complaints.extend(time(template, function, wait, others + render));
                 complaints.extend(answer_fits(function, settings.limits.max_body_bytes));
             }
             Err(error) => complaints.push(error),
@@ -52,8 +55,9 @@ fn time(template: &Template, function: &str, wait: u64, render: u64) -> Vec<Stri
             }
         }
     } else if timeout < wait + render + STORE_MS {
-        // A job waits for its place, renders, and writes.
-        complaints.push(format!("{function} ends after {timeout} ms: a job may take {} ms", wait + render));
+        // A job or a call waits for its place, renders, and writes.
+        complaints
+            .push(format!("{function} ends after {timeout} ms: its work may take {} ms", wait + render));
     }
     complaints
 }

@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
 use perennial::embedded::EmbeddedStores;
 use perennial::function::{self, OnStores};
 use perennial::telemetry::{self, LogFormat};
-use perennial::{Engine, ReadySite, Settings, Site, SystemClock};
+use perennial::{Engine, ReadySite, Settings, Site};
 
 /// A site with Incremental Static Regeneration. Settings are environment variables; the README lists them.
 #[derive(Parser)]
@@ -122,7 +122,7 @@ impl Program {
     }
 
     fn engine(&self, dev: bool) -> Arc<Engine<EmbeddedStores>> {
-        let clock = Arc::new(SystemClock);
+        let clock = self.site.clock().clone();
         let stores = EmbeddedStores::open(&self.settings.store, &self.settings.build_id, clock.clone());
         let make = if dev { Engine::dev } else { Engine::new };
         make(self.site.clone(), stores, clock, self.settings.limits.clone())

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::revalidate::auth::Secrets;
 use ::revalidate::console::CONSOLE;
@@ -49,6 +50,7 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
     });
     if !dev {
         list_if_new(&engine).await;
+        tokio::spawn(list_if_lost(engine.clone()));
         engine.start_workers(&stop);
     }
     stop_on_signal(stop.clone())?;
@@ -104,6 +106,31 @@ async fn list_if_new(engine: &Arc<Engine<EmbeddedStores>>) {
         }
         Ok(_) => {}
         Err(error) => tracing::error!("the store cannot be read: {error}"),
+    }
+}
+
+/// How often a server asks whether its store still knows which pages are listed.
+const LISTED_EVERY: Duration = Duration::from_secs(1);
+
+/// How long it waits after a listing that failed.
+const LIST_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// A store that goes on without what was damaged does not know which pages the routes list; any server of the build
+/// tells it again.
+async fn list_if_lost(engine: Arc<Engine<EmbeddedStores>>) {
+    loop {
+        engine.clock().sleep(LISTED_EVERY).await;
+        // A store that cannot be read says so to every visitor.
+        if engine.stores().pages().knows_listed().await.unwrap_or(true) {
+            continue;
+        }
+        match engine.list_pages().await {
+            Ok(()) => tracing::info!("the store knows again which pages are listed"),
+            Err(error) => {
+                tracing::warn!("the store has lost which pages are listed: {error}");
+                engine.clock().sleep(LIST_AGAIN_AFTER).await;
+            }
+        }
     }
 }
 

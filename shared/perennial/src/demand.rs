@@ -150,6 +150,7 @@ impl<S: Stores> Engine<S> {
     pub(crate) async fn render_since(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let mut pause = POLL.0;
+        let mut refused = None;
         loop {
             let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await.map_err(store)?;
             let (slot, record) = (&snapshot.slot, snapshot.record.as_ref());
@@ -162,10 +163,15 @@ impl<S: Stores> Engine<S> {
             if slot.demand_at(self.clock.now()).is_none() {
                 // For all who have marked the page until now.
                 let urgency = Urgency::Demand(snapshot.newest_epoch.max(epoch));
-                let ask = self.ask(Some(snapshot.generation), urgency);
-                match self.stores.pages().begin(&page.key, ask).await.map_err(store)? {
+                // Something newer than what is shown was committed, says the store, and shows the same again: somebody has
+                // put an old record back. Whatever it is, it is to be replaced.
+                let judged = Some(snapshot.generation).filter(|judged| refused != Some(*judged));
+                match self.stores.pages().begin(&page.key, self.ask(judged, urgency)).await.map_err(store)? {
                     Begun::Granted(ticket) => return self.render_now(page, ticket).await,
-                    Begun::Unneeded => continue,
+                    Begun::Unneeded => {
+                        refused = judged;
+                        continue;
+                    }
                     Begun::Busy(_) | Begun::BackedOff { .. } => {}
                 }
             }

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::edge::NoEdge;
 use crate::engine::Engine;
 use crate::jobs::Job;
-use crate::jobs::sqlite::SqliteJobs;
+use crate::jobs::sqlite::{SqliteJobs, Taken};
 use crate::pages::sqlite::SqlitePages;
 use crate::publishes::sqlite::SqlitePublishes;
 use crate::store::{StoreError, Stores};
@@ -34,7 +34,7 @@ impl EmbeddedStores {
     pub fn open(folder: &Path, build: &Arc<str>, clock: Arc<dyn Clock>) -> Self {
         Self {
             build: build.clone(),
-            pages: SqlitePages::open(folder, build.clone()),
+            pages: SqlitePages::open(folder, build.clone(), clock.clone()),
             bodies: FileBodies::open(folder, build),
             jobs: SqliteJobs::open(folder, build.clone(), clock.clone()),
             publishes: SqlitePublishes::open(folder, clock),
@@ -74,6 +74,9 @@ impl Stores for EmbeddedStores {
     }
 }
 
+/// When a job is carried out again that met a failing store.
+const RETRY_AFTER: Duration = Duration::from_secs(100);
+
 /// How often an idle worker looks for jobs that another process has sent, or left behind when it died.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -105,16 +108,33 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
     /// # Errors
     /// The queue cannot be read or written.
     pub async fn work_next(&self) -> Result<bool, StoreError> {
-        // A worker that dies gives its job back after this long; a living one is done by then.
-        let hidden = self.limits.render_timeout + self.limits.max_wait + self.limits.lease;
-        let Some(taken) = self.stores.jobs().take(hidden).await? else { return Ok(false) };
+        let jobs = self.stores.jobs();
+        // A worker that dies gives its job back as it does its page: with the end of a lease.
+        let Some(taken) = jobs.take(self.limits.lease).await? else { return Ok(false) };
         match Job::from_json(&taken.message) {
             Err(error) => tracing::error!("a job was dropped: {error}"),
-            // Not finished: it comes back when it is no longer hidden.
-            Ok(job) if self.work_or_retry(&job).await => return Ok(true),
-            Ok(_) => {}
+            Ok(job) => {
+                let again = tokio::select! {
+                    again = self.work_or_retry(&job) => again,
+                    never = self.keep_job(&taken) => match never {},
+                };
+                if again {
+                    jobs.hide(&taken, RETRY_AFTER).await?;
+                    return Ok(true);
+                }
+            }
         }
-        self.stores.jobs().finish(taken).await?;
+        jobs.finish(taken).await?;
         Ok(true)
+    }
+
+    /// Keeps a job from other workers while its own lives.
+    async fn keep_job(&self, taken: &Taken) -> std::convert::Infallible {
+        loop {
+            self.clock.sleep(self.limits.lease / 3).await;
+            if let Err(error) = self.stores.jobs().hide(taken, self.limits.lease).await {
+                tracing::warn!("a job cannot be kept, another worker may take it as well: {error}");
+            }
+        }
     }
 }

@@ -107,8 +107,11 @@ impl<S: Stores> Engine<S> {
             }
             held = snapshot.slot.lease_at(self.clock.now());
             // Who waits for another process's render shares its failure, as those in that process do; or that of a
-            // later one, which began while this visitor waited.
-            let shared = |failed: &FailureNote| waited_for.is_some_and(|ticket| failed.ticket >= ticket);
+            // later one, which began while this visitor waited. Not where a page is stored whose body cannot be read
+            // here: what has failed may have been to store it.
+            let stored = snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
+            let shared =
+                |failed: &FailureNote| !stored && waited_for.is_some_and(|ticket| failed.ticket >= ticket);
             if let Some(failure) = snapshot.slot.failure.filter(shared) {
                 return Err(Trouble::new(500, failure.message));
             }
@@ -118,8 +121,12 @@ impl<S: Stores> Engine<S> {
     /// Renders without storing, because the store cannot be written.
     async fn unsaved(&self, page: &Resolved, reason: Reason, judged: Ticket, error: &StoreError) -> First {
         self.complain(page, "the store cannot be written; the page is kept in memory only", error);
-        // As much as is known before the render: what it began before makes it stale also here.
-        let epoch = self.memory.get(&page.key).map_or(0, |entry| entry.snapshot.newest_epoch);
+        // As much as is known before the render: what it began before makes it stale also here. A store that cannot be
+        // written may still be read.
+        let known = self.memory.get(&page.key).map_or(0, |entry| entry.snapshot.newest_epoch);
+        let said =
+            self.stores.pages().read(&page.key, Wanted::default()).await.map_or(0, |said| said.newest_epoch);
+        let epoch = known.max(said);
         let order = Order { page: page.clone(), reason, generation: judged, epoch, draft: false };
         match self.renders.run(order).await {
             Ok(draft) => Ok(Some(self.keep_unsaved(page, draft, judged))),
@@ -153,10 +160,10 @@ impl<S: Stores> Engine<S> {
     /// What those who waited for a render get.
     async fn shown(&self, page: &Resolved, refreshed: Refreshed) -> First {
         match refreshed {
-            Refreshed::Stored(entry) | Refreshed::Unchanged(entry) | Refreshed::Unsaved(entry) => {
-                Ok(self.as_it_is_now(page, entry).await)
-            }
-            Refreshed::GivenBack(entry) => Ok(Some(entry)),
+            Refreshed::Stored(entry)
+            | Refreshed::Unchanged(entry)
+            | Refreshed::Unsaved(entry)
+            | Refreshed::GivenBack(entry) => Ok(self.as_it_is_now(page, entry).await),
             Refreshed::Superseded => Ok(None),
             Refreshed::Failed(message) => Err(Trouble { status: 500, message }),
             Refreshed::Kept => {

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::clock::SystemClock;
 use crate::engine::Engine;
 use crate::secrets::LiveSecrets;
 #[cfg(feature = "aws")]
@@ -122,7 +121,7 @@ async fn on_aws(
     settings: Settings,
     function: impl OnStores,
 ) -> Result<(), FunctionError> {
-    let clock = Arc::new(SystemClock);
+    let clock = site.clock().clone();
     let stores = crate::aws::AwsStores::new(&account, &settings, &site, clock.clone());
     stores.warm().await;
     let engine = Engine::new(site, stores, clock, settings.limits.clone());
@@ -146,7 +145,7 @@ async fn on_this_machine(
         }
         function.run(engine, secrets).await
     }
-    let clock = Arc::new(SystemClock);
+    let clock = site.clock().clone();
     let stores = crate::embedded::EmbeddedStores::open(&settings.store, &settings.build_id, clock.clone());
     let engine = Engine::new(site, stores, clock, settings.limits.clone());
     go(function, engine, SecretSource::Here(Box::new(settings))).await

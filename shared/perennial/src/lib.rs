@@ -42,7 +42,6 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod bodies;
-mod bots;
 pub mod build;
 pub mod clock;
 pub mod content;

@@ -1,14 +1,18 @@
 //! A site: routes, error pages and the policies all routes share.
 
+mod bots;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
-pub use crate::bots::DEFAULT_BOTS;
+use crate::clock::{Clock, SystemClock};
 use crate::draft::CLOSE_DRAFT;
 use crate::key::{PageKey, Params};
 use crate::pattern::Pattern;
 use crate::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
 use crate::webhooks::Webhooks;
+
+pub use bots::DEFAULT_BOTS;
 
 /// What an error page is told.
 #[derive(Clone, Debug)]
@@ -45,6 +49,7 @@ pub struct Site {
     base_path: Option<String>,
     trailing_slash: Option<bool>,
     webhooks: Option<Cow<'static, str>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Default for Site {
@@ -65,6 +70,7 @@ impl Site {
             base_path: None,
             trailing_slash: None,
             webhooks: None,
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -127,6 +133,13 @@ impl Site {
         self
     }
 
+    /// Goes by another clock than the machine's: for tests of a site that is to change with time. Calls of AWS are signed
+    /// and timed by the machine's all the same.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Checks the site and makes it servable; the arguments are the settings that win over the site's own.
     ///
     /// # Errors
@@ -168,7 +181,7 @@ impl Site {
         });
         if errors.is_empty() {
             let trailing_slash = trailing_slash.or(self.trailing_slash).unwrap_or(false);
-            let Self { not_found, error, draft_banner, bots, .. } = self;
+            let Self { not_found, error, draft_banner, bots, clock, .. } = self;
             Ok(ReadySite {
                 routes,
                 not_found,
@@ -178,6 +191,7 @@ impl Site {
                 base_path,
                 trailing_slash,
                 webhooks,
+                clock,
             })
         } else {
             Err(SiteError(errors))
@@ -242,6 +256,7 @@ pub struct ReadySite {
     base_path: String,
     trailing_slash: bool,
     webhooks: Webhooks,
+    clock: Arc<dyn Clock>,
 }
 
 /// User agents are only looked at this far: the list is matched over bounded text.
@@ -256,6 +271,11 @@ impl ReadySite {
     /// The path before every page's own, without a slash at its end; empty for none.
     pub fn base_path(&self) -> &str {
         &self.base_path
+    }
+
+    /// The clock the site goes by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Whether canonical paths end in `/`.

@@ -3,17 +3,31 @@
 //! Reads run where they are called: a point read of a warm database takes microseconds. Writes run one at a time
 //! in each process, on a thread where waiting for other processes' locks is allowed.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+mod anew;
+mod changes;
+
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use self::anew::{Files, emptied, is_damage, is_emptied, is_out_of_reach};
+use self::changes::{Changes, Held, Kind};
+use crate::clock::{Clock, Millis};
 use crate::store::StoreError;
 
+pub(crate) use self::anew::{Column, Schema, save_rows};
+
 /// How long a call waits for another process's lock.
-const BUSY_TIMEOUT_MS: u64 = 5_000;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long whoever meets damage waits for those who write.
+const REPLACE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A damaged database that could not be replaced is not tried again for so long.
+const REPLACE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Open readers that are kept for the next read.
 const READERS_KEPT_MAX: usize = 16;
@@ -25,42 +39,58 @@ pub(crate) enum Durable {
     No,
 }
 
-/// A column that came after its table: added where a table of an earlier version lacks it.
-pub(crate) struct Column {
-    pub(crate) table: &'static str,
-    pub(crate) name: &'static str,
-    pub(crate) kind: &'static str,
+pub(crate) struct Db {
+    files: Files,
+    schema: &'static Schema,
+    clock: Arc<dyn Clock>,
+    writer: Arc<tokio::sync::Mutex<Option<Opened>>>,
+    readers: Mutex<Vec<Opened>>,
+    changes: Changes,
+    newest: AtomicU64,
+    not_replaced_at: AtomicU64,
 }
 
-pub(crate) struct Db {
-    path: PathBuf,
-    schema: &'static str,
-    added: &'static [Column],
-    writer: Arc<tokio::sync::Mutex<Option<Connection>>>,
-    readers: Mutex<Vec<Connection>>,
-    changes: Changes,
+/// A connection to the database of that number.
+struct Opened {
+    connection: Connection,
+    number: u64,
+}
+
+/// What kept a call from being carried out.
+struct Broken {
+    error: rusqlite::Error,
+    number: u64,
+    unsure: bool,
 }
 
 impl Db {
     /// Opens or creates the database. One that cannot be opened now is tried again on each call, so that a full
     /// disk or a read-only one does not keep a server from starting.
-    pub(crate) fn open(path: &Path, schema: &'static str, added: &'static [Column]) -> Arc<Self> {
+    pub(crate) fn open(path: &Path, schema: &'static Schema, clock: Arc<dyn Clock>) -> Arc<Self> {
         if let Some(folder) = path.parent() {
             // If it cannot be made, opening the files fails and says so.
             let _ = std::fs::create_dir_all(folder);
         }
+        let files = Files::of(path);
         let db = Arc::new(Self {
-            path: path.to_owned(),
+            newest: AtomicU64::new(files.newest()),
+            files,
             schema,
-            added,
+            clock,
             writer: Arc::default(),
             readers: Mutex::default(),
-            changes: Changes::open(&path.with_extension("changes")),
+            changes: Changes::open(path.with_extension("changes")),
+            not_replaced_at: AtomicU64::new(0),
         });
-        if let Err(error) = db.open_writer() {
-            if is_corrupt(&error) {
-                db.set_aside(&error);
+        if let Err(Broken { error, number, .. }) = db.open_writer() {
+            if db.is_damage(&error) {
+                // If somebody writes now, the first call that meets the damage tries again.
+                db.changes
+                    .try_hold(Kind::Replace)
+                    .into_iter()
+                    .for_each(|held| db.replace(number, &error, held));
             } else {
+                let path = db.path(number);
                 let path = path.display();
                 tracing::error!(
                     "the store {path} cannot be written: {error}. What it holds is served; nothing new is kept."
@@ -76,68 +106,123 @@ impl Db {
     }
 
     /// Runs a few point reads as of one instant.
-    pub(crate) fn read<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    pub(crate) async fn read<T>(
+        self: &Arc<Self>,
+        work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + Sync,
     ) -> Result<T, StoreError> {
-        let kept = lock(&self.readers).pop();
-        let connection = match kept {
-            Some(connection) => connection,
-            None => self.open_reader().map_err(|e| self.refused("read", &e))?,
+        match self.try_read(&work) {
+            Err(broken) if self.is_damage(&broken.error) => {
+                self.heal(&broken).await;
+                self.try_read(&work)
+            }
+            read => read,
+        }
+        .map_err(|broken| self.refused("read", &broken))
+    }
+
+    /// [`Db::read`] for those who need not know: damage is an error.
+    pub(crate) fn read_now<T>(
+        &self,
+        work: impl Fn(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.try_read(work).map_err(|broken| self.refused("read", &broken))
+    }
+
+    fn try_read<T>(&self, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, Broken> {
+        let number = self.newest();
+        let kept = {
+            let mut readers = lock(&self.readers);
+            readers.retain(|reader| reader.number == number);
+            readers.pop()
         };
-        let result = connection.unchecked_transaction().and_then(|tx| {
-            let value = work(&tx)?;
-            tx.commit()?;
-            Ok(value)
-        });
-        match result {
+        let broken = |error| Broken { error, number, unsure: false };
+        let reader = match kept {
+            Some(reader) => reader,
+            None => self.open_reader(number).map_err(broken)?,
+        };
+        match read(&reader.connection, &work) {
             Ok(value) => {
                 let mut readers = lock(&self.readers);
                 if readers.len() < READERS_KEPT_MAX {
-                    readers.push(connection);
+                    readers.push(reader);
                 }
                 Ok(value)
             }
-            Err(error) => Err(self.refused("read", &error)),
+            Err(error) if is_out_of_reach(&error) => match self.files.open_at_rest(number) {
+                // Not kept: the next read finds out whether somebody writes by then.
+                Some(at_rest) => read(&at_rest, &work).map_err(broken),
+                None => Err(broken(error)),
+            },
+            Err(error) => Err(broken(error)),
         }
     }
 
-    /// Runs `work` in a transaction that no other writer overlaps.
+    /// Runs `work` in a transaction that no other writer overlaps. Again in another database, if this one turns out
+    /// to be damaged.
     pub(crate) async fn write<T: Send + 'static>(
         self: &Arc<Self>,
         durable: Durable,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        work: impl Fn(&Transaction<'_>) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
+        let work = Arc::new(work);
+        let written = match self.try_write(durable, work.clone()).await? {
+            Err(broken) if self.is_damage(&broken.error) => {
+                self.heal(&broken).await;
+                self.try_write(durable, work).await?
+            }
+            written => written,
+        };
+        written.map_err(|broken| match broken.unsure {
+            true => StoreError::Unsure(self.message("write", &broken)),
+            false => self.refused("write", &broken),
+        })
+    }
+
+    async fn try_write<T: Send + 'static>(
+        self: &Arc<Self>,
+        durable: Durable,
+        work: Arc<impl Fn(&Transaction<'_>) -> rusqlite::Result<T> + Send + Sync + 'static>,
+    ) -> Result<Result<T, Broken>, StoreError> {
         // Queued here, not on threads: a writer that waits for another process holds up one thread and no reader.
         let mut writer = self.writer.clone().lock_owned().await;
+        // From here on nobody replaces the database.
+        let Some(held) = self.changes.hold(Kind::Write, BUSY_TIMEOUT, &*self.clock).await else {
+            let path = self.path(self.newest());
+            return Err(StoreError::Refused(format!(
+                "cannot write {}: it is being replaced",
+                path.display()
+            )));
+        };
         let db = self.clone();
         let written = tokio::task::spawn_blocking(move || {
-            let mut connection = match writer.take() {
-                Some(connection) => connection,
-                None => db.open_writer().map_err(|e| db.refused("write", &e))?,
+            let _held = held;
+            let number = db.newest();
+            let mut opened = match writer.take().filter(|writer| writer.number == number) {
+                Some(writer) => writer,
+                None => db.open_writer()?,
             };
-            let result = db.transact(&mut connection, durable, work);
+            let result = db.transact(&mut opened, durable, &*work);
             // A connection that met an error may hold a broken file handle: the next call opens a new one.
             if result.is_ok() {
-                *writer = Some(connection);
+                *writer = Some(opened);
             }
             result
         });
-        let interrupted =
-            |e| StoreError::Unsure(format!("writing {} was interrupted: {e}", self.path.display()));
-        written.await.map_err(interrupted)?
+        written.await.map_err(|e| StoreError::Unsure(format!("writing was interrupted: {e}")))
     }
 
     fn transact<T>(
         &self,
-        connection: &mut Connection,
+        opened: &mut Opened,
         durable: Durable,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+        work: impl Fn(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, Broken> {
         let level = if durable == Durable::Yes { "FULL" } else { "NORMAL" };
-        let refused = |e: rusqlite::Error| self.refused("write", &e);
-        connection.pragma_update(None, "synchronous", level).map_err(refused)?;
-        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refused)?;
+        let number = opened.number;
+        let refused = |error| Broken { error, number, unsure: false };
+        opened.connection.pragma_update(None, "synchronous", level).map_err(refused)?;
+        let tx =
+            opened.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refused)?;
         let before = tx.total_changes();
         let value = work(&tx).map_err(refused)?;
         if tx.total_changes() == before {
@@ -146,157 +231,212 @@ impl Db {
         let change = self.changes.begin();
         let committed = tx.commit();
         self.changes.end(change);
-        committed.map_err(|e| StoreError::Unsure(format!("cannot write {}: {e}", self.path.display())))?;
+        committed.map_err(|error| Broken { error, number, unsure: true })?;
         Ok(value)
     }
 
-    fn open_writer(&self) -> rusqlite::Result<Connection> {
-        let connection = Connection::open(&self.path)?;
-        connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.execute_batch(self.schema)?;
-        for Column { table, name, kind } in self.added {
-            if !has_column(&connection, table, name)? {
-                let added =
-                    connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {name} {kind}"));
-                // Another process may have been faster.
-                if !has_column(&connection, table, name)? {
-                    added?;
-                }
+    /// The number of the database that is in use. Others may have begun another.
+    fn newest(&self) -> u64 {
+        let known = self.newest.load(Ordering::Relaxed);
+        if !self.path(known + 1).exists() {
+            return known;
+        }
+        let newest = self.files.newest();
+        self.newest.fetch_max(newest, Ordering::Relaxed).max(newest)
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.files.path(number)
+    }
+
+    fn open_writer(&self) -> Result<Opened, Broken> {
+        let number = self.newest();
+        let open = || {
+            let connection = Connection::open(self.path(number))?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            // One that was written before has its tables. An emptied one is as damaged as any other: its numbers must
+            // not start again.
+            if self.changes.above_all().is_some() {
+                connection
+                    .query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(()))
+                    .map_err(emptied)?;
             }
-        }
-        Ok(connection)
+            connection.execute_batch(self.schema.sql)?;
+            self.schema.add_columns(&connection)?;
+            Ok(Opened { connection, number })
+        };
+        open().map_err(|error| Broken { error, number, unsure: false })
     }
 
-    fn open_reader(&self) -> rusqlite::Result<Connection> {
+    fn open_reader(&self, number: u64) -> rusqlite::Result<Opened> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
+        let connection = Connection::open_with_flags(self.path(number), flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(32);
-        Ok(connection)
+        Ok(Opened { connection, number })
     }
 
-    /// A file that is no database is renamed and a new one begun: pages heal by being rendered again.
-    fn set_aside(&self, error: &rusqlite::Error) {
-        let aside = self.path.with_extension("damaged");
-        let moved = std::fs::rename(&self.path, &aside);
-        for side in ["-wal", "-shm"] {
-            let mut name = self.path.clone().into_os_string();
-            name.push(side);
-            // There may be none.
-            let _ = std::fs::remove_file(name);
+    /// Whether an error says that the database is damaged, and not only out of reach.
+    fn is_damage(&self, error: &rusqlite::Error) -> bool {
+        is_damage(error) || (is_emptied(error) && self.changes.above_all().is_some())
+    }
+
+    /// Sets a database aside that is damaged, unless somebody has done it.
+    async fn heal(self: &Arc<Self>, met: &Broken) {
+        let last = Millis(self.not_replaced_at.load(Ordering::Relaxed));
+        let now = self.clock.now();
+        if last <= now && now.since(last) < REPLACE_AGAIN_AFTER {
+            return;
         }
-        let (path, aside) = (self.path.display(), aside.display());
-        match moved.map_err(|e| e.to_string()).and_then(|()| self.open_writer().map_err(|e| e.to_string())) {
-            Ok(_) => tracing::error!(
-                "the store {path} is damaged ({error}): it was moved to {aside}, and a new one begun"
+        let Some(held) = self.changes.hold(Kind::Replace, REPLACE_TIMEOUT, &*self.clock).await else {
+            return;
+        };
+        let (db, number, error) = (self.clone(), met.number, met.error.to_string());
+        // If it panics, the database is as damaged as before.
+        let _ = tokio::task::spawn_blocking(move || db.replace(number, &error, held)).await;
+    }
+
+    fn replace(&self, number: u64, error: &dyn std::fmt::Display, _alone: Held) {
+        if self.newest() != number {
+            return;
+        }
+        let (path, next) = (self.path(number), self.path(number + 1));
+        let (path, next) = (path.display(), next.display());
+        match self.files.begin_after(number, self.schema, &self.changes) {
+            Ok(saved) => tracing::error!(
+                "the store {path} is damaged ({error}): it is set aside, and {next} goes on with what could be saved, {saved} rows"
             ),
             Err(e) => {
-                tracing::error!("the store {path} is damaged ({error}) and cannot be moved to {aside}: {e}");
+                self.not_replaced_at.store(self.clock.now().0, Ordering::Relaxed);
+                tracing::error!(
+                    "the store {path} is damaged ({error}), and {next} cannot be made in its place: {e}"
+                );
             }
         }
     }
 
-    fn refused(&self, verb: &str, error: &rusqlite::Error) -> StoreError {
-        StoreError::Refused(format!("cannot {verb} {}: {error}", self.path.display()))
+    fn message(&self, verb: &str, broken: &Broken) -> String {
+        format!("cannot {verb} {}: {}", self.path(broken.number).display(), broken.error)
+    }
+
+    fn refused(&self, verb: &str, broken: &Broken) -> StoreError {
+        StoreError::Refused(self.message(verb, broken))
     }
 }
 
-fn has_column(connection: &Connection, table: &str, name: &str) -> rusqlite::Result<bool> {
-    let sql = "SELECT count(*) FROM pragma_table_info(?1) WHERE name = ?2";
-    connection.query_row(sql, [table, name], |row| row.get(0))
-}
-
-fn is_corrupt(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+/// As of one instant.
+fn read<T>(
+    connection: &Connection,
+    work: impl Fn(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let tx = connection.unchecked_transaction()?;
+    let value = work(&tx)?;
+    tx.commit()?;
+    Ok(value)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A counter in a file beside the database that tells readers of all processes, with one small read, whether
-/// anything was committed since they last looked.
-///
-/// The low bit says that a commit is under way. A writer, holding the database's write lock, sets the next odd
-/// number before it commits, and the even one after it, before its caller is answered. So a reader that notes an
-/// even number before it reads the database may reuse what it read for as long as the number stays. A process
-/// killed between the two leaves an odd number: readers then ask the database each time, until the next commit.
-struct Changes {
-    file: Option<File>,
-}
-
-impl Changes {
-    fn open(path: &Path) -> Self {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
-        Self { file: file.ok() }
-    }
-
-    /// A number that stays only while nothing is committed; `None` while something may be.
-    fn now(&self) -> Option<u64> {
-        self.get().filter(|number| number % 2 == 0)
-    }
-
-    fn get(&self) -> Option<u64> {
-        let mut bytes = [0; 8];
-        let read = self.file.as_ref()?.read_at(&mut bytes, 0).ok()?;
-        (read == 8).then(|| u64::from_le_bytes(bytes))
-    }
-
-    fn set(&self, number: u64) {
-        if let Some(file) = &self.file {
-            // Its failure shows as an odd or missing number, or as the old one while the commit fails as well:
-            // both live on the same disk, and overwriting eight bytes in place needs no space.
-            let _ = file.write_at(&number.to_le_bytes(), 0);
-        }
-    }
-
-    fn begin(&self) -> u64 {
-        let odd = self.get().unwrap_or(0).wrapping_add(2) | 1;
-        self.set(odd);
-        odd
-    }
-
-    /// Only the writer that set the odd number ends it: another's, later, is another commit under way.
-    fn end(&self, odd: u64) {
-        if self.get() == Some(odd) {
-            self.set(odd.wrapping_add(1));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
 
-    #[test]
-    fn a_number_never_comes_back_and_is_odd_during_a_commit() {
-        let folder = tempfile::tempdir().unwrap();
-        let [a, b] = [0, 1].map(|_| Changes::open(&folder.path().join("changes")));
-        let first = a.begin();
-        assert_eq!(b.now(), None);
-        a.end(first);
-        let seen = b.now().unwrap();
-        let slow = a.begin();
-        let other = b.begin();
-        a.end(slow);
-        assert_eq!(a.now(), None, "another commit is under way");
-        b.end(other);
-        assert!(a.now().unwrap() > seen);
+    const T: Schema = Schema {
+        sql: "CREATE TABLE IF NOT EXISTS t (x)",
+        added: &[],
+        save: |_, new, above| new.execute("INSERT INTO t VALUES (?1)", [above as i64]).map(|_| 0),
+    };
+
+    fn open(folder: &Path) -> Arc<Db> {
+        Db::open(&folder.join("pages.db"), &T, Arc::new(SystemClock))
+    }
+
+    async fn add(db: &Arc<Db>, number: i64) -> Result<usize, StoreError> {
+        db.write(Durable::Yes, move |tx| tx.execute("INSERT INTO t VALUES (?1)", [number])).await
+    }
+
+    async fn all(db: &Arc<Db>) -> Vec<i64> {
+        let read = db.read(|c| c.prepare("SELECT x FROM t")?.query_map([], |row| row.get(0))?.collect());
+        read.await.unwrap()
+    }
+
+    fn damage(path: PathBuf) {
+        let bytes = std::fs::metadata(&path).map_or(0, |file| file.len());
+        // In place, as a failing disk does: the processes that have it open see it.
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &vec![7; bytes as usize], 0).unwrap();
     }
 
     #[tokio::test]
     async fn a_file_that_is_no_database_is_set_aside() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("pages.db");
-        std::fs::write(&path, vec![7; 5000]).unwrap();
-        let db = Db::open(&path, "CREATE TABLE IF NOT EXISTS t (x)", &[]);
-        db.write(Durable::Yes, |tx| tx.execute("INSERT INTO t VALUES (1)", [])).await.unwrap();
+        std::fs::write(folder.path().join("pages.db"), vec![7; 5000]).unwrap();
+        let db = open(folder.path());
+        add(&db, 1).await.unwrap();
+        let lost = i64::try_from(changes::LOST).unwrap();
         assert_eq!(
-            db.read(|c| c.query_row("SELECT count(*) FROM t", [], |r| r.get::<_, i64>(0))).unwrap(),
-            1
+            all(&db).await,
+            [lost, 1],
+            "without a counter numbers go on above all there can have been"
         );
-        assert_eq!(std::fs::read(folder.path().join("pages.damaged")).unwrap(), vec![7; 5000]);
+        assert_eq!(std::fs::read(folder.path().join("pages.db")).unwrap(), vec![7; 5000], "it is kept");
+        assert_eq!(all(&open(folder.path())).await, [lost, 1]);
+    }
+
+    #[tokio::test]
+    async fn damage_that_is_met_heals_for_all_processes_and_nobody_writes_to_what_was_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b, c] = [0, 1, 2].map(|_| open(folder.path()));
+        for db in [&a, &b, &c] {
+            add(db, 1).await.unwrap();
+        }
+        assert_eq!(all(&c).await, [1, 1, 1]);
+        for round in 0..3 {
+            let (version, counter) = (c.version().unwrap(), a.changes.get().unwrap());
+            for side in ["", "-wal"] {
+                let mut name = a.path(round).into_os_string();
+                name.push(side);
+                damage(name.into());
+            }
+            // One reads, another writes, the third does nothing until then. What SQLite still knows is not damaged.
+            lock(&a.readers).clear();
+            drop(b.writer.lock().await.take());
+            let (read, written) = tokio::join!(all(&a), add(&b, 2));
+            written.unwrap();
+            let above = i64::try_from(counter).unwrap();
+            assert!(read[0] > above, "{read:?} after {counter}");
+            assert_ne!(c.version().unwrap(), version, "what it holds in memory counts no more");
+            let kept = std::fs::read(a.path(round)).unwrap();
+            add(&c, 3).await.unwrap();
+            assert_eq!(all(&a).await[1..], [2, 3]);
+            assert_eq!(all(&b).await, all(&c).await);
+            assert!(std::fs::read(a.path(round)).unwrap() == kept, "written to what was set aside");
+        }
+        assert_eq!(std::fs::read(a.path(1)).unwrap(), b"", "only the last damaged one is kept");
+    }
+
+    #[tokio::test]
+    async fn an_emptied_database_does_not_begin_its_numbers_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(folder.path());
+        add(&db, 1).await.unwrap();
+        let counter = i64::try_from(db.changes.get().unwrap()).unwrap();
+        drop(db);
+        for gone in [false, true] {
+            let path = open(folder.path()).path(u64::from(gone));
+            if gone { std::fs::remove_file(path) } else { std::fs::write(path, "") }.unwrap();
+            assert!(all(&open(folder.path())).await[0] > counter, "gone: {gone}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_store_begins_at_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(folder.path());
+        assert!(all(&db).await.is_empty() && db.newest() == 0);
     }
 }

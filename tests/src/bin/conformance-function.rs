@@ -14,7 +14,7 @@ async fn main() -> ExitCode {
 
 async fn run(name: &str) -> Result<(), FunctionError> {
     let upstream_url = std::env::var("UPSTREAM_URL").map_err(|e| format!("UPSTREAM_URL: {e}"))?;
-    let site = tests::conformance::site(upstream_url);
+    let site = tests::clock::by_given_clock(tests::conformance::site(upstream_url));
     match name {
         "serve" => serve::function::run(site).await,
         "regenerate" => regenerate::function::run(site).await,

@@ -14,6 +14,6 @@ fn main() -> ExitCode {
         );
         return ExitCode::FAILURE;
     };
-    let site = tests::conformance::site(upstream_url);
+    let site = tests::clock::by_given_clock(tests::conformance::site(upstream_url));
     standalone::run_with(site, &[("PERENNIAL_REVALIDATE_SECRETS", "test-secret")])
 }

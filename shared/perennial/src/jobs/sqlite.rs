@@ -9,10 +9,13 @@ use tokio::sync::Notify;
 
 use super::{Job, Jobs};
 use crate::clock::{Clock, Millis};
-use crate::sqlite::{Db, Durable};
+use crate::sqlite::{Db, Durable, Schema, save_rows};
 use crate::store::StoreError;
 
-const SCHEMA: &str = "
+/// What is lost with a damaged queue was asked for by pages that are still stale: their next visitors ask again.
+const SCHEMA: Schema = Schema { sql: TABLES, added: &[], save: |old, new, _| save_rows(old, new, "jobs") };
+
+const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS jobs (
   id INTEGER PRIMARY KEY, build TEXT NOT NULL, due INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
   message TEXT NOT NULL
@@ -43,7 +46,8 @@ pub struct Taken {
 impl SqliteJobs {
     /// The queue in the store at `folder`, for jobs of `build`.
     pub fn open(folder: &Path, build: Arc<str>, clock: Arc<dyn Clock>) -> Self {
-        Self { db: Db::open(&folder.join("jobs.db"), SCHEMA, &[]), build, clock, arrived: Arc::default() }
+        let db = Db::open(&folder.join("jobs.db"), &SCHEMA, clock.clone());
+        Self { db, build, clock, arrived: Arc::default() }
     }
 
     /// Takes the job that has been due the longest; others cannot take it for `hidden`.
@@ -53,7 +57,7 @@ impl SqliteJobs {
     pub async fn take(&self, hidden: Duration) -> Result<Option<Taken>, StoreError> {
         let now = self.clock.now();
         // Most looks find nothing: a read is enough to know.
-        if self.due(now)?.is_none() {
+        if self.due(now).await?.is_none() {
             return Ok(None);
         }
         let (build, until) = (self.build.clone(), now.plus(hidden));
@@ -74,6 +78,18 @@ impl SqliteJobs {
         self.db.write(Durable::No, take).await
     }
 
+    /// Keeps a job that was taken from others for that long from now on: its worker lives, or wants it again only then.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn hide(&self, taken: &Taken, hidden: Duration) -> Result<(), StoreError> {
+        let (id, until) = (taken.id, self.clock.now().plus(hidden));
+        let hide = move |tx: &rusqlite::Transaction<'_>| {
+            tx.execute("UPDATE jobs SET due = ?2 WHERE id = ?1", params![id, ms(until)])
+        };
+        self.db.write(Durable::No, hide).await.map(drop)
+    }
+
     /// Finishes a job.
     ///
     /// # Errors
@@ -90,7 +106,9 @@ impl SqliteJobs {
     /// The store's.
     pub fn len(&self) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) FROM jobs WHERE build = ?1";
-        self.db.read(|c| c.query_row(sql, [&*self.build], |row| row.get::<_, i64>(0))).map(i64::unsigned_abs)
+        self.db
+            .read_now(|c| c.query_row(sql, [&*self.build], |row| row.get::<_, i64>(0)))
+            .map(i64::unsigned_abs)
     }
 
     /// Whether [`SqliteJobs::len`] is 0.
@@ -106,11 +124,12 @@ impl SqliteJobs {
         self.arrived.notified().await;
     }
 
-    fn due(&self, now: Millis) -> Result<Option<i64>, StoreError> {
+    async fn due(&self, now: Millis) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT id FROM jobs WHERE build = ?1 AND due <= ?2 LIMIT 1";
-        self.db.read(|c| {
+        let read = self.db.read(|c| {
             c.prepare_cached(sql)?.query_row(params![self.build, ms(now)], |row| row.get(0)).optional()
-        })
+        });
+        read.await
     }
 }
 
@@ -168,6 +187,34 @@ mod tests {
         assert!(jobs.take(Duration::ZERO).await.unwrap().is_none(), "one is hidden, the other not due");
         jobs.finish(again).await.unwrap();
         assert_eq!(jobs.len().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn of_a_damaged_queue_the_jobs_are_kept_that_can_be_read() {
+        const JOBS: u64 = 500;
+        let folder = tempfile::tempdir().unwrap();
+        let open = || SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        let jobs = open();
+        for i in 0..JOBS {
+            let job =
+                Job { v: 1, build: "b".into(), key: format!("/job-{i}"), task: Task::Renew { epoch: 1 } };
+            jobs.send(&job, Duration::ZERO).await.unwrap();
+        }
+        drop(jobs);
+        let path = folder.path().join("jobs.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.windows(8).position(|text| text == b"/job-250").unwrap() / 4096 * 4096;
+        bytes[middle..middle + 4096].fill(0xa5);
+        std::fs::write(&path, bytes).unwrap();
+        let jobs = open();
+        let (mut first, mut last) = (None, None);
+        while let Some(taken) = jobs.take(Duration::from_secs(60)).await.unwrap() {
+            let key = Job::from_json(&taken.message).unwrap().key;
+            first.get_or_insert(key.clone());
+            last = Some(key);
+        }
+        assert_eq!((first.as_deref(), last), (Some("/job-0"), Some(format!("/job-{}", JOBS - 1))));
+        assert!((JOBS / 2..JOBS).contains(&jobs.len().unwrap()), "{}", jobs.len().unwrap());
     }
 
     #[tokio::test]

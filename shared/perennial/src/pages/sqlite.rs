@@ -1,6 +1,8 @@
 //! Records, leases and epochs in SQLite, for several processes of one machine.
 
+mod failed;
 mod row;
+mod save;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,16 +11,19 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use self::row::{COLUMNS, PageRow, newest_epoch, signed, unsigned};
+use self::failed::{FAILED_FIRSTS_MAX, FORGET_EVERY, forget_failed_firsts};
+use self::row::{COLUMNS, PageRow, above, knows_listed, newest_epoch, signed, unsigned};
 use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, supersedes};
-use crate::clock::Millis;
+use crate::clock::{Clock, Millis};
 use crate::key::PageKey;
 use crate::record::{Epoch, Record, Stored, Ticket};
-use crate::sqlite::{Column, Db, Durable};
+use crate::sqlite::{Column, Db, Durable, Schema};
 use crate::store::StoreError;
 use crate::tags::user_tag;
 
-const SCHEMA: &str = "
+const SCHEMA: Schema = Schema { sql: TABLES, added: &ADDED, save: save::save };
+
+const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS pages (
   build TEXT NOT NULL, page TEXT NOT NULL,
   record BLOB, generation INTEGER NOT NULL DEFAULT 0, not_found INTEGER NOT NULL DEFAULT 0, listed INTEGER NOT NULL DEFAULT 0,
@@ -31,12 +36,10 @@ CREATE INDEX IF NOT EXISTS pages_never_shown ON pages (build, failed_at) WHERE g
 CREATE TABLE IF NOT EXISTS tags (tag TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epoch (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL);
 INSERT OR IGNORE INTO epoch VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS above (one INTEGER PRIMARY KEY CHECK (one = 1), ticket INTEGER NOT NULL);
+INSERT OR IGNORE INTO above VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS published (build TEXT PRIMARY KEY) WITHOUT ROWID;
 ";
-
-/// Failed first renders that are kept in mind, and how often the others are forgotten: made-up paths that fail must not
-/// fill the store.
-const FAILED_FIRSTS_MAX: u32 = 10_000;
-const FORGET_EVERY: u32 = 256;
 
 /// Columns that stores of earlier versions lack.
 const ADDED: [Column; 1] = [Column { table: "pages", name: "demanded", kind: "INTEGER" }];
@@ -52,30 +55,46 @@ pub struct SqlitePages {
 
 impl SqlitePages {
     /// The records of `build` in the store at `folder`.
-    pub fn open(folder: &Path, build: Arc<str>) -> Self {
-        Self { db: Db::open(&folder.join("pages.db"), SCHEMA, &ADDED), build, failed_firsts: Arc::default() }
+    pub fn open(folder: &Path, build: Arc<str>, clock: Arc<dyn Clock>) -> Self {
+        let db = Db::open(&folder.join("pages.db"), &SCHEMA, clock);
+        Self { db, build, failed_firsts: Arc::default() }
     }
 
-    fn count(&self, route: &str, which: &str, most: usize) -> Result<usize, StoreError> {
+    /// Whether it can be told which pages the routes list. A store that went on without what was damaged cannot, until
+    /// they are published again; then no page counts as one that is not listed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn knows_listed(&self) -> Result<bool, StoreError> {
+        self.db.read(|c| knows_listed(c, &self.build)).await
+    }
+
+    async fn count(&self, route: &str, which: &str, most: usize) -> Result<usize, StoreError> {
         let (first, end) = keys_of(route);
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let sql = format!(
             "SELECT count(*) FROM (SELECT 1 FROM pages
              WHERE {which} AND build = ?1 AND page >= ?2 AND page < ?3 LIMIT ?4)"
         );
-        self.db.read(|c| {
+        let read = self.db.read(|c| {
             let of = params![self.build, first, end, most];
             let count = c.prepare_cached(&sql)?.query_row(of, |row| row.get::<_, i64>(0))?;
             Ok(usize::try_from(count).unwrap_or(0))
-        })
+        });
+        read.await
     }
 
     fn row(&self, connection: &Connection, page: &str) -> rusqlite::Result<PageRow> {
         let sql = format!("SELECT {COLUMNS} FROM pages WHERE build = ?1 AND page = ?2");
         let row =
             connection.prepare_cached(&sql)?.query_row([&*self.build, page], PageRow::read).optional()?;
-        Ok(row.unwrap_or_default())
+        Ok(row.unwrap_or_default().above(above(connection)?))
     }
+}
+
+/// What a render gave that began in a store which was damaged since: whether it is the newest cannot be told any more.
+fn from_before() -> StoreError {
+    StoreError::Refused("the store was damaged, and begun anew, while the page was rendered".to_owned())
 }
 
 fn epoch(connection: &Connection) -> rusqlite::Result<Epoch> {
@@ -121,19 +140,6 @@ fn grant(
     Ok(())
 }
 
-/// Forgets failed first renders but for the newest. All tickets of such a page have failed, so nobody can hold one, and
-/// its numbers may start again.
-fn forget_failed_firsts(tx: &Connection, build: &str, most: u32) -> rusqlite::Result<usize> {
-    tx.execute(
-        "DELETE FROM pages
-         WHERE build = ?1 AND generation = 0 AND listed = 0 AND failures = ticket AND lease_until IS NULL
-           AND failed_at <= (
-             SELECT failed_at FROM pages WHERE build = ?1 AND generation = 0 AND listed = 0 AND failures = ticket
-             ORDER BY failed_at DESC LIMIT 1 OFFSET ?2)",
-        params![build, most],
-    )
-}
-
 /// The keys of a route with parameters: all begin with its pattern and a bar; `}` is the next character.
 fn keys_of(route: &str) -> (String, String) {
     (format!("{route}|"), format!("{route}}}"))
@@ -145,11 +151,16 @@ impl Pages for SqlitePages {
     }
 
     async fn read(&self, page: &PageKey, _: Wanted<'_>) -> Result<Snapshot, StoreError> {
-        self.db.read(|c| self.row(c, page.as_str())?.snapshot(c, page))
+        let read = self.db.read(|c| {
+            let mut snapshot = self.row(c, page.as_str())?.snapshot(c, page)?;
+            snapshot.listed = snapshot.listed || !knows_listed(c, &self.build)?;
+            Ok(snapshot)
+        });
+        read.await
     }
 
     async fn newest_epoch(&self, tags: &[String]) -> Result<Epoch, StoreError> {
-        self.db.read(|c| newest_epoch(c, tags.iter().map(|t| user_tag(t))))
+        self.db.read(|c| newest_epoch(c, tags.iter().map(|t| user_tag(t)))).await
     }
 
     async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
@@ -187,10 +198,11 @@ impl Pages for SqlitePages {
     }
 
     async fn prepare(&self, page: &PageKey, ticket: Ticket) -> Result<Grant, StoreError> {
-        self.db.read(|c| {
+        let read = self.db.read(|c| {
             let epoch = epoch(c)?;
             Ok(Grant { ticket, epoch, replaces: self.row(c, page.as_str())?.record(page.as_str()) })
-        })
+        });
+        read.await
     }
 
     async fn renew(
@@ -216,14 +228,17 @@ impl Pages for SqlitePages {
         let (this, page, record) = (self.clone(), page.shared(), record.clone());
         let commit = move |tx: &rusqlite::Transaction<'_>| {
             let row = this.row(tx, &page)?;
+            if row.is_from_before(record.generation) {
+                return Ok(None);
+            }
             if !supersedes(record.generation, row.generation) {
                 release(tx, &this.build, &page, record.generation)?;
-                return Ok(Committed::Superseded);
+                return Ok(Some(Committed::Superseded));
             }
             store(tx, &this.build, &page, &record)?;
-            Ok(Committed::Stored { replaced: row.record(&page) })
+            Ok(Some(Committed::Stored { replaced: row.record(&page) }))
         };
-        self.db.write(Durable::Yes, commit).await
+        self.db.write(Durable::Yes, commit).await?.ok_or_else(from_before)
     }
 
     async fn fail(
@@ -238,7 +253,7 @@ impl Pages for SqlitePages {
             if !row.slot.is_current(ticket, row.generation) {
                 return Ok(None);
             }
-            let note = row.slot.failed(&page, ticket, failed);
+            let note = row.slot.failed(&page, ticket, failed.clone());
             tx.execute(
                 "UPDATE pages SET failed_ticket = ?3, failures = ?4, failed_at = ?5, retry_at = ?6, error = ?7
                  WHERE build = ?1 AND page = ?2",
@@ -266,7 +281,7 @@ impl Pages for SqlitePages {
         let (this, page) = (self.clone(), page.shared());
         let undo = move |tx: &rusqlite::Transaction<'_>| {
             let row = this.row(tx, &page)?;
-            if !row.listed && row.slot.is_forgotten(ticket, row.generation) {
+            if !row.listed && row.is_forgotten(ticket) {
                 tx.execute("DELETE FROM pages WHERE build = ?1 AND page = ?2", [&*this.build, &*page])?;
                 return Ok(());
             }
@@ -298,7 +313,8 @@ impl Pages for SqlitePages {
         limit: usize,
     ) -> Result<Vec<(String, Snapshot)>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.db.read(|c| {
+        let read = self.db.read(|c| {
+            let above = above(c)?;
             let sql = format!(
                 "SELECT {COLUMNS}, page FROM pages
                  WHERE build = ?1 AND page >= ?2 AND page > ?3 AND substr(page, 1, length(?2)) = ?2
@@ -311,6 +327,7 @@ impl Pages for SqlitePages {
                 })?;
             rows.map(|row| {
                 let (text, row) = row?;
+                let row = row.above(above);
                 let snapshot = match PageKey::from_stored(&text) {
                     Some(page) => row.snapshot(c, &page)?,
                     None => {
@@ -321,15 +338,16 @@ impl Pages for SqlitePages {
                 Ok((text, snapshot))
             })
             .collect()
-        })
+        });
+        read.await
     }
 
     async fn count_not_found(&self, route: &str, most: usize) -> Result<usize, StoreError> {
-        self.count(route, "not_found = 1", most)
+        self.count(route, "not_found = 1", most).await
     }
 
     async fn count_stored(&self, route: &str, most: usize) -> Result<usize, StoreError> {
-        self.count(route, "generation > 0", most)
+        self.count(route, "generation > 0", most).await
     }
 
     async fn publish(
@@ -343,7 +361,11 @@ impl Pages for SqlitePages {
         let this = self.clone();
         let publish = move |tx: &rusqlite::Transaction<'_>| {
             for (page, record) in &records {
-                if supersedes(record.generation, this.row(tx, page)?.generation) {
+                let row = this.row(tx, page)?;
+                if row.is_from_before(record.generation) {
+                    return Ok(None);
+                }
+                if supersedes(record.generation, row.generation) {
                     store(tx, &this.build, page, record)?;
                 }
             }
@@ -355,21 +377,23 @@ impl Pages for SqlitePages {
                     params![this.build, page],
                 )?;
             }
-            Ok(())
+            tx.execute("INSERT OR IGNORE INTO published VALUES (?1)", [&*this.build])?;
+            Ok(Some(()))
         };
-        self.db.write(Durable::Yes, publish).await
+        self.db.write(Durable::Yes, publish).await?.ok_or_else(from_before)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
     use crate::pages::Urgency;
 
     #[tokio::test]
     async fn keeps_the_contract() {
         let folder = tempfile::tempdir().unwrap();
-        let open = |build: &str| SqlitePages::open(folder.path(), build.into());
+        let open = |build: &str| SqlitePages::open(folder.path(), build.into(), Arc::new(SystemClock));
         crate::pages::suite::run(open).await;
         crate::pages::suite::run_undisturbed(&open("b")).await;
     }
@@ -377,7 +401,7 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_record_counts_as_missing_and_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let pages = SqlitePages::open(folder.path(), "b".into());
+        let pages = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
         let page = crate::pages::suite::page("damaged");
         let (ask, record) = crate::pages::suite::ask_and_record();
         let Begun::Granted(ticket) = pages.begin(&page, ask).await.unwrap() else { panic!("refused") };
@@ -393,10 +417,114 @@ mod tests {
         pages.commit(&page, &Record { generation: again, ..record }, &none).await.unwrap();
         assert_eq!(pages.read(&page, Wanted::default()).await.unwrap().record.unwrap().generation, again);
     }
+    /// A store of many pages of which some cannot be read any more, and a process that has it open.
+    async fn half_lost() -> (tempfile::TempDir, SqlitePages, Vec<PageKey>, Ticket) {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        let pages = open();
+        let keys: Vec<_> = (100..400).map(|i| crate::pages::suite::page(&format!("p{i}"))).collect();
+        let (ask, record) = crate::pages::suite::ask_and_record();
+        let mut commits = Vec::new();
+        for page in &keys {
+            let Begun::Granted(generation) = pages.begin(page, ask).await.unwrap() else { panic!("refused") };
+            let epoch = pages.invalidate(&["tag:x".to_owned()]).await.unwrap();
+            commits.push((page.clone(), Record { generation, epoch, ..record.clone() }, Inline::default()));
+        }
+        pages.publish(&commits, &keys).await.unwrap();
+        let Begun::Granted(under_way) =
+            pages.begin(&keys[0], Ask { judged: None, urgency: Urgency::Overriding, ..ask }).await.unwrap()
+        else {
+            panic!("refused")
+        };
+        // Closed, so that all is in one file.
+        drop(pages);
+        let path = folder.path().join("pages.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.windows(4).rposition(|text| text == b"p250").unwrap() / 4096 * 4096;
+        bytes[middle..middle + 4096].fill(0xa5);
+        std::fs::write(&path, bytes).unwrap();
+        let pages = open();
+        (folder, pages, keys, under_way)
+    }
+
+    #[tokio::test]
+    async fn of_a_damaged_store_what_can_be_read_is_stale_and_the_rest_missing() {
+        let (_folder, pages, keys, _) = half_lost().await;
+        let mut saved = 0;
+        for page in &keys {
+            let snapshot = pages.read(page, Wanted::default()).await.unwrap();
+            saved += usize::from(snapshot.record.is_some());
+        }
+        // From where the damage was met on.
+        assert!((1..keys.len()).contains(&saved), "{saved}");
+        for page in &keys {
+            let snapshot = pages.read(page, Wanted::default()).await.unwrap();
+            assert!(snapshot.generation > 300 && snapshot.newest_epoch > 300, "numbers go on: {snapshot:?}");
+            if let Some(record) = snapshot.record {
+                assert!(record.generation == snapshot.generation && record.epoch < snapshot.newest_epoch);
+            }
+            assert!(snapshot.listed, "whether it was cannot be told");
+        }
+        let stranger = crate::pages::suite::page("stranger");
+        assert!(
+            pages.read(&stranger, Wanted::default()).await.unwrap().listed
+                && !pages.knows_listed().await.unwrap()
+        );
+        pages.publish(&[], &keys).await.unwrap();
+        assert!(pages.knows_listed().await.unwrap());
+        assert!(pages.read(&keys[0], Wanted::default()).await.unwrap().listed);
+        assert!(!pages.read(&stranger, Wanted::default()).await.unwrap().listed);
+    }
+
+    #[tokio::test]
+    async fn a_render_from_before_the_damage_is_refused_and_later_ones_are_kept() {
+        let (_folder, pages, keys, under_way) = half_lost().await;
+        for page in &keys {
+            pages.read(page, Wanted::default()).await.unwrap();
+        }
+        let (ask, record) = crate::pages::suite::ask_and_record();
+        let late = Record { generation: under_way, ..record.clone() };
+        let none = Inline::default();
+        pages.commit(&keys[0], &late, &none).await.unwrap_err();
+        pages.publish(&[(keys[0].clone(), late, none.clone())], &[]).await.unwrap_err();
+        assert_eq!(pages.resume(&keys[0], under_way, ask.lease, ask.now).await.unwrap(), None);
+        assert!(!pages.renew(&keys[0], under_way, ask.lease, ask.now).await.unwrap());
+        let stranger = crate::pages::suite::page("stranger");
+        for page in [&keys[0], &keys[150], &stranger] {
+            let seen = pages.read(page, Wanted::default()).await.unwrap();
+            let ask = Ask { judged: Some(seen.generation), ..ask };
+            let Begun::Granted(ticket) = pages.begin(page, ask).await.unwrap() else { panic!("refused") };
+            let epoch = pages.prepare(page, ticket).await.unwrap().epoch;
+            let record = Record { generation: ticket, epoch, ..record.clone() };
+            pages.commit(page, &record, &none).await.unwrap();
+            let shown = pages.read(page, Wanted::default()).await.unwrap();
+            assert_eq!((shown.generation, shown.newest_epoch), (ticket, epoch), "fresh");
+        }
+    }
+
+    #[tokio::test]
+    async fn after_damage_a_page_nobody_knew_is_forgotten_and_not_held_back() {
+        let (_folder, pages, keys, _) = half_lost().await;
+        for page in &keys {
+            pages.read(page, Wanted::default()).await.unwrap();
+        }
+        let before = pages.list("", None, 1000).await.unwrap().len();
+        let (ask, _) = crate::pages::suite::ask_and_record();
+        let ask = Ask { judged: None, urgency: Urgency::Missing, ..ask };
+        let stranger = crate::pages::suite::page("stranger");
+        let Begun::Granted(ticket) = pages.begin(&stranger, ask).await.unwrap() else { panic!("refused") };
+        pages.release(&stranger, ticket).await.unwrap();
+        assert_eq!(pages.list("", None, 1000).await.unwrap().len(), before, "random paths fill no store");
+        let Begun::Granted(ticket) = pages.begin(&stranger, ask).await.unwrap() else { panic!("refused") };
+        let failed = Failed { message: "no".into(), retry_after: None, now: ask.now };
+        pages.fail(&stranger, ticket, failed).await.unwrap().unwrap();
+        assert!(matches!(pages.begin(&stranger, ask).await.unwrap(), Begun::Granted(_)), "nothing to show");
+    }
+
     #[tokio::test]
     async fn failed_first_renders_are_forgotten_but_for_the_newest() {
         let folder = tempfile::tempdir().unwrap();
-        let pages = SqlitePages::open(folder.path(), "b".into());
+        let pages = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
         let (ask, record) = crate::pages::suite::ask_and_record();
         let page = |n: usize| crate::pages::suite::page(&format!("p{n}"));
         let fail = async |n: usize, at: u64| {
@@ -429,18 +557,18 @@ mod tests {
     async fn a_store_of_an_earlier_version_is_read_and_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let earlier = Connection::open(folder.path().join("pages.db")).unwrap();
-        earlier.execute_batch(&SCHEMA.replace(", demanded INTEGER", "")).unwrap();
+        earlier.execute_batch(&TABLES.replace(", demanded INTEGER", "")).unwrap();
         let page = crate::pages::suite::page("earlier");
         let leased = "INSERT INTO pages (build, page, ticket, lease_from, lease_until) VALUES ('b', ?1, 4, 1000000, 1010000)";
         earlier.execute(leased, [page.as_str()]).unwrap();
-        let pages = SqlitePages::open(folder.path(), "b".into());
+        let pages = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
         let slot = pages.read(&page, Wanted::default()).await.unwrap().slot;
         assert_eq!((slot.ticket, slot.demanded), (4, 0));
         let (ask, _) = crate::pages::suite::ask_and_record();
         let ask = Ask { urgency: Urgency::Demand(1), ..ask };
         assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Granted(5)));
         assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Busy(_)));
-        let again = SqlitePages::open(folder.path(), "b".into());
+        let again = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
         assert_eq!(again.read(&page, Wanted::default()).await.unwrap().slot.demanded, 1);
     }
 }

@@ -193,6 +193,7 @@ async fn failures_hold_back<P: Pages>(pages: &P) {
     assert_eq!((note.count, note.retry_at), (2, ask.now.plus(Duration::from_secs(60))));
     let held = pages.begin(&page, later(stale, 59_999)).await.expect("begin");
     assert!(matches!(held, Begun::BackedOff { .. }), "Retry-After wins: {held:?}");
+    granted(pages, &page, Ask { urgency: Urgency::Missing, ..later(stale, 59_999) }).await;
     granted(pages, &page, Ask { urgency: Urgency::Overriding, ..stale }).await;
 }
 

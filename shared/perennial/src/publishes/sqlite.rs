@@ -7,10 +7,16 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{DELIVERY_KEPT, Kept, Mark, Publish, Publishes};
 use crate::clock::{Clock, Millis};
-use crate::sqlite::{Db, Durable};
+use crate::sqlite::{Db, Durable, Schema, save_rows};
 use crate::store::StoreError;
 
-const SCHEMA: &str = "
+const SCHEMA: Schema = Schema {
+    sql: TABLES,
+    added: &[],
+    save: |old, new, _| ["publishes", "marks", "deliveries"].iter().map(|t| save_rows(old, new, t)).sum(),
+};
+
+const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS publishes (
   id TEXT PRIMARY KEY, place TEXT NOT NULL, kept_until INTEGER NOT NULL, publish TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -36,7 +42,7 @@ pub struct SqlitePublishes {
 impl SqlitePublishes {
     /// The journal in the store at `folder`.
     pub fn open(folder: &Path, clock: Arc<dyn Clock>) -> Self {
-        Self { db: Db::open(&folder.join("publishes.db"), SCHEMA, &[]), clock }
+        Self { db: Db::open(&folder.join("publishes.db"), &SCHEMA, clock.clone()), clock }
     }
 }
 
@@ -71,7 +77,7 @@ impl Publishes for SqlitePublishes {
 
     async fn get(&self, id: &str) -> Result<Option<Kept>, StoreError> {
         let now = ms(self.clock.now());
-        self.db.read(|c| {
+        let read = self.db.read(|c| {
             let sql = "SELECT publish FROM publishes WHERE id = ?1 AND kept_until > ?2";
             let publish: Option<String> = c.query_row(sql, params![id, now], |row| row.get(0)).optional()?;
             let sql = "SELECT mark FROM marks WHERE id = ?1 AND kept_until > ?2 ORDER BY route";
@@ -81,19 +87,21 @@ impl Publishes for SqlitePublishes {
             let publish = publish.and_then(|text| Publish::from_json(&text));
             let marks: Vec<Mark> = marks.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
             Ok((publish.is_some() || !marks.is_empty()).then_some(Kept { publish, marks }))
-        })
+        });
+        read.await
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Publish>, StoreError> {
         let (now, limit) = (ms(self.clock.now()), i64::try_from(limit).unwrap_or(i64::MAX));
-        self.db.read(|c| {
+        let read = self.db.read(|c| {
             let sql = "SELECT publish FROM publishes WHERE (?1 IS NULL OR place < ?1) AND kept_until > ?2
                        ORDER BY place DESC LIMIT ?3";
             let mut entries = c.prepare_cached(sql)?;
             let entries = entries.query_map(params![after, now, limit], |row| row.get::<_, String>(0))?;
             let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
             Ok(entries.iter().filter_map(|text| Publish::from_json(text)).collect())
-        })
+        });
+        read.await
     }
 
     async fn mark(&self, id: &str, mark: &Mark, kept_until: Millis) -> Result<(), StoreError> {
@@ -106,10 +114,11 @@ impl Publishes for SqlitePublishes {
     }
 
     async fn carried_out(&self, delivery: &str, now: Millis) -> Result<Option<String>, StoreError> {
-        self.db.read(|c| {
+        let read = self.db.read(|c| {
             let sql = "SELECT id FROM deliveries WHERE delivery = ?1 AND kept_until > ?2";
             c.query_row(sql, params![delivery, ms(now)], |row| row.get(0)).optional()
-        })
+        });
+        read.await
     }
 
     async fn note_carried_out(&self, delivery: &str, id: &str, now: Millis) -> Result<(), StoreError> {
@@ -157,7 +166,7 @@ mod tests {
         journal.put(&publish("newest", 900_000_000_000_000)).await.unwrap();
         let count =
             journal.db.read(|c| c.query_row("SELECT count(*) FROM publishes", [], |r| r.get::<_, i64>(0)));
-        assert_eq!(count.unwrap(), ENTRIES_MAX as i64);
+        assert_eq!(count.await.unwrap(), ENTRIES_MAX as i64);
         assert!(journal.get("newest").await.unwrap().is_some() && journal.get("x0").await.unwrap().is_none());
     }
 }

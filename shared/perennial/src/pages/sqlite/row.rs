@@ -16,9 +16,12 @@ pub(super) const COLUMNS: &str = "record, generation, listed, ticket, lease_from
 #[derive(Default)]
 pub(super) struct PageRow {
     record: Option<Vec<u8>>,
+    /// The number of the newest commit, or what numbers go on above.
     pub(super) generation: Ticket,
     pub(super) listed: bool,
     pub(super) slot: Slot,
+    committed: Ticket,
+    above: Ticket,
 }
 
 impl PageRow {
@@ -44,7 +47,26 @@ impl PageRow {
             generation: unsigned(row, 1)?.unwrap_or(0),
             listed: row.get(2)?,
             slot,
+            committed: unsigned(row, 1)?.unwrap_or(0),
+            above: 0,
         })
+    }
+
+    /// The row in a store whose numbers go on above those of one that was damaged: a page that was not saved is like
+    /// one whose record cannot be read.
+    pub(super) fn above(self, above: Ticket) -> Self {
+        Self { generation: self.generation.max(above), above, ..self }
+    }
+
+    /// Whether a ticket was handed out by the store that was damaged.
+    pub(super) fn is_from_before(&self, ticket: Ticket) -> bool {
+        ticket <= self.above
+    }
+
+    /// [`Slot::is_forgotten`], with numbers counted from where this store's begin.
+    pub(super) fn is_forgotten(&self, ticket: Ticket) -> bool {
+        let slot = Slot { ticket: self.slot.ticket.saturating_sub(self.above), ..self.slot.clone() };
+        slot.is_forgotten(ticket.saturating_sub(self.above), self.committed)
     }
 
     /// The record, unless it is damaged: then there is none, and the next render replaces it.
@@ -84,6 +106,19 @@ pub(super) fn newest_epoch(
         newest = newest.max(epoch.unwrap_or(0));
     }
     Ok(newest)
+}
+
+/// What tickets go on above: 0 but in a store that was begun in the place of a damaged one.
+pub(super) fn above(connection: &Connection) -> rusqlite::Result<Ticket> {
+    let above =
+        connection.prepare_cached("SELECT ticket FROM above")?.query_row([], |row| unsigned(row, 0))?;
+    Ok(above.unwrap_or(0))
+}
+
+/// See [`SqlitePages::knows_listed`](super::SqlitePages::knows_listed).
+pub(super) fn knows_listed(connection: &Connection, build: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT ticket = 0 OR EXISTS (SELECT 1 FROM published WHERE build = ?1) FROM above";
+    connection.prepare_cached(sql)?.query_row([build], |row| row.get(0))
 }
 
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {

@@ -4,20 +4,20 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::client::Client;
+use crate::{Ask, Aws};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tests::client::Client;
-use tests::{Ask, Aws};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// Refused because there are too many; nothing happens.
     Throttled,
     /// The connection breaks before the call arrives.
@@ -33,11 +33,11 @@ pub(crate) enum Fault {
 type Plan = Box<dyn Fn(&Call) -> Option<Fault> + Send + Sync>;
 
 /// A call that arrives.
-pub(crate) struct Call {
+pub struct Call {
     /// `BatchGetItem`, `SendMessage`; `GET` for S3.
-    pub(crate) name: String,
+    pub name: String,
     /// Whether it has been tried before.
-    pub(crate) is_repeated: bool,
+    pub is_repeated: bool,
 }
 
 struct State {
@@ -47,7 +47,7 @@ struct State {
 }
 
 /// Under way until it is dropped.
-pub(crate) struct Between {
+pub struct Between {
     addr: SocketAddr,
     state: Arc<State>,
     accepting: AbortHandle,
@@ -55,15 +55,12 @@ pub(crate) struct Between {
 
 impl Between {
     /// Lets everything through.
-    pub(crate) async fn start(aws: &Aws) -> Self {
+    pub async fn start(aws: &Aws) -> Self {
         Self::with(aws, |_| None).await
     }
 
     /// Asks what goes wrong with each call, as it arrives.
-    pub(crate) async fn with(
-        aws: &Aws,
-        plan: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static,
-    ) -> Self {
+    pub async fn with(aws: &Aws, plan: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("bound");
         let state = Arc::new(State { server: aws.server(), calls: Mutex::default(), plan: Box::new(plan) });
@@ -83,12 +80,12 @@ impl Between {
     }
 
     /// Where it listens.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
     /// Names of the calls since the last time this was asked: `BatchGetItem`, `SendMessage`, `GET` for S3.
-    pub(crate) fn calls(&self) -> Vec<String> {
+    pub fn calls(&self) -> Vec<String> {
         std::mem::take(&mut *self.state.calls.lock().expect("unpoisoned"))
     }
 }
@@ -122,7 +119,7 @@ async fn pass(
             return Ok(error(&call.name, 400, "ProvisionedThroughputExceededException"));
         }
         Some(Fault::ServerError) => return Ok(error(&call.name, 500, "InternalServerError")),
-        Some(Fault::Slow) => tests::until::pass(Duration::from_millis(200)).await,
+        Some(Fault::Slow) => crate::until::pass(Duration::from_millis(200)).await,
         Some(Fault::LostAfter) | None => {}
     }
     let (head, body) = request.into_parts();
