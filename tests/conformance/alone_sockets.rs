@@ -266,7 +266,13 @@ async fn clients_that_do_not_read_are_let_go() {
 async fn a_body_without_a_secret_is_not_read() {
     let f = Fixture::start().await;
     let client = f.site.client();
-    for field in ["", "x-revalidate-secret: wrong\r\n", "webhook-signature: v1,AAAA\r\n"] {
+    for field in [
+        "",
+        "x-revalidate-secret: wrong\r\n",
+        "webhook-signature: v1,AAAA\r\n",
+        "x-hub-signature-256: sha256=00\r\n",
+        "webhook-id: a\r\nwebhook-timestamp: 1\r\nwebhook-signature: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=\r\n",
+    ] {
         let head = "POST /api/revalidate?path=/never HTTP/1.1\r\nhost: x\r\n";
         let raw = client
             .raw(format!("{head}{field}content-length: 9\r\nexpect: 100-continue\r\n\r\n").as_bytes())

@@ -69,6 +69,11 @@ impl Secrets {
         Ok(Delivery { provider, id: None, key, vouched: Vouched::Request })
     }
 
+    /// Whether a request is signed in a way that its body may yet make right.
+    pub fn depends_on_body(&self, request: &Parts, base_path: &str, now: Millis) -> bool {
+        webhook::depends_on_body(request, &self.signing, base_path, now)
+    }
+
     /// What signs the cookies of drafts.
     pub fn drafts(&self) -> &Drafts {
         &self.drafts

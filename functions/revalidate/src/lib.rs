@@ -75,8 +75,9 @@ impl<S: Stores> Revalidate<S> {
             return true;
         }
         match self.secrets.get(self.engine.now()).await {
-            // Any secret may have signed.
-            Ok(_) if webhook::is_signed(&request.headers) => true,
+            Ok(secrets) if webhook::is_signed(&request.headers) => {
+                secrets.depends_on_body(request, self.engine.site().base_path(), self.engine.now())
+            }
             Ok(secrets) => request.method == Method::POST && secrets.admit(request),
             Err(_) => false,
         }

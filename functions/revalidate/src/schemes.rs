@@ -197,6 +197,14 @@ impl Unit {
 }
 
 impl Hash {
+    /// As long as one of these.
+    pub(crate) fn zero(&self) -> Vec<u8> {
+        match self {
+            Hash::Sha1 => vec![0; 20],
+            Hash::Sha256 => vec![0; 32],
+        }
+    }
+
     pub(crate) fn mac(&self, key: &[u8], before: &str, body: &[u8]) -> Vec<u8> {
         fn of<M: Mac + KeyInit>(key: &[u8], before: &str, body: &[u8]) -> Vec<u8> {
             let mac = <M as KeyInit>::new_from_slice(key).expect("a key of any length");

@@ -138,19 +138,44 @@ pub fn verify(
     Some(scheme.verify(request, body, keys, base_path, now))
 }
 
+/// Whether a request is signed in a way that its body may yet make right: what is wrong without it need not be read.
+pub fn depends_on_body(request: &Parts, keys: &[SigningKey], base_path: &str, now: Millis) -> bool {
+    let mut schemes = SCHEMES.iter().filter(|scheme| scheme.is_of(&request.headers));
+    match (schemes.next(), schemes.next()) {
+        (Some(scheme), None) => scheme.read(request, keys, base_path, now).is_ok(),
+        _ => false,
+    }
+}
+
+/// What a request says of its signature.
+struct Claim<'a> {
+    given: Vec<&'a str>,
+    /// What may be signed before the body.
+    before_body: Vec<String>,
+    /// The fields in it.
+    fields: Vec<String>,
+}
+
 impl Scheme {
-    fn verify(
+    /// Everything but the body.
+    fn read<'a>(
         &self,
-        request: &Parts,
-        body: &[u8],
+        request: &'a Parts,
         keys: &[SigningKey],
         base_path: &str,
         now: Millis,
-    ) -> Result<Delivery, Refusal> {
+    ) -> Result<Claim<'a>, Refusal> {
         let name = self.provider.as_str();
         let malformed = |field| Refusal::Malformed(name, field);
         let value = only(&request.headers, self.signature).ok_or(malformed(self.signature))?;
-        let given = self.form.signatures(value);
+        let mut given = self.form.signatures(value);
+        given.retain(|signature| signature.len() == self.encoding.write(&self.hash.zero()).len());
+        if given.is_empty() {
+            return Err(malformed(self.signature));
+        }
+        if !keys.iter().any(|key| key.bytes(self).is_some()) {
+            return Err(Refusal::Wrong(name));
+        }
         let time = match &self.time {
             None => "",
             Some((at, unit, tolerance)) => {
@@ -179,6 +204,18 @@ impl Scheme {
                 contentful::signed(request, base_path).ok_or(malformed(contentful::SIGNED_HEADERS))?
             }
         };
+        Ok(Claim { given, before_body, fields })
+    }
+
+    fn verify(
+        &self,
+        request: &Parts,
+        body: &[u8],
+        keys: &[SigningKey],
+        base_path: &str,
+        now: Millis,
+    ) -> Result<Delivery, Refusal> {
+        let Claim { given, before_body, fields } = self.read(request, keys, base_path, now)?;
         let mut right = None;
         for key in keys {
             let Some(secret) = key.bytes(self) else { continue };
@@ -191,7 +228,7 @@ impl Scheme {
                 }
             }
         }
-        let key = right.ok_or(Refusal::Wrong(name))?;
+        let key = right.ok_or(Refusal::Wrong(self.provider.as_str()))?;
         let id = self.id(&request.headers, body);
         Ok(Delivery { provider: self.provider, id, key: key.id.clone(), vouched: Vouched::Body(fields) })
     }

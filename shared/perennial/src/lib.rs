@@ -43,7 +43,6 @@
 pub mod aws;
 mod beside;
 pub mod bodies;
-mod bots;
 pub mod build;
 pub mod clock;
 pub mod content;

@@ -1,16 +1,18 @@
 //! A site: routes, error pages and the policies all routes share.
 
+mod bots;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
-pub use crate::bots::DEFAULT_BOTS;
 use crate::clock::{Clock, SystemClock};
 use crate::draft::CLOSE_DRAFT;
 use crate::key::{PageKey, Params};
 use crate::pattern::Pattern;
-use crate::render::panic_text;
 use crate::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
 use crate::webhooks::Webhooks;
+
+pub use bots::DEFAULT_BOTS;
 
 /// What an error page is told.
 #[derive(Clone, Debug)]
@@ -46,8 +48,8 @@ pub struct Site {
     bots: Vec<String>,
     base_path: Option<String>,
     trailing_slash: Option<bool>,
-    clock: Arc<dyn Clock>,
     webhooks: Option<Cow<'static, str>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Default for Site {
@@ -67,8 +69,8 @@ impl Site {
             bots: DEFAULT_BOTS.iter().map(|&b| b.to_owned()).collect(),
             base_path: None,
             trailing_slash: None,
-            clock: Arc::new(SystemClock),
             webhooks: None,
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -118,13 +120,6 @@ impl Site {
         self
     }
 
-    /// Goes by another clock than the machine's: for tests of a site that is to change with time. Calls of AWS are signed
-    /// and timed by the machine's all the same.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
     /// The rules that say which pages change with a publisher's payload, as JSON: see [`crate::webhooks`].
     /// `PERENNIAL_WEBHOOKS` wins.
     ///
@@ -135,6 +130,13 @@ impl Site {
     /// ```
     pub fn webhooks(mut self, rules: impl Into<Cow<'static, str>>) -> Self {
         self.webhooks = Some(rules.into());
+        self
+    }
+
+    /// Goes by another clock than the machine's: for tests of a site that is to change with time. Calls of AWS are signed
+    /// and timed by the machine's all the same.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -188,8 +190,8 @@ impl Site {
                 bots,
                 base_path,
                 trailing_slash,
-                clock,
                 webhooks,
+                clock,
             })
         } else {
             Err(SiteError(errors))
@@ -253,8 +255,8 @@ pub struct ReadySite {
     bots: Vec<String>,
     base_path: String,
     trailing_slash: bool,
-    clock: Arc<dyn Clock>,
     webhooks: Webhooks,
+    clock: Arc<dyn Clock>,
 }
 
 /// User agents are only looked at this far: the list is matched over bounded text.
@@ -345,6 +347,13 @@ impl ReadySite {
 
 fn guarded(page: impl FnOnce() -> String) -> Result<String, String> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(page)).map_err(|panic| panic_text(&*panic))
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", text.unwrap_or("without a message"))
 }
 
 fn plain_draft_banner(cx: &DraftContext<'_>) -> String {

@@ -1,4 +1,4 @@
-//! Crawlers, as their user agents name them.
+//! Who never gets a shell, unless the site says otherwise.
 
 /// Search and link-preview crawlers: they never get a shell. Matched as parts of the user agent, ignoring case.
 pub const DEFAULT_BOTS: &[&str] = &[
