@@ -232,6 +232,8 @@ fn redirect(request: &Parts, shown: &Shown<'_>) -> Reply {
 /// What is told of a page's freshness.
 fn told(shown: &Shown<'_>) -> Told {
     let (stale, seconds) = match shown.state {
+        // The clock was set back while the page was read: an answer is stale in all its fields or in none.
+        State::Fresh { .. } if shown.label == Label::Stale => (true, Some(0)),
         State::Fresh { until } => (false, until.map(|until| until.since(shown.now).as_secs())),
         State::Stale { since, .. } => (true, Some(since.as_secs())),
         State::Missing => (true, Some(0)),

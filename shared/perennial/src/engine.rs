@@ -212,8 +212,12 @@ impl<S: Stores> Engine<S> {
             let mut snapshot = self.stores.pages().read(&page.key, wanted).await?;
             let known =
                 snapshot.listed || snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
-            if let Some(unsaved) = kept.filter(|e| e.unsaved && outlives(e, &snapshot, now) && e.has(form)) {
-                return Ok(self.sight(page, unsaved.clone(), now));
+            if let Some(unsaved) = kept.filter(|e| e.unsaved && e.has(form)) {
+                // Its tags need not be those of the stored record.
+                let newest_epoch = self.newest_epoch(&unsaved.record.tags).await?;
+                if outlives(unsaved, &snapshot, newest_epoch, now) {
+                    return Ok(self.sight(page, unsaved.clone(), now));
+                }
             }
             let generation = snapshot.generation;
             let missing = Sight { entry: None, state: State::Missing, generation, known };
@@ -325,8 +329,8 @@ struct Known<'a> {
 }
 
 /// Whether a page rendered while the store could not be written still counts beside what the store says now.
-fn outlives(unsaved: &Entry, snapshot: &Snapshot, now: Millis) -> bool {
+fn outlives(unsaved: &Entry, snapshot: &Snapshot, newest_epoch: Epoch, now: Millis) -> bool {
     snapshot.generation <= unsaved.record.generation
-        && snapshot.newest_epoch <= unsaved.snapshot.newest_epoch
+        && snapshot.newest_epoch.max(newest_epoch) <= unsaved.snapshot.newest_epoch
         && matches!(state(&unsaved.record, unsaved.snapshot.newest_epoch, now, true), State::Fresh { .. })
 }

@@ -57,7 +57,12 @@ impl<S: Stores> Engine<S> {
         let key = page.key.shared();
         let landing = self.flights.join(&self.tasks, &key, start);
         match within(&*self.clock, self.limits.max_wait, landing).await {
-            Some((Some(first), joined)) => (first, joined),
+            Some((Some(first), joined)) => {
+                // One that was committed already when this visitor looked, and then told the queue: what is missing has
+                // expired since.
+                let newer = |entry: &Arc<Entry>| entry.unsaved || entry.record.generation > judged;
+                (first.map(|shown| shown.filter(|entry| !joined || newer(entry))), joined)
+            }
             Some((None, joined)) => (Err(Trouble::new(500, "the render's task panicked")), joined),
             None => {
                 let message =

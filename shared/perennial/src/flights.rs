@@ -4,10 +4,37 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::SetOnce;
 use tokio_util::task::TaskTracker;
 
-type Landing<T> = watch::Receiver<Option<T>>;
+/// Where the result of a call will be; none if it panicked. Those who wait for it wake in the order in which they came.
+pub(crate) type Landing<T> = Arc<SetOnce<Option<T>>>;
+
+/// The call's end of its landing, which it reaches whatever becomes of it.
+pub(crate) struct Land<T>(Landing<T>);
+
+impl<T> Default for Land<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> Land<T> {
+    pub(crate) fn landing(&self) -> Landing<T> {
+        self.0.clone()
+    }
+
+    pub(crate) fn with(self, result: T) {
+        // The only one who sets it, but for its own end.
+        let _ = self.0.set(Some(result));
+    }
+}
+
+impl<T> Drop for Land<T> {
+    fn drop(&mut self) {
+        let _ = self.0.set(None);
+    }
+}
 
 /// Calls under way, by key. A call runs in a task of its own: nobody who waits for it can cancel it.
 pub(crate) struct Flights<T> {
@@ -36,12 +63,13 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let (mut landing, joined) = {
+        let (landing, joined) = {
             let mut under_way = lock(&self.under_way);
             match under_way.get(key) {
                 Some(landing) => (landing.clone(), true),
                 None => {
-                    let (land, landing) = watch::channel(None);
+                    let land = Land::default();
+                    let landing = land.landing();
                     under_way.insert(key.clone(), landing.clone());
                     let seat = Seat { under_way: self.under_way.clone(), key: key.clone() };
                     let call = start();
@@ -49,13 +77,13 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
                         let result = call.await;
                         // Whoever comes from here on starts anew, and finds what this call has stored.
                         drop(seat);
-                        land.send_replace(Some(result));
+                        land.with(result);
                     });
                     (landing, false)
                 }
             }
         };
-        let landed = landing.wait_for(Option::is_some).await.ok().and_then(|result| result.clone());
+        let landed = landing.wait().await.clone();
         (landed, joined)
     }
 }
@@ -104,7 +132,7 @@ impl<T: Clone + Send + Sync + 'static> Turns<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let mut landing = {
+        let landing = {
             let mut pages = lock(&self.pages);
             let turn = pages.entry(key.clone()).or_insert_with(|| Turn {
                 running: Arc::default(),
@@ -117,7 +145,8 @@ impl<T: Clone + Send + Sync + 'static> Turns<T> {
                     landing.clone()
                 }
                 None => {
-                    let (land, landing) = watch::channel(None);
+                    let land = Land::default();
+                    let landing = land.landing();
                     turn.next = Some((landing.clone(), number));
                     turn.users += 1;
                     let leave = Leave { pages: self.pages.clone(), key: key.clone() };
@@ -127,13 +156,13 @@ impl<T: Clone + Send + Sync + 'static> Turns<T> {
                         let _running = running.lock_owned().await;
                         let begun = lock(&pages).get_mut(&key).and_then(|turn| turn.next.take());
                         let call = start(begun.map_or(number, |(_, greatest)| greatest));
-                        land.send_replace(Some(call.await));
+                        land.with(call.await);
                     });
                     landing
                 }
             }
         };
-        landing.wait_for(Option::is_some).await.ok().and_then(|result| result.clone())
+        landing.wait().await.clone()
     }
 }
 

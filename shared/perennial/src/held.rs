@@ -1,13 +1,13 @@
 //! Leases that the renders of this process hold. Giving one back and writing under it exclude each other: a page's first
 //! ticket is forgotten when it is given back, and another process may get the same number.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::key::PageKey;
 use crate::record::Ticket;
 
-type Leases = HashMap<(PageKey, Ticket), Arc<Hold>>;
+type Leases = BTreeMap<(PageKey, Ticket), Arc<Hold>>;
 
 /// All of them.
 #[derive(Default)]
@@ -57,7 +57,7 @@ impl Held {
             Ok(mut given_back) => !std::mem::replace(&mut *given_back, true),
             Err(_) => false,
         };
-        leases.extract_if(given_back).map(|(lease, _)| lease).collect()
+        leases.extract_if(.., given_back).map(|(lease, _)| lease).collect()
     }
 }
 

@@ -6,10 +6,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
-
 use crate::edge::{Edge, Purged};
 use crate::engine::Engine;
+use crate::flights::{Land, Landing};
 use crate::store::Stores;
 
 /// What became of an order; the error says what to do.
@@ -25,7 +24,7 @@ pub(crate) struct Purges {
 
 struct Order {
     tags: BTreeSet<String>,
-    tell: watch::Sender<Option<Told>>,
+    tell: Land<Told>,
 }
 
 impl Purges {
@@ -35,13 +34,14 @@ impl Purges {
 
     /// Adds tags to the newest order that has not begun, up to `most`, or to a new one. Gives where its end is told, and
     /// whether it is new: then [`Purges::send_next`] is to be called once more.
-    fn add(&self, tags: &[String], most: usize) -> (watch::Receiver<Option<Told>>, bool) {
+    fn add(&self, tags: &[String], most: usize) -> (Landing<Told>, bool) {
         let mut waiting = self.waiting();
         if let Some(order) = waiting.back_mut().filter(|order| order.tags.len() + tags.len() <= most) {
             order.tags.extend(tags.iter().cloned());
-            return (order.tell.subscribe(), false);
+            return (order.tell.landing(), false);
         }
-        let (tell, told) = watch::channel(None);
+        let tell = Land::default();
+        let told = tell.landing();
         waiting.push_back(Order { tags: tags.iter().cloned().collect(), tell });
         (told, true)
     }
@@ -52,7 +52,7 @@ impl Purges {
         let Some(Order { tags, tell }) = self.waiting().pop_front() else { return };
         let tags: Vec<_> = tags.into_iter().collect();
         let told = edge.purge(&tags).await.map_err(|e| e.to_string().into());
-        tell.send_replace(Some(told));
+        tell.with(told);
     }
 }
 
@@ -60,13 +60,12 @@ impl<S: Stores> Engine<S> {
     /// Has the shared cache forget what carries these tags, and returns once it has accepted an order that was sent
     /// after this call came. The order goes out even if nobody waits for it any more.
     pub(crate) async fn purge(self: &Arc<Self>, tags: &[String]) -> Told {
-        let (mut told, is_new) = self.purges.add(tags, self.stores.edge().items_max());
+        let (told, is_new) = self.purges.add(tags, self.stores.edge().items_max());
         if is_new {
             let engine = self.clone();
             self.tasks.spawn(async move { engine.purges.send_next(engine.stores.edge()).await });
         }
-        let answer = told.wait_for(Option::is_some).await.ok().and_then(|told| told.clone());
-        answer.unwrap_or_else(|| Err("the order to the shared cache panicked".into()))
+        told.wait().await.clone().unwrap_or_else(|| Err("the order to the shared cache panicked".into()))
     }
 }
 
@@ -106,7 +105,7 @@ mod tests {
         purges.send_next(&edge).await;
         assert_eq!(*edge.0.lock().unwrap(), [tags("a b c d"), tags("e f g h")]);
         let all = added.into_iter().map(|(told, _)| told).chain([late]);
-        assert!(all.into_iter().all(|told| *told.borrow() == Some(Ok(Purged::Accepted))));
+        assert!(all.into_iter().all(|told| told.get() == Some(&Some(Ok(Purged::Accepted)))));
     }
 
     #[tokio::test]
@@ -119,7 +118,7 @@ mod tests {
         for _ in 0..3 {
             purges.send_next(&edge).await;
         }
-        assert_eq!(*refused.borrow(), Some(Err("no".into())));
-        assert!([accepted, many].iter().all(|told| *told.borrow() == Some(Ok(Purged::Accepted))));
+        assert_eq!(refused.get(), Some(&Some(Err("no".into()))));
+        assert!([accepted, many].iter().all(|told| told.get() == Some(&Some(Ok(Purged::Accepted)))));
     }
 }

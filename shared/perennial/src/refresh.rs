@@ -111,6 +111,7 @@ impl<S: Stores> Engine<S> {
         };
         let hold = self.held.insert(&page.key, ticket);
         let refreshed = tokio::select! {
+            biased;
             refreshed = self.render_and_commit(page, &grant, reason, &hold) => refreshed,
             never = self.keep_lease(page, ticket, reason, &hold) => match never {},
         };
@@ -214,6 +215,10 @@ impl<S: Stores> Engine<S> {
         };
         match committed {
             Ok(Committed::Stored { replaced }) => {
+                let generation = |record: &Option<Arc<Record>>| record.as_ref().map(|r| r.generation);
+                if generation(&replaced) != generation(&grant.replaces) {
+                    self.put_again(page, &draft).await;
+                }
                 // What it was granted for, if the store could not tell.
                 if let Some(replaced) = replaced.or_else(|| grant.replaces.clone()) {
                     self.remove_later(page, &replaced, Some(&draft.record)).await;
@@ -226,26 +231,26 @@ impl<S: Stores> Engine<S> {
                 self.remove_later(page, &draft.record, None).await;
                 Refreshed::Superseded
             }
-            Err(error) => self.not_stored(page, grant, reason, draft, &error).await,
+            Err(error) => self.not_stored(page, grant, reason, draft, error).await,
         }
     }
 
-    /// What is stored is what all processes show: one that showed something newer, which no other can, would have a
-    /// visitor of both go back and forth. A page with nothing to show is shown by who has it.
     async fn not_stored(
         &self,
         page: &Resolved,
         grant: &Grant,
         reason: Reason,
         draft: Draft,
-        error: &StoreError,
+        error: StoreError,
     ) -> Refreshed {
+        // What is stored is what all processes show: one that showed something newer, which no other can, would
+        // have a visitor of both go back and forth. A page with nothing to show is shown by who has it.
         let has_none = grant.replaces.as_ref().is_none_or(|old| old.stored == Stored::Deleted);
         let kept = reason == Reason::First || has_none;
         let then = if kept { "it is kept in memory only" } else { "what is stored stays" };
         tracing::error!(page = %page.key.path(), reason = %reason, "the page was rendered but cannot be stored; {then}: {error}");
-        // A renewal is tried again after a while. Those who have nothing to show each render for themselves: they are not
-        // told that it failed.
+        // A renewal is tried again after a while. Those who have nothing to show each render for themselves: they
+        // are not told that it failed.
         let given_back = if kept {
             self.stores.pages().release(&page.key, grant.ticket).await
         } else {
@@ -319,6 +324,23 @@ impl<S: Stores> Engine<S> {
             }
         }
         Ok(())
+    }
+
+    /// Another commit, or a deletion, came between a render's start and its own commit, and may have had the bodies
+    /// removed that the render has put, or found in place.
+    async fn put_again(&self, page: &Resolved, draft: &Draft) {
+        let bodies = draft.record.stored.bodies().zip([&draft.html, &draft.data]);
+        for (body, content) in bodies.filter_map(|(body, content)| Some((body, content.as_ref()?))) {
+            // Compressed otherwise, it has another name: then its next reader has it rendered again.
+            if body.sha256 != content.body().sha256 {
+                continue;
+            }
+            let put =
+                self.stores.bodies().put(&page.key, &body.sha256, content.stored().clone(), self.clock.now());
+            if let Err(error) = put.await {
+                tracing::warn!(page = %page.key.path(), sha256 = body.sha256, "a body may be missing; then the page is rendered again: {error}");
+            }
+        }
     }
 
     /// The bodies that are small enough to be kept beside the record.

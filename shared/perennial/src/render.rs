@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::beside::beside;
 use crate::clock::{Clock, Millis, within};
 use crate::content::Content;
 use crate::judge::{Judged, Judgement, Refused, judge};
@@ -219,7 +220,5 @@ pub const NOT_FOUND_DATA: &str = "{\"notFound\":true}";
 
 async fn contents(documents: Documents) -> Result<(Arc<Content>, Arc<Content>), NoDraft> {
     let make = move || (Arc::new(Content::render(documents.html)), Arc::new(Content::render(documents.data)));
-    tokio::task::spawn_blocking(make)
-        .await
-        .map_err(|e| NoDraft::new(format!("compressing was interrupted: {e}")))
+    beside(make).await.map_err(|e| NoDraft::new(format!("compressing was interrupted: {e}")))
 }

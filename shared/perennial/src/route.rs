@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::beside::beside;
 use crate::key::{PageKey, Params};
 use crate::metrics::Counters;
 use crate::page::{Context, Failure, Kind, Meta, Page};
@@ -320,7 +321,7 @@ impl<P: Page> AnyPage for P {
                 Kind::KeepStale { retry_after } => Kind::KeepStale { retry_after },
                 Kind::Page(props) => {
                     // A template is synchronous and may be slow: it must not hold up other requests.
-                    let documents = tokio::task::spawn_blocking(move || documents(&*self, &props, &cx));
+                    let documents = beside(move || documents(&*self, &props, &cx));
                     match documents.await {
                         Ok(documents) => Kind::Page(documents?),
                         Err(joined) => std::panic::resume_unwind(joined.into_panic()),

@@ -1,11 +1,25 @@
-//! For tests only: a clock that is turned by hand.
+//! For tests only: a clock that is turned by hand, and renders without threads of their own.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Millis, Sleep};
+
+thread_local! {
+    static ON_ONE_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on renders of runtimes on this thread run on it alone: their order is that of its tasks.
+pub fn run_on_one_thread() {
+    ON_ONE_THREAD.set(true);
+}
+
+pub(crate) fn runs_on_one_thread() -> bool {
+    ON_ONE_THREAD.get()
+}
 
 /// A clock that stands still until it is turned. Who sleeps wakes when it passes their time.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! Records, leases and epochs in SQLite, for several processes of one machine.
 
+mod failed;
 mod row;
 mod save;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use self::failed::{FAILED_FIRSTS_MAX, FORGET_EVERY, forget_failed_firsts};
 use self::row::{COLUMNS, PageRow, above, knows_listed, newest_epoch, signed, unsigned};
 use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, supersedes};
 use crate::clock::{Clock, Millis};
@@ -38,11 +40,6 @@ CREATE TABLE IF NOT EXISTS above (one INTEGER PRIMARY KEY CHECK (one = 1), ticke
 INSERT OR IGNORE INTO above VALUES (1, 0);
 CREATE TABLE IF NOT EXISTS published (build TEXT PRIMARY KEY) WITHOUT ROWID;
 ";
-
-/// Failed first renders that are kept in mind, and how often the others are forgotten: made-up paths that fail must not
-/// fill the store.
-const FAILED_FIRSTS_MAX: u32 = 10_000;
-const FORGET_EVERY: u32 = 256;
 
 /// Columns that stores of earlier versions lack.
 const ADDED: [Column; 1] = [Column { table: "pages", name: "demanded", kind: "INTEGER" }];
@@ -136,19 +133,6 @@ fn grant(
         params![build, page, signed(ticket), from, until, signed(demanded)],
     )?;
     Ok(())
-}
-
-/// Forgets failed first renders but for the newest. All tickets of such a page have failed, so nobody can hold one, and
-/// its numbers may start again.
-fn forget_failed_firsts(tx: &Connection, build: &str, most: u32) -> rusqlite::Result<usize> {
-    tx.execute(
-        "DELETE FROM pages
-         WHERE build = ?1 AND generation = 0 AND listed = 0 AND failures = ticket AND lease_until IS NULL
-           AND failed_at <= (
-             SELECT failed_at FROM pages WHERE build = ?1 AND generation = 0 AND listed = 0 AND failures = ticket
-             ORDER BY failed_at DESC LIMIT 1 OFFSET ?2)",
-        params![build, most],
-    )
 }
 
 /// The keys of a route with parameters: all begin with its pattern and a bar; `}` is the next character.

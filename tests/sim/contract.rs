@@ -1,0 +1,85 @@
+//! The stores in memory keep the contracts of the ports that they stand for.
+
+use std::future::Future;
+
+use tokio::task::yield_now;
+
+use crate::gate::{Link, Sim, Verdict};
+use crate::ports::SimStores;
+use crate::world::{NodeState, World};
+
+/// Runs a suite on stores with these habits, of which every call just goes.
+fn keeps<F: Future<Output = ()>>(habits: [bool; 3], suite: impl FnOnce(Sim) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().event_interval(u32::MAX).build();
+    let sim = Sim::new(World::new(0, None, false));
+    {
+        let mut world = sim.lock();
+        let [keeps_inline, tags_apart, has_version] = habits;
+        (world.store.keeps_inline, world.store.tags_apart) = (keeps_inline, tags_apart);
+        world.store.has_version = has_version;
+    }
+    let gate = sim.clone();
+    runtime.expect("a runtime without threads").block_on(async move {
+        let open = async {
+            loop {
+                yield_now().await;
+                let mut world = gate.lock();
+                for number in world.waiting() {
+                    world.open(number, Verdict::Go);
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = suite(sim) => {}
+            () = open => {}
+        }
+    });
+}
+
+fn open(sim: &Sim, build: &str) -> SimStores {
+    let mut world = sim.lock();
+    let (node, build) = (world.nodes.len(), std::sync::Arc::from(build));
+    world.nodes.push(NodeState::new(&build, 0));
+    SimStores { link: Link { sim: sim.clone(), node }, build }
+}
+
+const HABITS: [[bool; 3]; 4] =
+    [[false, false, false], [true, false, true], [false, true, false], [true, true, true]];
+
+#[test]
+fn pages() {
+    for habits in HABITS {
+        keeps(habits, async |sim| {
+            perennial::pages::suite::run(|build| open(&sim, build)).await;
+            perennial::pages::suite::run_undisturbed(&open(&sim, "b")).await;
+        });
+    }
+}
+
+#[test]
+fn bodies() {
+    keeps(HABITS[0], async |sim| perennial::bodies::suite::run(|build| open(&sim, build)).await);
+}
+
+#[test]
+fn publishes() {
+    keeps(HABITS[0], async |sim| {
+        let now = perennial::Clock::now(&open(&sim, "b").link);
+        perennial::publishes::suite::run(|| open(&sim, "b"), now).await;
+    });
+}
+
+#[test]
+fn jobs() {
+    keeps(HABITS[0], async |sim| {
+        let jobs = open(&sim, "b");
+        perennial::jobs::suite::run(&jobs, async || {
+            let mut world = sim.lock();
+            let now = world.now;
+            let due = world.queue.iter().position(|message| message.visible_at <= now)?;
+            world.queue.remove(due).map(|message| message.text)
+        })
+        .await;
+    });
+}

@@ -1,0 +1,76 @@
+//! The journal of publishes, in memory. Nothing depends on it, whatever becomes of its calls.
+
+use std::collections::BTreeMap;
+
+use perennial::StoreError;
+use perennial::clock::Millis;
+use perennial::publishes::{DELIVERY_KEPT, Kept, Mark, Publish, Publishes};
+
+use crate::gate::Op;
+use crate::ports::SimStores;
+use crate::world::World;
+
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    entries: BTreeMap<String, Publish>,
+    marks: BTreeMap<(String, String), Mark>,
+    deliveries: BTreeMap<String, (String, Millis)>,
+}
+
+impl Journal {
+    fn get(&self, id: &str, now: Millis) -> Option<Kept> {
+        let publish = self.entries.get(id).filter(|entry| entry.kept_until > now).cloned();
+        let marks = self.marks.iter().filter(|((of, _), _)| of == id);
+        let marks: Vec<_> = marks.map(|(_, mark)| mark.clone()).collect();
+        (publish.is_some() || !marks.is_empty()).then_some(Kept { publish, marks })
+    }
+
+    fn list(&self, after: Option<&str>, limit: usize, now: Millis) -> Vec<Publish> {
+        let mut entries: Vec<_> = self.entries.values().filter(|entry| entry.kept_until > now).collect();
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.place()));
+        let older = entries.into_iter().filter(|entry| after.is_none_or(|after| *entry.place() < *after));
+        older.take(limit).cloned().collect()
+    }
+}
+
+impl Publishes for SimStores {
+    async fn put(&self, publish: &Publish) -> Result<(), StoreError> {
+        let put = |world: &mut World| {
+            world.journal.entries.insert(publish.id.clone(), publish.clone());
+        };
+        self.link.call(Op::Journal, "", put).await
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Kept>, StoreError> {
+        let now = perennial::Clock::now(&self.link);
+        self.link.call(Op::Journal, "", |world| world.journal.get(id, now)).await
+    }
+
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Publish>, StoreError> {
+        let now = perennial::Clock::now(&self.link);
+        self.link.call(Op::Journal, "", |world| world.journal.list(after, limit, now)).await
+    }
+
+    async fn mark(&self, id: &str, mark: &Mark, _: Millis) -> Result<(), StoreError> {
+        let place = (id.to_owned(), mark.route.clone());
+        let note = |world: &mut World| {
+            world.journal.marks.insert(place.clone(), mark.clone());
+        };
+        self.link.call(Op::Journal, "", note).await
+    }
+
+    async fn carried_out(&self, delivery: &str, now: Millis) -> Result<Option<String>, StoreError> {
+        let known = |world: &mut World| {
+            let noted = world.journal.deliveries.get(delivery);
+            noted.filter(|(_, at)| now < at.plus(DELIVERY_KEPT)).map(|(id, _)| id.clone())
+        };
+        self.link.call(Op::Journal, "", known).await
+    }
+
+    async fn note_carried_out(&self, delivery: &str, id: &str, now: Millis) -> Result<(), StoreError> {
+        let note = |world: &mut World| {
+            world.journal.deliveries.insert(delivery.to_owned(), (id.to_owned(), now));
+        };
+        self.link.call(Op::Journal, "", note).await
+    }
+}

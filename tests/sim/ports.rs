@@ -1,0 +1,273 @@
+//! The ports of a process: each call goes through the gate, and is then carried out by the [`Store`](crate::store).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use perennial::bodies::Bodies;
+use perennial::clock::Millis;
+use perennial::edge::{Edge, Purged};
+use perennial::jobs::{Job, Jobs};
+use perennial::key::PageKey;
+use perennial::pages::{
+    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Urgency, Wanted,
+};
+use perennial::record::{Epoch, Record, Ticket};
+use perennial::{StoreError, Stores};
+
+use crate::gate::{Link, Op};
+use crate::mistake::Mistake;
+use crate::store::owned;
+use crate::world::World;
+
+/// All ports of one process.
+#[derive(Clone)]
+pub(crate) struct SimStores {
+    pub(crate) link: Link,
+    pub(crate) build: Arc<str>,
+}
+
+impl Stores for SimStores {
+    type Pages = Self;
+    type Bodies = Self;
+    type Jobs = Self;
+    type Edge = Self;
+    type Publishes = Self;
+
+    fn pages(&self) -> &Self {
+        self
+    }
+
+    fn bodies(&self) -> &Self {
+        self
+    }
+
+    fn jobs(&self) -> &Self {
+        self
+    }
+
+    fn edge(&self) -> &Self {
+        self
+    }
+
+    fn publishes(&self) -> &Self {
+        self
+    }
+
+    fn build(&self) -> &Arc<str> {
+        &self.build
+    }
+}
+
+impl Pages for SimStores {
+    fn version(&self) -> Option<u64> {
+        let store = &self.link.sim.lock().store;
+        store.has_version.then_some(store.version)
+    }
+
+    async fn read(&self, page: &PageKey, wanted: Wanted<'_>) -> Result<Snapshot, StoreError> {
+        let (tags, form) = owned(wanted);
+        let read = |world: &mut World| {
+            let place = world.store.place(&self.build, page);
+            world.store.read(&place, page, &tags, form)
+        };
+        self.link.call(Op::Read, page.shared(), read).await
+    }
+
+    async fn newest_epoch(&self, tags: &[String]) -> Result<Epoch, StoreError> {
+        self.link
+            .call(Op::NewestEpoch, tags.join(","), |world| world.store.newest_epoch(&self.build, tags))
+            .await
+    }
+
+    async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
+        let begin = |world: &mut World| {
+            let place = world.store.place(&self.build, page);
+            let begun = world.store.begin(&place, &ask);
+            if let Begun::Granted(ticket) = begun {
+                world.granted(self.link.node, &place, ticket, ask.urgency != Urgency::Ordinary, ask.now);
+            }
+            (begun, world.store.has(Mistake::VisitorsWait))
+        };
+        loop {
+            let (begun, waits) = self.link.call(Op::Begin, page.shared(), begin).await?;
+            match begun {
+                Begun::Busy(_) if waits => {
+                    self.link.wait(Duration::from_millis(100)).await;
+                }
+                begun => return Ok(begun),
+            }
+        }
+    }
+
+    async fn resume(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        lease: Duration,
+        now: Millis,
+    ) -> Result<Option<Ticket>, StoreError> {
+        let resume = |world: &mut World| {
+            let place = world.store.place(&self.build, page);
+            let resumed = world.store.resume(&place, ticket, lease, now);
+            if let Some(resumed) = resumed {
+                world.granted(self.link.node, &place, resumed, false, now);
+            }
+            resumed
+        };
+        self.link.call(Op::Resume, page.shared(), resume).await
+    }
+
+    async fn prepare(&self, page: &PageKey, ticket: Ticket) -> Result<Grant, StoreError> {
+        let prepare = |world: &mut World| {
+            let place = world.store.place(&self.build, page);
+            world.store.prepare(&place, ticket)
+        };
+        self.link.call(Op::Prepare, page.shared(), prepare).await
+    }
+
+    async fn renew(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        lease: Duration,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        let renew = |world: &mut World| {
+            let place = world.store.place(&self.build, page);
+            let renewed = world.store.renew(&place, ticket, lease, now);
+            if renewed {
+                world.renewed(&place, ticket, now);
+            }
+            renewed
+        };
+        self.link.call(Op::Renew, page.shared(), renew).await
+    }
+
+    async fn commit(
+        &self,
+        page: &PageKey,
+        record: &Record,
+        inline: &Inline,
+    ) -> Result<Committed, StoreError> {
+        let commit = |world: &mut World| {
+            let place = world.store.place(&self.build, page);
+            let mut record = record.clone();
+            world.before_commit(&mut record);
+            let committed = world.store.commit(&place, &record, inline);
+            world.committed(self.link.node, &place, &record, &committed);
+            committed
+        };
+        self.link.call(Op::Commit, page.shared(), commit).await
+    }
+
+    async fn fail(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        failed: Failed,
+    ) -> Result<Option<FailureNote>, StoreError> {
+        let fail = |world: &mut World| {
+            let place = world.store.place(&self.build, page);
+            let before = world.store.is_servable(&place);
+            let noted = world.store.fail(&place, page, ticket, failed.clone());
+            world.released(&place, ticket);
+            world.failed(&place, before);
+            noted
+        };
+        self.link.call(Op::Fail, page.shared(), fail).await
+    }
+
+    async fn release(&self, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
+        let release = |world: &mut World| {
+            let place = world.store.place(&self.build, page);
+            world.store.release(&place, ticket);
+            world.released(&place, ticket);
+        };
+        self.link.call(Op::Release, page.shared(), release).await
+    }
+
+    /// In steps, each of which may fail: the epoch, then every tag.
+    async fn invalidate(&self, tags: &[String]) -> Result<Epoch, StoreError> {
+        let about = tags.join(",");
+        let epoch = self.link.call(Op::Invalidate, about, |world| world.store.advance()).await?;
+        for tag in tags {
+            let stamp = |world: &mut World| world.store.stamp(&self.build, tag, epoch);
+            self.link.call(Op::Invalidate, tag.as_str(), stamp).await?;
+        }
+        Ok(epoch)
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Snapshot)>, StoreError> {
+        let list = |world: &mut World| world.store.list(&self.build, prefix, after, limit);
+        self.link.call(Op::List, prefix, list).await
+    }
+
+    async fn count_not_found(&self, route: &str, most: usize) -> Result<usize, StoreError> {
+        let count = |world: &mut World| world.store.count_not_found(&self.build, route, most);
+        self.link.call(Op::CountNotFound, route, count).await
+    }
+
+    async fn publish(
+        &self,
+        records: &[(PageKey, Record, Inline)],
+        listed: &[PageKey],
+    ) -> Result<(), StoreError> {
+        let publish = |world: &mut World| {
+            let shown = world.store.publish(&self.build, records, listed);
+            world.published(self.link.node, &shown);
+        };
+        self.link.call(Op::Publish, &*self.build, publish).await
+    }
+}
+
+impl Bodies for SimStores {
+    async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
+        let put = |world: &mut World| {
+            let place = world.store.place(&self.build, page);
+            world.store.put_body(&place, sha256, bytes.clone(), now);
+        };
+        self.link.call(Op::PutBody, page.shared(), put).await
+    }
+
+    async fn get(&self, page: &PageKey, sha256: &str) -> Result<Option<Bytes>, StoreError> {
+        let get = |world: &mut World| {
+            let place = world.store.place(&self.build, page);
+            world.store.get_body(&place, sha256)
+        };
+        self.link.call(Op::GetBody, page.shared(), get).await
+    }
+
+    async fn remove(&self, page: &PageKey, sha256: &str, unused_since: Millis) -> Result<(), StoreError> {
+        let remove = |world: &mut World| {
+            let place = world.store.place(&self.build, page);
+            world.store.remove_body(&place, sha256, unused_since);
+        };
+        self.link.call(Op::RemoveBody, page.shared(), remove).await
+    }
+}
+
+impl Jobs for SimStores {
+    async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
+        self.link.call(Op::Send, job.key.as_str(), |world| world.send(job, delay)).await
+    }
+}
+
+impl Edge for SimStores {
+    async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
+        self.link.call(Op::Purge, tags.join(","), |_| Purged::Accepted).await
+    }
+
+    fn tag_header(&self) -> Option<&'static str> {
+        Some("cache-tag")
+    }
+
+    fn items_max(&self) -> usize {
+        2
+    }
+}
