@@ -216,3 +216,24 @@ async fn secrets_are_read_from_secrets_manager() {
     let text = read("none").await.unwrap_err().to_string();
     assert!(text.contains("check PERENNIAL_REVALIDATE_SECRETS_FROM"), "{text}");
 }
+
+#[tokio::test]
+async fn secrets_are_read_from_a_parameter() {
+    let aws = Aws::start().await;
+    let name = format!("/perennial/{}/secrets", aws.table);
+    let read = async |id: &str| read_secrets(id, &account(&settings(&aws, "b", &[]))).await;
+    let text = read(&name).await.unwrap_err().to_string();
+    assert!(text.contains(&name) && text.contains("PERENNIAL_REVALIDATE_SECRETS_FROM"), "{text}");
+    for (value, expected) in [("one,,two", None), ("one, two", Some(["one", "two"]))] {
+        let put = json!({ "Name": name, "Value": value, "Type": "SecureString", "Overwrite": true });
+        aws.json("AmazonSSM.PutParameter", &put).await;
+        let arn = format!("arn:aws:ssm:us-east-1:000000000000:parameter{name}");
+        for id in [&*name, &arn] {
+            assert_eq!(
+                read(id).await.ok(),
+                expected.map(|secrets| secrets.map(str::to_owned).to_vec()),
+                "{id}"
+            );
+        }
+    }
+}

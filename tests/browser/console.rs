@@ -189,6 +189,18 @@ async fn deleting_asks_first() {
     desk.browser.wait("document.getElementById('sure').open").await;
     desk.browser.value("document.getElementById('yes').click()").await;
     desk.browser.wait(&says("/never", ".state", "deleted")).await;
+
+    desk.site.get("/never").await.expect(200, "MISS");
+    desk.browser.wait(&says("/never", ".state", "fresh")).await;
+    desk.browser.value("document.querySelector('#kinds [value=site]').click()").await;
+    desk.browser.value("document.getElementById('mode').value = 'delete'").await;
+    desk.browser.value("document.getElementById('publish').click()").await;
+    desk.browser
+        .wait("document.getElementById('sure').innerText.includes('Every page of the site is gone')")
+        .await;
+    desk.browser.value("document.getElementById('yes').click()").await;
+    desk.browser.wait("document.getElementById('calls').innerText.includes('Deleted: 1 page,')").await;
+    desk.browser.wait(&says("/never", ".state", "deleted")).await;
     desk.no_complaints();
 }
 

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::json;
 use tests::answer::GOOGLEBOT;
-use tests::until::{soon, until_true};
+use tests::until::{soon, until, until_true};
 use tests::{Answer, Ask, Asks, Gate, Launch, Reply, Running, Upstream};
 
-use crate::Fixture;
 use crate::b03_on_demand::success;
 use crate::b08_concurrency::begin;
+use crate::{Fixture, launch};
 
 /// B8.124: a crowd of slow first renders does not hold up a stored page, and no more run than allowed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,13 +216,50 @@ async fn devs_publishing_page_needs_no_secret() {
     page("/api/draft?path=/never").await.expect(401, "");
 }
 
+/// One look at a large site is bounded, whatever is looked for; what is found by and by is all of it.
+#[tokio::test]
+async fn a_search_of_a_large_site_goes_on_where_it_ended() {
+    let up = Upstream::start().await;
+    let slugs: Vec<_> = (0..4500).map(|n| json!({ "slug": format!("p{n:04}") })).collect();
+    up.list("/blog/{slug}", slugs);
+    let (launch, _store) = crate::launch(&up, &[]);
+    let site = launch.start().await;
+    let list = async |query: &str| {
+        let ask =
+            Ask::get(format!("/api/publish/pages?{query}")).header("authorization", "Bearer test-secret");
+        site.ask(ask).await.expect(200, "").json()
+    };
+    until("the listing", async || {
+        let last = list("prefix=/blog/p4499").await;
+        (last["pages"][0]["path"] == "/blog/p4499").then_some(())
+    })
+    .await;
+    site.get("/blog/p4400").await.expect(200, "MISS");
+    let (mut looks, mut found, mut after) = (0, Vec::new(), String::new());
+    loop {
+        let listed = list(&format!("state=fresh&after={after}")).await;
+        found.extend(listed["pages"].as_array().expect("a list").clone());
+        looks += 1;
+        let Some(next) = listed["next"].as_str() else { break };
+        after = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    }
+    assert!(looks > 1 && looks < 10, "{looks} looks");
+    assert_eq!((found.len(), &found[0]["path"]), (1, &json!("/blog/p4400")));
+}
+
 /// In dev nothing is written, so a call marks and removes nothing of what a server on the same store shows.
 #[tokio::test]
 async fn devs_calls_leave_the_store_alone() {
     let f = Fixture::start().await;
     let page = f.get("/never").await.expect(200, "MISS");
     let dev = f.launch.serve("dev").await;
-    for query in ["path=/never&mode=stale", "path=/never&mode=delete", "site=true&mode=stale", "site=true"] {
+    for query in [
+        "path=/never&mode=stale",
+        "path=/never&mode=delete",
+        "site=true&mode=stale",
+        "site=true&mode=delete",
+        "site=true",
+    ] {
         let answer = dev.get(&format!("/api/revalidate?secret=test-secret&{query}")).await;
         assert_eq!(answer.json()["revalidated"], json!(true), "{answer}");
         assert_eq!(f.get("/never").await.expect(200, "HIT").id(), page.id(), "{query}");
@@ -282,4 +319,64 @@ async fn answers_and_renders_are_counted() {
     ] {
         assert!(counts.lines().any(|l| l == line), "{line}\n{counts}");
     }
+}
+
+/// What a payload would do is told by the endpoint's own code, with the rules that do not count and why.
+#[tokio::test]
+async fn a_payload_is_explained_without_being_carried_out() {
+    let up = Upstream::start().await;
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/webhooks/rules.json");
+    let (launch, store) = launch(&up, &[("PERENNIAL_WEBHOOKS", rules), ("PERENNIAL_BASE_PATH", "/docs")]);
+    let file = |name: &str, text: &str| {
+        let path = store.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("a plain name").to_owned()
+    };
+    let push = r#"{"ref":"refs/heads/main","commits":[{"added":["content/blog/a b.md"],"modified":[],"removed":[]}]}"#;
+    let dry_run = async |file: &str, more: &[&str]| {
+        launch.run(&[&["webhook", "--dry-run", file][..], more].concat()).await
+    };
+    let payload = file("push.json", push);
+    let told = dry_run(&payload, &["-H", "X-GitHub-Event: push"]).await.success().output;
+    for line in [
+        "payload of github",
+        "  counts: github: posts in the repository",
+        "  does not: stripe: products: provider is not \"stripe\": \"github\"",
+        "now     /docs/blog/a%20b  (a page of /blog/{slug})",
+        r#"{"mode":"now","paths":["/docs/blog/a%20b"],"tags":[]}"#,
+    ] {
+        assert!(told.lines().any(|told| told == line), "{line:?} in {told}");
+    }
+    dry_run(&payload, &["-H", "X-GitHub-Event: ping"])
+        .await
+        .failure(&["nothing matched", "is not \"push\": \"ping\""]);
+    dry_run(&payload, &[]).await.failure(&["payload of secret", "nothing matched"]);
+    dry_run(&payload, &["--provider", "github"])
+        .await
+        .failure(&["payload of github", "header x-github-event"]);
+    let gone = file("gone.json", r#"{"type":"post.deleted","data":{"slug":"x"}}"#);
+    dry_run(&gone, &[]).await.success();
+    let tags = file(
+        "tags.json",
+        r#"{"entity_type":"cda_cache_tags","event_type":"invalidate","entity":{"attributes":{"tags":["a","b c"]}}}"#,
+    );
+    let told = dry_run(&tags, &[]).await.success().output;
+    assert!(told.contains("pages with tag:a") && told.contains("left out: the tag `b c`"), "{told}");
+    dry_run(&file("call.json", r#"{"path":"/never"}"#), &[]).await.success();
+    dry_run(&file("bad.json", "{"), &[]).await.failure(&["bad.json", "not a JSON call"]);
+    dry_run("nowhere.json", &[]).await.failure(&["cannot read nowhere.json"]);
+    assert_eq!(up.count_all(), 0);
+    let without = launch.clone().env("PERENNIAL_WEBHOOKS", "");
+    without.run(&["webhook", "--dry-run", &payload]).await.failure(&["the site has no rules"]);
+    let wrong =
+        launch.clone().env("PERENNIAL_WEBHOOKS", file("rules.json", r#"{"rules":[{"paths":["/none"]}]}"#));
+    wrong
+        .run(&["start"])
+        .await
+        .failure(&["webhooks, rule 1 (`rule 1`): path `/none`: no route of the site has such pages"]);
+    let nowhere = launch.env("PERENNIAL_WEBHOOKS", "/nowhere/rules.json");
+    nowhere
+        .run(&["start"])
+        .await
+        .failure(&["PERENNIAL_WEBHOOKS is `/nowhere/rules.json`, which cannot be read"]);
 }

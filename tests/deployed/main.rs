@@ -32,6 +32,8 @@ mod b01_freshness;
 mod b02_fallback;
 #[path = "../conformance/b03_on_demand.rs"]
 mod b03_on_demand;
+#[path = "../conformance/b03_webhooks.rs"]
+mod b03_webhooks;
 #[path = "../conformance/b04_errors.rs"]
 mod b04_errors;
 #[path = "../conformance/b05_not_found_and_redirect.rs"]

@@ -10,6 +10,7 @@ use tests::until::{soon, until};
 use tests::{Ask, Asks as _, Gate, Reply};
 
 use crate::b03_on_demand::success;
+use crate::b03_webhooks;
 use crate::stack::Door;
 use crate::{Fixture, until_new};
 
@@ -25,11 +26,13 @@ fn signed(target: &str, content_type: &str, body: &str) -> Ask {
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
     let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(KEY).expect("base64")).expect("a key");
-    mac.update(format!("msg_1.{now}.{body}").as_bytes());
+    // Each body is a delivery of its own.
+    let id = format!("msg_{}", &STANDARD.encode(body.as_bytes()));
+    mac.update(format!("{id}.{now}.{body}").as_bytes());
     let signature = STANDARD.encode(mac.finalize().into_bytes());
     Ask::new(Method::POST, target)
         .header("content-type", content_type)
-        .header("webhook-id", "msg_1")
+        .header("webhook-id", id)
         .header("webhook-timestamp", now.to_string())
         .header("webhook-signature", format!("v1,{signature}"))
         .body(body.to_owned())
@@ -183,6 +186,24 @@ async fn simultaneous_calls_share_renders() {
     }
     assert_eq!(f.get("/never").await.expect(200, "HIT").value(), "second");
     assert_eq!(f.up.count("/never"), 3, "renders: the visitor's, and two for five calls");
+}
+
+/// Contentful signs the address as it knows it, and the functions have to see that one: through the distribution, past
+/// it, and with a query.
+#[tokio::test]
+async fn what_is_signed_of_the_address_is_what_arrives() {
+    let f = b03_webhooks::site().await;
+    let doors: [Door<'_>; 2] = [f.cloudfront(), f.direct()];
+    for door in doors {
+        for target in ["/api/revalidate", "/api/revalidate?path=/blog/a&mode=stale"] {
+            let answer = door.ask(b03_webhooks::delivery("contentful", target)).await;
+            assert_eq!(answer.json()["revalidated"], true, "{target}: {answer}");
+            let mut elsewhere = b03_webhooks::delivery("contentful", target);
+            elsewhere.target = "/api/revalidate?path=/blog/b".to_owned();
+            assert_eq!(door.ask(elsewhere).await.status, 401, "{target}");
+        }
+    }
+    assert_eq!(f.up.count("/blog/b"), 0);
 }
 
 /// A site under a base path has its publishers' addresses there, as its drafts' banners say.

@@ -16,6 +16,7 @@
 //! | [`stored`] | records, jobs and bodies, whole and damaged |
 //! | [`fields`] | what visitors' header fields say |
 //! | [`calls`] | what publishers send |
+//! | [`webhooks`] | what the rules make of publishers' payloads |
 //! | [`tags`] | what a shared cache is told |
 //! | [`world`] | the sites and inputs that these share |
 #![allow(missing_docs, reason = "a test program has no readers of its documentation")]
@@ -27,6 +28,7 @@ mod queries;
 mod stored;
 mod tags;
 mod targets;
+mod webhooks;
 mod world;
 
 use std::fmt::Debug;

@@ -107,6 +107,18 @@ async fn listeners_need_a_secret_and_are_bounded() {
     until("a free place", async || listen(&site, "").await.ok()).await;
 }
 
+/// A request with a body is its connection's last, whatever its answer: what follows may be another's.
+#[tokio::test]
+async fn a_stream_that_was_asked_for_with_a_body_ends_its_connection() {
+    let h = Host::new().await;
+    let site = h.launch.start().await;
+    let ask = Ask::get("/api/publish/events").header("authorization", "Bearer test-secret");
+    let with_body = Events::head(site.client(), ask.clone().header("content-length", "0")).await;
+    assert_eq!(with_body.header("connection"), "close");
+    let without = Events::head(site.client(), ask).await;
+    assert_eq!(without.header("connection"), "");
+}
+
 /// None at all: the page looks every few seconds.
 #[tokio::test]
 async fn there_may_be_no_listeners() {

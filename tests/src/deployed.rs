@@ -67,7 +67,6 @@ impl Deployed {
         let base_path = env.iter().find(|(name, _)| name == "PERENNIAL_BASE_PATH");
         let base_path = base_path.map_or_else(String::new, |(_, path)| path.clone());
         env.push(("UPSTREAM_URL".to_owned(), upstream.url()));
-
         let made = calls.rest(Method::PUT, &format!("/{BUCKET}"), Vec::new()).await;
         assert!(matches!(made.status, 200 | 409), "{made}");
         let mut template = TEMPLATE.to_owned();

@@ -15,6 +15,7 @@ use crate::until::soon;
 /// An answer that goes on. Who drops it has gone.
 #[derive(Debug)]
 pub struct Events {
+    headers: http::HeaderMap,
     body: Incoming,
     text: String,
     _connection: AbortOnDropHandle<()>,
@@ -39,10 +40,21 @@ impl Events {
         let (head, body) = soon("an answer", sent).await.expect("an answer").into_parts();
         if head.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream") {
             assert_eq!(head.status, 200);
-            return Ok(Self { body, text: String::new(), _connection: connection });
+            return Ok(Self { headers: head.headers, body, text: String::new(), _connection: connection });
         }
         let body = body.collect().await.expect("a body").to_bytes();
         Err(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    /// Status and fields of the answer, which is then left.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub async fn head(client: Client, ask: Ask) -> Answer {
+        match Self::listen(client, ask).await {
+            Ok(stream) => Answer { status: 200, headers: stream.headers, body: Bytes::new() },
+            Err(answer) => answer,
+        }
     }
 
     /// The next block of the stream, without the empty line after it; none at its end.

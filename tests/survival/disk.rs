@@ -50,6 +50,17 @@ impl Disk {
         }
     }
 
+    /// The same, for processes that find it full.
+    pub(crate) async fn full(&self, launch: Launch) -> Launch {
+        match self.pid() {
+            Some(_) => {
+                self.fill(&[]).await;
+                launch
+            }
+            None => launch.limited("-f 0"),
+        }
+    }
+
     /// A file of the store, from outside.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         let path = self.folder.path().join("store").join(name);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tests::answer::revalidate_target;
 use tests::until::{pass, until, until_true};
-use tests::{Ask, Asks as _, Upstream};
+use tests::{Ask, Asks as _, Launch, Upstream};
 
 use crate::disk::Disk;
 use crate::fleet::{Fleet, LEASE, PROCESSES};
@@ -42,6 +42,16 @@ async fn four_processes_survive_what_breaks() {
 /// last writer has left nothing beside it that readers could share.
 #[tokio::test]
 async fn a_read_only_store_is_served_after_a_restart() {
+    served_after_a_restart(async |disk, launch| disk.read_only(launch)).await;
+}
+
+/// The same on a disk that has no room for what readers would share.
+#[tokio::test]
+async fn a_store_on_a_full_disk_is_served_after_a_restart() {
+    served_after_a_restart(async |disk, launch| disk.full(launch).await).await;
+}
+
+async fn served_after_a_restart(hinder: impl AsyncFnOnce(&Disk, Launch) -> Launch) {
     let (up, disk) = (Upstream::start().await, Disk::new().await);
     let launch = disk.launch(env!("CARGO_BIN_EXE_conformance-site"), &up);
     up.on("/never", json!({ "revalidate": false, "pad_bytes": 30_000 }));
@@ -58,7 +68,8 @@ async fn a_read_only_store_is_served_after_a_restart() {
     for side in ["pages.db-wal", "pages.db-shm"] {
         std::fs::remove_file(disk.file(side)).expect("removed");
     }
-    let [a, b] = [disk.read_only(launch.clone()).start().await, disk.read_only(launch).start().await];
+    let launch = hinder(&disk, launch).await;
+    let [a, b] = [launch.start().await, launch.start().await];
     for site in [&a, &b, &a] {
         let shown = site.get("/never").await.expect(200, "HIT");
         assert_eq!((shown.id(), &shown.body), (page.id(), &page.body));

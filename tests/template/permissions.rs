@@ -28,8 +28,13 @@ const ALL: [&str; 11] = [
 /// What else each of them calls.
 fn own(function: &str) -> &'static [&'static str] {
     match function {
-        // `Pages::count_not_found` before a first visit is kept; the secrets are the keys of draft cookies.
-        "Serve" => &["dynamodb:Query on Table/index/list", "secretsmanager:GetSecretValue on secret"],
+        // `Pages::count_not_found` before a first visit is kept; the secrets, in Secrets Manager or in a parameter, are
+        // the keys of draft cookies.
+        "Serve" => &[
+            "dynamodb:Query on Table/index/list",
+            "secretsmanager:GetSecretValue on secret",
+            "ssm:GetParameter on secret",
+        ],
         // `Bodies::remove` of `Task::RemoveBody`; the last three are Lambda's, which fetches the batches.
         "Regenerate" => &[
             "s3:DeleteObject on Bucket/*",
@@ -44,6 +49,7 @@ fn own(function: &str) -> &'static [&'static str] {
             "s3:DeleteObject on Bucket/*",
             "secretsmanager:GetSecretValue on secret",
             "ssm:GetParameter on parameter/perennial/stack/distribution",
+            "ssm:GetParameter on secret",
         ],
     }
 }

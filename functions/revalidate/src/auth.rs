@@ -1,5 +1,7 @@
 //! Who may call: secrets, compared in constant time.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use perennial::Millis;
@@ -7,20 +9,19 @@ use perennial::draft::Drafts;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::publisher::{Publisher, key_id};
-use crate::webhook::{self, SIGNING_SECRET_PREFIX, SigningKey};
-
-/// A secret that is shown as it is.
-struct Plain {
-    digest: [u8; 32],
-    key_id: String,
-}
+use crate::publisher::key_id;
+use crate::webhook::{self, Delivery, Refusal, SIGNING_SECRET_PREFIX, SigningKey, Vouched};
 
 /// The live secrets; any of them opens the door. At least one.
 pub struct Secrets {
-    plain: Vec<Plain>,
+    passwords: Vec<Password>,
     signing: Vec<SigningKey>,
     drafts: Drafts,
+}
+
+struct Password {
+    id: String,
+    digest: [u8; 32],
 }
 
 impl Secrets {
@@ -36,53 +37,36 @@ impl Secrets {
                     .into(),
             );
         }
+        let signing = secrets.iter().map(|secret| SigningKey::parse(secret)).collect::<Result<_, _>>()?;
         // A secret for signing is not also a password: whoever sends it has given it away.
-        let (signing, plain): (Vec<_>, Vec<_>) =
-            secrets.iter().partition(|s| s.starts_with(SIGNING_SECRET_PREFIX));
-        let signing = signing.into_iter().map(|s| SigningKey::parse(s)).collect::<Result<_, _>>()?;
-        let plain = plain.into_iter().map(|secret| Plain { digest: digest(secret), key_id: key_id(secret) });
-        Ok(Self { plain: plain.collect(), signing, drafts: Drafts::new(secrets) })
+        let plain = secrets.iter().filter(|secret| !secret.starts_with(SIGNING_SECRET_PREFIX));
+        let passwords = plain.map(|s| Password { id: key_id(s), digest: digest(s) }).collect();
+        Ok(Self { passwords, signing, drafts: Drafts::new(secrets) })
     }
 
     /// Whether the request carries a right secret, and no wrong one beside it: in the `secret` query parameter, as
-    /// `Authorization: Bearer`, or in `x-revalidate-secret`.
+    /// `Authorization: Bearer`, as the password of `Authorization: Basic`, or in `x-revalidate-secret`.
     pub fn admit(&self, request: &Parts) -> bool {
         self.shown(request).is_some()
     }
 
-    /// The name of the right secret that a request carries; none if it carries none, or a wrong one.
-    fn shown(&self, request: &Parts) -> Option<&str> {
-        let query = form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes());
-        let in_query = query.filter(|(name, _)| name == "secret").map(|(_, secret)| secret.into_owned());
-        let values =
-            |name| request.headers.get_all(name).iter().map(|v: &http::HeaderValue| v.to_str().unwrap_or(""));
-        let bearer = values(AUTHORIZATION.as_str()).map(|value| match value.split_once(' ') {
-            Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => secret.trim().to_owned(),
-            _ => String::new(),
-        });
-        let field = values("x-revalidate-secret").map(str::to_owned);
-        let in_query: Vec<_> = in_query.collect();
-        let bearer: Vec<_> = bearer.collect();
-        let field: Vec<_> = field.collect();
-        let sources = [in_query, bearer, field];
-        let repeated = sources.iter().any(|given| given.len() > 1);
-        let known: Option<Vec<_>> = sources.iter().flatten().map(|secret| self.known(secret)).collect();
-        known.filter(|_| !repeated)?.first().copied()
-    }
-
-    /// Who calls, if the call may be carried out: one that is signed must be signed right, any other must carry a right
-    /// secret.
-    pub fn admit_call(&self, request: &Parts, body: &[u8], now: Millis) -> Option<Publisher> {
-        if webhook::is_signed(&request.headers) {
-            return webhook::signed_by(&request.headers, body, &self.signing, now);
+    /// Judges a call: one that is signed must be signed right, any other must carry a right secret.
+    ///
+    /// # Errors
+    /// It may not be carried out; the reason is for the log alone.
+    pub fn verify(
+        &self,
+        request: &Parts,
+        body: &[u8],
+        base_path: &str,
+        now: Millis,
+    ) -> Result<Delivery, Refusal> {
+        if let Some(judged) = webhook::verify(request, body, &self.signing, base_path, now) {
+            return judged;
         }
-        let key_id = self.shown(request)?.to_owned();
-        Some(Publisher { key_id, ..Publisher::default() })
-    }
-
-    /// Whether one of the secrets is for signing.
-    pub fn has_signing(&self) -> bool {
-        !self.signing.is_empty()
+        let key = self.shown(request).ok_or(Refusal::NoSecret)?.to_owned();
+        let provider = webhook::provider(&request.headers);
+        Ok(Delivery { provider, id: None, key, vouched: Vouched::Request })
     }
 
     /// What signs the cookies of drafts.
@@ -90,16 +74,43 @@ impl Secrets {
         &self.drafts
     }
 
-    /// The name of the secret that was given, if it is one. All are compared, whichever it is.
-    fn known(&self, given: &str) -> Option<&str> {
-        let given_digest = digest(given);
-        let mut known = None;
-        for secret in &self.plain {
-            if bool::from(secret.digest.ct_eq(&given_digest)) {
-                known = Some(&*secret.key_id);
-            }
+    /// The name of the secret that a request carries.
+    fn shown(&self, request: &Parts) -> Option<&str> {
+        let query = form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes());
+        let in_query = query.filter(|(name, _)| name == "secret").map(|(_, secret)| secret.into_owned());
+        let values =
+            |name| request.headers.get_all(name).iter().map(|v: &http::HeaderValue| v.to_str().unwrap_or(""));
+        let credentials = values(AUTHORIZATION.as_str()).map(|value| credentials(value).unwrap_or_default());
+        let field = values("x-revalidate-secret").map(str::to_owned);
+        let sources: [Vec<String>; 3] = [in_query.collect(), credentials.collect(), field.collect()];
+        if sources.iter().any(|given| given.len() > 1) {
+            return None;
         }
+        let mut known = sources.iter().flatten().map(|secret| self.knows(secret));
+        let first = known.next()??;
+        known.all(|other| other.is_some()).then_some(first)
+    }
+
+    fn knows(&self, given: &str) -> Option<&str> {
+        let given_digest = digest(given);
+        let known = self.passwords.iter().fold(None, |known, password| {
+            if bool::from(password.digest.ct_eq(&given_digest)) { Some(&*password.id) } else { known }
+        });
         known.filter(|_| !given.is_empty())
+    }
+}
+
+/// The secret in `Bearer secret` or `Basic base64(anybody:secret)`.
+fn credentials(value: &str) -> Option<String> {
+    let (scheme, given) = value.split_once(' ')?;
+    let given = given.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Some(given.to_owned())
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = String::from_utf8(STANDARD.decode(given).ok()?).ok()?;
+        decoded.split_once(':').map(|(_, password)| password.to_owned())
+    } else {
+        None
     }
 }
 
@@ -130,7 +141,12 @@ mod tests {
         assert!(admits("/", &[("authorization", "Bearer one")]));
         assert!(admits("/", &[("authorization", "bearer one")]));
         assert!(admits("/", &[("x-revalidate-secret", "one")]));
-        assert!(!admits("/", &[("authorization", "Basic one")]));
+        // x:one, :t%o &, one, x:one in bytes that are not base64
+        assert!(admits("/", &[("authorization", "Basic eDpvbmU=")]));
+        assert!(admits("/", &[("authorization", "basic OnQlbyAm")]));
+        for wrong in ["Basic one", "Basic b25l", "Basic eDpvbmU", "Basic eDo=", "Digest one", "one", ""] {
+            assert!(!admits("/", &[("authorization", wrong)]), "{wrong}");
+        }
         assert!(!admits("/?secret=one", &[("x-revalidate-secret", "two")]), "a wrong one beside it");
         assert!(!admits("/", &[("x-revalidate-secret", "one"), ("x-revalidate-secret", "one")]));
     }

@@ -23,13 +23,13 @@ use http_body_util::Full;
 use perennial::draft::OPEN_DRAFT;
 use perennial::overview::{Found, Search};
 use perennial::record::Epoch;
-use perennial::wish::Publisher;
 use perennial::{Engine, Millis, Stores};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 pub use watch::{Event, Watch};
 
+use crate::webhook::{Delivery, Vouched, provider};
 use crate::{Done, Revalidate, json_response};
 
 /// Where the publishing page is.
@@ -105,10 +105,15 @@ fn number<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, String
 impl<S: Stores> Revalidate<S> {
     /// Who calls from the publishing page of a site under development: that needs no secret. But for drafts, whose
     /// cookies open drafts elsewhere too.
-    pub(crate) fn at_home(&self, request: &Parts) -> Option<Publisher> {
+    pub(crate) fn at_home(&self, request: &Parts) -> Option<Delivery> {
         let is_draft = self.own_path(request.uri.path()) == OPEN_DRAFT;
         let is_at_home = self.engine.is_dev() && !is_draft && is_at_home(request);
-        is_at_home.then(|| Publisher { key_id: "development".to_owned(), ..Publisher::default() })
+        is_at_home.then(|| Delivery {
+            provider: provider(&request.headers),
+            id: None,
+            key: "development".to_owned(),
+            vouched: Vouched::Request,
+        })
     }
 
     /// What the page lists.

@@ -2,13 +2,16 @@
 
 pub mod auth;
 pub mod console;
+mod contentful;
 mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
 mod journal;
 mod layers;
+pub mod mapped;
 pub mod plan;
 pub mod publisher;
+mod schemes;
 pub mod webhook;
 
 use std::sync::Arc;
@@ -16,24 +19,31 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use perennial::demand::{Demand, Marked, Undone};
 use perennial::draft::{CLOSE_DRAFT, OPEN_DRAFT};
 use perennial::publishing::Published;
 use perennial::secrets::LiveSecrets;
-use perennial::wish::{Mode, Publisher, Wish};
+use perennial::webhooks::Read;
+use perennial::wish::{Mode, Wish};
 use perennial::{Engine, Stores};
 use serde_json::{Value, json};
 
 use crate::auth::Secrets;
 use crate::console::{CONSOLE, CONSOLE_EVENTS, CONSOLE_PAGES};
+use crate::mapped::{Over, mapped};
+use crate::plan::{Asked, Plan};
+use crate::webhook::{Delivery, Vouched};
 
 /// Where publishers call.
 pub const ENDPOINT: &str = "/api/revalidate";
 
 /// Below the endpoint: what was published.
 const LOG: &str = "log";
+
+/// Lines of the log about one payload.
+const LEFT_OUT_LOGGED_MAX: usize = 10;
 
 /// Answers publishers.
 pub struct Revalidate<S: Stores> {
@@ -65,7 +75,8 @@ impl<S: Stores> Revalidate<S> {
             return true;
         }
         match self.secrets.get(self.engine.now()).await {
-            Ok(secrets) if webhook::is_signed(&request.headers) => secrets.has_signing(),
+            // Any secret may have signed.
+            Ok(_) if webhook::is_signed(&request.headers) => true,
             Ok(secrets) => request.method == Method::POST && secrets.admit(request),
             Err(_) => false,
         }
@@ -121,11 +132,27 @@ impl<S: Stores> Revalidate<S> {
                 answer: json!({"message": "Use GET, HEAD or POST"}),
             };
         }
+        // A function's URL takes 6 MB of anybody, and a signature is over all of it.
+        if body.len() > self.engine.limits().max_webhook_bytes {
+            return refused(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is too large (PERENNIAL_MAX_WEBHOOK_BYTES)",
+            );
+        }
         let path = self.own_path(request.uri.path());
-        let Some(who) =
-            self.at_home(request).or_else(|| secrets.admit_call(request, body, self.engine.now()))
-        else {
-            return Done { status: StatusCode::UNAUTHORIZED, answer: json!({"message": "Invalid token"}) };
+        let base = self.engine.site().base_path();
+        let at_home = self.at_home(request).map(Ok);
+        let verify = || secrets.verify(request, body, base, self.engine.now());
+        let delivery = match at_home.unwrap_or_else(verify) {
+            Ok(delivery) => delivery,
+            Err(refusal) => {
+                // Who calls is told nothing: why helps strangers as well.
+                tracing::warn!("a call of the revalidate endpoint was refused: {refusal}");
+                return Done {
+                    status: StatusCode::UNAUTHORIZED,
+                    answer: json!({"message": "Invalid token"}),
+                };
+            }
         };
         match below_endpoint(path) {
             Some(LOG) => return journal::list(&self.engine, request).await,
@@ -137,21 +164,66 @@ impl<S: Stores> Revalidate<S> {
             CONSOLE_EVENTS => return console::no_events(),
             _ => {}
         }
-        let (site, limits) = (self.engine.site(), self.engine.limits());
-        let planned = plan::plan(request, body, site, limits).and_then(|plan| plan.wish(site, limits));
-        match planned {
+        match plan::plan(request, body, self.engine.site(), self.engine.limits()) {
             // A signature covers the body, not the URL: who has seen a delivery could send it with another one, and
             // have pages rendered, but not have them removed.
-            Ok(wish) if wish.mode == Mode::Delete && webhook::is_signed(&request.headers) => refused(
+            Ok(
+                Asked::Plan(Plan { mode: Mode::Delete, .. })
+                | Asked::Payload(_, Over { mode: Some(Mode::Delete), .. }),
+            ) if delivery.vouched != Vouched::Request => refused(
                 StatusCode::BAD_REQUEST,
                 "mode delete needs a secret: a signature does not cover the URL",
             ),
-            Ok(wish) => self.act(&wish, who).await,
+            Ok(Asked::Plan(plan)) => self.act(plan, &delivery).await,
+            Ok(Asked::Payload(payload, over)) => {
+                self.act_by_rules(&delivery, &request.headers, &payload, over).await
+            }
             Err(message) => refused(StatusCode::BAD_REQUEST, &message),
         }
     }
 
-    async fn act(&self, wish: &Wish, who: Publisher) -> Done {
+    /// Does what the site's rules make of a publisher's payload.
+    async fn act_by_rules(
+        &self,
+        delivery: &Delivery,
+        headers: &HeaderMap,
+        payload: &Value,
+        over: Over,
+    ) -> Done {
+        let provider = delivery.provider.as_str();
+        let (site, limits) = (self.engine.site(), self.engine.limits());
+        let mapped = match mapped(site, limits, delivery, headers, payload, over) {
+            Ok(mapped) => mapped,
+            Err(message) => {
+                tracing::error!(provider, "a payload cannot be carried out: {message}");
+                return refused(StatusCode::BAD_REQUEST, &message);
+            }
+        };
+        for left_out in mapped.left_out.iter().take(LEFT_OUT_LOGGED_MAX) {
+            tracing::info!(provider, "left out of a payload: {left_out}");
+        }
+        if mapped.plans.is_empty() {
+            let why: Vec<_> = mapped.rules.iter().take(LEFT_OUT_LOGGED_MAX).filter_map(unfit).collect();
+            tracing::info!(provider, "no rule of webhooks counts for a payload: {}", why.join("; "));
+            return refused(StatusCode::ACCEPTED, "nothing matched");
+        }
+        let rules: Vec<_> = mapped.counting().map(str::to_owned).collect();
+        tracing::info!(provider, "a payload is carried out by {}", rules.join(", "));
+        let mut all: Vec<Done> = Vec::new();
+        for plan in mapped.plans {
+            all.push(self.act(plan, delivery).await);
+        }
+        let mut done = together(all);
+        done.answer["rules"] = rules.into();
+        done
+    }
+
+    async fn act(&self, plan: Plan, delivery: &Delivery) -> Done {
+        let wish = match plan.wish(self.engine.site(), self.engine.limits()) {
+            Ok(wish) => wish,
+            Err(message) => return refused(StatusCode::BAD_REQUEST, &message),
+        };
+        let (wish, who) = (&wish, delivery.publisher());
         if let Some(id) = self.engine.carried_out(wish, &who).await {
             // It came again although it had been answered: a time-out in between, or somebody who has listened.
             let answer = json!({"revalidated": true, "duplicate": true, "id": shown_id(&id)});
@@ -245,6 +317,26 @@ fn shown(mode: Mode, path: &str, result: &Result<Demand, Undone>, marked: Option
         None => layers::of_page(mode, result),
     };
     shown
+}
+
+/// Why a rule does not count.
+fn unfit(read: &Read<'_>) -> Option<String> {
+    Some(format!("{}: {}", read.rule, read.result.as_ref().err()?))
+}
+
+/// Several calls as one: it fails if one fails.
+fn together(mut all: Vec<Done>) -> Done {
+    if all.len() == 1 {
+        return all.remove(0);
+    }
+    let status = all.iter().map(|done| done.status).max().unwrap_or(StatusCode::OK);
+    let revalidated = all.iter().all(|done| done.answer["revalidated"] == true);
+    let calls: Vec<_> = all.into_iter().map(|done| done.answer).collect();
+    let mut answer = json!({"revalidated": revalidated, "calls": calls});
+    if !revalidated {
+        answer["message"] = "Error revalidating".into();
+    }
+    Done { status, answer }
 }
 
 fn refused(status: StatusCode, message: &str) -> Done {

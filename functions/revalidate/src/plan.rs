@@ -8,6 +8,18 @@ pub use perennial::wish::Mode;
 use perennial::wish::{Wish, WishedPath};
 use perennial::{Limits, ReadySite, Resolved, check_tag};
 use serde::Deserialize;
+use serde_json::Value;
+
+use crate::mapped::Over;
+
+/// What a call says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// What is to be done.
+    Plan(Plan),
+    /// Something that is for the site's rules to read, and what the query says besides.
+    Payload(Value, Over),
+}
 
 /// What a call asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,7 +35,7 @@ pub struct Plan {
 }
 
 /// The JSON body of a POST, every member optional; the query parameters have the same names. It is read only if the
-/// query names nothing that has changed.
+/// query names nothing that has changed. Any other JSON is for the site's rules, if it has any.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Call {
@@ -34,45 +46,33 @@ struct Call {
     tag: Option<String>,
     tags: Vec<String>,
     route: Option<String>,
-    #[serde(skip)]
     routes: Vec<String>,
     site: bool,
 }
+
+/// Names of a call's members.
+const MEMBERS: [&str; 9] =
+    ["mode", "only_generated", "path", "paths", "tag", "tags", "route", "routes", "site"];
 
 /// Reads a call.
 ///
 /// # Errors
 /// Says what is wrong with it; nothing has been done.
-pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> Result<Plan, String> {
-    let mut call = Call::default();
-    let mut mode_given = false;
-    for (name, value) in form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes()) {
-        let value = value.into_owned();
-        match &*name {
-            "secret" => {}
-            "path" => call.paths.push(value),
-            "tag" => call.tags.push(value),
-            "route" => call.routes.push(value),
-            "site" => call.site = flag("site", &value)?,
-            "only_generated" => call.only_generated = flag("only_generated", &value)?,
-            "mode" => {
-                if std::mem::replace(&mut mode_given, true) {
-                    return Err("mode is given more than once".into());
-                }
-                let mode = serde_json::Value::from(value);
-                call.mode = Mode::deserialize(&mode)
-                    .map_err(|_| format!("mode is {mode}: give now, stale or delete"))?;
-            }
-            other => return Err(format!("`{}` is no parameter of this endpoint", other.escape_debug())),
-        }
-    }
+pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> Result<Asked, String> {
+    let (mut call, mode) = of_query(request)?;
     // A CMS posts its own payload to a URL that says what to do: then the payload is not ours to read.
     let named = !call.paths.is_empty() || !call.tags.is_empty() || !call.routes.is_empty() || call.site;
     if !named && request.method == Method::POST && !body.trim_ascii().is_empty() {
-        let given: Call =
-            serde_json::from_slice(body).map_err(|e| format!("the body is not a JSON call: {e}"))?;
+        let given: Call = match of_body(body) {
+            Ok(given) => given,
+            Err(error) => {
+                let over = Over { mode, only_generated: call.only_generated };
+                let payload = payload(body, site).map(|payload| Asked::Payload(payload, over));
+                return payload.ok_or_else(|| format!("the body is not a JSON call: {error}"));
+            }
+        };
         call = Call {
-            mode: if call.mode == Mode::default() { given.mode } else { call.mode },
+            mode: mode.unwrap_or(given.mode),
             only_generated: call.only_generated || given.only_generated,
             ..given
         };
@@ -92,7 +92,54 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
     if call.site {
         tags.push(SITE_TAG.to_owned());
     }
-    check(Plan { mode: call.mode, only_generated: call.only_generated, paths, tags }, limits)
+    check(Plan { mode: call.mode, only_generated: call.only_generated, paths, tags }, limits).map(Asked::Plan)
+}
+
+/// An object: serde would take a list for one, too.
+fn of_body(body: &[u8]) -> Result<Call, String> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err("it is not an object".into());
+    }
+    serde_json::from_slice(body).map_err(|e| e.to_string())
+}
+
+/// What a query says, and the mode if it gives one.
+fn of_query(request: &Parts) -> Result<(Call, Option<Mode>), String> {
+    let (mut call, mut given_mode) = (Call::default(), None);
+    for (name, value) in form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes()) {
+        let value = value.into_owned();
+        match &*name {
+            "secret" => {}
+            "path" => call.paths.push(value),
+            "tag" => call.tags.push(value),
+            "route" => call.routes.push(value),
+            "site" => call.site = flag("site", &value)?,
+            "only_generated" => call.only_generated = flag("only_generated", &value)?,
+            "mode" => {
+                if given_mode.is_some() {
+                    return Err("mode is given more than once".into());
+                }
+                let mode = serde_json::Value::from(value);
+                let mode = Mode::deserialize(&mode)
+                    .map_err(|_| format!("mode is {mode}: give now, stale or delete"))?;
+                (call.mode, given_mode) = (mode, Some(mode));
+            }
+            other => return Err(format!("`{}` is no parameter of this endpoint", other.escape_debug())),
+        }
+    }
+    Ok((call, given_mode))
+}
+
+/// A body that is for the site's rules: JSON, and no call with a mistake in it.
+fn payload(body: &[u8], site: &ReadySite) -> Option<Value> {
+    if site.webhooks().is_empty() {
+        return None;
+    }
+    let payload: Value = serde_json::from_slice(body).ok()?;
+    let is_call = |members: &serde_json::Map<String, Value>| {
+        !members.is_empty() && members.keys().all(|name| MEMBERS.contains(&&**name))
+    };
+    (!payload.as_object().is_some_and(is_call)).then_some(payload)
 }
 
 fn check(plan: Plan, limits: &Limits) -> Result<Plan, String> {
@@ -189,7 +236,10 @@ mod tests {
 
     fn read(uri: &str, body: &str) -> Result<Plan, String> {
         let request = http::Request::post(uri).body(()).unwrap().into_parts().0;
-        plan(&request, body.as_bytes(), &site(""), &Settings::default().limits)
+        match plan(&request, body.as_bytes(), &site(""), &Settings::default().limits)? {
+            Asked::Plan(plan) => Ok(plan),
+            Asked::Payload(..) => panic!("the site has no rules"),
+        }
     }
 
     #[test]
@@ -207,6 +257,8 @@ mod tests {
         assert_eq!(read("/?path=/a", payload).unwrap().paths, ["/a"], "a CMS's own payload");
         assert_eq!(read("/?site=true&route=/never", "").unwrap().tags, ["route:/never", "site"]);
         assert_eq!(read("/?route=/&route=/never", "").unwrap().tags, ["route:/", "route:/never"]);
+        let body = r#"{"route":"/","routes":["/never"]}"#;
+        assert_eq!(read("/", body).unwrap().tags, ["route:/", "route:/never"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod publishes;
 mod revalidate;
 mod server;
 mod start;
+mod webhook;
 mod wire;
 
 use std::io::Write as _;
@@ -46,10 +47,12 @@ enum Command {
     Publishes(publishes::Args),
     /// Have a running server revalidate pages
     Revalidate(revalidate::Args),
+    /// Say what a publisher's payload would do by the site's rules
+    Webhook(webhook::Args),
 }
 
-/// Runs the command line of a site: `dev`, `build`, `start`, `pages`, `publishes`, `revalidate`; without a command, `build` and
-/// then `start`.
+/// Runs the command line of a site: `dev`, `build`, `start`, `pages`, `publishes`, `revalidate`, `webhook`; without a
+/// command, `build` and then `start`.
 pub fn run(site: Site) -> ExitCode {
     run_with(site, &[])
 }
@@ -70,7 +73,7 @@ pub fn run_with(site: Site, defaults: &[(&str, &str)]) -> ExitCode {
 
 fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> Result<ExitCode> {
     let settings = Settings::from_env(defaults)?;
-    let site = Arc::new(site.ready(settings.base_path.as_deref(), settings.trailing_slash)?);
+    let site = Arc::new(function::ready(site, &settings).map_err(anyhow::Error::from_boxed)?);
     let program = Program { settings, site };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
@@ -87,6 +90,7 @@ fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> R
             Some(Command::Pages(args)) => program.on_stores(pages::Pages(args)).await,
             Some(Command::Publishes(args)) => program.on_stores(publishes::Journal(args)).await,
             Some(Command::Revalidate(args)) => revalidate::run(&program, args).await,
+            Some(Command::Webhook(args)) => webhook::run(&program, &args),
         }
     });
     // A page that never returns must not keep the process from ending.

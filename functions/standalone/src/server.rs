@@ -121,22 +121,18 @@ type Answer = Response<Either<Full<Bytes>, Stream>>;
 impl Handlers {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         let (request, body) = request.into_parts();
-        let response = if !has_one_host(&request) {
-            reply::bad_request(&request, "HTTP/1.1 needs one Host.\n")
+        let mut response = if !has_one_host(&request) {
+            reply::bad_request(&request, "HTTP/1.1 needs one Host.\n").map(Either::Left)
         } else if self.revalidate.is_for_events(&request) {
-            match Box::pin(self.events(&request)).await {
-                Ok(stream) => return stream.map(Either::Right),
-                Err(refused) => refused,
-            }
-        } else if self.revalidate.owns(request.uri.path()) {
             // Boxed like the other rare ways: every request's future is as large as its largest way.
-            Box::pin(self.revalidate(&request, body)).await
+            Box::pin(self.events(&request)).await
+        } else if self.revalidate.owns(request.uri.path()) {
+            Box::pin(self.revalidate(&request, body)).await.map(Either::Left)
         } else if request.uri.path() == self.metrics {
-            self.metrics(&request).await
+            self.metrics(&request).await.map(Either::Left)
         } else {
-            self.serve.handle(&request).await
+            self.serve.handle(&request).await.map(Either::Left)
         };
-        let mut response = response.map(Either::Left);
         // As `Heads` counts on: a request with a body is its connection's last.
         if FRAMING.iter().any(|name| request.headers.contains_key(name)) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -145,15 +141,20 @@ impl Handlers {
     }
 
     /// What changes, for the publishing page.
-    async fn events(&self, request: &Parts) -> Result<Response<Stream>, Response<Full<Bytes>>> {
-        let watch = self.revalidate.watch(request).await?;
-        self.listeners.listen(watch, &self.engine).ok_or_else(|| {
-            let text =
-                "Too many listen already (PERENNIAL_MAX_LISTENERS): ask for the pages every few seconds.\n";
-            let mut refused = reply::plain(request, StatusCode::SERVICE_UNAVAILABLE, text);
-            refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("30"));
-            refused
-        })
+    async fn events(&self, request: &Parts) -> Answer {
+        let watch = match self.revalidate.watch(request).await {
+            Ok(watch) => watch,
+            Err(refused) => return refused.map(Either::Left),
+        };
+        match self.listeners.listen(watch, &self.engine) {
+            Some(stream) => stream.map(Either::Right),
+            None => {
+                let text = "Too many listen already (PERENNIAL_MAX_LISTENERS): ask for the pages every few seconds.\n";
+                let mut refused = reply::plain(request, StatusCode::SERVICE_UNAVAILABLE, text);
+                refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("30"));
+                refused.map(Either::Left)
+            }
+        }
     }
 
     /// Counters, for those who know a secret of the revalidate endpoint.

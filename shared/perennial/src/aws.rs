@@ -9,6 +9,7 @@ mod secrets;
 mod stores;
 
 use aws_credential_types::Credentials;
+use serde_json::{Value, json};
 
 use crate::settings::Aws;
 use crate::store::StoreError;
@@ -40,4 +41,18 @@ impl Account {
         );
         Ok(Self { aws: aws.clone(), caller: Caller::new(aws, http::client(aws)?, credentials) })
     }
+}
+
+/// The text of an SSM parameter, named by its ARN or its name; `None` if it has none.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) async fn read_parameter(account: &Account, name: &str) -> Result<Option<String>, StoreError> {
+    let what = format!("read the parameter {name}");
+    // Of one that is encrypted, too.
+    let asked = json!({ "Name": name, "WithDecryption": true }).to_string();
+    let answer = account.caller.json("ssm:GetParameter", "AmazonSSM.GetParameter", &what, asked).await?;
+    let answer: Option<Value> = serde_json::from_slice(&answer).ok();
+    let value = answer.as_ref().and_then(|answer| answer["Parameter"]["Value"].as_str()).map(str::trim);
+    Ok(value.filter(|text| !text.is_empty()).map(str::to_owned))
 }

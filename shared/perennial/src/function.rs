@@ -33,7 +33,7 @@ pub enum SecretSource {
     /// In the settings, or in the embedded store.
     #[cfg(feature = "embedded")]
     Here(Box<Settings>),
-    /// In the settings, or in Secrets Manager.
+    /// In the settings, in Secrets Manager or in an SSM parameter.
     #[cfg(feature = "aws")]
     Elsewhere(Box<(Settings, crate::aws::Account)>),
 }
@@ -67,7 +67,7 @@ impl SecretSource {
 
 #[cfg(feature = "aws")]
 const NO_SECRET: &str = "nobody may call the revalidate endpoint yet: set PERENNIAL_REVALIDATE_SECRETS_FROM to the ARN of \
-    a Secrets Manager secret, or PERENNIAL_REVALIDATE_SECRETS to one or more secrets, separated by commas";
+    a Secrets Manager secret or of an SSM parameter, or PERENNIAL_REVALIDATE_SECRETS to one or more secrets, separated by commas";
 
 /// Runs a function on the stores that the environment names.
 ///
@@ -75,8 +75,23 @@ const NO_SECRET: &str = "nobody may call the revalidate endpoint yet: set PERENN
 /// Settings that cannot be used, or a site that contradicts itself; and what the function ends with.
 pub async fn run(site: Site, function: impl OnStores) -> Result<(), FunctionError> {
     let settings = Settings::from_env(&[])?;
-    let site = site.ready(settings.base_path.as_deref(), settings.trailing_slash)?;
+    let site = ready(site, &settings)?;
     on_stores(Arc::new(site), settings, function).await
+}
+
+/// A site as its settings have it.
+///
+/// # Errors
+/// The file of `PERENNIAL_WEBHOOKS` cannot be read, or the site contradicts itself, or it.
+pub fn ready(site: Site, settings: &Settings) -> Result<ReadySite, FunctionError> {
+    let site = match &settings.webhooks {
+        None => site,
+        Some(file) => {
+            let wrong = |e| format!("PERENNIAL_WEBHOOKS is `{}`, which cannot be read: {e}", file.display());
+            site.webhooks(std::fs::read_to_string(file).map_err(wrong)?)
+        }
+    };
+    Ok(site.ready(settings.base_path.as_deref(), settings.trailing_slash)?)
 }
 
 /// Puts a site on the stores that its settings name, and has something done there.

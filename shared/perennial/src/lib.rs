@@ -43,6 +43,7 @@
 pub mod aws;
 mod beside;
 pub mod bodies;
+mod bots;
 pub mod build;
 pub mod clock;
 pub mod content;
@@ -91,6 +92,7 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod url;
+pub mod webhooks;
 pub mod wish;
 
 pub use clock::{Clock, Millis, SystemClock};

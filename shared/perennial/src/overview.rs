@@ -13,7 +13,7 @@ use crate::route::Resolved;
 use crate::site::ReadySite;
 use crate::store::{StoreError, Stores};
 
-/// Pages read from the store at once, while those wanted are picked out.
+/// Pages read from the store at once, at most.
 const BATCH: usize = 500;
 
 /// Pages looked at in one search. One that finds little says where to go on.
@@ -160,9 +160,8 @@ impl<S: Stores> Engine<S> {
         if self.dev {
             return self.search_listing(search, wanted).await;
         }
-        let picky = !search.state.is_empty() || !search.prefix.is_empty();
-        // One more than wanted tells whether there are more.
-        let batch = if picky { BATCH } else { search.limit + 1 };
+        // One more than wanted tells whether there are more; the more that do not fit, the more at once.
+        let mut batch = search.limit + 1;
         let (mut found, mut after, mut searched) = (Found::default(), search.after.clone(), 0);
         loop {
             let pages = self.stores.pages().list(&range, after.as_deref(), batch).await?;
@@ -183,6 +182,7 @@ impl<S: Stores> Engine<S> {
                 found.next = after.filter(|_| !is_last);
                 return Ok(found);
             }
+            batch = (batch * 2).min(BATCH);
         }
     }
 

@@ -123,6 +123,19 @@ impl Pattern {
         !is_reserved && all.all(|value| !value.is_empty() && !value.contains('\0'))
     }
 
+    /// Whether it has a path of these segments, `None` being any, and of more behind them if more may follow.
+    pub(crate) fn may_be(&self, path: &[Option<String>], more: bool) -> bool {
+        for (i, segment) in self.segments.iter().enumerate() {
+            match (segment, path.get(i)) {
+                (_, None) => return more,
+                (Segment::Literal(literal), Some(Some(text))) if literal != text => return false,
+                (Segment::Rest(_), Some(_)) => return true,
+                (Segment::Literal(_) | Segment::One(_), Some(_)) => {}
+            }
+        }
+        path.len() == self.segments.len()
+    }
+
     /// Orders routes by how exactly they match: literal before `{name}` before `{*name}`, segment by segment.
     pub(crate) fn specificity(&self) -> Vec<u8> {
         let rank = |s: &Segment| match s {

@@ -22,9 +22,11 @@ pub struct Settings {
     pub trailing_slash: Option<bool>,
     /// `PERENNIAL_REVALIDATE_SECRETS` (none): who may call the revalidate endpoint; comma-separated, all live.
     pub revalidate_secrets: Vec<String>,
-    /// `PERENNIAL_REVALIDATE_SECRETS_FROM` (none): ARN of the Secrets Manager secret that holds those secrets instead, all
-    /// live, comma-separated.
+    /// `PERENNIAL_REVALIDATE_SECRETS_FROM` (none): ARN of the Secrets Manager secret, or of the SSM parameter, that holds
+    /// those secrets instead, all live, comma-separated.
     pub revalidate_secrets_from: Option<String>,
+    /// `PERENNIAL_WEBHOOKS` (the site's own): file of the rules that say which pages change with a publisher's payload.
+    pub webhooks: Option<PathBuf>,
     /// The stores of an AWS account; none: the embedded store.
     pub aws: Option<Aws>,
     /// Whether the process is a function of AWS Lambda itself, not of an emulator: `AWS_LAMBDA_INITIALIZATION_TYPE`
@@ -277,6 +279,7 @@ impl Settings {
         }
         let on_lambda = r.text("AWS_LAMBDA_INITIALIZATION_TYPE").is_some();
         let revalidate_secrets_from = r.text("PERENNIAL_REVALIDATE_SECRETS_FROM");
+        let webhooks = r.text("PERENNIAL_WEBHOOKS").map(PathBuf::from);
         let aws = Aws::read(&mut r);
         let limits = Limits::read(&mut r);
         for (name, _) in &r.given {
@@ -301,6 +304,7 @@ impl Settings {
             trailing_slash,
             revalidate_secrets,
             revalidate_secrets_from,
+            webhooks,
             aws,
             on_lambda,
             limits,

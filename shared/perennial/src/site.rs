@@ -1,17 +1,15 @@
 //! A site: routes, error pages and the policies all routes share.
 
-mod bots;
-
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub use crate::bots::DEFAULT_BOTS;
 use crate::clock::{Clock, SystemClock};
 use crate::draft::CLOSE_DRAFT;
 use crate::key::{PageKey, Params};
 use crate::pattern::Pattern;
 use crate::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
-
-pub use bots::DEFAULT_BOTS;
+use crate::webhooks::Webhooks;
 
 /// What an error page is told.
 #[derive(Clone, Debug)]
@@ -48,6 +46,7 @@ pub struct Site {
     base_path: Option<String>,
     trailing_slash: Option<bool>,
     clock: Arc<dyn Clock>,
+    webhooks: Option<Cow<'static, str>>,
 }
 
 impl Default for Site {
@@ -68,6 +67,7 @@ impl Site {
             base_path: None,
             trailing_slash: None,
             clock: Arc::new(SystemClock),
+            webhooks: None,
         }
     }
 
@@ -124,6 +124,19 @@ impl Site {
         self
     }
 
+    /// The rules that say which pages change with a publisher's payload, as JSON: see [`crate::webhooks`].
+    /// `PERENNIAL_WEBHOOKS` wins.
+    ///
+    /// ```
+    /// # use perennial::Site;
+    /// let rules = r#"{"rules": [{"when": {"provider": "sanity"}, "tags": ["doc:{/_id}"]}]}"#;
+    /// Site::new().webhooks(rules).ready(None, None).unwrap();
+    /// ```
+    pub fn webhooks(mut self, rules: impl Into<Cow<'static, str>>) -> Self {
+        self.webhooks = Some(rules.into());
+        self
+    }
+
     /// Checks the site and makes it servable; the arguments are the settings that win over the site's own.
     ///
     /// # Errors
@@ -151,40 +164,56 @@ impl Site {
             match Pattern::parse(&route.pattern_text) {
                 Err(error) => errors.push(error),
                 Ok(pattern) => {
-                    if let Some(other) = routes.iter().find(|r| r.pattern.shape() == pattern.shape()) {
-                        errors.push(format!(
-                            "routes {} and {} match the same paths",
-                            other.id(),
-                            pattern.as_str()
-                        ));
-                    }
-                    errors.extend(mistakes(&pattern, &route.options));
-                    let shell = match route.options.fallback {
-                        Fallback::Shell => route.page.shell(),
-                        _ => String::new(),
-                    };
-                    let is_one = !pattern.is_dynamic() && route.options.query.is_empty();
-                    let only = is_one.then(|| PageKey::new(&pattern, &Params::new(), &[]));
-                    routes.push(Arc::new(ReadyRoute {
-                        pattern,
-                        only,
-                        page: route.page,
-                        options: route.options,
-                        shell,
-                        counters: Default::default(),
-                    }));
+                    let route = ready_route(pattern, route, &routes, &mut errors);
+                    routes.push(Arc::new(route));
                 }
             }
         }
         routes.sort_by_cached_key(|route| route.pattern.specificity());
+        let rules =
+            self.webhooks.as_deref().map_or(Ok(Webhooks::default()), |text| Webhooks::parse(text, &routes));
+        let webhooks = rules.unwrap_or_else(|mistakes| {
+            errors.extend(mistakes);
+            Webhooks::default()
+        });
         if errors.is_empty() {
             let trailing_slash = trailing_slash.or(self.trailing_slash).unwrap_or(false);
             let Self { not_found, error, draft_banner, bots, clock, .. } = self;
-            Ok(ReadySite { routes, not_found, error, draft_banner, bots, base_path, trailing_slash, clock })
+            Ok(ReadySite {
+                routes,
+                not_found,
+                error,
+                draft_banner,
+                bots,
+                base_path,
+                trailing_slash,
+                clock,
+                webhooks,
+            })
         } else {
             Err(SiteError(errors))
         }
     }
+}
+
+fn ready_route(
+    pattern: Pattern,
+    route: Route,
+    others: &[Arc<ReadyRoute>],
+    errors: &mut Vec<String>,
+) -> ReadyRoute {
+    if let Some(other) = others.iter().find(|r| r.pattern.shape() == pattern.shape()) {
+        errors.push(format!("routes {} and {} match the same paths", other.id(), pattern.as_str()));
+    }
+    errors.extend(mistakes(&pattern, &route.options));
+    let shell = match route.options.fallback {
+        Fallback::Shell => route.page.shell(),
+        _ => String::new(),
+    };
+    let is_one = !pattern.is_dynamic() && route.options.query.is_empty();
+    let only = is_one.then(|| PageKey::new(&pattern, &Params::new(), &[]));
+    let Route { page, options, .. } = route;
+    ReadyRoute { pattern, only, page, options, shell, counters: Default::default() }
 }
 
 /// What is wrong with a route's options.
@@ -224,6 +253,7 @@ pub struct ReadySite {
     base_path: String,
     trailing_slash: bool,
     clock: Arc<dyn Clock>,
+    webhooks: Webhooks,
 }
 
 /// User agents are only looked at this far: the list is matched over bounded text.
@@ -248,6 +278,11 @@ impl ReadySite {
     /// Whether canonical paths end in `/`.
     pub fn trailing_slash(&self) -> bool {
         self.trailing_slash
+    }
+
+    /// Which pages change with a publisher's payload.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
     }
 
     /// The pages that decoded segments and a raw query may mean, the most exact route's first.

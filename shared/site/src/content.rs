@@ -136,6 +136,7 @@ const COMPILED: &[(&str, &str)] = compiled![
     "how-isr-works",
     "routes-and-pages",
     "on-demand-revalidation",
+    "webhooks",
     "error-handling",
     "self-hosting",
     "deploying",

@@ -52,4 +52,34 @@ pub fn with(options: Options) -> Site {
         .route(Route::new("/posts", PostsPage::new(options.posts_url)))
         .not_found(error::page)
         .error(error::page)
+        .webhooks(include_str!("../webhooks.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_site_is_ready() {
+        with(Options::default()).ready(None, None).unwrap();
+    }
+
+    /// What the guide on webhooks shows as rules are rules, for a site with such pages.
+    #[test]
+    fn the_guides_rules_are_rules() {
+        let guide = include_str!("../content/guides/webhooks.md");
+        let blocks = guide.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let rules: Vec<Value> = blocks.map(|block| serde_json::from_str(block).unwrap()).collect();
+        assert!(rules.len() > 10);
+        for rule in rules {
+            let rules = if rule["rules"].is_array() { rule } else { serde_json::json!({ "rules": [rule] }) };
+            let routes = ["/blog/{slug}", "/guides/{slug}", "/products/{handle}", "/{*path}"];
+            let site = routes
+                .into_iter()
+                .fold(Site::new(), |site, route| site.route(Route::new(route, PostsPage::new(None))));
+            site.webhooks(rules.to_string()).ready(None, None).unwrap();
+        }
+    }
 }

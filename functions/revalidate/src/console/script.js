@@ -328,6 +328,7 @@
       const told = await json(answer), took = `${Math.round(performance.now() - began)} ms`;
       if (answer.status === 401) return lock('This secret is not known any more.');
       if (answer.status === 202) follow(told, entry);
+      else if (answer.ok && told.deleted !== undefined) entry.say(`Deleted: ${told.deleted} ${told.deleted === 1 ? 'page' : 'pages'}, in ${took}`);
       else if (answer.ok) entry.say(dev ? `It can be rendered: ${took}` : `${DONE[mode]}, in ${took}`);
       else entry.say([told.message, told.error].filter(Boolean).join(': ') || `The answer was ${answer.status}`, true);
       entry.layers(told.layers);
@@ -374,8 +375,8 @@
     }
   }
 
-  function sure(path) {
-    put($('sure-path'), path);
+  function sure(what) {
+    put($('sure-path'), what);
     $('sure').showModal();
     $('no').focus();
     return new Promise((decide) => {
@@ -393,16 +394,15 @@
     put($('name-label'), kind === 'tag' ? 'Tag' : 'Path of the page');
     $('name').placeholder = kind === 'tag' ? 'posts' : '/blog/hello';
     $('route-field').hidden = kind !== 'route';
-    $('mode').querySelector('[value="delete"]').disabled = kind !== 'path';
-    if (kind !== 'path' && $('mode').value === 'delete') $('mode').value = 'now';
     return kind;
   }
 
   async function publish() {
     const kind = choose(), mode = $('mode').value, name = $('name').value.trim();
-    if (mode === 'delete' && !(await sure(name))) return;
     const targets = { path: [{ path: name }, name], tag: [{ tag: name }, `tag ${name}`], route: [{ route: $('route').value }, `route ${$('route').value}`], site: [{ site: true }, 'the whole site'] };
     const [target, text] = targets[kind];
+    const gone = { tag: `Every page with the ${text}`, route: `Every page of the ${text}`, site: 'Every page of the site' };
+    if (mode === 'delete' && !(await sure(gone[kind] || name))) return;
     call(target, mode, text, $('publish'));
   }
 

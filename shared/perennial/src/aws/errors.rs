@@ -149,7 +149,7 @@ fn setting_of(action: &str) -> (&str, &'static str) {
         "s3" => "PERENNIAL_BUCKET",
         "sqs" => "PERENNIAL_QUEUE_URL",
         "cloudfront" => "PERENNIAL_DISTRIBUTION",
-        "ssm" => "PERENNIAL_DISTRIBUTION_FROM",
+        "ssm" => "PERENNIAL_DISTRIBUTION_FROM, or PERENNIAL_REVALIDATE_SECRETS_FROM",
         _ => "PERENNIAL_REVALIDATE_SECRETS_FROM",
     };
     (service, setting)

@@ -5,12 +5,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::Method;
-use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::{Edge, Purged, cache_tag};
 use crate::aws::errors::write_error;
-use crate::aws::{Account, Call};
+use crate::aws::{Account, Call, read_parameter};
 use crate::key::{encode_into, hex};
 use crate::store::StoreError;
 use crate::url::Urls;
@@ -103,13 +102,7 @@ impl CloudFront {
     }
 
     async fn parameter(&self, name: &str) -> Result<String, StoreError> {
-        let what = format!("read the parameter {name}");
-        let asked = json!({ "Name": name }).to_string();
-        let answer =
-            self.account.caller.json("ssm:GetParameter", "AmazonSSM.GetParameter", &what, asked).await?;
-        let answer: Option<Value> = serde_json::from_slice(&answer).ok();
-        let value = answer.as_ref().and_then(|answer| answer["Parameter"]["Value"].as_str()).map(str::trim);
-        value.filter(|id| !id.is_empty()).map(str::to_owned).ok_or_else(|| {
+        read_parameter(&self.account, name).await?.ok_or_else(|| {
             StoreError::Refused(format!("the parameter {name} of PERENNIAL_DISTRIBUTION_FROM has no value"))
         })
     }

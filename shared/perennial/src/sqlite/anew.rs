@@ -108,7 +108,7 @@ impl Files {
     /// a log beside it.
     pub(super) fn open_at_rest(&self, number: u64) -> Option<Connection> {
         let path = self.path(number).to_str()?.to_owned();
-        if Path::new(&format!("{path}-wal")).exists() {
+        if fs::metadata(format!("{path}-wal")).is_ok_and(|log| log.len() > 0) {
             return None;
         }
         let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
@@ -173,8 +173,8 @@ impl Files {
 /// Whether an error says that a database cannot be opened as it is: where nothing can be written, the files cannot be
 /// made that its readers share with writers.
 pub(super) fn is_out_of_reach(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
-    matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
+    use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | DiskFull | ReadOnly | SystemIoFailure))
 }
 
 /// Whether an error says that a database is damaged.

@@ -1,4 +1,4 @@
-//! Who never gets a shell, unless the site says otherwise.
+//! Crawlers, as their user agents name them.
 
 /// Search and link-preview crawlers: they never get a shell. Matched as parts of the user agent, ignoring case.
 pub const DEFAULT_BOTS: &[&str] = &[

@@ -1,0 +1,225 @@
+//! What a publisher's own payload asks for, by the site's rules: plans, as of a call. Pure.
+
+use http::HeaderMap;
+use perennial::tags::{SITE_TAG, route_tag, user_tag};
+use perennial::webhooks::{Changed, Payload, Read};
+use perennial::{Limits, ReadySite};
+use serde_json::Value;
+
+use crate::plan::{Mode, Plan, pages};
+use crate::webhook::{Delivery, Vouched};
+
+/// What the rules make of a payload.
+#[derive(Debug)]
+pub struct Mapped<'a> {
+    /// Each rule, and what it found or why it does not count.
+    pub rules: Vec<Read<'a>>,
+    /// What is to be done, in this order; nothing if no rule counts.
+    pub plans: Vec<Plan>,
+    /// What was left out of it, and why.
+    pub left_out: Vec<String>,
+}
+
+impl Mapped<'_> {
+    /// The names of the rules that count.
+    pub fn counting(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().filter(|read| read.result.is_ok()).map(|read| read.rule)
+    }
+}
+
+/// What a call's query says besides, which wins over the rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Over {
+    /// How.
+    pub mode: Option<Mode>,
+    /// Leave pages alone that nobody has generated.
+    pub only_generated: bool,
+}
+
+/// Applies the site's rules to a payload. All that count add up.
+///
+/// # Errors
+/// Together they ask for something that cannot be done; nothing has been done.
+pub fn mapped<'a>(
+    site: &'a ReadySite,
+    limits: &Limits,
+    delivery: &Delivery,
+    headers: &HeaderMap,
+    body: &Value,
+    over: Over,
+) -> Result<Mapped<'a>, String> {
+    let vouched = match &delivery.vouched {
+        Vouched::Request => None,
+        Vouched::Body(fields) => Some(&fields[..]),
+    };
+    let payload = Payload { provider: delivery.provider, headers, vouched, body };
+    let rules = site.webhooks().read(&payload, limits);
+    let mut left_out = Vec::new();
+    let mut plans: Vec<Plan> = Vec::new();
+    let mut too_many = false;
+    for changed in rules.iter().filter_map(|read| read.result.as_ref().ok()) {
+        too_many |= changed.too_many;
+        left_out.extend(changed.left_out.iter().cloned());
+        let mode = over.mode.unwrap_or(changed.mode);
+        let only_generated = over.only_generated || changed.only_generated;
+        let found = plans.iter().position(|plan| plan.mode == mode && plan.only_generated == only_generated);
+        let at = found.unwrap_or_else(|| {
+            plans.push(Plan { mode, only_generated, ..Plan::default() });
+            plans.len() - 1
+        });
+        add(&mut plans[at], changed, site, limits, &mut left_out);
+    }
+    // What is to be gone is gone first, and not rendered again; what is rendered need not be marked as well.
+    plans.sort_by_key(|plan| (rank(plan.mode), plan.only_generated));
+    let mut seen: Vec<String> = Vec::new();
+    for plan in &mut plans {
+        plan.paths.retain(|path| !seen.contains(path));
+        seen.extend(plan.paths.iter().cloned());
+    }
+    plans.sort_by_key(|plan| plan.mode == Mode::Now);
+    plans.retain(|plan| !plan.paths.is_empty() || !plan.tags.is_empty());
+    let asked: usize = plans.iter().map(|plan| plan.paths.len() + plan.tags.len()).sum();
+    if too_many || asked > limits.max_revalidations {
+        plans = vec![all(&plans, limits)?];
+    }
+    Ok(Mapped { rules, plans, left_out })
+}
+
+fn rank(mode: Mode) -> u8 {
+    match mode {
+        Mode::Delete => 0,
+        Mode::Now => 1,
+        Mode::Stale => 2,
+    }
+}
+
+fn add(plan: &mut Plan, changed: &Changed, site: &ReadySite, limits: &Limits, left_out: &mut Vec<String>) {
+    for path in &changed.paths {
+        // Below the base path, whatever the payload's own path looks like.
+        let path = format!("{}{path}", site.base_path());
+        match pages(&path, site, limits) {
+            Ok(_) if plan.paths.contains(&path) => {}
+            Ok(_) => plan.paths.push(path),
+            Err(why) => left_out.push(why),
+        }
+    }
+    let tags = changed.tags.iter().map(|tag| user_tag(tag));
+    let routes = changed.routes.iter().map(|route| route_tag(route));
+    for tag in tags.chain(routes).chain(changed.site.then(|| SITE_TAG.to_owned())) {
+        if !plan.tags.contains(&tag) {
+            plan.tags.push(tag);
+        }
+    }
+}
+
+/// The whole site, where a payload names more than fits into a call: rather too much than a page that stays old.
+fn all(plans: &[Plan], limits: &Limits) -> Result<Plan, String> {
+    let most = limits.max_revalidations;
+    if plans.iter().any(|plan| plan.mode == Mode::Delete) {
+        return Err(format!(
+            "the payload deletes among more than {most} paths and tags (PERENNIAL_MAX_REVALIDATIONS)"
+        ));
+    }
+    let now = plans.is_empty() || plans.iter().any(|plan| plan.mode == Mode::Now);
+    let mode = if now { Mode::Now } else { Mode::Stale };
+    let only_generated = !plans.is_empty() && plans.iter().all(|plan| plan.only_generated);
+    Ok(Plan { mode, only_generated, paths: Vec::new(), tags: vec![SITE_TAG.to_owned()] })
+}
+
+#[cfg(test)]
+mod tests {
+    use perennial::webhooks::Provider;
+    use perennial::{Context, Failure, Outcome, Page, Route, Settings, Site};
+    use serde_json::json;
+
+    use super::*;
+
+    struct Text;
+
+    impl Page for Text {
+        type Props = ();
+        async fn props(&self, _: &Context) -> Result<Outcome<()>, Failure> {
+            Ok(Outcome::page(()))
+        }
+        fn render(&self, (): &(), _: &Context) -> Result<String, Failure> {
+            Ok("text".into())
+        }
+    }
+
+    fn site(base: &str, rules: &Value) -> ReadySite {
+        let routes = ["/", "/never", "/blog/{slug}", "/old/{*path}"];
+        let site = routes.iter().fold(Site::new(), |site, route| site.route(Route::new(*route, Text)));
+        site.webhooks(json!({ "rules": rules }).to_string()).ready(Some(base), None).unwrap()
+    }
+
+    fn plans(base: &str, rules: &Value, body: &Value, over: Over) -> Result<Vec<Plan>, String> {
+        let delivery =
+            Delivery { provider: Provider::Secret, id: None, key: "k".into(), vouched: Vouched::Request };
+        let limits = Settings::default().limits;
+        let site = site(base, rules);
+        mapped(&site, &limits, &delivery, &HeaderMap::new(), body, over).map(|mapped| mapped.plans)
+    }
+
+    fn plan(mode: Mode, paths: &[&str], tags: &[&str]) -> Plan {
+        let texts = |all: &[&str]| all.iter().map(|&text| text.to_owned()).collect();
+        Plan { mode, only_generated: false, paths: texts(paths), tags: texts(tags) }
+    }
+
+    #[test]
+    fn rules_add_up() {
+        let rules = json!([
+            {"paths": ["/blog/{/slug}"], "tags": ["posts"]},
+            {"paths": ["/blog/{/slug}", "/"], "routes": ["/blog/{slug}"], "site": true, "tags": ["posts"]},
+            {"when": {"/slug": "other"}, "paths": ["/never"]},
+            {"paths": ["/blog/{/old}", "/"], "mode": "delete"},
+            {"paths": ["/never", "/blog/{/slug}"], "mode": "stale", "tags": ["nav"]},
+        ]);
+        let body = json!({"slug": "a b", "old": "z"});
+        let expected = [
+            plan(Mode::Delete, &["/blog/z", "/"], &[]),
+            plan(Mode::Stale, &["/never"], &["tag:nav"]),
+            plan(Mode::Now, &["/blog/a%20b"], &["tag:posts", "route:/blog/{slug}", "site"]),
+        ];
+        assert_eq!(plans("", &rules, &body, Over::default()).unwrap(), expected);
+        // Below a base path, and never another page by it.
+        let docs = json!([{"paths": ["/blog/{/slug}", "/old/{*/slug}", "/"]}]);
+        let found = plans("/blog", &docs, &json!({"slug": "never"}), Over::default()).unwrap();
+        assert_eq!(found, [plan(Mode::Now, &["/blog/blog/never", "/blog/old/never", "/blog/"], &[])]);
+    }
+
+    #[test]
+    fn the_query_wins() {
+        let rules = json!([{"paths": ["/"]}, {"paths": ["/never"], "mode": "stale"}]);
+        let over = Over { mode: Some(Mode::Delete), only_generated: true };
+        let found = plans("", &rules, &json!({}), over).unwrap();
+        assert_eq!(found, [Plan { only_generated: true, ..plan(Mode::Delete, &["/", "/never"], &[]) }]);
+        let tags = json!([{"tags": ["a"]}]);
+        let found = plans("", &tags, &json!({}), over).unwrap();
+        assert_eq!(found, [Plan { only_generated: true, ..plan(Mode::Delete, &[], &["tag:a"]) }]);
+    }
+
+    #[test]
+    fn more_than_fits_is_the_whole_site() {
+        let rules = json!([{"tags": ["{/n}"], "mode": "stale"}, {"paths": ["/"], "mode": "stale"}]);
+        let many = |n: u32| json!({"n": (0..n).collect::<Vec<_>>()});
+        let all = plans("", &rules, &many(99), Over::default()).unwrap();
+        assert_eq!(all[0].paths.len() + all[0].tags.len(), 100);
+        for n in [100, 101, 1000] {
+            let found = plans("", &rules, &many(n), Over::default()).unwrap();
+            assert_eq!(found, [plan(Mode::Stale, &[], &["site"])], "{n}");
+        }
+        let delete = json!([{"paths": ["/blog/{/n}"], "mode": "delete"}]);
+        assert!(plans("", &delete, &many(100), Over::default()).is_ok());
+        let error = plans("", &delete, &many(101), Over::default()).unwrap_err();
+        assert!(error.contains("PERENNIAL_MAX_REVALIDATIONS"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_page_is_left_out() {
+        let rules = json!([{"paths": ["/{*/slug}"]}]);
+        assert!(plans("", &rules, &json!({"slug": "settings/menu"}), Over::default()).unwrap().is_empty());
+        let long = "x".repeat(5000);
+        let found = plans("", &rules, &json!({"slug": ["never", "none", "blog/..", long]}), Over::default());
+        assert_eq!(found.unwrap(), [plan(Mode::Now, &["/never", "/blog/.."], &[])]);
+    }
+}

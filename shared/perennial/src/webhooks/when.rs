@@ -1,0 +1,221 @@
+//! Conditions of a rule. Pure.
+
+use std::fmt::Write as _;
+
+use http::HeaderName;
+use serde_json::Value;
+
+use super::pointer::Pointer;
+use super::{Payload, Provider, Unfit};
+
+/// What begins the name of a condition on a field of the request.
+const HEADER: &str = "header ";
+
+/// Values of one condition.
+const VALUES_MAX: usize = 100;
+
+/// A value in a message is cut after this many characters.
+const SHOWN_CHARS_MAX: usize = 60;
+
+/// One member of a rule's `when`.
+#[derive(Debug)]
+pub(super) struct Condition {
+    what: What,
+    wanted: Wanted,
+}
+
+#[derive(Debug)]
+enum What {
+    Provider,
+    Header(HeaderName),
+    Field(Pointer),
+}
+
+#[derive(Debug)]
+enum Wanted {
+    OneOf(Vec<Value>),
+    NoneOf(Vec<Value>),
+    Exists(bool),
+    /// A text that begins and ends so.
+    Like(String, String),
+}
+
+impl Condition {
+    pub(super) fn parse(what: &str, wanted: &Value) -> Result<Self, String> {
+        let wanted = Wanted::parse(wanted)?;
+        let what = if what == "provider" {
+            wanted.names_providers()?;
+            What::Provider
+        } else if let Some(name) = what.strip_prefix(HEADER) {
+            let name = name.trim().parse().map_err(|_| "it names no field of a request".to_owned())?;
+            What::Header(name)
+        } else if what.starts_with('/') {
+            What::Field(Pointer::parse(what)?)
+        } else {
+            return Err("give `provider`, `header NAME`, or a field of the payload like `/sys/id`".into());
+        };
+        Ok(Self { what, wanted })
+    }
+
+    /// The order to check in.
+    pub(super) fn rank(&self) -> u8 {
+        match self.what {
+            What::Provider => 0,
+            What::Header(_) => 1,
+            What::Field(_) => 2,
+        }
+    }
+
+    /// Whether it holds. A rule that deletes goes by nothing that somebody else than the sender may have written.
+    pub(super) fn check(&self, payload: &Payload<'_>, deletes: bool) -> Result<(), Unfit> {
+        let (holds, found) = match &self.what {
+            What::Provider => {
+                let provider = Value::from(payload.provider.as_str());
+                (self.wanted.allows(&provider), Some(provider))
+            }
+            What::Header(name) => {
+                let is_vouched =
+                    payload.vouched.is_none_or(|fields| fields.iter().any(|field| *name == field.as_str()));
+                if deletes && !is_vouched {
+                    let reason = format!("it deletes, and the signature does not cover the field {name}");
+                    return Err(Unfit::new(reason));
+                }
+                let mut values = payload.headers.get_all(name).iter();
+                let value = values.next().and_then(|value| value.to_str().ok()).map(Value::from);
+                let value = value.filter(|_| values.next().is_none());
+                (self.wanted.holds(value.as_ref()), value)
+            }
+            What::Field(pointer) => {
+                let mut first = None;
+                let is_there = pointer.any(payload.body, &mut |value| {
+                    if first.is_none() && !value.is_null() {
+                        first = Some(value.clone());
+                    }
+                    !value.is_null() && self.wanted.is_decided_by(value)
+                });
+                (self.wanted.by(is_there, first.is_some()), first)
+            }
+        };
+        if holds {
+            Ok(())
+        } else {
+            Err(Unfit { reason: self.to_string(), found: found.map(|value| shown(&value)) })
+        }
+    }
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.what {
+            What::Provider => f.write_str("provider"),
+            What::Header(name) => write!(f, "header {name}"),
+            What::Field(pointer) => write!(f, "`{}`", pointer.as_str()),
+        }?;
+        match &self.wanted {
+            Wanted::OneOf(values) => write!(f, " is not {}", list(values)),
+            Wanted::NoneOf(values) => write!(f, " is missing, or is {}", list(values)),
+            Wanted::Like(before, after) => write!(f, " is not like {before}*{after}"),
+            Wanted::Exists(true) => f.write_str(" is missing"),
+            Wanted::Exists(false) => f.write_str(" is there"),
+        }
+    }
+}
+
+fn list(values: &[Value]) -> String {
+    let mut out = String::new();
+    for (i, value) in values.iter().enumerate() {
+        let _ = write!(out, "{}{}", if i == 0 { "" } else { " or " }, shown(value));
+    }
+    out
+}
+
+/// A value for whoever reads a message: short, in one line.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+impl Wanted {
+    fn parse(wanted: &Value) -> Result<Self, String> {
+        let advice = || {
+            "give a value, a list of values, {\"not\": …}, {\"like\": \"a*b\"} or {\"exists\": true}"
+                .to_owned()
+        };
+        match wanted {
+            Value::Object(members) => match members.iter().next() {
+                Some((name, Value::Bool(is))) if name == "exists" && members.len() == 1 => {
+                    Ok(Self::Exists(*is))
+                }
+                Some((name, values)) if name == "not" && members.len() == 1 => {
+                    values_of(values).map(Self::NoneOf)
+                }
+                Some((name, Value::String(text))) if name == "like" && members.len() == 1 => {
+                    match text.split_once('*') {
+                        Some((before, after)) if !after.contains('*') => {
+                            Ok(Self::Like(before.to_owned(), after.to_owned()))
+                        }
+                        _ => Err(format!("`{text}` must hold one `*`, which is any text")),
+                    }
+                }
+                _ => Err(advice()),
+            },
+            values => values_of(values).map(Self::OneOf),
+        }
+    }
+
+    fn names_providers(&self) -> Result<(), String> {
+        let names = Provider::ALL.map(Provider::as_str);
+        match self {
+            Self::OneOf(values) | Self::NoneOf(values)
+                if values.iter().all(|value| names.iter().any(|name| value == name)) =>
+            {
+                Ok(())
+            }
+            _ => Err(format!("the providers are {}", names.join(", "))),
+        }
+    }
+
+    fn allows(&self, value: &Value) -> bool {
+        self.holds(Some(value))
+    }
+
+    /// Of what is there once or not at all.
+    fn holds(&self, value: Option<&Value>) -> bool {
+        self.by(value.is_some_and(|value| self.is_decided_by(value)), value.is_some())
+    }
+
+    /// Whether one value is enough to decide.
+    fn is_decided_by(&self, value: &Value) -> bool {
+        match self {
+            Self::OneOf(values) | Self::NoneOf(values) => values.contains(value),
+            Self::Exists(_) => true,
+            Self::Like(before, after) => value.as_str().is_some_and(|text| {
+                text.len() >= before.len() + after.len() && text.starts_with(before) && text.ends_with(after)
+            }),
+        }
+    }
+
+    /// Whether it holds, where such a value is there or not, and any is or none.
+    fn by(&self, decided: bool, any: bool) -> bool {
+        match self {
+            Self::OneOf(_) | Self::Like(..) => decided,
+            Self::NoneOf(_) => any && !decided,
+            Self::Exists(wanted) => decided == *wanted,
+        }
+    }
+}
+
+fn values_of(values: &Value) -> Result<Vec<Value>, String> {
+    let values = match values {
+        Value::Array(values) => values.clone(),
+        value => vec![value.clone()],
+    };
+    let is_plain = |value: &Value| matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_));
+    if values.is_empty() || values.len() > VALUES_MAX || !values.iter().all(is_plain) {
+        return Err(format!("give 1 to {VALUES_MAX} texts, numbers, `true` or `false`"));
+    }
+    Ok(values)
+}

@@ -1,0 +1,295 @@
+//! B3, rule 5.1: publishers' own payloads, signed as each of them signs, renew the pages that the rules name.
+//!
+//! The payloads are in `tests/webhooks`, each with its source; so are the rules. Signatures are made here a second time,
+//! from the publishers' descriptions alone.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::Method;
+use serde_json::{Value, json};
+use sha1::Sha1;
+use sha2::Sha256;
+use tests::{Ask, Asks as _, Reply};
+
+use crate::{Fixture, until_new};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/webhooks");
+const RULES: (&str, &str) =
+    ("PERENNIAL_WEBHOOKS", concat!(env!("CARGO_MANIFEST_DIR"), "/webhooks/rules.json"));
+
+const STANDARD_KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// The live secrets: one that everybody knows, and those of the publishers.
+const SECRETS: [&str; 8] = [
+    "test-secret",
+    "of-github",
+    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "whsec_5WbX5kEWLlfzsGNjH64I8lOOqUB6e8FH",
+    "of-shopify",
+    "HC6VzsJataBC9d99t0f9zCsvocIJf2imamlxpWW46ehAHvsjsObgYagXeheKI_ye",
+    "of-sanity",
+    "of-storyblok",
+];
+
+/// Tags of the pages below `/tagged`.
+const TAGS: [&str; 5] = [
+    "product:prod_00000000000000",
+    "product:788032119674292922",
+    "entry:4o19ghFQzzNX9uiJifi7Hf",
+    "doc:c2",
+    "t#k[uP",
+];
+
+/// Fields with the id of a delivery.
+const IDS: [&str; 4] =
+    ["x-github-delivery", "x-shopify-webhook-id", "x-contentful-idempotency-key", "idempotency-key"];
+
+fn unique() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn sha256(key: &[u8], text: &str) -> Vec<u8> {
+    let mac = Hmac::<Sha256>::new_from_slice(key).expect("a key");
+    mac.chain_update(text).finalize().into_bytes().to_vec()
+}
+
+/// A payload as its publisher sends it now, with `secret` if it is none of those who sign.
+pub(crate) fn delivery(name: &str, target: &str) -> Ask {
+    let payload = payload(name);
+    let mut ask = Ask::new(Method::POST, target).body(format!("{:#}\n", payload["body"]));
+    for (name, value) in payload["headers"].as_object().expect("fields") {
+        let value = value.as_str().expect("a text");
+        // Each is a delivery of its own.
+        let own = if IDS.contains(&&**name) { format!("{value}-{}", unique()) } else { value.to_owned() };
+        ask = ask.header(name, own);
+    }
+    signed(name, ask, target)
+}
+
+fn payload(name: &str) -> Value {
+    let file = std::fs::read(format!("{FOLDER}/{name}.json")).expect("a payload");
+    serde_json::from_slice(&file).expect("JSON")
+}
+
+fn signed(name: &str, ask: Ask, target: &str) -> Ask {
+    let body = String::from_utf8(ask.body.to_vec()).expect("text");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let (seconds, millis) = (now.as_secs(), now.as_millis());
+    match name {
+        "github" | "github_ping" => {
+            ask.header("x-hub-signature-256", format!("sha256={}", hex(&sha256(b"of-github", &body))))
+        }
+        "stripe" => {
+            let signature = hex(&sha256(SECRETS[3].as_bytes(), &format!("{seconds}.{body}")));
+            ask.header("stripe-signature", format!("t={seconds},v1={signature},v0=00"))
+        }
+        "shopify" => ask.header("x-shopify-hmac-sha256", STANDARD.encode(sha256(b"of-shopify", &body))),
+        "contentful" => {
+            let names = "content-type,x-contentful-crn,x-contentful-signed-headers,x-contentful-timestamp,x-contentful-topic";
+            let ask = ask
+                .header("x-contentful-signed-headers", names)
+                .header("x-contentful-timestamp", millis.to_string());
+            let value = |name| &ask.headers.iter().find(|(n, _)| n == name).expect("a field").1;
+            let fields: Vec<_> = names.split(',').map(|name| format!("{name}:{}", value(name))).collect();
+            // The query is escaped, and then escaped again.
+            let twice = |text: &str| text.replace('=', "%253D").replace('&', "%2526").replace('/', "%252F");
+            let address = target.split_once('?').map(|(path, query)| format!("{path}?{}", twice(query)));
+            let address = address.unwrap_or_else(|| target.to_owned());
+            let text = format!("POST\n{address}\n{}\n{body}", fields.join(";"));
+            let signature = hex(&sha256(SECRETS[5].as_bytes(), &text));
+            ask.header("x-contentful-signature", signature)
+        }
+        "sanity" => {
+            let signature = URL_SAFE_NO_PAD.encode(sha256(b"of-sanity", &format!("{millis}.{body}")));
+            ask.header("sanity-webhook-signature", format!("t={millis},v1={signature}"))
+        }
+        "storyblok" => {
+            let mac = Hmac::<Sha1>::new_from_slice(b"of-storyblok").expect("a key").chain_update(&body);
+            ask.header("webhook-signature", hex(&mac.finalize().into_bytes()))
+        }
+        "standard_webhooks" => {
+            let key = STANDARD.decode(STANDARD_KEY).expect("base64");
+            let id = format!("msg_{}", unique());
+            let signature = STANDARD.encode(sha256(&key, &format!("{id}.{seconds}.{body}")));
+            ask.header("webhook-id", id)
+                .header("webhook-timestamp", seconds.to_string())
+                .header("webhook-signature", format!("v1,{signature}"))
+        }
+        "strapi" => ask.header("authorization", "Bearer test-secret"),
+        "datocms" => ask.header("authorization", format!("Basic {}", STANDARD.encode("any:test-secret"))),
+        _ => ask.header("x-revalidate-secret", "test-secret"),
+    }
+}
+
+pub(crate) async fn site() -> Fixture {
+    Fixture::with(&[RULES, ("PERENNIAL_REVALIDATE_SECRETS", &SECRETS.join(","))]).await
+}
+
+/// The payloads there are.
+fn names() -> Vec<String> {
+    let files = std::fs::read_dir(FOLDER).expect("a folder").map(|file| file.expect("a file").file_name());
+    let names = files.filter_map(|name| Some(name.to_str()?.strip_suffix(".json")?.to_owned()));
+    let mut names: Vec<_> = names.filter(|name| name != "rules").collect();
+    names.sort();
+    names
+}
+
+/// From now on, every page shows this.
+fn show(f: &Fixture, value: &str) {
+    let value = value.to_owned();
+    f.up.otherwise(move |call| {
+        let tags = if call.path.starts_with("/tagged") { &TAGS[..] } else { &[] };
+        Reply::from(json!({ "value": value, "tags": tags, "revalidate": false }))
+    });
+}
+
+/// Every publisher's delivery renews the pages of its payload, and a byte more of it does nothing.
+#[tokio::test]
+async fn publishers_payloads_renew_the_pages_they_name() {
+    let f = site().await;
+    assert_eq!(names().len(), 11);
+    for name in names() {
+        let pages = payload(&name)["renews"].clone();
+        let pages: Vec<_> = pages.as_array().expect("pages").iter().filter_map(Value::as_str).collect();
+        show(&f, "old");
+        for page in &pages {
+            assert_eq!(f.get(page).await.value(), "old", "{name}: {page}");
+        }
+        let right = delivery(&name, "/api/revalidate");
+        let mut forged = right.clone();
+        forged.body = [&forged.body[..], b" "].concat().into();
+        if !forged
+            .headers
+            .iter()
+            .any(|(_, value)| value.contains("test-secret") || value.starts_with("Basic"))
+        {
+            let answer = f.ask(forged).await.nostore();
+            assert_eq!(
+                (answer.status, answer.json()),
+                (401, json!({ "message": "Invalid token" })),
+                "{name}"
+            );
+        }
+        show(&f, &name);
+        let answer = f.ask(right.clone()).await.nostore();
+        if pages.is_empty() {
+            assert_eq!(
+                (answer.status, answer.json()),
+                (202, json!({"revalidated": false, "message": "nothing matched"})),
+                "{name}"
+            );
+            continue;
+        }
+        assert_eq!(answer.json()["revalidated"], true, "{name}: {answer}");
+        // Pages of a tag are renewed by the queue.
+        let (tagged, named): (Vec<_>, Vec<_>) = pages.iter().partition(|page| page.starts_with("/tagged"));
+        assert_eq!(
+            answer.status,
+            if tagged.is_empty() && name != "shopify" { 200 } else { 202 },
+            "{name}: {answer}"
+        );
+        for page in named {
+            let page = f.get(page).await.expect(200, "HIT");
+            assert_eq!((page.value(), page.reason()), (name.clone(), "on-demand".to_owned()));
+        }
+        // Where deliveries have ids, the same one again does nothing.
+        let has_id = !["storyblok", "strapi", "datocms", "datocms_cache_tags"].contains(&&*name);
+        let again = f.ask(right).await.json()["duplicate"] == true;
+        assert_eq!(again, has_id, "{name}");
+        for page in tagged {
+            tests::until::until(&format!("{name}: a new {page}"), async || {
+                (f.get(page).await.value() == name).then_some(())
+            })
+            .await;
+        }
+    }
+    f.site.log.wait_for(&["no rule of webhooks counts", "github: posts in the repository"]).await;
+    f.site.log.wait_for(&["refused", "of no live secret"]).await;
+    let log = f.whole_log().await;
+    for secret in SECRETS {
+        assert!(!log.contains(secret), "{secret} in the log");
+    }
+    // Payloads are not for logs either.
+    assert!(!log.contains("octocat") && !log.contains("username@domain.com"));
+}
+
+/// What a payload says is deleted, since its signature covers it; what the URL says is not.
+#[tokio::test]
+async fn a_signed_payload_may_delete_and_its_url_may_not() {
+    let f = site().await;
+    let old = f.get("/blog/gone").await.expect(200, "MISS");
+    let post = |target: &str| {
+        let body = r#"{"type":"post.deleted","data":{"slug":"gone"}}"#;
+        signed("standard_webhooks", Ask::new(Method::POST, target).body(body), target)
+    };
+    let refused = f.ask(post("/api/revalidate?mode=delete")).await.nostore();
+    assert!(refused.status == 400 && refused.text().contains("does not cover the URL"), "{refused}");
+    let answer = f.ask(post("/api/revalidate?mode=stale")).await;
+    assert_eq!(answer.json()["mode"], "stale", "the query wins: {answer}");
+    until_new(&f, "/blog/gone", &old.id()).await;
+    let answer = f.ask(post("/api/revalidate")).await;
+    assert_eq!((answer.status, &answer.json()["mode"]), (200, &json!("delete")), "{answer}");
+    f.get("/blog/gone").await.expect(200, "MISS");
+    // The query names what changes: then the payload is not read.
+    let answer = f.ask(post("/api/revalidate?path=/blog/other")).await;
+    assert_eq!(answer.json()["path"], "/blog/other", "{answer}");
+    f.get("/blog/gone").await.expect(200, "HIT");
+}
+
+/// With rules, a call is still a call, and one with a mistake in it is no payload.
+#[tokio::test]
+async fn calls_are_calls_beside_rules() {
+    let f = site().await;
+    let post = |body: &str| {
+        let ask = Ask::new(Method::POST, "/api/revalidate").header("authorization", "Bearer test-secret");
+        ask.body(body.to_owned())
+    };
+    assert_eq!(f.ask(post(r#"{"path":"/never"}"#)).await.status, 200);
+    for bad in
+        ["{", "nothing", r#"{"path":5}"#, r#"{"paths":"/never"}"#, r#"{"tags":[],"mode":"soon"}"#, "{}"]
+    {
+        let answer = f.ask(post(bad)).await;
+        assert_eq!(answer.status, 400, "{bad}: {answer}");
+    }
+    for unknown in ["[]", "5", "null", r#"{"path":"/never","and":"more"}"#, r#"{"type":"post.updated"}"#] {
+        let answer = f.ask(post(unknown)).await;
+        assert_eq!(
+            (answer.status, &answer.json()["revalidated"]),
+            (202, &json!(false)),
+            "{unknown}: {answer}"
+        );
+    }
+    assert_eq!(f.up.count_all(), 1);
+}
+
+/// A body over the limit is not even checked, right as it may be, in one process and in a function.
+#[tokio::test]
+async fn a_payload_has_a_limit() {
+    let limit = [
+        RULES,
+        ("PERENNIAL_REVALIDATE_SECRETS", &SECRETS.join(",")),
+        ("PERENNIAL_MAX_WEBHOOK_BYTES", "2000"),
+    ];
+    let f = Fixture::with(&limit).await;
+    let post = |bytes: usize| {
+        let frame = r#"{"type":"post.updated","data":{"slug":"long"},"pad":""}"#.len();
+        let pad = "x".repeat(bytes - frame);
+        let body = format!(r#"{{"type":"post.updated","data":{{"slug":"long"}},"pad":"{pad}"}}"#);
+        assert_eq!(body.len(), bytes);
+        signed("standard_webhooks", Ask::new(Method::POST, "/api/revalidate").body(body), "")
+    };
+    assert_eq!(f.ask(post(2001)).await.nostore().status, 413);
+    assert_eq!(f.ask(post(100_000)).await.nostore().status, 413);
+    assert_eq!(f.up.count_all(), 0);
+    assert_eq!(f.ask(post(2000)).await.status, 200);
+    assert_eq!(f.up.count("/blog/long"), 1);
+}
