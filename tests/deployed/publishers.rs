@@ -140,7 +140,10 @@ async fn a_tag_renews_its_pages_through_the_queue() {
     until("all pages are renewed", async || (left().await.json()["left"] == 0).then_some(())).await;
     for page in &pages {
         let answer = f.get(page).await.expect(200, "HIT");
-        assert_eq!((answer.value(), f.up.count(page)), ("new".to_owned(), 2), "{page}");
+        // The one whose visitor has it rendered is not waited for: that render may have begun before the call.
+        let renders = if *page == pages[3] { 2..=3 } else { 2..=2 };
+        assert_eq!(answer.value(), "new", "{page}");
+        assert!(renders.contains(&f.up.count(page)), "{page}: {}", f.up.count(page));
     }
 }
 
