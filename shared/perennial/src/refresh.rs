@@ -4,6 +4,7 @@
 //! publisher ([`demand`](crate::demand)).
 
 mod bodies;
+mod unsaved;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -228,37 +229,8 @@ impl<S: Stores> Engine<S> {
                 self.remove_later(page, &draft.record, None).await;
                 Refreshed::Superseded
             }
-            Err(error) => self.not_stored(page, grant, reason, draft, &error).await,
+            Err(error) => self.not_stored(page, grant, reason, draft, error).await,
         }
-    }
-
-    /// What is stored is what all processes show: one that showed something newer, which no other can, would have a
-    /// visitor of both go back and forth. A page with nothing to show is shown by who has it.
-    async fn not_stored(
-        &self,
-        page: &Resolved,
-        grant: &Grant,
-        reason: Reason,
-        draft: Draft,
-        error: &StoreError,
-    ) -> Refreshed {
-        let has_none = grant.replaces.as_ref().is_none_or(|old| old.stored == Stored::Deleted);
-        let kept = reason == Reason::First || has_none;
-        let then = if kept { "it is kept in memory only" } else { "what is stored stays" };
-        tracing::error!(page = %page.key.path(), reason = %reason, "the page was rendered but cannot be stored; {then}: {error}");
-        // A renewal is tried again after a while. Those who have nothing to show each render for themselves: they are not
-        // told that it failed.
-        let given_back = if kept {
-            self.stores.pages().release(&page.key, grant.ticket).await
-        } else {
-            let failed = Failed { message: error.to_string(), retry_after: None, now: self.clock.now() };
-            self.stores.pages().fail(&page.key, grant.ticket, failed).await.map(drop)
-        };
-        if let Err(error) = given_back {
-            tracing::error!(page = %page.key.path(), "its lease cannot be given back, it will end by itself: {error}");
-        }
-        let entry = self.unsaved_entry(draft, grant.ticket);
-        Refreshed::Unsaved(if kept { self.keep(page, entry) } else { entry })
     }
 
     /// Answers those who wait with a result that is not kept anywhere.

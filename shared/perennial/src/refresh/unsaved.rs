@@ -1,0 +1,41 @@
+//! What becomes of a render that the store could not keep.
+
+use crate::engine::Engine;
+use crate::page::Reason;
+use crate::pages::{Failed, Grant, Pages};
+use crate::record::Stored;
+use crate::refresh::Refreshed;
+use crate::render::Draft;
+use crate::route::Resolved;
+use crate::store::{StoreError, Stores};
+
+impl<S: Stores> Engine<S> {
+    pub(super) async fn not_stored(
+        &self,
+        page: &Resolved,
+        grant: &Grant,
+        reason: Reason,
+        draft: Draft,
+        error: StoreError,
+    ) -> Refreshed {
+        // What is stored is what all processes show: one that showed something newer, which no other can, would
+        // have a visitor of both go back and forth. A page with nothing to show is shown by who has it.
+        let has_none = grant.replaces.as_ref().is_none_or(|old| old.stored == Stored::Deleted);
+        let kept = reason == Reason::First || has_none;
+        let then = if kept { "it is kept in memory only" } else { "what is stored stays" };
+        tracing::error!(page = %page.key.path(), reason = %reason, "the page was rendered but cannot be stored; {then}: {error}");
+        // A renewal is tried again after a while. Those who have nothing to show each render for themselves: they
+        // are not told that it failed.
+        let given_back = if kept {
+            self.stores.pages().release(&page.key, grant.ticket).await
+        } else {
+            let failed = Failed { message: error.to_string(), retry_after: None, now: self.clock.now() };
+            self.stores.pages().fail(&page.key, grant.ticket, failed).await.map(drop)
+        };
+        if let Err(error) = given_back {
+            tracing::error!(page = %page.key.path(), "its lease cannot be given back, it will end by itself: {error}");
+        }
+        let entry = self.unsaved_entry(draft, grant.ticket);
+        Refreshed::Unsaved(if kept { self.keep(page, entry) } else { entry })
+    }
+}
