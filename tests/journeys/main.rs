@@ -13,6 +13,7 @@ mod j08_crowds;
 mod j14_drafts;
 mod j16_edge;
 mod j17_publishes;
+mod j18_renewals;
 mod shared_cache;
 mod stores;
 mod world;

@@ -23,6 +23,8 @@ mod j14_drafts;
 mod j16_edge;
 #[path = "../journeys/j17_publishes.rs"]
 mod j17_publishes;
+#[path = "../journeys/j18_renewals.rs"]
+mod j18_renewals;
 #[path = "../journeys/shared_cache.rs"]
 mod shared_cache;
 mod stores;

@@ -30,8 +30,10 @@ fn own(function: &str) -> &'static [&'static str] {
     match function {
         // `Pages::count_not_found` before a first visit is kept; the secrets are the keys of draft cookies.
         "Serve" => &["dynamodb:Query on Table/index/list", "secretsmanager:GetSecretValue on secret"],
-        // `Bodies::remove` of `Task::RemoveBody`; the last three are Lambda's, which fetches the batches.
+        // `Pages::warmest` of `Task::Walk`; `Bodies::remove` of `Task::RemoveBody`; the last three are Lambda's, which
+        // fetches the batches.
         "Regenerate" => &[
+            "dynamodb:Query on Table/index/list",
             "s3:DeleteObject on Bucket/*",
             "sqs:DeleteMessage on Queue",
             "sqs:GetQueueAttributes on Queue",

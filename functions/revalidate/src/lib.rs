@@ -159,6 +159,9 @@ fn answer(wish: &Wish, published: &Published) -> Done {
     }
     if let (Mode::Now, Some(marked)) = (wish.mode, published.marked) {
         answer["queued"] = marked.queued.into();
+        if marked.more {
+            answer["more"] = true.into();
+        }
         return Done { status: StatusCode::ACCEPTED, answer };
     }
     Done { status: StatusCode::OK, answer }

@@ -1,11 +1,9 @@
 //! A publisher's call: pages marked, rendered anew, or removed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::edge::Purged;
 use crate::engine::Engine;
-use crate::jobs::{Jobs, Task};
 use crate::page::Reason;
 use crate::pages::{Pages, Snapshot, Wanted};
 use crate::record::{Epoch, Stored};
@@ -13,9 +11,6 @@ use crate::refresh::Refreshed;
 use crate::route::{Fallback, Resolved};
 use crate::store::{StoreError, Stores};
 use crate::tags::{page_tags, path_tag};
-
-/// Pages looked at in one read of the store.
-const LIST_BATCH: usize = 500;
 
 /// A publisher's call for one page.
 pub type Demanded = Result<Demand, Undone>;
@@ -59,23 +54,16 @@ pub enum Undone {
 pub struct Marked {
     /// Its number, to ask [`Engine::progress`] with.
     pub epoch: Epoch,
-    /// Pages sent to the queue.
+    /// Pages that the queue renews: of the first [`LOOKED_AT_FIRST`](crate::walk::LOOKED_AT_FIRST) that the store lists.
     pub queued: usize,
+    /// Whether the store lists more.
+    pub more: bool,
     /// What the shared cache was told.
     pub edge: Purged,
 }
 
-/// How far a renewal is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Pages that are marked and have not been rendered since: by this invalidation or a later one.
-    pub left: usize,
-    /// How many of them failed when they were tried last.
-    pub failing: usize,
-}
-
 /// Whether a page is shown that was rendered before an invalidation that concerns it.
-fn is_marked(snapshot: &Snapshot, epoch: Epoch) -> bool {
+pub(crate) fn is_marked(snapshot: &Snapshot, epoch: Epoch) -> bool {
     let shown = snapshot.record.as_ref().filter(|r| r.stored != Stored::Deleted);
     snapshot.newest_epoch >= epoch && shown.is_some_and(|r| r.epoch < epoch)
 }
@@ -133,7 +121,7 @@ impl<S: Stores> Engine<S> {
             match self.refresh(&page, ticket, Reason::OnDemand).await.map_err(store)? {
                 // A newer ticket was handed out after this one: that render began after the call as well.
                 Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded => {}
-                Refreshed::Failed(message) => return Err(Undone::Failed(message)),
+                Refreshed::Failed { message, .. } => return Err(Undone::Failed(message)),
                 Refreshed::Kept => return Err(Undone::Kept),
                 Refreshed::Unsaved(_) => {
                     return Err(Undone::Store(
@@ -172,60 +160,18 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Marks everything that carries any of these tags: one write a tag, seen by every read from then on. With
-    /// `renew`, pages that this build has stored are sent to the queue.
+    /// `renew`, the queue then renews pages that this build has stored; what that takes here is the same for any number
+    /// of them.
     ///
     /// # Errors
     /// [`Undone::Store`], or [`Undone::Edge`] once everything is marked. Repeating the call is harmless.
     pub async fn invalidate(self: &Arc<Self>, tags: &[String], renew: bool) -> Result<Marked, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let epoch = self.stores.pages().invalidate(tags).await.map_err(store)?;
-        let queued = if renew { self.renew_marked(epoch).await } else { Ok(0) };
+        let walked = if renew { self.start_walk(epoch, tags).await } else { Ok((0, false)) };
         // Whatever came of that: the pages are marked.
         let told = self.purge(tags).await;
-        Ok(Marked { epoch, queued: queued.map_err(store)?, edge: told.map_err(Undone::Edge)? })
-    }
-
-    /// How far the renewal of what an invalidation has marked is; also after a restart, since it is read from the
-    /// pages themselves.
-    ///
-    /// # Errors
-    /// [`Undone::Store`].
-    pub async fn progress(&self, epoch: Epoch) -> Result<Progress, Undone> {
-        let store = |e: StoreError| Undone::Store(e.to_string().into());
-        let mut progress = Progress::default();
-        let mut after = Some(String::new());
-        while let Some(marked) = self.next_marked(epoch, &mut after).await.map_err(store)? {
-            progress.left += marked.len();
-            progress.failing += marked.iter().filter(|(_, s)| s.slot.failure.is_some()).count();
-        }
-        Ok(progress)
-    }
-
-    /// Sends every page that an invalidation has marked to the queue.
-    async fn renew_marked(&self, epoch: Epoch) -> Result<usize, StoreError> {
-        let mut queued = 0;
-        let mut after = Some(String::new());
-        while let Some(marked) = self.next_marked(epoch, &mut after).await? {
-            for page in marked.iter().filter_map(|(text, _)| self.site.page_of_key(text)) {
-                self.stores.jobs().send(&self.job(&page, Task::Renew { epoch }), Duration::ZERO).await?;
-                queued += 1;
-            }
-        }
-        Ok(queued)
-    }
-
-    /// The marked ones among the next pages after a key's text, which moves on; `None` after the last.
-    async fn next_marked(
-        &self,
-        epoch: Epoch,
-        after: &mut Option<String>,
-    ) -> Result<Option<Vec<(String, Snapshot)>>, StoreError> {
-        let Some(from) = after.take() else { return Ok(None) };
-        let mut batch = self.stores.pages().list("", Some(&from), LIST_BATCH).await?;
-        if batch.len() == LIST_BATCH {
-            *after = batch.last().map(|(text, _)| text.clone());
-        }
-        batch.retain(|(_, snapshot)| is_marked(snapshot, epoch));
-        Ok(Some(batch))
+        let (queued, more) = walked.map_err(store)?;
+        Ok(Marked { epoch, queued, more, edge: told.map_err(Undone::Edge)? })
     }
 }

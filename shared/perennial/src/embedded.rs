@@ -15,6 +15,7 @@ use crate::jobs::sqlite::SqliteJobs;
 use crate::pages::sqlite::SqlitePages;
 use crate::publishes::sqlite::SqlitePublishes;
 use crate::store::{StoreError, Stores};
+use crate::walk::STEP_MAX;
 
 pub use secret::{live_secrets, secret_file};
 
@@ -104,9 +105,9 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
     ///
     /// # Errors
     /// The queue cannot be read or written.
-    pub async fn work_next(&self) -> Result<bool, StoreError> {
+    pub async fn work_next(self: &Arc<Self>) -> Result<bool, StoreError> {
         // A worker that dies gives its job back after this long; a living one is done by then.
-        let hidden = self.limits.render_timeout + self.limits.max_wait + self.limits.lease;
+        let hidden = self.limits.render_timeout + self.limits.max_wait + self.limits.lease + STEP_MAX;
         let Some(taken) = self.stores.jobs().take(hidden).await? else { return Ok(false) };
         match Job::from_json(&taken.message) {
             Err(error) => tracing::error!("a job was dropped: {error}"),

@@ -37,6 +37,10 @@ pub struct Engine<S: Stores> {
     pub(crate) memory: Memory,
     pub(crate) renders: Renders,
     pub(crate) waiting: Semaphore,
+    /// Places of walks, and of the pages that they renew: half of those of renders, so that visitors' and publishers'
+    /// own never wait for a walk.
+    pub(crate) walks: Semaphore,
+    pub(crate) walked: Arc<Semaphore>,
     pub(crate) flights: Flights<First>,
     pub(crate) demands: Turns<Demanded>,
     pub(crate) purges: Purges,
@@ -102,6 +106,8 @@ impl<S: Stores> Engine<S> {
             renders,
             memory: Memory::new(limits.memory_cache_bytes),
             waiting: Semaphore::new(limits.max_waiting_visitors),
+            walks: Semaphore::new(limits.max_concurrent_renders.div_ceil(2)),
+            walked: Arc::new(Semaphore::new(limits.max_concurrent_renders.div_ceil(2))),
             limits,
             stores,
             flights: Flights::default(),

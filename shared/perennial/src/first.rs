@@ -154,7 +154,7 @@ fn shown(refreshed: Refreshed) -> First {
     match refreshed {
         Refreshed::Stored(entry) | Refreshed::Unchanged(entry) | Refreshed::Unsaved(entry) => Ok(Some(entry)),
         Refreshed::Superseded => Ok(None),
-        Refreshed::Failed(message) => Err(Trouble { status: 500, message }),
+        Refreshed::Failed { message, .. } => Err(Trouble { status: 500, message }),
         Refreshed::Kept => {
             Err(Trouble::new(500, "the page asked to keep what there is, and there is nothing"))
         }

@@ -53,6 +53,8 @@ pub enum Task {
         /// The epoch of the invalidation.
         epoch: u64,
     },
+    /// Renew the pages that an invalidation has marked. It belongs to no page: the job's key is empty.
+    Walk(Walk),
     /// Remove a body that the page no longer shows.
     RemoveBody {
         /// Its name.
@@ -60,6 +62,35 @@ pub enum Task {
         /// When it was replaced.
         replaced_at: Millis,
     },
+}
+
+/// How far the renewal of what an invalidation has marked is: one job after the other, each with what the one before it
+/// has come to, so that it goes on in any process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Walk {
+    /// The publish it belongs to, in the journal.
+    pub publish: String,
+    /// Until when the journal keeps it.
+    pub kept_until: Millis,
+    /// The epoch of the invalidation.
+    pub epoch: u64,
+    /// The route whose pages it renews; none: all routes, each by a walk of its own.
+    pub route: Option<String>,
+    /// The place of the last page that was dealt with; none at the start.
+    pub after: Option<String>,
+    /// When it began.
+    pub began_at: Millis,
+    /// Pages that were looked at.
+    pub looked: u64,
+    /// Pages that were rendered.
+    pub renewed: u64,
+    /// Renders that failed.
+    pub failed: u64,
+    /// Pauses in a row in which nothing was renewed.
+    pub pauses: u32,
+    /// It pauses until then.
+    pub waits_until: Option<Millis>,
 }
 
 /// A message that is not a job this program knows.
@@ -113,6 +144,13 @@ mod tests {
         assert_eq!(Job::from_json(golden).unwrap(), job);
         let golden = r#"{"v":1,"build":"b1","key":"/","task":"remove_body","sha256":"ab","replaced_at":5}"#;
         assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
+        let golden = r#"{"v":1,"build":"b1","key":"","task":"walk","publish":"9","kept_until":8,"epoch":9,"route":"/a","after":"x","began_at":1,"looked":7,"renewed":5,"failed":2,"pauses":1,"waits_until":6}"#;
+        assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
+        let least = r#"{"v":1,"build":"b1","key":"","task":"walk","epoch":9}"#;
+        assert!(matches!(
+            Job::from_json(least).unwrap().task,
+            Task::Walk(Walk { epoch: 9, route: None, .. })
+        ));
         let golden = r#"{"v":1,"build":"b1","key":"/","task":"renew","epoch":9}"#;
         assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
         assert!(matches!(Job::from_json(&golden.replace("\"v\":1", "\"v\":2")), Err(BadJob::Version(2))));

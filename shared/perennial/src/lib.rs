@@ -65,6 +65,7 @@ pub mod metrics;
 pub mod page;
 pub mod pages;
 pub mod pattern;
+pub mod progress;
 pub mod publishes;
 pub mod publishing;
 mod purges;
@@ -84,6 +85,7 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod url;
+pub mod walk;
 pub mod wish;
 
 pub use clock::{Clock, Millis, SystemClock};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::clock::Millis;
 use crate::freshness::{back_off, holds};
 use crate::key::PageKey;
+use crate::page::Reason;
 use crate::record::{Epoch, Form, Record, Ticket};
 use crate::store::StoreError;
 
@@ -108,6 +109,17 @@ pub trait Pages: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(String, Snapshot)>, StoreError>> + Send;
 
+    /// Pages of a route that have a record, those first that a visitor has wanted last, as far as the store knows: it notes
+    /// the hour of each commit whose reason is a visitor's ([`Reason::First`](crate::page::Reason::First),
+    /// [`Reason::Stale`](crate::page::Reason::Stale)), and keeps it through commits for publishers and builds. From after
+    /// the place of an earlier answer on, with no unread tags. A page whose place changes meanwhile may be left out.
+    fn warmest(
+        &self,
+        route: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Warmest, StoreError>> + Send;
+
     /// How many pages of a route are stored as not found, counted up to `most`.
     fn count_not_found(
         &self,
@@ -122,6 +134,40 @@ pub trait Pages: Send + Sync + 'static {
         records: &[(PageKey, Record, Inline)],
         listed: &[PageKey],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// A page among those of its route, by how long ago a visitor has wanted it.
+#[derive(Clone, Debug)]
+pub struct Warm {
+    /// Where it is: to go on from.
+    pub place: String,
+    /// Its key's text.
+    pub page: String,
+    /// What is stored of it.
+    pub snapshot: Snapshot,
+}
+
+/// Some of the pages of a route.
+#[derive(Clone, Debug, Default)]
+pub struct Warmest {
+    /// Warmest first.
+    pub pages: Vec<Warm>,
+    /// The place to go on from; none after the last.
+    pub next: Option<String>,
+}
+
+/// What is noted of a page that no visitor has wanted, as far as the store knows.
+pub const COLD: u64 = 0;
+
+/// What a commit tells of visitors: the hour in which one has wanted the page; none if it was not for one.
+pub fn wanted_in_hour(record: &Record) -> Option<u64> {
+    let by_visitor = matches!(record.reason, Reason::First | Reason::Stale);
+    by_visitor.then_some(record.started_at.0 / 3_600_000)
+}
+
+/// The place of a page that was wanted in that hour. Warmer ones have greater texts.
+pub fn place(hour: u64, page: &str) -> String {
+    format!("{hour:08}#{page}")
 }
 
 /// What a reader knows already and what it needs, so that one round trip brings it.

@@ -21,6 +21,8 @@ use crate::store::{StoreError, Stores};
 pub enum Worked {
     /// Carried out, well or not: what was to be noted is noted.
     Done(Refreshed),
+    /// A walk came as far as it could; the rest is a job of its own.
+    Walked,
     /// Nothing is left to do: the page was rendered since, or a newer render was begun.
     Dropped,
     /// This build has no such page.
@@ -72,7 +74,13 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Carries out one job of the queue.
-    pub async fn work(&self, job: &Job) -> Worked {
+    pub async fn work(self: &Arc<Self>, job: &Job) -> Worked {
+        if let Task::Walk(walk) = &job.task
+            && *job.build == **self.build()
+        {
+            let walked = self.work_walk(walk.clone()).await;
+            return walked.map_or_else(|error| Worked::Retry(error.to_string().into()), |()| Worked::Walked);
+        }
         let page = match self.site.page_of_key(&job.key) {
             Some(page) if *job.build == **self.build() => page,
             _ => return Worked::Gone,
@@ -81,14 +89,16 @@ impl<S: Stores> Engine<S> {
             Task::Refresh { ticket, reason } => self.work_refresh(&page, *ticket, *reason).await,
             Task::Renew { epoch } => self.work_renew(&page, *epoch).await,
             Task::RemoveBody { sha256, replaced_at } => self.work_remove(&page, sha256, *replaced_at).await,
+            // Of another build.
+            Task::Walk(_) => return Worked::Gone,
         };
         worked.unwrap_or_else(|error| Worked::Retry(error.to_string().into()))
     }
 
     /// Carries out one job and logs what kept it from being done; tells whether it must be delivered again.
-    pub async fn work_or_retry(&self, job: &Job) -> bool {
+    pub async fn work_or_retry(self: &Arc<Self>, job: &Job) -> bool {
         match self.work(job).await {
-            Worked::Done(_) | Worked::Dropped => false,
+            Worked::Done(_) | Worked::Walked | Worked::Dropped => false,
             Worked::Gone => {
                 let (key, build) = (&job.key, &job.build);
                 tracing::warn!(key, build, "a job was dropped: this build has no such page");
@@ -115,7 +125,7 @@ impl<S: Stores> Engine<S> {
         }
     }
 
-    async fn work_renew(&self, page: &Resolved, epoch: u64) -> Result<Worked, StoreError> {
+    pub(crate) async fn work_renew(&self, page: &Resolved, epoch: u64) -> Result<Worked, StoreError> {
         let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await?;
         if snapshot.record.as_ref().is_none_or(|r| r.epoch >= epoch || r.stored == Stored::Deleted) {
             return Ok(Worked::Dropped);

@@ -9,7 +9,10 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use self::row::{COLUMNS, PageRow, newest_epoch, signed, unsigned};
-use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, supersedes};
+use super::{
+    Ask, Begun, COLD, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, Warm, Warmest,
+    place, supersedes, wanted_in_hour,
+};
 use crate::clock::Millis;
 use crate::key::PageKey;
 use crate::record::{Epoch, Record, Stored, Ticket};
@@ -26,6 +29,10 @@ CREATE TABLE IF NOT EXISTS pages (
   PRIMARY KEY (build, page)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pages_not_found ON pages (build, page) WHERE not_found = 1;
+CREATE TABLE IF NOT EXISTS warmth (
+  build TEXT NOT NULL, page TEXT NOT NULL, route TEXT NOT NULL, place TEXT NOT NULL, PRIMARY KEY (build, page)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS warmth_places ON warmth (build, route, place);
 CREATE TABLE IF NOT EXISTS tags (tag TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epoch (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL);
 INSERT OR IGNORE INTO epoch VALUES (1, 0);
@@ -65,7 +72,22 @@ fn store(tx: &Connection, build: &str, page: &str, record: &Record) -> rusqlite:
            failed_ticket = NULL, failures = NULL, failed_at = NULL, retry_at = NULL, error = NULL",
         params![build, page, record.to_bytes(), signed(record.generation), not_found],
     )?;
+    note_warmth(tx, build, page, record)?;
     release(tx, build, page, record.generation)
+}
+
+/// Notes when a visitor has wanted the page, if this commit is for one.
+fn note_warmth(tx: &Connection, build: &str, page: &str, record: &Record) -> rusqlite::Result<()> {
+    if record.stored == Stored::Deleted {
+        let sql = "DELETE FROM warmth WHERE build = ?1 AND page = ?2";
+        return tx.prepare_cached(sql)?.execute([build, page]).map(drop);
+    }
+    let Some(key) = PageKey::from_stored(page) else { return Ok(()) };
+    let hour = wanted_in_hour(record);
+    let known = if hour.is_some() { "DO UPDATE SET place = ?4 WHERE place <> ?4" } else { "DO NOTHING" };
+    let sql = format!("INSERT INTO warmth VALUES (?1, ?2, ?3, ?4) ON CONFLICT {known}");
+    let row = params![build, page, key.route(), place(hour.unwrap_or(COLD), page)];
+    tx.prepare_cached(&sql)?.execute(row).map(drop)
 }
 
 fn release(tx: &Connection, build: &str, page: &str, ticket: Ticket) -> rusqlite::Result<()> {
@@ -272,6 +294,35 @@ impl Pages for SqlitePages {
                 Ok((text, snapshot))
             })
             .collect()
+        })
+    }
+
+    async fn warmest(&self, route: &str, after: Option<&str>, limit: usize) -> Result<Warmest, StoreError> {
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.db.read(|c| {
+            let columns = COLUMNS.split(", ").map(|column| format!("pages.{}", column.trim()));
+            let columns = columns.collect::<Vec<_>>().join(", ");
+            // The places are gone through in their order, and each page found by its key: CROSS JOIN says so.
+            let sql = format!(
+                "SELECT {columns}, pages.page, place FROM warmth CROSS JOIN pages USING (build, page)
+                 WHERE warmth.build = ?1 AND route = ?2 AND (?3 IS NULL OR place < ?3)
+                 ORDER BY place DESC LIMIT ?4"
+            );
+            let mut statement = c.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![self.build, route, after, most], |row| {
+                Ok((row.get(11)?, row.get(12)?, PageRow::read(row)?))
+            })?;
+            let pages = rows.map(|row| {
+                let (page, place, row): (String, String, PageRow) = row?;
+                let snapshot = match PageKey::from_stored(&page) {
+                    Some(key) => row.snapshot(c, &key)?,
+                    None => row.alone(None),
+                };
+                Ok(Warm { place, page, snapshot })
+            });
+            let pages: Vec<_> = pages.collect::<rusqlite::Result<_>>()?;
+            let next = pages.last().filter(|_| pages.len() == limit).map(|last| last.place.clone());
+            Ok(Warmest { pages, next })
         })
     }
 
