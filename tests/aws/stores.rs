@@ -10,7 +10,7 @@ use perennial::jobs::suite::job;
 use perennial::jobs::{Jobs as _, Task};
 use perennial::key::PageKey;
 use perennial::pages::suite::{ask_and_record, page};
-use perennial::pages::{Ask, Begun, Committed, Inline, Pages as _};
+use perennial::pages::{Ask, Begun, Committed, Inline, Pages as _, Urgency, Wanted};
 use perennial::record::Record;
 use perennial::{Clock as _, Millis, StoreError, Stores as _, SystemClock};
 use serde_json::json;
@@ -38,7 +38,7 @@ async fn tickets_of_a_lost_slot_go_on_above_what_is_shown() {
     let aws = Aws::start().await;
     let pages = stores(&aws, "b", &[]).pages().clone();
     let (ask, record) = ask_and_record();
-    for (name, urgent) in [("on-demand", true), ("stale", false)] {
+    for (name, overriding) in [("deleted", true), ("stale", false)] {
         let page = page(name);
         let generation = 7;
         let shown = Record { generation, ..record.clone() };
@@ -49,16 +49,33 @@ async fn tickets_of_a_lost_slot_go_on_above_what_is_shown() {
         // One who began before the loss was noticed: below what is shown.
         let low = json!({ ":one": { "N": "1" } });
         let begun = json!({ "TableName": aws.table, "Key": key, "UpdateExpression": "SET ticket = :one", "ExpressionAttributeValues": low });
-        if !urgent {
+        if !overriding {
             aws.json("DynamoDB_20120810.UpdateItem", &begun).await;
         }
-        let judged = (!urgent).then_some(generation);
-        let begun = pages.begin(&page, Ask { urgent, judged, ..ask }).await.expect("begin");
+        let judged = (!overriding).then_some(generation);
+        let urgency = if overriding { Urgency::Overriding } else { Urgency::Ordinary };
+        let begun = pages.begin(&page, Ask { urgency, judged, ..ask }).await.expect("begin");
         let Begun::Granted(ticket) = begun else { panic!("{name}: {begun:?}") };
         let next = Record { generation: ticket, ..record.clone() };
         let committed = pages.commit(&page, &next, &Inline::default()).await.expect("commit");
         assert!(matches!(committed, Committed::Stored { .. }), "{name}: {ticket} is not above {generation}");
     }
+}
+
+/// The other way round: the page is missing, and rendered again.
+#[tokio::test]
+async fn a_lost_record_is_rendered_again() {
+    let aws = Aws::start().await;
+    let pages = stores(&aws, "b", &[]).pages().clone();
+    let ((ask, record), page) = (ask_and_record(), page("lost"));
+    let Begun::Granted(generation) = pages.begin(&page, ask).await.expect("begin") else { panic!("refused") };
+    pages.commit(&page, &Record { generation, ..record }, &Inline::default()).await.expect("commit");
+    let key = json!({ "pk": { "S": format!("page#b#{}", page.hash()) }, "sk": { "S": "record" } });
+    aws.json("DynamoDB_20120810.DeleteItem", &json!({ "TableName": aws.table, "Key": key })).await;
+    let lost = pages.read(&page, Wanted::default()).await.expect("read");
+    assert!(lost.record.is_none());
+    let begun = pages.begin(&page, Ask { judged: Some(lost.generation), ..ask }).await.expect("begin");
+    assert!(matches!(begun, Begun::Granted(ticket) if ticket > generation), "{begun:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use tests::until::{soon, until_true};
 use tests::{Answer, Ask, Asks, Gate, Launch, Reply, Running, Upstream};
 
 use crate::Fixture;
-use crate::b03_on_demand::four_calls_at_once;
+use crate::b03_on_demand::success;
 use crate::b08_concurrency::begin;
 
 /// B8.124: a crowd of slow first renders does not hold up a stored page, and no more run than allowed.
@@ -42,7 +42,17 @@ async fn slow_renders_do_not_hold_up_stored_pages() {
 #[tokio::test]
 async fn simultaneous_calls_share_a_render() {
     let f = Fixture::start().await;
-    four_calls_at_once(&f).await;
+    f.get("/never").await.expect(200, "MISS");
+    let gate = Gate::new();
+    f.up.on("/never", Reply::value("new").behind(&gate));
+    let client = f.site.client();
+    let calls: Vec<_> =
+        (0..4).map(|_| tokio::spawn(async move { client.revalidate("/never").await })).collect();
+    f.up.wait_for_calls("/never", 2).await;
+    gate.open();
+    for call in calls {
+        success(soon("a call", call).await.expect("joined"));
+    }
     let renders = f.up.count("/never") - 1;
     assert!((1..=2).contains(&renders), "{renders} renders for 4 simultaneous calls");
 }

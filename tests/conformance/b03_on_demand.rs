@@ -292,18 +292,3 @@ async fn the_endpoints_methods() {
     }
     until_true("no call", || f.up.count_all() == 0).await;
 }
-
-/// Four calls for a page while it is rendered: all succeed.
-pub(crate) async fn four_calls_at_once(f: &Fixture) {
-    f.get("/never").await.expect(200, "MISS");
-    let gate = Gate::new();
-    f.up.on("/never", Reply::value("new").behind(&gate));
-    let client = f.site.client();
-    let calls: Vec<_> =
-        (0..4).map(|_| tokio::spawn(async move { client.revalidate("/never").await })).collect();
-    f.up.wait_for_calls("/never", 2).await;
-    gate.open();
-    for call in calls {
-        success(soon("a call", call).await.expect("joined"));
-    }
-}

@@ -6,10 +6,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Method;
 use serde_json::json;
 use sha2::Sha256;
-use tests::until::until;
+use tests::until::{soon, until};
 use tests::{Ask, Asks as _, Gate, Reply};
 
-use crate::b03_on_demand::{four_calls_at_once, success};
+use crate::b03_on_demand::success;
 use crate::stack::Door;
 use crate::{Fixture, until_new};
 
@@ -144,13 +144,26 @@ async fn a_call_overtakes_a_renewal() {
     assert_eq!(f.up.count("/blog/a"), 3);
 }
 
-/// Simultaneous calls, each in a process of its own: all succeed, and what is shown is new to all of them.
+/// B3.51: calls in a process each. However many come while one renders, one more render does for all of them.
 #[tokio::test]
-async fn simultaneous_calls_succeed() {
+async fn simultaneous_calls_share_renders() {
     let f = Fixture::start().await;
-    four_calls_at_once(&f).await;
-    assert_eq!(f.get("/never").await.expect(200, "HIT").value(), "new");
-    assert!((2..=5).contains(&f.up.count("/never")), "{} renders", f.up.count("/never"));
+    f.get("/never").await.expect(200, "MISS");
+    let gate = Gate::new();
+    f.up.next("/never", Reply::value("first").behind(&gate));
+    f.up.on("/never", Reply::value("second"));
+    let client = f.site.client();
+    let call = || tokio::spawn(async move { client.revalidate("/never").await });
+    let mut calls = vec![call()];
+    f.up.wait_for_calls("/never", 2).await;
+    calls.extend((0..4).map(|_| call()));
+    until("all calls have marked the page", async || (f.epoch().await == 5).then_some(())).await;
+    gate.open();
+    for call in calls {
+        success(soon("a call", call).await.expect("joined"));
+    }
+    assert_eq!(f.get("/never").await.expect(200, "HIT").value(), "second");
+    assert_eq!(f.up.count("/never"), 3, "renders: the visitor's, and two for five calls");
 }
 
 /// A site under a base path has its publishers' addresses there, as its drafts' banners say.

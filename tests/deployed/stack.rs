@@ -123,6 +123,14 @@ impl Fixture {
         .await;
     }
 
+    /// The site's epoch: how often something was invalidated.
+    pub(crate) async fn epoch(&self) -> u64 {
+        let key = json!({ "pk": { "S": "epoch" }, "sk": { "S": "epoch" } });
+        let asked = json!({ "TableName": self.site.stack.aws.table, "Key": key, "ConsistentRead": true });
+        let found = self.site.stack.aws.json("DynamoDB_20120810.GetItem", &asked).await;
+        found["Item"]["epoch"]["N"].as_str().and_then(|n| n.parse().ok()).unwrap_or(0)
+    }
+
     /// Both keys of every item of the table.
     pub(crate) async fn items(&self) -> Vec<(String, String)> {
         let all = self

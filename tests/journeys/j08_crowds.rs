@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::json;
-use tests::{Ask, Asks as _, Gate, Reply, answer::revalidate_target};
+use tests::{Ask, Asks as _, Gate, Reply};
 
 use crate::world::{World, s};
 
@@ -175,23 +175,45 @@ async fn a_dead_renderers_lease_ends() {
     assert_eq!(a.up.count("/blog/s"), 2, "both jobs rendered");
 }
 
+/// Invariant 6: a worker that dies gives its job back to the queue, which renews the page without another visit.
+#[tokio::test]
+async fn a_dead_workers_job_is_done_by_another() {
+    let w = World::new().await;
+    w.get("/blog/d").await.expect(200, "MISS");
+    w.advance(s(2));
+    w.up.next("/blog/d", Reply::value("never").behind(&Gate::new()));
+    w.up.on("/blog/d", Reply::value("new"));
+    w.get("/blog/d").await.expect(200, "STALE");
+    let worker = w.work();
+    w.up.wait_for_calls("/blog/d", 2).await;
+    worker.abort();
+    assert!(worker.await.is_err_and(|error| error.is_cancelled()));
+    // The queue hides a job for as long as it may take.
+    w.advance(s(101));
+    w.settle().await;
+    assert_eq!(w.get("/blog/d").await.expect(200, "HIT").value(), "new");
+    assert_eq!(w.up.count("/blog/d"), 3);
+}
+
 /// B10.148, invariant 1: of two renders the one that began later stays, in whatever order they end.
 #[tokio::test]
 async fn the_render_that_began_later_wins() {
     let a = World::new().await;
     let b = a.beside();
-    a.get("/never").await.expect(200, "MISS");
+    a.get("/blog/l").await.expect(200, "MISS");
+    a.advance(s(2));
     let gate = Gate::new();
-    a.up.next("/never", Reply::value("began first").behind(&gate));
-    let early = a.begin(Ask::get(revalidate_target("/never")));
-    a.up.wait_for_calls("/never", 2).await;
-    a.up.on("/never", Reply::value("began later"));
-    b.revalidate("/never").await.expect(200, "");
-    assert_eq!(a.get("/never").await.expect(200, "HIT").value(), "began later");
+    a.up.next("/blog/l", Reply::value("began first").behind(&gate));
+    a.get("/blog/l").await.expect(200, "STALE");
+    let early = a.work();
+    a.up.wait_for_calls("/blog/l", 2).await;
+    a.up.on("/blog/l", Reply::value("began later"));
+    b.revalidate("/blog/l").await.expect(200, "");
+    assert_eq!(a.get("/blog/l").await.expect(200, "HIT").value(), "began later");
     gate.open();
-    early.await.expect("joined").expect(200, "");
-    assert_eq!(a.get("/never").await.expect(200, "HIT").value(), "began later");
-    assert_eq!(b.get("/never").await.expect(200, "HIT").value(), "began later");
+    early.await.expect("joined");
+    assert_eq!(a.get("/blog/l").await.expect(200, "HIT").value(), "began later");
+    assert_eq!(b.get("/blog/l").await.expect(200, "HIT").value(), "began later");
 }
 
 /// Section 6 of the design: a visitor's wait for somebody else's render is bounded.

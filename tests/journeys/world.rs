@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use perennial::draft::Drafts;
+use perennial::pages::Pages as _;
 use perennial::secrets::LiveSecrets;
 use perennial::testing::ManualClock;
-use perennial::{Clock, Engine, Limits, ReadySite, Settings, Site};
+use perennial::{Clock, Engine, Limits, Millis, ReadySite, Settings, Site, Stores as _};
 use revalidate::Revalidate;
 use revalidate::auth::Secrets;
 use serve::{Renewal, Serve};
@@ -125,6 +126,24 @@ impl World {
     /// Its visitors beyond the shared cache.
     pub(crate) fn edge(&self) -> Beyond<'_> {
         Beyond(self)
+    }
+
+    /// The site's epoch: how often something was invalidated.
+    pub(crate) async fn epoch(&self) -> u64 {
+        let page = perennial::pages::suite::page("any");
+        self.node.engine.stores().pages().prepare(&page, 0).await.expect("the epoch").epoch
+    }
+
+    /// Whether a publisher's call has a page's lease.
+    pub(crate) async fn is_demanded(&self, path: &str) -> bool {
+        let pages = self.node.engine.stores().pages().list("", None, usize::MAX).await.expect("a list");
+        let page = pages.iter().find(|(text, _)| text == path);
+        page.is_some_and(|(_, snapshot)| snapshot.slot.demand_at(self.now()).is_some())
+    }
+
+    /// The present.
+    pub(crate) fn now(&self) -> Millis {
+        self.clock.now()
     }
 
     /// Turns the clock forward.

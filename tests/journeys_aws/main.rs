@@ -17,6 +17,8 @@ mod j06_policies;
 mod j07_tags;
 #[path = "../journeys/j08_crowds.rs"]
 mod j08_crowds;
+#[path = "../journeys/j10_publishers.rs"]
+mod j10_publishers;
 #[path = "../journeys/j14_drafts.rs"]
 mod j14_drafts;
 #[path = "../journeys/j16_edge.rs"]
@@ -25,6 +27,8 @@ mod j16_edge;
 mod j17_publishes;
 #[path = "../journeys/j18_renewals.rs"]
 mod j18_renewals;
+#[path = "../journeys/j19_later.rs"]
+mod j19_later;
 #[path = "../journeys/shared_cache.rs"]
 mod shared_cache;
 mod stores;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use perennial::pages::Pages as _;
+use perennial::pages::suite::page;
 use serde_json::{Value, json};
 use tests::until::{pass, soon, until};
 use tests::{Asks as _, Gate, Reply, Running};
@@ -102,6 +104,58 @@ async fn on_demand_at_both() {
         assert!(shown >= before, "render {shown} is shown, {before} were done before the calls");
         assert_eq!(b.get("/never").await.value(), shown.to_string());
     }
+}
+
+/// B3.51: however many calls come at however many processes while one renders, one more render does for all of them.
+#[tokio::test]
+async fn on_demand_at_four_at_once() {
+    let h = Host::new().await;
+    let sites =
+        [h.launch.start().await, h.launch.start().await, h.launch.start().await, h.launch.start().await];
+    sites[0].get("/never").await.expect(200, "MISS");
+    let gate = Gate::new();
+    h.up.next("/never", Reply::value("first").behind(&gate));
+    h.up.on("/never", Reply::value("second"));
+    let call = |site: &Running| {
+        let client = site.client();
+        tokio::spawn(async move { client.revalidate("/never").await })
+    };
+    let mut calls = vec![call(&sites[3])];
+    h.up.wait_for_calls("/never", 2).await;
+    let epoch = async || h.pages().prepare(&page("any"), 0).await.expect("the epoch").epoch;
+    for round in 1..=3 {
+        calls.extend(sites.iter().map(call));
+        let marked = 1 + round * sites.len() as u64;
+        until("all calls have marked the page", async || (epoch().await == marked).then_some(())).await;
+    }
+    gate.open();
+    for answer in calls {
+        success(&soon("a call", answer).await.expect("joined"));
+    }
+    assert_eq!(h.up.count("/never"), 3, "renders: the visitor's, and two for 13 calls");
+    for site in &sites {
+        assert_eq!(site.get("/never").await.expect(200, "HIT").value(), "second");
+    }
+}
+
+/// Invariant 7: a killed process's call holds the next one up for its lease.
+#[tokio::test]
+async fn a_dead_publishers_call_holds_nobody_up() {
+    let h = Host::new().await.env("PERENNIAL_LEASE_MS", "1000");
+    let (a, b) = two(&h).await;
+    a.get("/never").await.expect(200, "MISS");
+    h.up.next("/never", Reply::value("never").behind(&Gate::new()));
+    let client = a.client();
+    let call = tokio::spawn(async move {
+        client.leave("GET /api/revalidate?path=/never&secret=test-secret HTTP/1.1\r\nhost: x\r\n\r\n").await
+    });
+    h.up.wait_for_calls("/never", 2).await;
+    a.kill().await;
+    let killed = Instant::now();
+    success(&b.revalidate("/never").await);
+    assert!(killed.elapsed() < Duration::from_secs(10), "taken over after {:?}", killed.elapsed());
+    assert_eq!(b.get("/never").await.expect(200, "HIT").reason(), "on-demand");
+    drop(call);
 }
 
 /// B10.148, invariant 1: a render that was held up cannot replace one that began after it.

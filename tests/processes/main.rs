@@ -14,6 +14,7 @@ mod b15_build;
 
 use std::path::{Path, PathBuf};
 
+use perennial::pages::sqlite::SqlitePages;
 use tempfile::TempDir;
 use tests::until::until;
 use tests::{Answer, Asks, Launch, Upstream};
@@ -37,6 +38,11 @@ impl Host {
     fn env(mut self, name: &str, value: &str) -> Self {
         self.launch = self.launch.env(name, value);
         self
+    }
+
+    /// The records, as another process opens them.
+    fn pages(&self) -> SqlitePages {
+        SqlitePages::open(self.store.path(), "dev-build".into())
     }
 
     /// The files of bodies: everything that is not the database.

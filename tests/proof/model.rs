@@ -85,6 +85,8 @@ pub(crate) struct Told {
     pub(crate) shown: u8,
     /// A visitor was told that something is fresh that is older than what a publisher had been told before they came.
     pub(crate) lied: bool,
+    /// A job was dropped although nobody is at it, and nobody knows what came of it.
+    pub(crate) lost: bool,
 }
 
 /// What happens next.

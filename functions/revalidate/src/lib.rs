@@ -11,6 +11,7 @@ pub mod publisher;
 pub mod webhook;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
@@ -19,10 +20,11 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use perennial::demand::{Demand, Marked, Undone};
 use perennial::draft::{CLOSE_DRAFT, OPEN_DRAFT};
+use perennial::instant::to_rfc3339;
 use perennial::publishing::Published;
 use perennial::secrets::LiveSecrets;
 use perennial::wish::{Mode, Publisher, Wish};
-use perennial::{Engine, Stores};
+use perennial::{Engine, Millis, Stores};
 use serde_json::{Value, json};
 
 use crate::auth::Secrets;
@@ -32,6 +34,9 @@ pub const ENDPOINT: &str = "/api/revalidate";
 
 /// Below the endpoint: what was published.
 const LOG: &str = "log";
+
+/// Publishes are scheduled for a year from now at most.
+const SCHEDULED_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// Answers publishers.
 pub struct Revalidate<S: Stores> {
@@ -106,24 +111,31 @@ impl<S: Stores> Revalidate<S> {
             None => {}
         }
         let (site, limits) = (self.engine.site(), self.engine.limits());
-        let planned = plan::plan(request, body, site, limits).and_then(|plan| plan.wish(site, limits));
+        let planned = plan::plan(request, body, site, limits).and_then(|plan| {
+            let at = plan.at;
+            Ok((plan.wish(site, limits)?, at))
+        });
         match planned {
             // A signature covers the body, not the URL: who has seen a delivery could send it with another one, and
             // have pages rendered, but not have them removed.
-            Ok(wish) if wish.mode == Mode::Delete && webhook::is_signed(&request.headers) => refused(
+            Ok((wish, _)) if wish.mode == Mode::Delete && webhook::is_signed(&request.headers) => refused(
                 StatusCode::BAD_REQUEST,
                 "mode delete needs a secret: a signature does not cover the URL",
             ),
-            Ok(wish) => self.act(&wish, who).await,
+            Ok((wish, at)) => self.act(&wish, at, who).await,
             Err(message) => refused(StatusCode::BAD_REQUEST, &message),
         }
     }
 
-    async fn act(&self, wish: &Wish, who: Publisher) -> Done {
+    async fn act(&self, wish: &Wish, at: Option<Millis>, who: Publisher) -> Done {
         if let Some(id) = self.engine.carried_out(wish, &who).await {
             // It came again although it had been answered: a time-out in between, or somebody who has listened.
             let answer = json!({"revalidated": true, "duplicate": true, "id": shown_id(&id)});
             return Done { status: StatusCode::OK, answer };
+        }
+        let now = self.engine.now();
+        if let Some(at) = at.filter(|at| now < *at) {
+            return self.schedule(wish, at, who).await;
         }
         match self.engine.fulfil(wish, who.clone()).await {
             Ok(published) => {
@@ -133,6 +145,22 @@ impl<S: Stores> Revalidate<S> {
                 answer(wish, &published)
             }
             Err(undone) => failed(&undone, json!({"layers": layers::of_unmarked(&undone)})),
+        }
+    }
+}
+
+impl<S: Stores> Revalidate<S> {
+    async fn schedule(&self, wish: &Wish, at: Millis, who: Publisher) -> Done {
+        if at.since(self.engine.now()) > SCHEDULED_MAX {
+            return refused(StatusCode::BAD_REQUEST, "at is more than a year from now");
+        }
+        match self.engine.schedule(wish, who.clone(), at).await {
+            Ok(id) => {
+                self.engine.note_carried_out(wish, &who, &id).await;
+                let answer = json!({"scheduled": true, "id": id, "at": to_rfc3339(at)});
+                Done { status: StatusCode::ACCEPTED, answer }
+            }
+            Err(error) => failed(&Undone::Store(error.to_string().into()), json!({"scheduled": false})),
         }
     }
 }

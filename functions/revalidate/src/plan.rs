@@ -2,11 +2,12 @@
 
 use http::Method;
 use http::request::Parts;
+use perennial::instant::parse_rfc3339;
 use perennial::key::decode_path;
 use perennial::tags::{SITE_TAG, route_tag, user_tag};
 pub use perennial::wish::Mode;
 use perennial::wish::{Wish, WishedPath};
-use perennial::{Limits, ReadySite, Resolved, check_tag};
+use perennial::{Limits, Millis, ReadySite, Resolved, check_tag};
 use serde::Deserialize;
 
 /// What a call asks for.
@@ -20,6 +21,10 @@ pub struct Plan {
     pub paths: Vec<String>,
     /// Tags as the store knows them: of pages, routes, the site.
     pub tags: Vec<String>,
+    /// When; none: now.
+    pub at: Option<Millis>,
+    /// Render its paths once more after as many seconds.
+    pub look_again_after_s: Option<u32>,
 }
 
 /// The JSON body of a POST, every member optional; the query parameters have the same names. It is read only if the
@@ -37,6 +42,8 @@ struct Call {
     #[serde(skip)]
     routes: Vec<String>,
     site: bool,
+    at: Option<String>,
+    look_again_after: Option<u32>,
 }
 
 /// Reads a call.
@@ -54,6 +61,8 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
             "route" => call.routes.push(value),
             "site" => call.site = flag("site", &value)?,
             "only_generated" => call.only_generated = flag("only_generated", &value)?,
+            "at" => call.at = Some(value),
+            "look_again_after" => call.look_again_after = Some(seconds(&value)?),
             "mode" => {
                 let mode = serde_json::Value::from(value);
                 call.mode = Mode::deserialize(&mode)
@@ -70,6 +79,8 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
         call = Call {
             mode: if call.mode == Mode::default() { given.mode } else { call.mode },
             only_generated: call.only_generated || given.only_generated,
+            at: call.at.or(given.at),
+            look_again_after: call.look_again_after.or(given.look_again_after),
             ..given
         };
     }
@@ -88,7 +99,10 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
     if call.site {
         tags.push(SITE_TAG.to_owned());
     }
-    check(Plan { mode: call.mode, only_generated: call.only_generated, paths, tags }, limits)
+    let at = call.at.as_deref().map(instant).transpose()?;
+    let (mode, only_generated) = (call.mode, call.only_generated);
+    let look_again_after_s = call.look_again_after;
+    check(Plan { mode, only_generated, paths, tags, at, look_again_after_s }, limits)
 }
 
 fn check(plan: Plan, limits: &Limits) -> Result<Plan, String> {
@@ -105,7 +119,32 @@ fn check(plan: Plan, limits: &Limits) -> Result<Plan, String> {
     if plan.mode == Mode::Delete && !plan.tags.is_empty() {
         return Err("mode delete takes paths; mark tags, a route or the site with mode stale".into());
     }
+    if let Some(seconds) = plan.look_again_after_s {
+        if plan.mode != Mode::Now || !plan.tags.is_empty() {
+            return Err("look_again_after goes with mode now, and with paths alone".into());
+        }
+        if !(1..=LOOK_AGAIN_MAX_S).contains(&seconds) {
+            return Err(format!("look_again_after is {seconds}: give 1 to {LOOK_AGAIN_MAX_S} seconds"));
+        }
+    }
     Ok(plan)
+}
+
+/// A second look comes fifteen minutes after the first at most: the longest delay of a message in SQS.
+const LOOK_AGAIN_MAX_S: u32 = 900;
+
+fn seconds(text: &str) -> Result<u32, String> {
+    let wrong = |_| format!("look_again_after is `{}`: give seconds", text.escape_debug());
+    text.parse().map_err(wrong)
+}
+
+fn instant(text: &str) -> Result<Millis, String> {
+    // In a query a plus sign that is not encoded is a space.
+    let spelt =
+        text.replace(' ', "+").replacen('+', "T", usize::from(text.as_bytes().get(10) == Some(&b' ')));
+    parse_rfc3339(&spelt).ok_or_else(|| {
+        format!("at is `{}`: give an instant like 2026-11-23T09:00:00Z (RFC 3339)", text.escape_debug())
+    })
 }
 
 impl Plan {
@@ -120,7 +159,8 @@ impl Plan {
                 pages(&path, site, limits)?.iter().map(|page| page.key().as_str().to_owned()).collect();
             paths.push(WishedPath { path, keys });
         }
-        Ok(Wish { mode: self.mode, only_generated: self.only_generated, paths, tags: self.tags })
+        let Self { mode, only_generated, tags, look_again_after_s, .. } = self;
+        Ok(Wish { mode, only_generated, paths, tags, look_again_after_s })
     }
 }
 
@@ -198,6 +238,7 @@ mod tests {
             only_generated: true,
             paths: vec!["/a".into()],
             tags: vec!["tag:t".into()],
+            ..Plan::default()
         };
         assert_eq!(read("/?secret=x&path=/a&tag=t&mode=stale&only_generated=true", "").unwrap(), expected);
         let body = r#"{"path":"/a","tags":["t"],"mode":"stale","only_generated":true}"#;
@@ -206,6 +247,23 @@ mod tests {
         assert_eq!(read("/?path=/a", payload).unwrap().paths, ["/a"], "a CMS's own payload");
         assert_eq!(read("/?site=true&route=/never", "").unwrap().tags, ["route:/never", "site"]);
         assert_eq!(read("/?route=/&route=/never", "").unwrap().tags, ["route:/", "route:/never"]);
+    }
+
+    #[test]
+    fn a_call_may_be_for_later_or_look_twice() {
+        let at = |uri: &str, body: &str| read(uri, body).unwrap().at;
+        for (uri, body) in [
+            ("/?path=/a&at=2027-01-15T08:00:00Z", ""),
+            ("/?path=/a&at=2027-01-15T09:00:00%2B01:00", ""),
+            ("/?path=/a&at=2027-01-15T09:00:00+01:00", ""),
+            ("/", r#"{"path":"/a","at":"2027-01-15T08:00:00Z"}"#),
+            ("/?at=2027-01-15T08:00:00Z", r#"{"tag":"a"}"#),
+        ] {
+            assert_eq!(at(uri, body), Some(Millis(1_800_000_000_000)), "{uri} {body}");
+        }
+        assert_eq!(read("/?path=/a&look_again_after=30", "").unwrap().look_again_after_s, Some(30));
+        let body = r#"{"path":"/a","look_again_after":30}"#;
+        assert_eq!(read("/", body).unwrap().look_again_after_s, Some(30));
     }
 
     #[test]
@@ -219,6 +277,12 @@ mod tests {
             ("/?tag=a,b", "", "commas"),
             ("/?route=/nowhere", "", "no route"),
             ("/?tag=a&mode=delete", "", "takes paths"),
+            ("/?path=/a&at=tomorrow", "", "like 2026-11-23T09:00:00Z"),
+            ("/?path=/a&look_again_after=soon", "", "give seconds"),
+            ("/?path=/a&look_again_after=0", "", "1 to 900"),
+            ("/?path=/a&look_again_after=901", "", "1 to 900"),
+            ("/?path=/a&look_again_after=9&mode=stale", "", "with mode now"),
+            ("/?tag=a&look_again_after=9", "", "with paths alone"),
             ("/", "{\"paths\":\"/a\"}", "not a JSON call"),
             ("/", "{\"unknown\":1}", "not a JSON call"),
             (&format!("/?{many}"), "", "PERENNIAL_MAX_REVALIDATIONS"),

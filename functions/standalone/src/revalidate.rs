@@ -42,6 +42,12 @@ pub(crate) struct Args {
     /// Leave pages alone that nobody has generated
     #[arg(long)]
     only_generated: bool,
+    /// When, like 2026-11-23T09:00:00Z; without it: now
+    #[arg(long, value_name = "INSTANT")]
+    at: Option<String>,
+    /// Render the paths once more after as many seconds; only a change is then published
+    #[arg(long, value_name = "SECONDS")]
+    look_again_after: Option<u32>,
     /// How far the renewal with this id is, instead of starting one
     #[arg(long, value_name = "ID", conflicts_with_all = ["paths", "tag", "route", "site"])]
     progress: Option<String>,
@@ -82,6 +88,12 @@ fn call(args: &Args) -> Value {
     });
     if let Some(route) = &args.route {
         call["route"] = route.as_str().into();
+    }
+    if let Some(at) = &args.at {
+        call["at"] = at.as_str().into();
+    }
+    if let Some(seconds) = args.look_again_after {
+        call["look_again_after"] = seconds.into();
     }
     call
 }

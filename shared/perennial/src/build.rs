@@ -157,7 +157,7 @@ impl<S: Stores> Engine<S> {
 
     async fn build_page(&self, page: &Resolved) -> Result<BuiltPage, NoDraft> {
         let store = |e: StoreError| NoDraft::new(e.to_string());
-        let ticket = self.urgent(page).await.map_err(store)?;
+        let ticket = self.override_all(page).await.map_err(store)?;
         let Grant { epoch, .. } = self.stores.pages().prepare(&page.key, ticket).await.map_err(store)?;
         let order =
             Order { page: page.clone(), reason: Reason::Build, generation: ticket, epoch, draft: false };

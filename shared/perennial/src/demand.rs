@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::edge::Purged;
 use crate::engine::Engine;
+use crate::first::POLL;
 use crate::page::Reason;
-use crate::pages::{Pages, Snapshot, Wanted};
-use crate::record::{Epoch, Stored};
+use crate::pages::{Begun, Pages, Snapshot, Urgency, Wanted};
+use crate::record::{Epoch, Stored, Ticket};
 use crate::refresh::Refreshed;
 use crate::route::{Fallback, Resolved};
 use crate::store::{StoreError, Stores};
@@ -69,8 +70,8 @@ pub(crate) fn is_marked(snapshot: &Snapshot, epoch: Epoch) -> bool {
 }
 
 impl<S: Stores> Engine<S> {
-    /// Marks a page and renders it anew before it answers. Simultaneous calls share a render only if it began
-    /// after all of them had come.
+    /// Marks a page and has it rendered anew before it answers. Simultaneous calls, of this process and of others, share
+    /// a render, and its failure, if it began after they had marked the page.
     ///
     /// # Errors
     /// [`Undone`]; unless the store failed, the page is marked and will be tried again.
@@ -83,28 +84,36 @@ impl<S: Stores> Engine<S> {
             let done = |_| Demand::Revalidated(Purged::NoCache);
             return rendered.map(done).map_err(|trouble| Undone::Failed(trouble.message));
         }
-        let engine = self.clone();
-        let (key, page) = (page.key.shared(), page.clone());
-        // Calls that leave ungenerated pages alone do not share with those that generate them.
-        let key = if only_generated { format!("{key}|only").into() } else { key };
-        let start = || async move { engine.demanded(&page, only_generated).await };
-        let panicked = || Err(Undone::Failed("the render's task panicked".into()));
-        self.demands.take(&self.tasks, &key, start).await.unwrap_or_else(panicked)
+        let panicked = || Undone::Failed("the render's task panicked".into());
+        let key = page.key.shared();
+        // Marked as soon as the call comes, so that a render for another process's call that begins from now on does for
+        // this one. Calls that leave ungenerated pages alone do not share with those that generate them.
+        let marks_key = if only_generated { format!("{key}|only").into() } else { key.clone() };
+        let (engine, marks_page) = (self.clone(), page.clone());
+        let mark = move |_| async move { engine.mark_page(&marks_page, only_generated).await };
+        let marked = self.marks.take(&self.tasks, &marks_key, 0, mark).await;
+        let Some(epoch) = marked.unwrap_or_else(|| Err(panicked()))? else { return Ok(Demand::NotGenerated) };
+        let (engine, page) = (self.clone(), page.clone());
+        let render = move |epoch| async move { engine.demanded(&page, epoch).await };
+        self.demands.take(&self.tasks, &key, epoch, render).await.unwrap_or_else(|| Err(panicked()))
     }
 
-    async fn demanded(self: &Arc<Self>, page: &Resolved, only_generated: bool) -> Demanded {
+    /// The mark, which survives a crash of this process. None: the page is to be left alone.
+    async fn mark_page(&self, page: &Resolved, only_generated: bool) -> Result<Option<Epoch>, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await.map_err(store)?;
         let generated = snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
         if !generated && only_generated {
-            return Ok(Demand::NotGenerated);
+            return Ok(None);
         }
         if !generated && !snapshot.listed && page.route.options.fallback == Fallback::NotFound {
             return Err(Undone::NotListed);
         }
-        // First the mark, which survives a crash of this process, then the render that began after it.
-        self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
-        let rendered = self.render_variants(page).await;
+        self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map(Some).map_err(store)
+    }
+
+    async fn demanded(self: &Arc<Self>, page: &Resolved, epoch: Epoch) -> Demanded {
+        let rendered = self.render_variants(page, epoch).await;
         // Whatever came of that: the page is marked, and a copy that is fresh for a year would never ask for it.
         let told = self.purge(&page_tags(&page.key)[..1]).await;
         if let (Err(_), Err(error)) = (&rendered, &told) {
@@ -114,27 +123,58 @@ impl<S: Stores> Engine<S> {
         told.map(Demand::Revalidated).map_err(Undone::Edge)
     }
 
-    async fn render_variants(self: &Arc<Self>, page: &Resolved) -> Result<(), Undone> {
+    async fn render_variants(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         for page in self.variants(page).await.map_err(store)? {
-            let ticket = self.urgent(&page).await.map_err(store)?;
-            match self.refresh(&page, ticket, Reason::OnDemand).await.map_err(store)? {
-                // A newer ticket was handed out after this one: that render began after the call as well.
-                Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded => {}
-                Refreshed::Failed { message, .. } => return Err(Undone::Failed(message)),
-                Refreshed::Kept => return Err(Undone::Kept),
-                Refreshed::Unsaved(_) => {
-                    return Err(Undone::Store(
-                        "the page was rendered but the store could not keep it".into(),
-                    ));
-                }
-            }
+            self.render_since(&page, epoch).await?;
         }
         Ok(())
     }
 
+    /// Has a page rendered by a render that began at this epoch or later: this one, or another publisher's call's,
+    /// wherever that is. It ends: the lease of such a call does, and whatever follows it began later.
+    async fn render_since(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
+        let store = |e: StoreError| Undone::Store(e.to_string().into());
+        let mut pause = POLL.0;
+        loop {
+            let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await.map_err(store)?;
+            let (slot, record) = (&snapshot.slot, snapshot.record.as_ref());
+            if record.is_some_and(|record| slot.answers_demand(epoch, record.generation, record.epoch)) {
+                return Ok(());
+            }
+            if let Some(failure) = slot.failed_demand(epoch) {
+                return Err(Undone::Failed(failure.message.as_str().into()));
+            }
+            if slot.demand_at(self.clock.now()).is_none() {
+                // For all who have marked the page until now.
+                let urgency = Urgency::Demand(snapshot.newest_epoch.max(epoch));
+                let ask = self.ask(Some(snapshot.generation), urgency);
+                match self.stores.pages().begin(&page.key, ask).await.map_err(store)? {
+                    Begun::Granted(ticket) => return self.render_now(page, ticket).await,
+                    Begun::Unneeded => continue,
+                    Begun::Busy(_) | Begun::BackedOff { .. } => {}
+                }
+            }
+            self.clock.sleep(pause).await;
+            pause = (pause * 2).min(POLL.1);
+        }
+    }
+
+    async fn render_now(&self, page: &Resolved, ticket: Ticket) -> Result<(), Undone> {
+        let store = |e: StoreError| Undone::Store(e.to_string().into());
+        match self.refresh(page, ticket, Reason::OnDemand).await.map_err(store)? {
+            // A newer ticket was handed out after this one: that render began after the call as well.
+            Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded => Ok(()),
+            Refreshed::Failed { message, .. } => Err(Undone::Failed(message)),
+            Refreshed::Kept => Err(Undone::Kept),
+            Refreshed::Unsaved(_) => {
+                Err(Undone::Store("the page was rendered but the store could not keep it".into()))
+            }
+        }
+    }
+
     /// The page itself and every stored variant of it.
-    async fn variants(&self, page: &Resolved) -> Result<Vec<Resolved>, StoreError> {
+    pub(crate) async fn variants(&self, page: &Resolved) -> Result<Vec<Resolved>, StoreError> {
         let mut pages = vec![page.clone()];
         if page.route.has_query() {
             let prefix = format!("{}?", page.key.base_text());
@@ -153,7 +193,7 @@ impl<S: Stores> Engine<S> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
         for page in self.variants(page).await.map_err(store)? {
-            let ticket = self.urgent(&page).await.map_err(store)?;
+            let ticket = self.override_all(&page).await.map_err(store)?;
             self.remove(&page, ticket).await.map_err(store)?;
         }
         self.purge(&page_tags(&page.key)[..1]).await.map_err(Undone::Edge)
@@ -161,14 +201,21 @@ impl<S: Stores> Engine<S> {
 
     /// Marks everything that carries any of these tags: one write a tag, seen by every read from then on. With
     /// `renew`, the queue then renews pages that this build has stored; what that takes here is the same for any number
-    /// of them.
+    /// of them. It is told under that name in the journal, or under the invalidation's number if the name is empty.
     ///
     /// # Errors
     /// [`Undone::Store`], or [`Undone::Edge`] once everything is marked. Repeating the call is harmless.
-    pub async fn invalidate(self: &Arc<Self>, tags: &[String], renew: bool) -> Result<Marked, Undone> {
+    pub async fn invalidate(
+        self: &Arc<Self>,
+        tags: &[String],
+        renew: Option<&str>,
+    ) -> Result<Marked, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let epoch = self.stores.pages().invalidate(tags).await.map_err(store)?;
-        let walked = if renew { self.start_walk(epoch, tags).await } else { Ok((0, false)) };
+        let walked = match renew {
+            Some(publish) => self.start_walk(epoch, tags, publish).await,
+            None => Ok((0, false)),
+        };
         // Whatever came of that: the pages are marked.
         let told = self.purge(tags).await;
         let (queued, more) = walked.map_err(store)?;

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::bodies::Bodies;
 use crate::clock::{Clock, Millis};
 use crate::content::Content;
-use crate::demand::Demanded;
+use crate::demand::{Demanded, Undone};
 use crate::first::First;
 use crate::flights::{Flights, Turns};
 use crate::freshness::{State, state};
@@ -42,6 +42,7 @@ pub struct Engine<S: Stores> {
     pub(crate) walks: Semaphore,
     pub(crate) walked: Arc<Semaphore>,
     pub(crate) flights: Flights<First>,
+    pub(crate) marks: Turns<Result<Option<Epoch>, Undone>>,
     pub(crate) demands: Turns<Demanded>,
     pub(crate) purges: Purges,
     pub(crate) triggered: Mutex<HashSet<Arc<str>>>,
@@ -111,6 +112,7 @@ impl<S: Stores> Engine<S> {
             limits,
             stores,
             flights: Flights::default(),
+            marks: Turns::default(),
             demands: Turns::default(),
             purges: Purges::default(),
             triggered: Mutex::default(),

@@ -7,7 +7,7 @@ use crate::clock::within;
 use crate::engine::Engine;
 use crate::memory::Entry;
 use crate::page::Reason;
-use crate::pages::{Begun, FailureNote, Lease, Pages, Wanted};
+use crate::pages::{Begun, FailureNote, Lease, Pages, Urgency, Wanted};
 use crate::record::{Stored, Ticket};
 use crate::refresh::Refreshed;
 use crate::render::Order;
@@ -15,7 +15,7 @@ use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
 
 /// The first and the longest pause between two looks at a page that another process renders.
-const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+pub(crate) const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
 /// What a visitor of a missing page gets.
 pub(crate) type First = Result<Option<Arc<Entry>>, Trouble>;
@@ -77,7 +77,7 @@ impl<S: Stores> Engine<S> {
         loop {
             let begun = match held {
                 Some(lease) => Ok(Begun::Busy(lease)),
-                None => self.stores.pages().begin(&page.key, self.ask(Some(judged), false)).await,
+                None => self.stores.pages().begin(&page.key, self.ask(Some(judged), Urgency::Ordinary)).await,
             };
             let snapshot = match begun {
                 Ok(Begun::Granted(ticket)) => match self.refresh(page, ticket, reason).await {

@@ -79,8 +79,8 @@ pub(crate) struct Turns<T> {
 struct Turn<T> {
     /// Held while a call runs.
     running: Arc<tokio::sync::Mutex<()>>,
-    /// The call that has not begun.
-    next: Option<Landing<T>>,
+    /// The call that has not begun, and the greatest number of those who wait for it.
+    next: Option<(Landing<T>, u64)>,
     /// Calls running or waiting.
     users: usize,
 }
@@ -92,12 +92,14 @@ impl<T> Default for Turns<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Turns<T> {
-    /// The result of a call that begins after this one came. `None` if it panicked.
+    /// The result of a call that begins after this one came. It is told the greatest `number` of all who share it.
+    /// `None` if it panicked.
     pub(crate) async fn take<F>(
         &self,
         tasks: &TaskTracker,
         key: &Arc<str>,
-        start: impl FnOnce() -> F,
+        number: u64,
+        start: impl FnOnce(u64) -> F + Send + 'static,
     ) -> Option<T>
     where
         F: Future<Output = T> + Send + 'static,
@@ -109,21 +111,22 @@ impl<T: Clone + Send + Sync + 'static> Turns<T> {
                 next: None,
                 users: 0,
             });
-            match &turn.next {
-                Some(landing) => landing.clone(),
+            match &mut turn.next {
+                Some((landing, greatest)) => {
+                    *greatest = number.max(*greatest);
+                    landing.clone()
+                }
                 None => {
                     let (land, landing) = watch::channel(None);
-                    turn.next = Some(landing.clone());
+                    turn.next = Some((landing.clone(), number));
                     turn.users += 1;
                     let leave = Leave { pages: self.pages.clone(), key: key.clone() };
-                    let (pages, key, running, call) =
-                        (self.pages.clone(), key.clone(), turn.running.clone(), start());
+                    let (pages, key, running) = (self.pages.clone(), key.clone(), turn.running.clone());
                     tasks.spawn(async move {
                         let _leave = leave;
                         let _running = running.lock_owned().await;
-                        if let Some(turn) = lock(&pages).get_mut(&key) {
-                            turn.next = None;
-                        }
+                        let begun = lock(&pages).get_mut(&key).and_then(|turn| turn.next.take());
+                        let call = start(begun.map_or(number, |(_, greatest)| greatest));
                         land.send_replace(Some(call.await));
                     });
                     landing
@@ -206,18 +209,21 @@ mod tests {
     #[tokio::test]
     async fn a_turn_is_shared_only_by_those_who_came_before_it_began() {
         let (turns, tasks, calls, key) = (Turns::default(), TaskTracker::new(), Calls::new(), Arc::from("k"));
-        let take = || turns.take(&tasks, &key, || calls.call());
+        let take = |number| {
+            let calls = calls.clone();
+            turns.take(&tasks, &key, number, move |greatest| async move { (calls.call().await, greatest) })
+        };
         let first = async {
-            let result = take().await;
-            assert_eq!(result, Some(1));
+            let result = take(1).await;
+            assert_eq!(result, Some((1, 1)));
         };
         let others = async {
             while calls.count.load(Ordering::SeqCst) == 0 {
                 tokio::task::yield_now().await;
             }
             let open = async { calls.gate.add_permits(2) };
-            let (a, b, c, ()) = tokio::join!(take(), take(), take(), open);
-            assert_eq!([a, b, c], [Some(2); 3], "the first began before they came");
+            let (a, b, c, ()) = tokio::join!(take(2), take(4), take(3), open);
+            assert_eq!([a, b, c], [Some((2, 4)); 3], "the first began before they came");
         };
         tokio::join!(first, others);
         tasks.close();

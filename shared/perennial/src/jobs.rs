@@ -9,6 +9,7 @@ use crate::clock::Millis;
 use crate::page::Reason;
 use crate::record::Ticket;
 use crate::store::StoreError;
+use crate::wish::Due;
 
 #[cfg(feature = "embedded")]
 pub mod sqlite;
@@ -28,7 +29,7 @@ pub trait Jobs: Send + Sync + 'static {
 pub struct Job {
     /// Version of the message; this is 1.
     pub v: u32,
-    /// The build that sent it, and that alone can do it.
+    /// The build that sent it, and that alone can do it; empty if any can.
     pub build: String,
     /// The page's key.
     pub key: String,
@@ -55,6 +56,13 @@ pub enum Task {
     },
     /// Renew the pages that an invalidation has marked. It belongs to no page: the job's key is empty.
     Walk(Walk),
+    /// Carry out what was wished for that time. It belongs to no page and no build: the job's key and build are empty.
+    Publish(Due),
+    /// Render the page once more, unless it has been since that instant.
+    Again {
+        /// When its source is asked again.
+        due: Millis,
+    },
     /// Remove a body that the page no longer shows.
     RemoveBody {
         /// Its name.
@@ -151,6 +159,10 @@ mod tests {
             Job::from_json(least).unwrap().task,
             Task::Walk(Walk { epoch: 9, route: None, .. })
         ));
+        let golden = r#"{"v":1,"build":"","key":"","task":"publish","id":"p5-ab","at":5,"due":9,"who":{"key_id":"7692c3ad"},"wish":{"mode":"now","only_generated":false,"paths":[{"path":"/a","keys":["/a"]}],"tags":["tag:t"],"look_again_after_s":3}}"#;
+        assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
+        let golden = r#"{"v":1,"build":"b1","key":"/","task":"again","due":9}"#;
+        assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
         let golden = r#"{"v":1,"build":"b1","key":"/","task":"renew","epoch":9}"#;
         assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
         assert!(matches!(Job::from_json(&golden.replace("\"v\":1", "\"v\":2")), Err(BadJob::Version(2))));

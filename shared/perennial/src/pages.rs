@@ -9,7 +9,6 @@ use bytes::Bytes;
 use crate::clock::Millis;
 use crate::freshness::{back_off, holds};
 use crate::key::PageKey;
-use crate::page::Reason;
 use crate::record::{Epoch, Form, Record, Ticket};
 use crate::store::StoreError;
 
@@ -19,6 +18,13 @@ pub mod dynamodb;
 pub mod sqlite;
 #[cfg(any(test, feature = "testing"))]
 pub mod suite;
+mod urgency;
+mod warmth;
+
+pub use urgency::Urgency;
+#[cfg(any(feature = "aws", feature = "embedded"))]
+pub(crate) use warmth::{COLD, place, wanted_in_hour};
+pub use warmth::{Warm, Warmest};
 
 /// Records, leases and epochs of one build. Tags and their epochs are shared by all builds.
 ///
@@ -41,9 +47,9 @@ pub trait Pages: Send + Sync + 'static {
     /// The newest epoch of these [`Snapshot::unread_tags`].
     fn newest_epoch(&self, tags: &[String]) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
 
-    /// Asks for the right to render. Granted iff no lease and no back-off holds (an urgent ask skips both) and the
-    /// record is still the one that was judged. A grant increments the ticket and writes the lease in one
-    /// conditional write; a refusal writes nothing.
+    /// Asks for the right to render. Granted iff no lease and no back-off holds (see [`Urgency`]) and the record is
+    /// still the one that was judged. A grant increments the ticket and writes the lease in one conditional write; a
+    /// refusal writes nothing.
     fn begin(&self, page: &PageKey, ask: Ask) -> impl Future<Output = Result<Begun, StoreError>> + Send;
 
     /// Takes up a ticket that somebody else got and passed on: exchanges it for the next one and a new lease. `None`
@@ -136,40 +142,6 @@ pub trait Pages: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// A page among those of its route, by how long ago a visitor has wanted it.
-#[derive(Clone, Debug)]
-pub struct Warm {
-    /// Where it is: to go on from.
-    pub place: String,
-    /// Its key's text.
-    pub page: String,
-    /// What is stored of it.
-    pub snapshot: Snapshot,
-}
-
-/// Some of the pages of a route.
-#[derive(Clone, Debug, Default)]
-pub struct Warmest {
-    /// Warmest first.
-    pub pages: Vec<Warm>,
-    /// The place to go on from; none after the last.
-    pub next: Option<String>,
-}
-
-/// What is noted of a page that no visitor has wanted, as far as the store knows.
-pub const COLD: u64 = 0;
-
-/// What a commit tells of visitors: the hour in which one has wanted the page; none if it was not for one.
-pub fn wanted_in_hour(record: &Record) -> Option<u64> {
-    let by_visitor = matches!(record.reason, Reason::First | Reason::Stale);
-    by_visitor.then_some(record.started_at.0 / 3_600_000)
-}
-
-/// The place of a page that was wanted in that hour. Warmer ones have greater texts.
-pub fn place(hour: u64, page: &str) -> String {
-    format!("{hour:08}#{page}")
-}
-
 /// What a reader knows already and what it needs, so that one round trip brings it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted<'a> {
@@ -218,6 +190,8 @@ pub struct Slot {
     pub ticket: Ticket,
     /// Its lease, unless it was released. It may have ended: see [`Slot::leased_until`].
     pub lease: Option<Lease>,
+    /// The epoch of [`Urgency::Demand`] that it was granted for: its render began no earlier. 0 for any other.
+    pub demanded: Epoch,
     /// The newest failure since the last commit.
     pub failure: Option<FailureNote>,
 }
@@ -259,6 +233,22 @@ impl Slot {
         self.lease_at(now).map(|l| l.until)
     }
 
+    /// The lease that holds now, if it is a publisher's call that has it.
+    pub fn demand_at(&self, now: Millis) -> Option<Lease> {
+        self.lease_at(now).filter(|_| self.demanded > 0)
+    }
+
+    /// Whether what is shown, of a render that began at the epoch `shown`, answers a publisher's call of that epoch.
+    /// Not while a newer ticket is about: its render may have begun earlier nevertheless, and would replace it.
+    pub fn answers_demand(&self, epoch: Epoch, generation: Ticket, shown: Epoch) -> bool {
+        shown >= epoch && generation >= self.ticket
+    }
+
+    /// The failure of a render that would have done for a publisher's call of that epoch as well.
+    pub fn failed_demand(&self, epoch: Epoch) -> Option<&FailureNote> {
+        self.failure.as_ref().filter(|failure| self.is_newest(failure.ticket) && self.demanded >= epoch)
+    }
+
     /// The end of the back-off that holds now.
     pub fn backed_off_until(&self, now: Millis) -> Option<Millis> {
         self.failure.as_ref().filter(|f| holds(f.at, f.retry_at, now)).map(|f| f.retry_at)
@@ -281,13 +271,16 @@ impl Slot {
         if ask.judged.is_some_and(|judged| judged != generation) {
             return Err(Begun::Unneeded);
         }
-        if ask.urgent {
-            return Ok(());
-        }
-        if let Some(lease) = self.lease_at(ask.now) {
+        let lease = match ask.urgency {
+            Urgency::Ordinary => self.lease_at(ask.now),
+            Urgency::Demand(_) => self.demand_at(ask.now),
+            Urgency::Overriding => None,
+        };
+        if let Some(lease) = lease {
             return Err(Begun::Busy(lease));
         }
-        match self.backed_off_until(ask.now).filter(|_| generation > 0) {
+        let held_back = generation > 0 && ask.urgency == Urgency::Ordinary;
+        match self.backed_off_until(ask.now).filter(|_| held_back) {
             Some(until) => Err(Begun::BackedOff { until }),
             None => Ok(()),
         }
@@ -309,6 +302,12 @@ impl Slot {
         self.ticket == ticket
     }
 
+    /// Whether it is known what came of the job with this ticket: a render since then was committed, or has failed.
+    pub fn has_ended(&self, ticket: Ticket, generation: Ticket) -> bool {
+        let failed = self.failure.as_ref().is_some_and(|failure| failure.ticket >= ticket);
+        failed || !supersedes(ticket, generation)
+    }
+
     /// Whether a page is forgotten that gives this ticket back: it was its first ever, so nobody else can hold one, and
     /// the numbers may start again.
     pub fn is_forgotten(&self, ticket: Ticket, generation: Ticket) -> bool {
@@ -320,7 +319,7 @@ impl Slot {
     pub fn beside(self, generation: Ticket) -> Self {
         let lease = self.lease.filter(|lease| supersedes(lease.ticket, generation));
         let failure = self.failure.filter(|failure| supersedes(failure.ticket, generation));
-        Self { ticket: self.ticket, lease, failure }
+        Self { lease, failure, ..self }
     }
 }
 
@@ -334,8 +333,8 @@ pub fn supersedes(ticket: Ticket, generation: Ticket) -> bool {
 pub struct Ask {
     /// The generation the caller saw (0 for none); `None` if it does not matter.
     pub judged: Option<Ticket>,
-    /// On demand, or for a build: leases and back-offs of others do not count.
-    pub urgent: bool,
+    /// Whose leases and back-offs hold it up.
+    pub urgency: Urgency,
     /// How long the lease is to last.
     pub lease: Duration,
     /// The present.

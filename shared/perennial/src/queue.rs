@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::jobs::{Job, Jobs, Task};
 use crate::memory::Entry;
 use crate::page::Reason;
-use crate::pages::{Begun, Pages, Wanted};
+use crate::pages::{Begun, Pages, Urgency, Wanted};
 use crate::record::{Stored, Ticket};
 use crate::refresh::Refreshed;
 use crate::route::Resolved;
@@ -21,7 +21,7 @@ use crate::store::{StoreError, Stores};
 pub enum Worked {
     /// Carried out, well or not: what was to be noted is noted.
     Done(Refreshed),
-    /// A walk came as far as it could; the rest is a job of its own.
+    /// A walk came as far as it could, or a publish was carried out; what is left of it is a job of its own.
     Walked,
     /// Nothing is left to do: the page was rendered since, or a newer render was begun.
     Dropped,
@@ -46,8 +46,11 @@ impl<S: Stores> Engine<S> {
         else {
             return;
         };
-        let begun =
-            self.stores.pages().begin(&page.key, self.ask(Some(entry.record.generation), false)).await;
+        let begun = self
+            .stores
+            .pages()
+            .begin(&page.key, self.ask(Some(entry.record.generation), Urgency::Ordinary))
+            .await;
         match begun {
             Ok(Begun::Granted(ticket)) => self.send(page, ticket).await,
             Ok(Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded) => {}
@@ -75,10 +78,12 @@ impl<S: Stores> Engine<S> {
 
     /// Carries out one job of the queue.
     pub async fn work(self: &Arc<Self>, job: &Job) -> Worked {
-        if let Task::Walk(walk) = &job.task
-            && *job.build == **self.build()
-        {
-            let walked = self.work_walk(walk.clone()).await;
+        let walked = match &job.task {
+            Task::Walk(walk) if *job.build == **self.build() => Some(self.work_walk(walk.clone()).await),
+            Task::Publish(due) => Some(self.work_due(due).await),
+            _ => None,
+        };
+        if let Some(walked) = walked {
             return walked.map_or_else(|error| Worked::Retry(error.to_string().into()), |()| Worked::Walked);
         }
         let page = match self.site.page_of_key(&job.key) {
@@ -89,8 +94,9 @@ impl<S: Stores> Engine<S> {
             Task::Refresh { ticket, reason } => self.work_refresh(&page, *ticket, *reason).await,
             Task::Renew { epoch } => self.work_renew(&page, *epoch).await,
             Task::RemoveBody { sha256, replaced_at } => self.work_remove(&page, sha256, *replaced_at).await,
+            Task::Again { due } => self.look_again(&page, *due).await,
             // Of another build.
-            Task::Walk(_) => return Worked::Gone,
+            Task::Walk(_) | Task::Publish(_) => return Worked::Gone,
         };
         worked.unwrap_or_else(|error| Worked::Retry(error.to_string().into()))
     }
@@ -121,7 +127,34 @@ impl<S: Stores> Engine<S> {
             self.stores.pages().resume(&page.key, ticket, self.limits.lease, self.clock.now()).await?;
         match resumed {
             Some(ticket) => Ok(Worked::Done(self.refresh(page, ticket, reason).await?)),
-            None => Ok(Worked::Dropped),
+            None => self.work_again(page, ticket, reason).await,
+        }
+    }
+
+    /// A job whose ticket was taken up before. Whoever did may have died, or met a store that failed: unless it is known
+    /// what came of that, or somebody is at it, the page is renewed as if a visitor had asked for it now.
+    async fn work_again(
+        &self,
+        page: &Resolved,
+        ticket: Ticket,
+        reason: Reason,
+    ) -> Result<Worked, StoreError> {
+        let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await?;
+        if snapshot.record.is_none() || snapshot.slot.has_ended(ticket, snapshot.generation) {
+            return Ok(Worked::Dropped);
+        }
+        self.work_ordinary(page, snapshot.generation, reason).await
+    }
+
+    async fn work_ordinary(
+        &self,
+        page: &Resolved,
+        judged: Ticket,
+        reason: Reason,
+    ) -> Result<Worked, StoreError> {
+        match self.stores.pages().begin(&page.key, self.ask(Some(judged), Urgency::Ordinary)).await? {
+            Begun::Granted(ticket) => Ok(Worked::Done(self.refresh(page, ticket, reason).await?)),
+            Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded => Ok(Worked::Dropped),
         }
     }
 
@@ -130,7 +163,12 @@ impl<S: Stores> Engine<S> {
         if snapshot.record.as_ref().is_none_or(|r| r.epoch >= epoch || r.stored == Stored::Deleted) {
             return Ok(Worked::Dropped);
         }
-        match self.stores.pages().begin(&page.key, self.ask(Some(snapshot.generation), false)).await? {
+        match self
+            .stores
+            .pages()
+            .begin(&page.key, self.ask(Some(snapshot.generation), Urgency::Ordinary))
+            .await?
+        {
             Begun::Granted(ticket) => Ok(Worked::Done(self.refresh(page, ticket, Reason::OnDemand).await?)),
             _ => Ok(Worked::Dropped),
         }

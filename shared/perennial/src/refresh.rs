@@ -13,7 +13,7 @@ use crate::jobs::{Jobs, Task};
 use crate::memory::Entry;
 use crate::metrics::Event;
 use crate::page::Reason;
-use crate::pages::{Ask, Begun, Committed, Failed, Grant, Inline, Pages, Snapshot};
+use crate::pages::{Ask, Begun, Committed, Failed, Grant, Inline, Pages, Snapshot, Urgency};
 use crate::record::{Record, Stored, Ticket};
 use crate::render::{Draft, NoDraft, Order};
 use crate::route::Resolved;
@@ -77,15 +77,15 @@ impl<S: Stores> Engine<S> {
         Arc::new(Entry { record, html, data, snapshot, version: None, read_at, unsaved })
     }
 
-    pub(crate) fn ask(&self, judged: Option<Ticket>, urgent: bool) -> Ask {
-        Ask { judged, urgent, lease: self.limits.lease, now: self.clock.now() }
+    pub(crate) fn ask(&self, judged: Option<Ticket>, urgency: Urgency) -> Ask {
+        Ask { judged, urgency, lease: self.limits.lease, now: self.clock.now() }
     }
 
-    /// The right to render whatever others do: for publishers and builds.
-    pub(crate) async fn urgent(&self, page: &Resolved) -> Result<Ticket, StoreError> {
-        match self.stores.pages().begin(&page.key, self.ask(None, true)).await? {
+    /// The right to render whatever others do: for deletions and builds.
+    pub(crate) async fn override_all(&self, page: &Resolved) -> Result<Ticket, StoreError> {
+        match self.stores.pages().begin(&page.key, self.ask(None, Urgency::Overriding)).await? {
             Begun::Granted(ticket) => Ok(ticket),
-            other => Err(StoreError::Refused(format!("an urgent render was not granted: {other:?}"))),
+            other => Err(StoreError::Refused(format!("what nothing holds up was not granted: {other:?}"))),
         }
     }
 
@@ -112,7 +112,7 @@ impl<S: Stores> Engine<S> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(held.clone());
         let refreshed = tokio::select! {
             refreshed = self.render_and_commit(page, &grant, reason) => refreshed,
-            never = self.keep_lease(page, ticket) => match never {},
+            never = self.keep_lease(page, ticket, reason) => match never {},
         };
         self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&held);
         let counted = match &refreshed {
@@ -127,10 +127,21 @@ impl<S: Stores> Engine<S> {
         Ok(refreshed)
     }
 
-    /// Extends the lease while its holder lives, so that leases can be short.
-    async fn keep_lease(&self, page: &Resolved, ticket: Ticket) -> std::convert::Infallible {
+    /// Extends the lease while its holder lives, so that leases can be short. That of a publisher's call for no longer
+    /// than its render may take, even if it waits for a place first: other publishers wait for its end.
+    async fn keep_lease(&self, page: &Resolved, ticket: Ticket, reason: Reason) -> std::convert::Infallible {
+        let pause = self.limits.lease / 3;
+        let longest = match reason {
+            Reason::OnDemand => page.route.options.render_timeout.unwrap_or(self.limits.render_timeout),
+            _ => Duration::MAX,
+        };
+        let mut kept = Duration::ZERO;
         loop {
-            self.clock.sleep(self.limits.lease / 3).await;
+            self.clock.sleep(pause).await;
+            kept += pause;
+            if kept > longest {
+                std::future::pending().await
+            }
             let renewed =
                 self.stores.pages().renew(&page.key, ticket, self.limits.lease, self.clock.now()).await;
             match renewed {

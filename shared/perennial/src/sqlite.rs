@@ -25,9 +25,17 @@ pub(crate) enum Durable {
     No,
 }
 
+/// A column that came after its table: added where a table of an earlier version lacks it.
+pub(crate) struct Column {
+    pub(crate) table: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) kind: &'static str,
+}
+
 pub(crate) struct Db {
     path: PathBuf,
     schema: &'static str,
+    added: &'static [Column],
     writer: Arc<tokio::sync::Mutex<Option<Connection>>>,
     readers: Mutex<Vec<Connection>>,
     changes: Changes,
@@ -36,7 +44,7 @@ pub(crate) struct Db {
 impl Db {
     /// Opens or creates the database. One that cannot be opened now is tried again on each call, so that a full
     /// disk or a read-only one does not keep a server from starting.
-    pub(crate) fn open(path: &Path, schema: &'static str) -> Arc<Self> {
+    pub(crate) fn open(path: &Path, schema: &'static str, added: &'static [Column]) -> Arc<Self> {
         if let Some(folder) = path.parent() {
             // If it cannot be made, opening the files fails and says so.
             let _ = std::fs::create_dir_all(folder);
@@ -44,6 +52,7 @@ impl Db {
         let db = Arc::new(Self {
             path: path.to_owned(),
             schema,
+            added,
             writer: Arc::default(),
             readers: Mutex::default(),
             changes: Changes::open(&path.with_extension("changes")),
@@ -146,6 +155,16 @@ impl Db {
         connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.execute_batch(self.schema)?;
+        for Column { table, name, kind } in self.added {
+            if !has_column(&connection, table, name)? {
+                let added =
+                    connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {name} {kind}"));
+                // Another process may have been faster.
+                if !has_column(&connection, table, name)? {
+                    added?;
+                }
+            }
+        }
         Ok(connection)
     }
 
@@ -181,6 +200,11 @@ impl Db {
     fn refused(&self, verb: &str, error: &rusqlite::Error) -> StoreError {
         StoreError::Refused(format!("cannot {verb} {}: {error}", self.path.display()))
     }
+}
+
+fn has_column(connection: &Connection, table: &str, name: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM pragma_table_info(?1) WHERE name = ?2";
+    connection.query_row(sql, [table, name], |row| row.get(0))
 }
 
 fn is_corrupt(error: &rusqlite::Error) -> bool {
@@ -267,7 +291,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pages.db");
         std::fs::write(&path, vec![7; 5000]).unwrap();
-        let db = Db::open(&path, "CREATE TABLE IF NOT EXISTS t (x)");
+        let db = Db::open(&path, "CREATE TABLE IF NOT EXISTS t (x)", &[]);
         db.write(Durable::Yes, |tx| tx.execute("INSERT INTO t VALUES (1)", [])).await.unwrap();
         assert_eq!(
             db.read(|c| c.query_row("SELECT count(*) FROM t", [], |r| r.get::<_, i64>(0))).unwrap(),

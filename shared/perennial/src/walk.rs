@@ -104,6 +104,7 @@ impl<S: Stores> Engine<S> {
         &self,
         epoch: Epoch,
         tags: &[String],
+        publish: &str,
     ) -> Result<(usize, bool), StoreError> {
         let first = self.stores.pages().list("", None, LOOKED_AT_FIRST).await?;
         let more = first.len() == LOOKED_AT_FIRST;
@@ -113,7 +114,8 @@ impl<S: Stores> Engine<S> {
         }
         let now = self.now();
         let kept_until = now.plus(self.limits.publishes_kept);
-        let walk = Walk { publish: epoch.to_string(), kept_until, epoch, began_at: now, ..Walk::default() };
+        let publish = if publish.is_empty() { epoch.to_string() } else { publish.to_owned() };
+        let walk = Walk { publish, kept_until, epoch, began_at: now, ..Walk::default() };
         // One route's own tag: the others' pages need not be looked at.
         let only = match tags {
             [tag] => self.site.routes().iter().find(|route| route_tag(route.id()) == *tag),

@@ -4,7 +4,6 @@ use perennial::clock::Millis;
 use perennial::pages::Begun;
 use perennial::record::{Epoch, Ticket};
 
-use super::journeys::ask;
 use super::scenario::Script;
 use super::store::{Committed, LEASE, Shown};
 use super::{Job, Mistake, Protocol, World};
@@ -56,7 +55,9 @@ pub(crate) enum Phase {
     /// On AWS: the epoch is advanced, the tag not yet stamped.
     Stamps { epoch: Epoch },
     /// The page is marked.
-    Marked,
+    Marked { epoch: Epoch },
+    /// A publisher's call has found that no other one is rendering.
+    Demands { epoch: Epoch, newest: Epoch, judged: Ticket },
     /// A publisher's call shares the other's.
     Joined,
     /// The worker of a job for a marked page has read it.
@@ -124,7 +125,8 @@ impl Protocol {
                 Phase::Called
             }
             Phase::Looked { record } => self.judge(world, who, record),
-            Phase::Asks { .. } | Phase::Waits { .. } | Phase::Judged { .. } | Phase::Marked => {
+            Phase::Marked { epoch } => self.marked(world, who, epoch),
+            Phase::Asks { .. } | Phase::Waits { .. } | Phase::Judged { .. } | Phase::Demands { .. } => {
                 self.begin(world, who, phase)
             }
             Phase::Unsure { before, asked_at } => self.repeat(world, who, *before, asked_at),
@@ -135,7 +137,7 @@ impl Protocol {
             Phase::Called => self.mark(world, who),
             Phase::Stamps { epoch } => {
                 world.store.stamp(self.rules, epoch);
-                Phase::Marked
+                Phase::Marked { epoch }
             }
             Phase::Begun { ticket } => Phase::Prepared { ticket, epoch: world.store.epoch },
             Phase::Prepared { ticket, epoch } => self.fetch(world, who, ticket, epoch),
@@ -189,8 +191,12 @@ impl Protocol {
     pub(crate) fn lose_answer(&self, world: &mut World, who: usize) -> Option<()> {
         let phase = world.actors[who].phase.clone();
         match phase {
-            Phase::Asks { .. } | Phase::Waits { .. } | Phase::Judged { .. } | Phase::Marked => {
-                let ask = ask(&phase, world.now)?;
+            Phase::Asks { .. }
+            | Phase::Waits { .. }
+            | Phase::Judged { .. }
+            | Phase::Marked { .. }
+            | Phase::Demands { .. } => {
+                let ask = self.ask(who, &phase, world.now)?;
                 let Begun::Granted(_) = world.store.begin(self.rules, &ask) else { return None };
                 world.store.holder = Some(who);
                 world.actors[who].phase = Phase::Unsure { before: Box::new(phase), asked_at: world.now };
@@ -230,7 +236,8 @@ impl Protocol {
     /// The content changes, and the call finds another one that has not begun.
     pub(crate) fn join(&self, world: &mut World, who: usize) -> Option<()> {
         let other = &world.actors[who ^ 1];
-        let begun = matches!(other.phase, Phase::Marked) || other.phase.is_rendering();
+        let begun =
+            matches!(other.phase, Phase::Marked { .. } | Phase::Demands { .. }) || other.phase.is_rendering();
         let shared = other.phase == Phase::Called || (begun && self.rules.has(Mistake::SharesBegunRenders));
         if !shared || self.script(who) != Script::Demand || self.script(who ^ 1) != Script::Demand {
             return None;
@@ -245,7 +252,7 @@ impl Protocol {
         world.actors[who].phase = match job {
             Job::Refresh(ticket) => match world.store.resume(self.rules, ticket, world.now) {
                 Some(ticket) => self.granted(world, who, ticket, world.now),
-                None => Phase::Idle,
+                None => self.work_again(world, ticket),
             },
             Job::Renew(epoch) => match &world.store.record {
                 Some(record) if record.epoch < epoch && !record.deleted => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use perennial::Fallback;
 use perennial::clock::Millis;
 use perennial::freshness::State;
-use perennial::pages::{Ask, Begun};
+use perennial::pages::{Ask, Begun, Slot, Urgency};
 use perennial::record::{Epoch, Ticket};
 use serve::decide::{Circumstances, decide};
 
@@ -17,14 +17,19 @@ use super::{Job, Mistake, Protocol, World};
 /// Three attempts at two seconds each, and the pauses between them.
 const LONGEST_CALL: Duration = Duration::from_secs(7);
 
-/// What is asked for in a phase.
-pub(super) fn ask(phase: &Phase, now: Millis) -> Option<Ask> {
-    let judged = match phase {
-        Phase::Asks { judged } | Phase::Waits { judged } | Phase::Judged { judged } => Some(*judged),
-        Phase::Marked => None,
-        _ => return None,
-    };
-    Some(Ask { judged, urgent: judged.is_none(), lease: LEASE, now })
+impl Protocol {
+    /// What is asked for in a phase.
+    pub(super) fn ask(&self, who: usize, phase: &Phase, now: Millis) -> Option<Ask> {
+        let (judged, urgency) = match phase {
+            Phase::Asks { judged } | Phase::Waits { judged } | Phase::Judged { judged } => {
+                (Some(*judged), Urgency::Ordinary)
+            }
+            Phase::Demands { epoch, newest, judged } => (Some(*judged), Urgency::Demand(*newest.max(epoch))),
+            Phase::Marked { .. } if self.script(who) == Script::Delete => (None, Urgency::Overriding),
+            _ => return None,
+        };
+        Some(Ask { judged, urgency, lease: LEASE, now })
+    }
 }
 
 /// A visitor's journey.
@@ -74,10 +79,7 @@ impl Protocol {
 
     /// A wish to render is answered.
     pub(super) fn begin(&self, world: &mut World, who: usize, phase: Phase) -> Phase {
-        if phase == Phase::Marked && matches!(self.script(who), Script::Mark | Script::MarkAndQueue) {
-            return self.marked(world, who);
-        }
-        let Some(ask) = ask(&phase, world.now) else { return phase };
+        let Some(ask) = self.ask(who, &phase, world.now) else { return phase };
         let begun = world.store.begin(self.rules, &ask);
         self.begun(world, who, phase, begun, ask.now)
     }
@@ -93,6 +95,7 @@ impl Protocol {
         match (begun, phase) {
             (Begun::Granted(ticket), Phase::Asks { .. }) => Phase::Sends { ticket },
             (Begun::Granted(ticket), _) => self.granted(world, who, ticket, asked_at),
+            (_, Phase::Demands { epoch, .. }) => Phase::Marked { epoch },
             // Who waits for a missing page looks again.
             (Begun::Unneeded, Phase::Waits { judged }) => {
                 let generation = world.store.generation();
@@ -110,7 +113,7 @@ impl Protocol {
 
     /// The call whose answer was lost is made again, and meets what it has written: as `why` does in `begin.rs`.
     pub(super) fn repeat(&self, world: &mut World, who: usize, before: Phase, asked_at: Millis) -> Phase {
-        let ask = ask(&before, asked_at).filter(|_| world.now.since(asked_at) < LONGEST_CALL);
+        let ask = self.ask(who, &before, asked_at).filter(|_| world.now.since(asked_at) < LONGEST_CALL);
         // The last try has failed as well: the lease ends by itself.
         let Some(ask) = ask else { return self.ended(world, who) };
         let (ours, ticket) = (world.store.holder == Some(who), world.store.slot.ticket);
@@ -127,8 +130,13 @@ impl Protocol {
 impl Protocol {
     pub(super) fn granted(&self, world: &mut World, who: usize, ticket: Ticket, asked_at: Millis) -> Phase {
         if Role::of(who) == Role::Publisher {
-            // It pre-empts all others.
-            world.actors.iter_mut().for_each(|actor| actor.until = Millis(0));
+            let overriding = self.script(who) == Script::Delete;
+            for (other, actor) in world.actors.iter_mut().enumerate() {
+                // It overtakes all others, but for another publisher's call.
+                if overriding || self.script(other) != Script::Demand || Role::of(other) != Role::Publisher {
+                    actor.until = Millis(0);
+                }
+            }
         }
         let until = asked_at.plus(LEASE);
         world.actors[who].until = if until > world.now { until } else { Millis(0) };
@@ -170,26 +178,69 @@ impl Protocol {
     }
 }
 
+/// A worker's journey.
+impl Protocol {
+    /// As `Engine::work_again` does.
+    pub(super) fn work_again(&self, world: &mut World, ticket: Ticket) -> Phase {
+        let (slot, judged) = (world.store.seen_slot(self.rules), world.store.generation());
+        let ended = world.store.record.is_none() || slot.has_ended(ticket, judged);
+        if !ended && !self.rules.has(Mistake::DropsJobsTakenUpBefore) {
+            return Phase::Judged { judged };
+        }
+        let held = slot.leased_until(world.now).or(slot.backed_off_until(world.now));
+        world.told.lost |= !ended && held.is_none();
+        Phase::Idle
+    }
+}
+
 /// A publisher's journey.
 impl Protocol {
     pub(super) fn mark(&self, world: &mut World, who: usize) -> Phase {
         let renders = matches!(self.script(who), Script::Demand | Script::Delete);
         if renders && self.rules.has(Mistake::SkipsTheMark) {
-            return Phase::Marked;
+            return Phase::Marked { epoch: world.store.epoch + 1 };
         }
         let epoch = world.store.advance();
         if self.rules.is_aws() {
             return Phase::Stamps { epoch };
         }
         world.store.stamp(self.rules, epoch);
-        Phase::Marked
+        Phase::Marked { epoch }
     }
 
-    /// The call is answered once the page is marked, unless it has to be rendered as well.
-    pub(super) fn marked(&self, world: &mut World, who: usize) -> Phase {
-        if self.script(who) == Script::MarkAndQueue {
-            let epoch = world.store.tag;
-            self.send(world, Job::Renew(epoch));
+    /// The call is answered once the page is marked, unless it has to be rendered as well: then it looks, as
+    /// `Engine::render_since` does.
+    pub(super) fn marked(&self, world: &mut World, who: usize, epoch: Epoch) -> Phase {
+        match self.script(who) {
+            Script::Delete => return self.begin(world, who, Phase::Marked { epoch }),
+            Script::MarkAndQueue => {
+                let epoch = world.store.tag;
+                self.send(world, Job::Renew(epoch));
+            }
+            Script::Demand => {
+                let (slot, newest) = (world.store.seen_slot(self.rules), world.store.tag);
+                let early = self.rules.has(Mistake::SharesEarlierRenders);
+                let epoch_to_share = if early { epoch - 1 } else { epoch };
+                let sees = match self.rules.has(Mistake::SharesWhatMayBeReplaced) {
+                    true => Slot::default(),
+                    false => slot.clone(),
+                };
+                let answers =
+                    |record: &Shown| sees.answers_demand(epoch_to_share, record.generation, record.epoch);
+                if world.store.record.as_ref().is_some_and(answers) {
+                    return self.shown(world, who);
+                }
+                if slot.failed_demand(epoch).is_none() {
+                    let judged = world.store.generation();
+                    let busy = slot.demand_at(world.now).is_some();
+                    return if busy {
+                        Phase::Marked { epoch }
+                    } else {
+                        Phase::Demands { epoch, newest, judged }
+                    };
+                }
+            }
+            Script::Mark | Script::Nothing => {}
         }
         self.acknowledge(world, who, false);
         self.ended(world, who)

@@ -45,10 +45,18 @@ pub(crate) enum Mistake {
     ForgetsAtOnce,
     /// On AWS: tickets of a slot that was lost begin again, whatever is shown.
     LostTicketsRestart,
+    /// A publisher's call overtakes another one's render.
+    DemandsOvertakeEachOther,
+    /// A publisher's call, in another process, shares a render that had begun before it marked the page.
+    SharesEarlierRenders,
+    /// A publisher's call shares what is shown although a newer ticket is about.
+    SharesWhatMayBeReplaced,
+    /// A job that was taken up before is dropped, whatever became of that.
+    DropsJobsTakenUpBefore,
 }
 
 /// All of them, with the scenario in which each is noticed first and the promise that it breaks there.
-pub(crate) const ALL: [(Mistake, &str, &str); 21] = [
+pub(crate) const ALL: [(Mistake, &str, &str); 25] = [
     (Mistake::CommitsAnyTicket, "stale", "1: what is shown never gets older"),
     (Mistake::ReadsEpochAfterFetch, "stale", "2: fresh is as new as what was marked"),
     (Mistake::WritesEpochOfCommit, "stale", "2: fresh is as new as what was marked"),
@@ -69,5 +77,9 @@ pub(crate) const ALL: [(Mistake, &str, &str); 21] = [
     (Mistake::TellsTheSlotFirst, "stale on AWS", "7: no page stays stuck"),
     (Mistake::ForgetsOtherTickets, "missing", "4: no two renders have one ticket"),
     (Mistake::ForgetsAtOnce, "missing on AWS", "4: no two renders have one ticket"),
-    (Mistake::LostTicketsRestart, "missing on AWS", "4: no two renders have one ticket"),
+    (Mistake::LostTicketsRestart, "missing, deleted on AWS", "4: no two renders have one ticket"),
+    (Mistake::DemandsOvertakeEachOther, "demands", "4: one render at a time"),
+    (Mistake::SharesEarlierRenders, "demands", "6: what was acknowledged as shown is shown"),
+    (Mistake::SharesWhatMayBeReplaced, "demands", "6: what was acknowledged as shown is shown"),
+    (Mistake::DropsJobsTakenUpBefore, "stale", "6: no job is dropped undone"),
 ];

@@ -15,6 +15,7 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
         Property::always("4: one render at a time", one_at_a_time),
         Property::always("4: no two renders have one ticket", one_ticket_each),
         Property::always("6: what was acknowledged as shown is shown", acknowledged_is_shown),
+        Property::always("6: no job is dropped undone", |_: &Protocol, world: &World| !world.told.lost),
         Property::always("7: no page stays stuck", gets_well),
         Property::always("12: nobody waits who can be served", nobody_waits),
         Property::sometimes("a commit comes too late", |_: &Protocol, world: &World| {
@@ -38,6 +39,10 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
                 world.store.record.as_ref().is_some_and(|r| r.content < world.told.marked && r.generation > 1)
             },
         ),
+        Property::sometimes("a publisher waits for another's render", |_: &Protocol, world: &World| {
+            let marked = world.actors.iter().any(|actor| matches!(actor.phase, Phase::Marked { .. }));
+            marked && world.store.slot.demand_at(world.now).is_some()
+        }),
         Property::sometimes("a visitor waits", |_: &Protocol, world: &World| {
             world.actors.iter().any(|actor| matches!(actor.phase, Phase::Waits { .. }))
         }),

@@ -49,7 +49,7 @@ impl Scenario {
 }
 
 /// Seconds each.
-pub(crate) fn all() -> [Scenario; 11] {
+pub(crate) fn all() -> [Scenario; 12] {
     use Kind::{Aws, Embedded};
     use Script::{Delete, Demand, Mark, MarkAndQueue, Nothing};
     let left = |ticks, crashes, job_faults, failures| Left { ticks, crashes, job_faults, failures };
@@ -57,7 +57,7 @@ pub(crate) fn all() -> [Scenario; 11] {
         Scenario::new("stale", Embedded, [Mark, Nothing], 2, left(3, 1, 1, 1)),
         Scenario::new("queue", Embedded, [MarkAndQueue, Nothing], 1, left(2, 1, 1, 1)),
         Scenario::new("demand", Embedded, [Demand, Mark], 1, left(1, 1, 0, 1)),
-        Scenario::new("demands", Embedded, [Demand, Demand], 1, left(1, 1, 0, 0)),
+        Scenario::new("demands", Embedded, [Demand, Demand], 1, left(1, 1, 0, 1)),
         Scenario::new("delete", Embedded, [Delete, Mark], 1, left(2, 1, 0, 0)),
         Scenario::new("missing", Embedded, [Demand, Nothing], 2, left(2, 1, 0, 1)).missing(),
         Scenario::new("stale on AWS", Aws, [Mark, Nothing], 1, left(2, 1, 1, 1)),
@@ -65,5 +65,6 @@ pub(crate) fn all() -> [Scenario; 11] {
         Scenario::new("demands on AWS", Aws, [Demand, Demand], 0, left(1, 1, 0, 2)),
         Scenario::new("delete on AWS", Aws, [Delete, Nothing], 1, left(2, 1, 0, 1)),
         Scenario::new("missing on AWS", Aws, [Demand, Nothing], 1, left(2, 1, 0, 2)).missing(),
+        Scenario::new("missing, deleted on AWS", Aws, [Delete, Nothing], 1, left(1, 1, 0, 1)).missing(),
     ]
 }

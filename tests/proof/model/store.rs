@@ -140,6 +140,9 @@ impl Store {
             }
             _ => {}
         }
+        if rules.has(Mistake::DemandsOvertakeEachOther) {
+            slot.demanded = 0;
+        }
         if let Err(refusal) = slot.may_begin(generation, ask) {
             return refusal;
         }
@@ -154,12 +157,12 @@ impl Store {
         if rules.has(Mistake::TicketsStandStill) {
             ticket = self.slot.ticket.max(1);
         }
-        self.lease(ticket, ask.now);
+        self.lease(ticket, ask.now, ask.urgency.demanded());
         Begun::Granted(ticket)
     }
 
-    fn lease(&mut self, ticket: Ticket, now: Millis) {
-        self.slot.ticket = ticket;
+    fn lease(&mut self, ticket: Ticket, now: Millis, demanded: Epoch) {
+        (self.slot.ticket, self.slot.demanded) = (ticket, demanded);
         self.slot.lease = Some(Lease { ticket, from: now, until: now.plus(LEASE) });
         self.holder = None;
     }
@@ -176,14 +179,14 @@ impl Store {
             true => ticket,
             false => self.slot.next_ticket(known),
         };
-        self.lease(next, now);
+        self.lease(next, now, 0);
         Some(next)
     }
 
     pub(crate) fn renew(&mut self, rules: Rules, ticket: Ticket, now: Millis) -> bool {
         let current = self.slot.is_current(ticket, self.known(rules));
         if current {
-            self.lease(ticket, now);
+            self.lease(ticket, now, self.slot.demanded);
         }
         current
     }

@@ -205,11 +205,12 @@ impl Pages for DynamoPages {
         all.extend(body_key.iter().map(|(_, key)| key.clone()));
         all.extend_from_slice(&tag_keys);
         let mut found = self.get_all(all).await?;
+        let slot = found.get(&slot_key).map(SlotItem::read).unwrap_or_default();
         let (generation, record) = match found.get(&record_key) {
             Some(item) => (number(item, "generation").unwrap_or(0), record(item)),
-            None => (0, None),
+            // If it was lost, the slot still knows what nobody may render below.
+            None => (slot.shown, None),
         };
-        let slot = found.get(&slot_key).map(SlotItem::read).unwrap_or_default();
         let newest_epoch = tag_keys.iter().map(|key| epoch(found.get(key))).max().unwrap_or(0);
         let unread_tags = record.iter().flat_map(|r| &r.tags).filter(|tag| !wanted.tags.contains(tag));
         let unread_tags = unread_tags.cloned().collect();

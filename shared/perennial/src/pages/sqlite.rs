@@ -16,7 +16,7 @@ use super::{
 use crate::clock::Millis;
 use crate::key::PageKey;
 use crate::record::{Epoch, Record, Stored, Ticket};
-use crate::sqlite::{Db, Durable};
+use crate::sqlite::{Column, Db, Durable};
 use crate::store::StoreError;
 use crate::tags::user_tag;
 
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS pages (
   build TEXT NOT NULL, page TEXT NOT NULL,
   record BLOB, generation INTEGER NOT NULL DEFAULT 0, not_found INTEGER NOT NULL DEFAULT 0, listed INTEGER NOT NULL DEFAULT 0,
   ticket INTEGER NOT NULL DEFAULT 0, lease_from INTEGER, lease_until INTEGER,
-  failed_ticket INTEGER, failures INTEGER, failed_at INTEGER, retry_at INTEGER, error TEXT,
+  failed_ticket INTEGER, failures INTEGER, failed_at INTEGER, retry_at INTEGER, error TEXT, demanded INTEGER,
   PRIMARY KEY (build, page)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pages_not_found ON pages (build, page) WHERE not_found = 1;
@@ -38,6 +38,9 @@ CREATE TABLE IF NOT EXISTS epoch (one INTEGER PRIMARY KEY CHECK (one = 1), epoch
 INSERT OR IGNORE INTO epoch VALUES (1, 0);
 ";
 
+/// Columns that stores of earlier versions lack.
+const ADDED: [Column; 1] = [Column { table: "pages", name: "demanded", kind: "INTEGER" }];
+
 /// The [`Pages`] of one machine.
 #[derive(Clone)]
 pub struct SqlitePages {
@@ -48,7 +51,7 @@ pub struct SqlitePages {
 impl SqlitePages {
     /// The records of `build` in the store at `folder`.
     pub fn open(folder: &Path, build: Arc<str>) -> Self {
-        Self { db: Db::open(&folder.join("pages.db"), SCHEMA), build }
+        Self { db: Db::open(&folder.join("pages.db"), SCHEMA, &ADDED), build }
     }
 
     fn row(&self, connection: &Connection, page: &str) -> rusqlite::Result<PageRow> {
@@ -104,14 +107,15 @@ fn grant(
     tx: &Connection,
     build: &str,
     page: &str,
-    ticket: Ticket,
+    (ticket, demanded): (Ticket, Epoch),
     lease: Duration,
     now: Millis,
 ) -> rusqlite::Result<()> {
+    let (from, until) = (signed(now.0), signed(now.plus(lease).0));
     tx.execute(
-        "INSERT INTO pages (build, page, ticket, lease_from, lease_until) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET ticket = ?3, lease_from = ?4, lease_until = ?5",
-        params![build, page, signed(ticket), signed(now.0), signed(now.plus(lease).0)],
+        "INSERT INTO pages (build, page, ticket, lease_from, lease_until, demanded) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET ticket = ?3, lease_from = ?4, lease_until = ?5, demanded = ?6",
+        params![build, page, signed(ticket), from, until, signed(demanded)],
     )?;
     Ok(())
 }
@@ -137,7 +141,7 @@ impl Pages for SqlitePages {
                 return Ok(refusal);
             }
             let ticket = row.slot.next_ticket(row.generation);
-            grant(tx, &this.build, &page, ticket, ask.lease, ask.now)?;
+            grant(tx, &this.build, &page, (ticket, ask.urgency.demanded()), ask.lease, ask.now)?;
             Ok(Begun::Granted(ticket))
         };
         self.db.write(Durable::No, begin).await
@@ -157,7 +161,7 @@ impl Pages for SqlitePages {
                 return Ok(None);
             }
             let next = row.slot.next_ticket(row.generation);
-            grant(tx, &this.build, &page, next, length, now)?;
+            grant(tx, &this.build, &page, (next, 0), length, now)?;
             Ok(Some(next))
         };
         self.db.write(Durable::No, resume).await
@@ -182,7 +186,7 @@ impl Pages for SqlitePages {
             let row = this.row(tx, &page)?;
             let current = row.slot.is_current(ticket, row.generation);
             if current {
-                grant(tx, &this.build, &page, ticket, length, now)?;
+                grant(tx, &this.build, &page, (ticket, row.slot.demanded), length, now)?;
             }
             Ok(current)
         };
@@ -280,7 +284,7 @@ impl Pages for SqlitePages {
             let mut statement = c.prepare_cached(&sql)?;
             let rows = statement
                 .query_map(params![self.build, prefix, after.unwrap_or(""), limit], |row| {
-                    Ok((row.get::<_, String>(11)?, PageRow::read(row)?))
+                    Ok((row.get::<_, String>(12)?, PageRow::read(row)?))
                 })?;
             rows.map(|row| {
                 let (text, row) = row?;
@@ -304,13 +308,13 @@ impl Pages for SqlitePages {
             let columns = columns.collect::<Vec<_>>().join(", ");
             // The places are gone through in their order, and each page found by its key: CROSS JOIN says so.
             let sql = format!(
-                "SELECT {columns}, pages.page, place FROM warmth CROSS JOIN pages USING (build, page)
+                "SELECT {columns}, pages.page AS page, place FROM warmth CROSS JOIN pages USING (build, page)
                  WHERE warmth.build = ?1 AND route = ?2 AND (?3 IS NULL OR place < ?3)
                  ORDER BY place DESC LIMIT ?4"
             );
             let mut statement = c.prepare_cached(&sql)?;
             let rows = statement.query_map(params![self.build, route, after, most], |row| {
-                Ok((row.get(11)?, row.get(12)?, PageRow::read(row)?))
+                Ok((row.get("page")?, row.get("place")?, PageRow::read(row)?))
             })?;
             let pages = rows.map(|row| {
                 let (page, place, row): (String, String, PageRow) = row?;
@@ -372,6 +376,7 @@ impl Pages for SqlitePages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pages::Urgency;
 
     #[tokio::test]
     async fn keeps_the_contract() {
@@ -399,5 +404,23 @@ mod tests {
         assert!(again > ticket, "tickets never restart");
         pages.commit(&page, &Record { generation: again, ..record }, &none).await.unwrap();
         assert_eq!(pages.read(&page, Wanted::default()).await.unwrap().record.unwrap().generation, again);
+    }
+    #[tokio::test]
+    async fn a_store_of_an_earlier_version_is_read_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let earlier = Connection::open(folder.path().join("pages.db")).unwrap();
+        earlier.execute_batch(&SCHEMA.replace(", demanded INTEGER", "")).unwrap();
+        let page = crate::pages::suite::page("earlier");
+        let leased = "INSERT INTO pages (build, page, ticket, lease_from, lease_until) VALUES ('b', ?1, 4, 1000000, 1010000)";
+        earlier.execute(leased, [page.as_str()]).unwrap();
+        let pages = SqlitePages::open(folder.path(), "b".into());
+        let slot = pages.read(&page, Wanted::default()).await.unwrap().slot;
+        assert_eq!((slot.ticket, slot.demanded), (4, 0));
+        let (ask, _) = crate::pages::suite::ask_and_record();
+        let ask = Ask { urgency: Urgency::Demand(1), ..ask };
+        assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Granted(5)));
+        assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Busy(_)));
+        let again = SqlitePages::open(folder.path(), "b".into());
+        assert_eq!(again.read(&page, Wanted::default()).await.unwrap().slot.demanded, 1);
     }
 }

@@ -2,6 +2,7 @@
 
 mod beside;
 mod clocks;
+mod demands;
 mod warmth;
 
 use std::sync::Arc;
@@ -22,7 +23,12 @@ pub fn page(name: &str) -> PageKey {
 
 /// A wish to render a missing page, and a record that could be the result once it has a generation.
 pub fn ask_and_record() -> (Ask, Record) {
-    let ask = Ask { judged: Some(0), urgent: false, lease: Duration::from_secs(10), now: Millis(1_000_000) };
+    let ask = Ask {
+        judged: Some(0),
+        urgency: Urgency::Ordinary,
+        lease: Duration::from_secs(10),
+        now: Millis(1_000_000),
+    };
     let record = Record {
         generation: 0,
         epoch: 0,
@@ -47,6 +53,7 @@ pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {
     tickets_decide(&pages).await;
     failures_hold_back(&pages).await;
     urgent_pre_empts(&pages).await;
+    demands::share(&pages).await;
     epochs(&pages).await;
     passed_on(&pages).await;
     versions(&pages, &open("b")).await;
@@ -133,7 +140,7 @@ async fn undone<P: Pages>(pages: &P) {
     let left = pages.list(page.as_str(), None, 1).await.expect("list");
     assert!(left.is_empty(), "nothing is known of it: {left:?}");
     let first = granted(pages, &page, ask).await;
-    let second = granted(pages, &page, Ask { urgent: true, judged: None, ..ask }).await;
+    let second = granted(pages, &page, Ask { urgency: Urgency::Overriding, judged: None, ..ask }).await;
     pages.release(&page, second.ticket).await.expect("release");
     let third = granted(pages, &page, ask).await;
     assert!(third.ticket > second.ticket && second.ticket > first.ticket, "the first may still commit");
@@ -143,7 +150,7 @@ async fn undone<P: Pages>(pages: &P) {
 async fn tickets_decide<P: Pages>(pages: &P) {
     let (page, (ask, record)) = (page("tickets"), ask_and_record());
     let old = granted(pages, &page, ask).await;
-    let new = granted(pages, &page, Ask { urgent: true, judged: None, ..ask }).await;
+    let new = granted(pages, &page, Ask { urgency: Urgency::Overriding, judged: None, ..ask }).await;
     let of = |grant: &Grant| Record {
         generation: grant.ticket,
         period_s: Some(grant.ticket as u32),
@@ -188,13 +195,13 @@ async fn failures_hold_back<P: Pages>(pages: &P) {
     assert_eq!((note.count, note.retry_at), (2, ask.now.plus(Duration::from_secs(60))));
     let held = pages.begin(&page, later(stale, 59_999)).await.expect("begin");
     assert!(matches!(held, Begun::BackedOff { .. }), "Retry-After wins: {held:?}");
-    granted(pages, &page, Ask { urgent: true, ..stale }).await;
+    granted(pages, &page, Ask { urgency: Urgency::Overriding, ..stale }).await;
 }
 
 async fn urgent_pre_empts<P: Pages>(pages: &P) {
     let (page, (ask, record)) = (page("urgent"), ask_and_record());
     let slow = granted(pages, &page, ask).await;
-    let urgent = granted(pages, &page, Ask { urgent: true, judged: None, ..ask }).await;
+    let urgent = granted(pages, &page, Ask { urgency: Urgency::Overriding, judged: None, ..ask }).await;
     let failed = Failed { message: "late".into(), retry_after: None, now: ask.now };
     pages.fail(&page, slow.ticket, failed).await.expect("fail");
     let slot = look(pages, &page).await.slot;
@@ -228,7 +235,7 @@ async fn epochs<P: Pages>(pages: &P) {
     let epoch = look(pages, &page).await.newest_epoch;
     pages.invalidate(&["tag:path:/suite/epochs".into(), "path:t".into()]).await.expect("invalidate");
     assert_eq!(look(pages, &page).await.newest_epoch, epoch, "tags of others");
-    let after = granted(pages, &page, Ask { judged: None, urgent: true, ..ask }).await;
+    let after = granted(pages, &page, Ask { judged: None, urgency: Urgency::Overriding, ..ask }).await;
     assert!(after.epoch > epoch, "the epoch is the site's, not the page's");
 }
 
@@ -333,27 +340,33 @@ async fn races<P: Pages>(pages: Arc<P>) {
     const WRITERS: usize = 20;
     let (page, (ask, record)) = (page("races"), ask_and_record());
     let barrier = Arc::new(tokio::sync::Barrier::new(WRITERS));
-    let begin = |urgent: bool| {
+    let begin = |urgency: Urgency| {
         let (pages, page, barrier) = (pages.clone(), page.clone(), barrier.clone());
         tokio::spawn(async move {
             barrier.wait().await;
-            pages.begin(&page, Ask { urgent, judged: None, ..ask }).await.expect("begin")
+            pages.begin(&page, Ask { urgency, judged: None, ..ask }).await.expect("begin")
         })
     };
     let mut tickets = Vec::new();
-    for task in (0..WRITERS).map(|_| begin(false)).collect::<Vec<_>>() {
+    for task in (0..WRITERS).map(|_| begin(Urgency::Ordinary)).collect::<Vec<_>>() {
         if let Begun::Granted(ticket) = task.await.expect("no panic") {
             tickets.push(ticket);
         }
     }
     assert_eq!(tickets.len(), 1, "one winner");
-    for task in (0..WRITERS).map(|_| begin(true)).collect::<Vec<_>>() {
+    for task in (0..WRITERS).map(|_| begin(Urgency::Demand(1))).collect::<Vec<_>>() {
+        if let Begun::Granted(ticket) = task.await.expect("no panic") {
+            tickets.push(ticket);
+        }
+    }
+    assert_eq!(tickets.len(), 2, "one publisher's call overtakes, the others wait for it");
+    for task in (0..WRITERS).map(|_| begin(Urgency::Overriding)).collect::<Vec<_>>() {
         if let Begun::Granted(ticket) = task.await.expect("no panic") {
             tickets.push(ticket);
         }
     }
     tickets.sort_unstable();
-    assert_eq!(tickets.len(), 1 + WRITERS);
+    assert_eq!(tickets.len(), 2 + WRITERS);
     assert!(tickets.windows(2).all(|pair| pair[0] < pair[1]), "one order of tickets: {tickets:?}");
     let newest = *tickets.last().expect("some");
     let commits = tickets.into_iter().map(|generation| {

@@ -36,7 +36,7 @@ pub struct SqlitePublishes {
 impl SqlitePublishes {
     /// The journal in the store at `folder`.
     pub fn open(folder: &Path, clock: Arc<dyn Clock>) -> Self {
-        Self { db: Db::open(&folder.join("publishes.db"), SCHEMA), clock }
+        Self { db: Db::open(&folder.join("publishes.db"), SCHEMA, &[]), clock }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::aws::errors::write_error;
 use crate::clock::Millis;
 use crate::freshness::CLOCK_SKEW_MAX;
 use crate::key::{PageKey, hex};
-use crate::pages::{Ask, Begun, supersedes};
+use crate::pages::{Ask, Begun, Urgency, supersedes};
 use crate::record::Ticket;
 use crate::store::StoreError;
 
@@ -50,14 +50,18 @@ fn condition(ask: &Ask) -> String {
     if ask.judged.is_some() {
         all.push("(attribute_not_exists(shown) OR shown <= :judged)".to_owned());
     }
-    if !ask.urgent {
-        all.push(LEASE_HAS_ENDED.to_owned());
-        // Nothing is held back that has nothing to show. Who has judged a record has seen that there is one, even if the
-        // slot was not told.
-        match ask.judged {
-            Some(0) => {}
-            Some(_) => all.push(BACK_OFF_HAS_ENDED.to_owned()),
-            None => all.push(format!("(attribute_not_exists(shown) OR {BACK_OFF_HAS_ENDED})")),
+    match ask.urgency {
+        Urgency::Overriding => {}
+        Urgency::Demand(_) => all.push(format!("(attribute_not_exists(demanded) OR {LEASE_HAS_ENDED})")),
+        Urgency::Ordinary => {
+            all.push(LEASE_HAS_ENDED.to_owned());
+            // Nothing is held back that has nothing to show. Who has judged a record has seen that there is one, even if
+            // the slot was not told.
+            match ask.judged {
+                Some(0) => {}
+                Some(_) => all.push(BACK_OFF_HAS_ENDED.to_owned()),
+                None => all.push(format!("(attribute_not_exists(shown) OR {BACK_OFF_HAS_ENDED})")),
+            }
         }
     }
     all.join(" AND ")
@@ -95,14 +99,15 @@ impl DynamoPages {
         if supersedes(ticket, shown) {
             return Ok(granted);
         }
-        // The slot's item was lost, and its tickets have begun again below what is shown.
+        // The slot's item was lost, and its tickets have begun again below what is shown. No lease counts that such a
+        // ticket has.
         let update = self
             .update(self.keys().slot(page))
-            .update_expression("SET ticket = :shown")
+            .update_expression("SET ticket = :shown REMOVE lease_from, lease_until")
             .condition_expression("ticket < :shown")
             .expression_attribute_values(":shown", n(shown));
         self.update_if(update).await?;
-        self.ask(page, Ask { urgent: true, ..ask }, shown).await
+        self.ask(page, ask, shown).await
     }
 
     async fn stored_generation(&self, page: &PageKey) -> Result<Ticket, StoreError> {
@@ -116,10 +121,12 @@ impl DynamoPages {
         let holder = holder();
         let expires_s = (ask.now.0 + UNCOMMITTED_KEPT_MS) / 1000;
         let condition = condition(&ask);
+        let demanded = ask.urgency.demanded();
+        let set_demanded = if demanded > 0 { ", demanded = :demanded" } else { " REMOVE demanded" };
         let mut update = listed_item(self.update(self.keys().slot(page)), &self.keys(), page)
             .update_expression(format!(
                 "{LISTED}, ticket = if_not_exists(ticket, :floor) + :one, lease_from = :now, lease_until = :until, \
-                 holder = :holder, expires = if_not_exists(keep, :expires)"
+                 holder = :holder, expires = if_not_exists(keep, :expires){set_demanded}"
             ))
             .expression_attribute_values(":floor", n(floor))
             .expression_attribute_values(":one", n(1))
@@ -127,6 +134,9 @@ impl DynamoPages {
             .expression_attribute_values(":until", n(ask.now.plus(ask.lease).0))
             .expression_attribute_values(":holder", s(&*holder))
             .expression_attribute_values(":expires", n(expires_s));
+        if demanded > 0 {
+            update = update.expression_attribute_values(":demanded", n(demanded));
+        }
         if !condition.is_empty() {
             if condition.contains(":judged") {
                 update = update.expression_attribute_values(":judged", n(ask.judged.unwrap_or(0)));
@@ -153,7 +163,7 @@ impl DynamoPages {
         let update = self
             .update(self.keys().slot(page))
             .update_expression(
-                "SET ticket = :next, lease_from = :now, lease_until = :until, holder = :holder",
+                "SET ticket = :next, lease_from = :now, lease_until = :until, holder = :holder REMOVE demanded",
             )
             .condition_expression(IS_CURRENT)
             .expression_attribute_values(":ticket", n(ticket))
@@ -306,8 +316,11 @@ mod tests {
         ];
         let mut slots = vec![Item::new()];
         for (ticket, shown, failed) in (0..64).map(|i| (i % 4, i / 4 % 4, i / 16)) {
-            for (lease, failure) in (0..16).map(|i| (times[i % 4], times[i / 4])) {
+            for (lease, failure, demanded) in (0..32).map(|i| (times[i % 4], times[i / 4 % 4], i > 15)) {
                 let mut item = Item::from([("ticket".to_owned(), n(ticket))]);
+                if demanded {
+                    item.insert("demanded".into(), n(1));
+                }
                 if shown > 0 {
                     item.insert("shown".into(), n(shown));
                     item.insert("keep".into(), n(1));
@@ -327,12 +340,13 @@ mod tests {
     fn conditions_say_what_the_slot_says() {
         let (ask, _) = ask_and_record();
         let now = ask.now.0;
-        for (item, judged, urgent) in slots(now).iter().flat_map(|item| {
+        let urgencies = [Urgency::Ordinary, Urgency::Demand(1), Urgency::Overriding];
+        for (item, judged, urgency) in slots(now).iter().flat_map(|item| {
             [None, Some(0), Some(1), Some(2), Some(3)]
                 .into_iter()
-                .flat_map(move |judged| [false, true].map(|urgent| (item, judged, urgent)))
+                .flat_map(move |judged| urgencies.map(|urgency| (item, judged, urgency)))
         }) {
-            let ask = Ask { judged, urgent, ..ask };
+            let ask = Ask { judged, urgency, ..ask };
             let there = SlotItem::read(item);
             let generation = there.shown.max(judged.unwrap_or(0));
             let said = there.slot(generation).may_begin(generation, &ask);

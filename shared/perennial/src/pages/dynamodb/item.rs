@@ -3,7 +3,7 @@
 //! | `pk` | `sk` | holds |
 //! |---|---|---|
 //! | `page#BUILD#HASH` | `record` | the record as JSON and its generation |
-//! | | `slot` | ticket, lease, newest failure, the generation it knows of, whether the page is listed |
+//! | | `slot` | ticket, lease, what was demanded of it, newest failure, the generation it knows of, whether the page is listed |
 //! | | `html`, `data` | a small body and the generation it came with |
 //! | `tag#TAG` | `epoch` | the newest epoch of a tag |
 //! | `epoch` | `epoch` | the site's epoch |
@@ -140,7 +140,7 @@ impl SlotItem {
             message: text(item, "error").unwrap_or("").to_owned(),
         });
         Self {
-            slot: Slot { ticket, lease, failure },
+            slot: Slot { ticket, lease, demanded: number(item, "demanded").unwrap_or(0), failure },
             shown: number(item, "shown").unwrap_or(0),
             listed: item.contains_key("listed"),
             holder: text(item, "holder").map(ToOwned::to_owned),

@@ -11,7 +11,7 @@ use crate::record::{Epoch, Record, Ticket};
 use crate::tags::{page_tags, user_tag};
 
 pub(super) const COLUMNS: &str = "record, generation, listed, ticket, lease_from, lease_until, \
-                       failed_ticket, failures, failed_at, retry_at, error";
+                       failed_ticket, failures, failed_at, retry_at, error, demanded";
 
 #[derive(Default)]
 pub(super) struct PageRow {
@@ -38,7 +38,7 @@ impl PageRow {
             }),
             None => None,
         };
-        let slot = Slot { ticket, lease, failure };
+        let slot = Slot { ticket, lease, demanded: unsigned(row, 11)?.unwrap_or(0), failure };
         Ok(Self {
             record: row.get(0)?,
             generation: unsigned(row, 1)?.unwrap_or(0),

@@ -5,7 +5,7 @@ use crate::clock::Millis;
 use crate::content::Content;
 use crate::key::{PageKey, Params};
 use crate::page::Reason;
-use crate::pages::{Ask, Pages, Warm};
+use crate::pages::{Ask, Pages, Urgency, Warm};
 use crate::pattern::Pattern;
 use crate::record::{Record, Stored};
 
@@ -21,7 +21,8 @@ fn page(name: &str) -> PageKey {
 async fn render<P: Pages>(pages: &P, name: &str, reason: Reason, hour: u64, stored: &Stored) {
     let (ask, record) = ask_and_record();
     let now = Millis(hour * HOUR_MS);
-    let grant = granted(pages, &page(name), Ask { judged: None, urgent: true, now, ..ask }).await;
+    let grant =
+        granted(pages, &page(name), Ask { judged: None, urgency: Urgency::Overriding, now, ..ask }).await;
     let (generation, stored) = (grant.ticket, stored.clone());
     let record = Record { generation, reason, started_at: now, stored, ..record };
     commit(pages, &page(name), &record).await;
