@@ -120,6 +120,18 @@ fn grant(
     Ok(())
 }
 
+/// Pages of a build and a route before a place, warmest first, so many. The places are gone through in their order, and
+/// each page is found by its key: CROSS JOIN says so.
+fn warmest_sql() -> String {
+    let columns = COLUMNS.split(',').map(|column| format!("pages.{}", column.trim()));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    format!(
+        "SELECT {columns}, pages.page AS page, place FROM warmth CROSS JOIN pages USING (build, page)
+         WHERE warmth.build = ?1 AND route = ?2 AND (?3 IS NULL OR place < ?3)
+         ORDER BY place DESC LIMIT ?4"
+    )
+}
+
 impl Pages for SqlitePages {
     fn version(&self) -> Option<u64> {
         self.db.version()
@@ -304,15 +316,7 @@ impl Pages for SqlitePages {
     async fn warmest(&self, route: &str, after: Option<&str>, limit: usize) -> Result<Warmest, StoreError> {
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
         self.db.read(|c| {
-            let columns = COLUMNS.split(", ").map(|column| format!("pages.{}", column.trim()));
-            let columns = columns.collect::<Vec<_>>().join(", ");
-            // The places are gone through in their order, and each page found by its key: CROSS JOIN says so.
-            let sql = format!(
-                "SELECT {columns}, pages.page AS page, place FROM warmth CROSS JOIN pages USING (build, page)
-                 WHERE warmth.build = ?1 AND route = ?2 AND (?3 IS NULL OR place < ?3)
-                 ORDER BY place DESC LIMIT ?4"
-            );
-            let mut statement = c.prepare_cached(&sql)?;
+            let mut statement = c.prepare_cached(&warmest_sql())?;
             let rows = statement.query_map(params![self.build, route, after, most], |row| {
                 Ok((row.get("page")?, row.get("place")?, PageRow::read(row)?))
             })?;
@@ -422,5 +426,72 @@ mod tests {
         assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Busy(_)));
         let again = SqlitePages::open(folder.path(), "b".into());
         assert_eq!(again.read(&page, Wanted::default()).await.unwrap().slot.demanded, 1);
+    }
+
+    /// How many pages the test of scale has; 1,000,000 takes a minute.
+    #[allow(clippy::disallowed_methods, reason = "a setting of this test alone")]
+    fn pages_of_scale() -> u64 {
+        std::env::var("SCALE_PAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(50_000)
+    }
+
+    /// `SCALE_PAGES=1000000 cargo test --release -p perennial --lib for_any_number -- --nocapture` prints what a tag, the
+    /// first read after it and the first look of its renewal cost beside 1,000 pages.
+    #[tokio::test]
+    #[allow(clippy::print_stdout, reason = "a measurement is printed")]
+    async fn a_tag_costs_the_same_for_any_number_of_pages() {
+        use crate::clock::{Clock, SystemClock};
+        let (_, record) = crate::pages::suite::ask_and_record();
+        let bytes = Record { generation: 1, ..record }.to_bytes();
+        let mut costs = Vec::new();
+        for count in [1_000, pages_of_scale()] {
+            let folder = tempfile::tempdir().unwrap();
+            let pages = SqlitePages::open(folder.path(), "b".into());
+            let record = bytes.clone();
+            let fill = move |tx: &rusqlite::Transaction<'_>| {
+                let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)";
+                let page = "'/suite/{name}|' || i";
+                let sql = format!(
+                    "INSERT INTO pages (build, page, record, generation) {numbers} SELECT 'b', {page}, ?2, 1 FROM n"
+                );
+                tx.execute(&sql, params![signed(count), record])?;
+                let sql = format!(
+                    "INSERT INTO warmth {numbers} SELECT 'b', {page}, '/suite/{{name}}', printf('%08d#%s', i % 99, {page}) FROM n"
+                );
+                tx.execute(&sql, [signed(count)])
+            };
+            pages.db.write(Durable::No, fill).await.unwrap();
+            let mut fastest = [std::time::Duration::MAX; 3];
+            for _ in 0..20 {
+                let at = [SystemClock.now()];
+                let epoch = pages.invalidate(&["tag:t".into()]).await.unwrap();
+                let one = crate::pages::suite::page("7");
+                let marked = SystemClock.now();
+                let seen = pages.read(&one, Wanted::default()).await.unwrap().newest_epoch;
+                let read = SystemClock.now();
+                assert_eq!(seen, epoch, "seen by the next read");
+                let warm = pages.warmest("/suite/{name}", None, 100).await.unwrap();
+                assert_eq!(warm.pages.len(), 100);
+                let walked = SystemClock.now();
+                let took = [marked.since(at[0]), read.since(marked), walked.since(read)];
+                fastest = std::array::from_fn(|n| fastest[n].min(took[n]));
+            }
+            println!(
+                "{count} pages: a tag {:?}, the next read {:?}, 100 warmest {:?}",
+                fastest[0], fastest[1], fastest[2]
+            );
+            let plan = pages.db.read(|c| {
+                let mut plan = c.prepare(&format!("EXPLAIN QUERY PLAN {}", warmest_sql()))?;
+                let rows =
+                    plan.query_map(params!["b", "/suite/{name}", None::<String>, 100], |row| row.get(3))?;
+                rows.collect::<rusqlite::Result<Vec<String>>>()
+            });
+            costs.push(plan.unwrap());
+        }
+        let plan = costs[0].join("; ");
+        assert!(
+            !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
+            "no look goes through all pages: {plan}"
+        );
+        assert_eq!(costs[0], costs[1]);
     }
 }
