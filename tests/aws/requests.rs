@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perennial::aws::AwsStores;
+use perennial::pages::suite::{ask_and_record, page};
+use perennial::pages::{Inline, Pages as _};
+use perennial::record::Record;
 use perennial::testing::ManualClock;
-use perennial::{Engine, Settings};
+use perennial::{Engine, Settings, Stores as _};
 use serde_json::json;
 use serve::{Renewal, Serve};
 use tests::{Answer, Ask, Aws, Upstream};
@@ -143,4 +146,32 @@ async fn a_stale_page_costs_its_winner_a_write_and_a_message_and_others_nothing(
     };
     assert!(!function.engine.work_or_retry(&job).await, "carried out, badly");
     assert_eq!(stale(&another).await, ["BatchGetItem"], "it is not time to try again");
+}
+
+/// Rule 5.6: what an invalidation asks of the services, and a question of how far it is, is the same for any number of
+/// pages beyond the first few hundred.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalidation_costs_the_same_for_any_number_of_pages() {
+    let w = World::new().await;
+    let function = w.cold();
+    let (ask, record) = ask_and_record();
+    let pages = function.engine.stores().pages();
+    let mut costs = Vec::new();
+    for some in [0..150, 150..450] {
+        let records = some.map(|n| {
+            let record =
+                Record { generation: 1, tags: vec!["t".into()], started_at: ask.now, ..record.clone() };
+            (page(&n.to_string()), record, Inline::default())
+        });
+        pages.publish(&records.collect::<Vec<_>>(), &[]).await.expect("pages");
+        w.between.calls();
+        let marked = function.engine.invalidate(&["tag:t".into()], Some("")).await.expect("marked");
+        assert_eq!((marked.queued, marked.more), (100, true));
+        let mut calls = w.between.calls();
+        calls.sort();
+        costs.push(calls);
+    }
+    let writes = costs[0].iter().filter(|call| ["UpdateItem", "SendMessage"].contains(&&***call)).count();
+    assert_eq!(writes, 3, "the epoch, the tag, one job: {:?}", costs[0]);
+    assert_eq!(costs[0], costs[1]);
 }

@@ -1,5 +1,7 @@
 //! Publishers of a deployed site, through its distribution and past it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -21,13 +23,14 @@ fn call(secret: &str, body: &str) -> Ask {
     ask.header("authorization", format!("Bearer {secret}")).body(body.to_owned())
 }
 
-/// A delivery of Standard Webhooks, signed now.
+/// A delivery of Standard Webhooks, signed now. Each has a name of its own: under the same one it would be the same
+/// delivery once more.
 fn signed(target: &str, content_type: &str, body: &str) -> Ask {
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let id = format!("msg_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(KEY).expect("base64")).expect("a key");
-    // Each body is a delivery of its own.
-    let id = format!("msg_{}", &STANDARD.encode(body.as_bytes()));
     mac.update(format!("{id}.{now}.{body}").as_bytes());
     let signature = STANDARD.encode(mac.finalize().into_bytes());
     Ask::new(Method::POST, target)
@@ -111,7 +114,12 @@ async fn a_signed_delivery_renews_pages() {
         forged.body = body.trim_end().to_owned().into();
         assert_eq!(door.ask(forged).await.status, 401, "{content_type}");
     }
-    assert_eq!((f.up.count("/never"), f.up.count_all()), (3, 3));
+    // The same delivery once more, to another process.
+    let again = signed("/api/revalidate?path=/never", "text/plain", "{}");
+    success(doors[0].ask(again.clone()).await);
+    let answer = doors[1].ask(again).await;
+    assert_eq!((answer.status, answer.json()["duplicate"].clone()), (200, json!(true)), "{answer}");
+    assert_eq!((f.up.count("/never"), f.up.count_all()), (4, 4));
 }
 
 /// Many pages by one tag: one write, one order, and the queue renews them; how far that is can be asked for.

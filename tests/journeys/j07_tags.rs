@@ -1,7 +1,7 @@
 //! Rule 5.6: many pages at once, by tag, route or site; and the modes.
 
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{Answer, Ask, Asks as _, Gate, Reply};
 
 use crate::world::{World, s};
@@ -286,16 +286,25 @@ async fn progress_can_be_asked_for() {
     let progress = async |w: &World| {
         w.get(&format!("/api/revalidate/{}?secret=test-secret", accepted["id"])).await.expect(200, "").json()
     };
-    assert_eq!(progress(&w).await, json!({ "id": accepted["id"], "left": 2, "failing": 0, "done": false }));
+    let has = async |w: &World, expected: Value| {
+        let told = progress(w).await;
+        for (name, value) in expected.as_object().expect("an object") {
+            assert_eq!(told[name], *value, "{name}: {told}");
+        }
+    };
+    has(&w, json!({ "id": accepted["id"], "left": 2, "failing": 0, "done": false, "ended": false })).await;
     w.settle().await;
     // The same store, looked at by another process.
-    assert_eq!(progress(&w.beside()).await["left"], 1);
-    assert_eq!(progress(&w).await["failing"], 1);
+    has(&w.beside(), json!({ "left": 1, "failing": 1, "renewed": 1, "failed": 1, "ended": true })).await;
+    let failures = progress(&w).await["failures"].clone();
+    assert_eq!((&failures[0]["path"], failures.as_array().expect("a list").len()), (&json!("/tagged/b"), 1));
+    assert!(failures[0]["error"].as_str().is_some_and(|error| error.contains("no")), "{failures}");
+    has(&w, json!({ "done": false, "left_is": "exact" })).await;
     w.up.on("/tagged/b", json!({ "value": "new" }));
     w.advance(s(2));
     w.get("/tagged/b").await.expect(200, "STALE");
     w.settle().await;
-    assert_eq!(progress(&w).await, json!({ "id": accepted["id"], "left": 0, "failing": 0, "done": true }));
+    has(&w, json!({ "id": accepted["id"], "left": 0, "failing": 0, "done": true })).await;
     w.get(&format!("/api/revalidate/{}", accepted["id"])).await.expect(401, "");
     w.get("/api/revalidate/x?secret=test-secret").await.expect(404, "");
 }

@@ -15,6 +15,8 @@ mod j14_drafts;
 mod j16_edge;
 mod j17_publishes;
 mod j18_console;
+mod j18_renewals;
+mod j19_later;
 mod shared_cache;
 mod stores;
 mod world;

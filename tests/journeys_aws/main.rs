@@ -27,6 +27,10 @@ mod j16_edge;
 mod j17_publishes;
 #[path = "../journeys/j18_console.rs"]
 mod j18_console;
+#[path = "../journeys/j18_renewals.rs"]
+mod j18_renewals;
+#[path = "../journeys/j19_later.rs"]
+mod j19_later;
 #[path = "../journeys/shared_cache.rs"]
 mod shared_cache;
 mod stores;

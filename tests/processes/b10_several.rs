@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use perennial::pages::Pages as _;
 use perennial::pages::suite::page;
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::until::{pass, soon, until};
 use tests::{Asks as _, Gate, Reply, Running};
 
@@ -286,4 +286,62 @@ async fn the_revalidate_command() {
     beside.run(&["revalidate", "/never"]).await.success();
     until("the new page", async || (site.get("/never").await.id() != old.id()).then_some(())).await;
     beside.run(&["revalidate", "/none"]).await.failure(&["/none"]);
+}
+
+/// Rule 5.6: how far a renewal is can be waited for, also after a restart in the middle of it; a failing page is named, and
+/// is no success. What was published is told by a command that needs no server.
+#[tokio::test]
+async fn a_renewal_can_be_waited_for() {
+    let h = Host::new().await.env("PERENNIAL_LEASE_MS", "1000");
+    let tagged = |value: &str| json!({ "value": value, "tags": ["t"], "revalidate": false });
+    let pages: Vec<_> = (0..6).map(|n| format!("/tagged/{n}")).collect();
+    h.up.otherwise(move |_| tagged("old").into());
+    let site = h.launch.start().await;
+    for page in &pages {
+        site.get(page).await.expect(200, "MISS");
+    }
+    let gate = Gate::new();
+    let behind = gate.clone();
+    h.up.otherwise(move |_| Reply::from(tagged("new")).behind(&behind));
+    let beside = h.launch.clone().env("PERENNIAL_LISTEN", site.client().addr);
+    let called = beside.run(&["revalidate", "--tag", "t"]).await.success();
+    let called: Value = serde_json::from_str(called.output.trim()).expect("JSON");
+    h.up.wait_for_all_calls(pages.len() + 1).await;
+    site.kill().await;
+    gate.open();
+    let site = h.launch.start().await;
+    let beside = h.launch.clone().env("PERENNIAL_LISTEN", site.client().addr);
+    // What a killed process had begun comes back when its leases have ended.
+    let id = called["id"].to_string();
+    until_renewed(&site, &id).await;
+    let waited = beside.run(&["revalidate", "--progress", &id, "--wait"]).await.success();
+    assert!(waited.output.contains(", 0 left (0 failing)"), "{}", waited.output);
+    for page in &pages {
+        assert_eq!(site.get(page).await.expect(200, "HIT").value(), "new", "{page}");
+    }
+
+    h.up.on("/tagged/3", Reply::throw("no"));
+    let failed = beside.run(&["revalidate", "--tag", "t", "--wait"]).await;
+    failed.failure(&["5 renewed, 1 failed, 1 left (1 failing)", "failed: \"/tagged/3\"", "no"]);
+    beside.run(&["revalidate", "/never"]).await.success();
+    site.stop().await;
+    let told = h.launch.run(&["publishes"]).await.success().output;
+    for part in ["now tag:t", "now /never", "done", "9caf06bb"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let told = h.launch.run(&["publishes", "--json", "-n", "1"]).await.success().output;
+    let newest: Value = serde_json::from_str(told.trim()).expect("one object");
+    assert_eq!((&newest["paths"], &newest["went"]), (&json!(["/never"]), &json!("done")));
+}
+
+/// Visitors have what the killed process held renewed, once its leases have ended.
+async fn until_renewed(site: &impl tests::Asks, id: &str) {
+    until("the end of the renewal", async || {
+        for n in 0..6 {
+            site.get(&format!("/tagged/{n}")).await;
+        }
+        let told = site.get(&format!("/api/revalidate/{id}?secret=test-secret")).await.json();
+        (told["left"] == 0).then_some(())
+    })
+    .await;
 }

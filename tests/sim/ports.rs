@@ -10,7 +10,7 @@ use perennial::edge::{Edge, Purged};
 use perennial::jobs::{Job, Jobs};
 use perennial::key::PageKey;
 use perennial::pages::{
-    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Urgency, Wanted,
+    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Urgency, Wanted, Warmest,
 };
 use perennial::record::{Epoch, Record, Ticket};
 use perennial::{StoreError, Stores};
@@ -206,6 +206,11 @@ impl Pages for SimStores {
     ) -> Result<Vec<(String, Snapshot)>, StoreError> {
         let list = |world: &mut World| world.store.list(&self.build, prefix, after, limit);
         self.link.call(Op::List, prefix, list).await
+    }
+
+    async fn warmest(&self, route: &str, after: Option<&str>, limit: usize) -> Result<Warmest, StoreError> {
+        let warmest = |world: &mut World| world.store.warmest(&self.build, route, after, limit);
+        self.link.call(Op::List, route, warmest).await
     }
 
     async fn count_not_found(&self, route: &str, most: usize) -> Result<usize, StoreError> {

@@ -9,7 +9,8 @@ use perennial::Reason;
 use perennial::clock::Millis;
 use perennial::key::PageKey;
 use perennial::pages::{
-    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Lease, Slot, Snapshot, Wanted, supersedes,
+    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Lease, Slot, Snapshot, Wanted, Warm, Warmest,
+    supersedes,
 };
 use perennial::record::{Epoch, Form, Record, Stored, Ticket};
 use perennial::tags::{page_tags, user_tag};
@@ -25,6 +26,8 @@ pub(crate) struct Row {
     inline: Inline,
     pub(crate) slot: Slot,
     pub(crate) listed: bool,
+    /// The hour in which a visitor has wanted it.
+    warmth: u64,
 }
 
 impl Row {
@@ -197,6 +200,9 @@ impl Store {
         }
         let keeps = self.keeps_inline;
         let row = self.write(place);
+        if matches!(record.reason, Reason::First | Reason::Stale) {
+            row.warmth = record.started_at.0 / 3_600_000;
+        }
         let old = row.record.replace(Arc::new(record.clone()));
         let same = |form| {
             let of = |record: &Record| record.stored.body(form).map(|body| body.sha256.clone());
@@ -281,6 +287,33 @@ impl Store {
             (place.1.as_str().to_owned(), self.read(place, &place.1, &tags, None))
         });
         listed.collect()
+    }
+
+    pub(crate) fn warmest(
+        &self,
+        build: &Arc<str>,
+        route: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Warmest {
+        let build = if self.has(Mistake::MixesBuilds) { "all".into() } else { build.clone() };
+        let rows = self.rows.iter().filter(|((of, page), row)| {
+            let shown = row.record.as_ref().is_some_and(|record| record.stored != Stored::Deleted);
+            *of == build && page.route() == route && shown
+        });
+        let mut pages: Vec<_> = rows
+            .map(|(at, row)| {
+                let tags = row.record.as_ref().map_or(Vec::new(), |record| record.tags.clone());
+                let page = at.1.as_str().to_owned();
+                let place = format!("{:08}#{page}", row.warmth);
+                Warm { place, page, snapshot: self.read(at, &at.1, &tags, None) }
+            })
+            .filter(|warm| after.is_none_or(|after| *warm.place < *after))
+            .collect();
+        pages.sort_by(|a, b| b.place.cmp(&a.place));
+        pages.truncate(limit);
+        let next = pages.last().filter(|_| pages.len() == limit).map(|last| last.place.clone());
+        Warmest { pages, next }
     }
 
     pub(crate) fn count_not_found(&self, build: &Arc<str>, route: &str, most: usize) -> usize {

@@ -227,6 +227,11 @@ impl Upstream {
         self.shared.state().calls.iter().filter(|call| call.path == path).cloned().collect()
     }
 
+    /// The paths of all calls so far, in order.
+    pub fn paths(&self) -> Vec<String> {
+        self.shared.state().calls.iter().map(|call| call.path.clone()).collect()
+    }
+
     /// How many calls there were for a decoded path.
     pub fn count(&self, path: &str) -> usize {
         self.calls(path).len()

@@ -63,7 +63,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     ("Stores//PolicyDocument/Statement/1/Resource", r#""*""#, "never does"),
     ("ServeRole//ManagedPolicyArns/1", r#""arn:aws:iam::aws:policy/AdministratorAccess""#, "never does"),
-    ("RevalidateMayPurge//Roles", "[]", "may not cloudfront:CreateInvalidation"),
+    ("PublishersMayPurge//Roles", "[]", "may not cloudfront:CreateInvalidation"),
     ("Distribution//DistributionConfig/CacheBehaviors/3/PathPattern", r#""/api/*""#, "CloudFront"),
     ("Distribution//DistributionConfig/CacheBehaviors/0/AllowedMethods", r#"["GET", "HEAD"]"#, "cannot POST"),
     ("Distribution//DistributionConfig/CustomErrorResponses", "[]", "10 s"),

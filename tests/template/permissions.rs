@@ -35,12 +35,16 @@ fn own(function: &str) -> &'static [&'static str] {
             "secretsmanager:GetSecretValue on secret",
             "ssm:GetParameter on secret",
         ],
-        // `Bodies::remove` of `Task::RemoveBody`; the last three are Lambda's, which fetches the batches.
+        // `Pages::warmest` of `Task::Walk`; `Bodies::remove` of `Task::RemoveBody`; `Edge::purge` of `Task::Publish` and
+        // `Task::Again`; the last three are Lambda's, which fetches the batches.
         "Regenerate" => &[
+            "cloudfront:CreateInvalidation on distribution/Distribution",
+            "dynamodb:Query on Table/index/list",
             "s3:DeleteObject on Bucket/*",
             "sqs:DeleteMessage on Queue",
             "sqs:GetQueueAttributes on Queue",
             "sqs:ReceiveMessage on Queue",
+            "ssm:GetParameter on parameter/perennial/stack/distribution",
         ],
         // `Pages::list` for tags, variants and progress; `Bodies::remove` of `Engine::delete`; `Edge::purge`.
         _ => &[

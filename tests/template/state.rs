@@ -86,13 +86,16 @@ fn secrets(template: &Template) -> Vec<String> {
     complaints
 }
 
-/// Revalidate is told the name under which the distribution's id is kept, and the id is kept there.
+/// Those that purge are told the name under which the distribution's id is kept, and the id is kept there.
 fn purging(template: &Template) -> Vec<String> {
-    let from = template.variables("Revalidate").get("PERENNIAL_DISTRIBUTION_FROM").cloned();
     let parameter = template.properties("DistributionParameter");
-    let same = from.is_some_and(|from| from == parameter["Name"]);
     let id = parameter["Value"] == json!({ "Ref": "Distribution" });
-    unless(same && id, "revalidate does not find the distribution").into_iter().collect()
+    let complaint = |function: &&str| {
+        let from = template.variables(function).get("PERENNIAL_DISTRIBUTION_FROM").cloned();
+        let same = from.is_some_and(|from| from == parameter["Name"]);
+        unless(same && id, &format!("{function} does not find the distribution"))
+    };
+    ["Revalidate", "Regenerate"].iter().filter_map(complaint).collect()
 }
 
 /// Each function is built from the crate that has its binary, with the features of a function on AWS.

@@ -8,8 +8,8 @@ const PORTS: [&str; 5] = ["pages", "bodies", "jobs", "edge", "publishes"];
 /// Decide without looking at the world.
 const PURE: [&str; 7] = ["key", "pattern", "record", "freshness", "route", "tags", "url"];
 /// What ports may name beside themselves: the words they speak in.
-const PORT_WORDS: [&str; 9] =
-    ["key", "record", "freshness", "route", "page", "clock", "store", "tags", "url"];
+const PORT_WORDS: [&str; 10] =
+    ["key", "record", "freshness", "route", "page", "clock", "store", "tags", "url", "wish"];
 /// Programs that an adapter is for; they are named where it is implemented and where it is chosen.
 const ADAPTERS: [&str; 3] = ["rusqlite", "aws_sigv4", "hyper_rustls"];
 /// The machine's clock, environment and process.

@@ -2,12 +2,13 @@
 
 use http::StatusCode;
 use http::request::Parts;
-use perennial::demand::Progress;
-use perennial::publishes::{Publish, Publishes as _};
+use perennial::demand::Undone;
+use perennial::progress::Progress;
+use perennial::publishes::{Mark, Publish, Publishes as _};
 use perennial::{Engine, Stores};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{Done, failed, refused};
+use crate::{Done, failed, refused, shown_id};
 
 /// Entries in one answer unless the call says otherwise.
 const ENTRIES_DEFAULT: usize = 50;
@@ -45,14 +46,43 @@ pub(crate) async fn list<S: Stores>(engine: &Engine<S>, request: &Parts) -> Done
 
 /// `GET /api/revalidate/<id>`.
 pub(crate) async fn progress<S: Stores>(engine: &Engine<S>, id: &str) -> Done {
-    let Ok(epoch) = id.parse() else {
-        return refused(StatusCode::NOT_FOUND, "no call has that id");
-    };
-    match engine.progress(epoch).await {
-        Ok(Progress { left, failing }) => {
-            let answer = json!({"id": epoch, "left": left, "failing": failing, "done": left == 0});
-            Done { status: StatusCode::OK, answer }
-        }
-        Err(undone) => failed(&undone, json!({})),
+    match engine.progress(id).await {
+        Ok(Some(progress)) => Done { status: StatusCode::OK, answer: shown(id, &progress) },
+        Ok(None) => refused(StatusCode::NOT_FOUND, "no call has that id"),
+        Err(error) => failed(&Undone::Store(error.to_string().into()), json!({})),
     }
+}
+
+fn shown(id: &str, progress: &Progress) -> Value {
+    let sum = |what: fn(&Mark) -> u64| progress.marks.iter().map(what).sum::<u64>();
+    let mut answer = json!({
+        "id": shown_id(id),
+        "done": progress.is_done(),
+        "ended": progress.has_ended(),
+        "left": progress.left,
+        "left_is": if progress.is_exact { "exact" } else { "at least" },
+        "failing": progress.failing,
+        "renewed": sum(|mark| mark.renewed),
+        "failed": sum(|mark| mark.failed),
+        "looked_at": sum(|mark| mark.looked),
+    });
+    if !progress.failures.is_empty() {
+        answer["failures"] = json!(progress.failures);
+    }
+    if let Some(rate) = progress.rate() {
+        answer["per_second"] = ((rate * 10.0).round() / 10.0).into();
+    }
+    let waiting = progress.marks.iter().filter(|mark| mark.waits_until.is_some());
+    let waiting: Vec<_> =
+        waiting.map(|mark| json!({"route": mark.route, "until_ms": mark.waits_until})).collect();
+    if !waiting.is_empty() {
+        answer["waiting"] = waiting.into();
+    }
+    if progress.marks.iter().any(|mark| mark.left_out) {
+        answer["left_to_visitors"] = true.into();
+    }
+    if let Some(publish) = &progress.publish {
+        answer["publish"] = json!(publish);
+    }
+    answer
 }

@@ -15,6 +15,7 @@ mod schemes;
 pub mod webhook;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
@@ -23,11 +24,12 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use perennial::demand::{Demand, Marked, Undone};
 use perennial::draft::{CLOSE_DRAFT, OPEN_DRAFT};
+use perennial::instant::to_rfc3339;
 use perennial::publishing::Published;
 use perennial::secrets::LiveSecrets;
 use perennial::webhooks::Read;
-use perennial::wish::{Mode, Wish};
-use perennial::{Engine, Stores};
+use perennial::wish::{Mode, Publisher, Wish};
+use perennial::{Engine, Millis, Stores};
 use serde_json::{Value, json};
 
 use crate::auth::Secrets;
@@ -44,6 +46,9 @@ const LOG: &str = "log";
 
 /// Lines of the log about one payload.
 const LEFT_OUT_LOGGED_MAX: usize = 10;
+
+/// Publishes are scheduled for a year from now at most.
+const SCHEDULED_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// Answers publishers.
 pub struct Revalidate<S: Stores> {
@@ -220,6 +225,7 @@ impl<S: Stores> Revalidate<S> {
     }
 
     async fn act(&self, plan: Plan, delivery: &Delivery) -> Done {
+        let at = plan.at;
         let wish = match plan.wish(self.engine.site(), self.engine.limits()) {
             Ok(wish) => wish,
             Err(message) => return refused(StatusCode::BAD_REQUEST, &message),
@@ -230,6 +236,10 @@ impl<S: Stores> Revalidate<S> {
             let answer = json!({"revalidated": true, "duplicate": true, "id": shown_id(&id)});
             return Done { status: StatusCode::OK, answer };
         }
+        let now = self.engine.now();
+        if let Some(at) = at.filter(|at| now < *at) {
+            return self.schedule(wish, at, who).await;
+        }
         match self.engine.fulfil(wish, who.clone()).await {
             Ok(published) => {
                 if published.failure().is_none() {
@@ -238,6 +248,22 @@ impl<S: Stores> Revalidate<S> {
                 answer(wish, &published)
             }
             Err(undone) => failed(&undone, json!({"layers": layers::of_unmarked(&undone)})),
+        }
+    }
+}
+
+impl<S: Stores> Revalidate<S> {
+    async fn schedule(&self, wish: &Wish, at: Millis, who: Publisher) -> Done {
+        if at.since(self.engine.now()) > SCHEDULED_MAX {
+            return refused(StatusCode::BAD_REQUEST, "at is more than a year from now");
+        }
+        match self.engine.schedule(wish, who.clone(), at).await {
+            Ok(id) => {
+                self.engine.note_carried_out(wish, &who, &id).await;
+                let answer = json!({"scheduled": true, "id": id, "at": to_rfc3339(at)});
+                Done { status: StatusCode::ACCEPTED, answer }
+            }
+            Err(error) => failed(&Undone::Store(error.to_string().into()), json!({"scheduled": false})),
         }
     }
 }
@@ -267,6 +293,9 @@ fn answer(wish: &Wish, published: &Published) -> Done {
     }
     if let (Mode::Now, Some(marked)) = (wish.mode, published.marked) {
         answer["queued"] = marked.queued.into();
+        if marked.more {
+            answer["more"] = true.into();
+        }
         return Done { status: StatusCode::ACCEPTED, answer };
     }
     Done { status: StatusCode::OK, answer }

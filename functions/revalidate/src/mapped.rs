@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use perennial::tags::{SITE_TAG, route_tag, user_tag};
 use perennial::webhooks::{Changed, Payload, Read};
-use perennial::{Limits, ReadySite};
+use perennial::{Limits, Millis, ReadySite};
 use serde_json::Value;
 
 use crate::plan::{Mode, Plan, pages};
@@ -34,6 +34,10 @@ pub struct Over {
     pub mode: Option<Mode>,
     /// Leave pages alone that nobody has generated.
     pub only_generated: bool,
+    /// Not before then.
+    pub at: Option<Millis>,
+    /// Look again at the paths that are renewed now, after so many seconds.
+    pub look_again_after_s: Option<u32>,
 }
 
 /// Applies the site's rules to a payload. All that count add up.
@@ -64,7 +68,8 @@ pub fn mapped<'a>(
         let only_generated = over.only_generated || changed.only_generated;
         let found = plans.iter().position(|plan| plan.mode == mode && plan.only_generated == only_generated);
         let at = found.unwrap_or_else(|| {
-            plans.push(Plan { mode, only_generated, ..Plan::default() });
+            let look_again_after_s = over.look_again_after_s.filter(|_| mode == Mode::Now);
+            plans.push(Plan { mode, only_generated, at: over.at, look_again_after_s, ..Plan::default() });
             plans.len() - 1
         });
         add(&mut plans[at], changed, site, limits, &mut left_out);
@@ -123,7 +128,8 @@ fn all(plans: &[Plan], limits: &Limits) -> Result<Plan, String> {
     let now = plans.is_empty() || plans.iter().any(|plan| plan.mode == Mode::Now);
     let mode = if now { Mode::Now } else { Mode::Stale };
     let only_generated = !plans.is_empty() && plans.iter().all(|plan| plan.only_generated);
-    Ok(Plan { mode, only_generated, paths: Vec::new(), tags: vec![SITE_TAG.to_owned()] })
+    let at = plans.first().and_then(|plan| plan.at);
+    Ok(Plan { mode, only_generated, tags: vec![SITE_TAG.to_owned()], at, ..Plan::default() })
 }
 
 #[cfg(test)]
@@ -162,7 +168,7 @@ mod tests {
 
     fn plan(mode: Mode, paths: &[&str], tags: &[&str]) -> Plan {
         let texts = |all: &[&str]| all.iter().map(|&text| text.to_owned()).collect();
-        Plan { mode, only_generated: false, paths: texts(paths), tags: texts(tags) }
+        Plan { mode, paths: texts(paths), tags: texts(tags), ..Plan::default() }
     }
 
     #[test]
@@ -190,7 +196,7 @@ mod tests {
     #[test]
     fn the_query_wins() {
         let rules = json!([{"paths": ["/"]}, {"paths": ["/never"], "mode": "stale"}]);
-        let over = Over { mode: Some(Mode::Delete), only_generated: true };
+        let over = Over { mode: Some(Mode::Delete), only_generated: true, ..Over::default() };
         let found = plans("", &rules, &json!({}), over).unwrap();
         assert_eq!(found, [Plan { only_generated: true, ..plan(Mode::Delete, &["/", "/never"], &[]) }]);
         let tags = json!([{"tags": ["a"]}]);

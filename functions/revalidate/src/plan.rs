@@ -2,11 +2,12 @@
 
 use http::Method;
 use http::request::Parts;
+use perennial::instant::parse_rfc3339;
 use perennial::key::decode_path;
 use perennial::tags::{SITE_TAG, route_tag, user_tag};
 pub use perennial::wish::Mode;
 use perennial::wish::{Wish, WishedPath};
-use perennial::{Limits, ReadySite, Resolved, check_tag};
+use perennial::{Limits, Millis, ReadySite, Resolved, check_tag};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -32,6 +33,10 @@ pub struct Plan {
     pub paths: Vec<String>,
     /// Tags as the store knows them: of pages, routes, the site.
     pub tags: Vec<String>,
+    /// When; none: now.
+    pub at: Option<Millis>,
+    /// Render its paths once more after as many seconds.
+    pub look_again_after_s: Option<u32>,
 }
 
 /// The JSON body of a POST, every member optional; the query parameters have the same names. It is read only if the
@@ -48,11 +53,24 @@ struct Call {
     route: Option<String>,
     routes: Vec<String>,
     site: bool,
+    at: Option<String>,
+    look_again_after: Option<u32>,
 }
 
 /// Names of a call's members.
-const MEMBERS: [&str; 9] =
-    ["mode", "only_generated", "path", "paths", "tag", "tags", "route", "routes", "site"];
+const MEMBERS: [&str; 11] = [
+    "mode",
+    "only_generated",
+    "path",
+    "paths",
+    "tag",
+    "tags",
+    "route",
+    "routes",
+    "site",
+    "at",
+    "look_again_after",
+];
 
 /// Reads a call.
 ///
@@ -66,14 +84,21 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
         let given: Call = match of_body(body) {
             Ok(given) => given,
             Err(error) => {
-                let over = Over { mode, only_generated: call.only_generated };
-                let payload = payload(body, site).map(|payload| Asked::Payload(payload, over));
-                return payload.ok_or_else(|| format!("the body is not a JSON call: {error}"));
+                let Some(payload) = payload(body, site) else {
+                    return Err(format!("the body is not a JSON call: {error}"));
+                };
+                let at = call.at.as_deref().map(instant).transpose()?;
+                let look_again_after_s = call.look_again_after;
+                look_again_after_s.map_or(Ok(()), check_look)?;
+                let over = Over { mode, only_generated: call.only_generated, at, look_again_after_s };
+                return Ok(Asked::Payload(payload, over));
             }
         };
         call = Call {
             mode: mode.unwrap_or(given.mode),
             only_generated: call.only_generated || given.only_generated,
+            at: call.at.or(given.at),
+            look_again_after: call.look_again_after.or(given.look_again_after),
             ..given
         };
     }
@@ -92,7 +117,10 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
     if call.site {
         tags.push(SITE_TAG.to_owned());
     }
-    check(Plan { mode: call.mode, only_generated: call.only_generated, paths, tags }, limits).map(Asked::Plan)
+    let at = call.at.as_deref().map(instant).transpose()?;
+    let (mode, only_generated) = (call.mode, call.only_generated);
+    let look_again_after_s = call.look_again_after;
+    check(Plan { mode, only_generated, paths, tags, at, look_again_after_s }, limits).map(Asked::Plan)
 }
 
 /// An object: serde would take a list for one, too.
@@ -115,6 +143,8 @@ fn of_query(request: &Parts) -> Result<(Call, Option<Mode>), String> {
             "route" => call.routes.push(value),
             "site" => call.site = flag("site", &value)?,
             "only_generated" => call.only_generated = flag("only_generated", &value)?,
+            "at" => call.at = Some(value),
+            "look_again_after" => call.look_again_after = Some(seconds(&value)?),
             "mode" => {
                 if given_mode.is_some() {
                     return Err("mode is given more than once".into());
@@ -153,7 +183,37 @@ fn check(plan: Plan, limits: &Limits) -> Result<Plan, String> {
             limits.max_revalidations
         ));
     }
+    if let Some(seconds) = plan.look_again_after_s {
+        if plan.mode != Mode::Now || !plan.tags.is_empty() {
+            return Err("look_again_after goes with mode now, and with paths alone".into());
+        }
+        check_look(seconds)?;
+    }
     Ok(plan)
+}
+
+fn check_look(seconds: u32) -> Result<(), String> {
+    if (1..=LOOK_AGAIN_MAX_S).contains(&seconds) {
+        return Ok(());
+    }
+    Err(format!("look_again_after is {seconds}: give 1 to {LOOK_AGAIN_MAX_S} seconds"))
+}
+
+/// A second look comes fifteen minutes after the first at most: the longest delay of a message in SQS.
+const LOOK_AGAIN_MAX_S: u32 = 900;
+
+fn seconds(text: &str) -> Result<u32, String> {
+    let wrong = |_| format!("look_again_after is `{}`: give seconds", text.escape_debug());
+    text.parse().map_err(wrong)
+}
+
+fn instant(text: &str) -> Result<Millis, String> {
+    // In a query a plus sign that is not encoded is a space.
+    let spelt =
+        text.replace(' ', "+").replacen('+', "T", usize::from(text.as_bytes().get(10) == Some(&b' ')));
+    parse_rfc3339(&spelt).ok_or_else(|| {
+        format!("at is `{}`: give an instant like 2026-11-23T09:00:00Z (RFC 3339)", text.escape_debug())
+    })
 }
 
 impl Plan {
@@ -168,7 +228,8 @@ impl Plan {
                 pages(&path, site, limits)?.iter().map(|page| page.key().as_str().to_owned()).collect();
             paths.push(WishedPath { path, keys });
         }
-        Ok(Wish { mode: self.mode, only_generated: self.only_generated, paths, tags: self.tags })
+        let Self { mode, only_generated, tags, look_again_after_s, .. } = self;
+        Ok(Wish { mode, only_generated, paths, tags, look_again_after_s })
     }
 }
 
@@ -249,6 +310,7 @@ mod tests {
             only_generated: true,
             paths: vec!["/a".into()],
             tags: vec!["tag:t".into()],
+            ..Plan::default()
         };
         assert_eq!(read("/?secret=x&path=/a&tag=t&mode=stale&only_generated=true", "").unwrap(), expected);
         let body = r#"{"path":"/a","tags":["t"],"mode":"stale","only_generated":true}"#;
@@ -262,6 +324,23 @@ mod tests {
     }
 
     #[test]
+    fn a_call_may_be_for_later_or_look_twice() {
+        let at = |uri: &str, body: &str| read(uri, body).unwrap().at;
+        for (uri, body) in [
+            ("/?path=/a&at=2027-01-15T08:00:00Z", ""),
+            ("/?path=/a&at=2027-01-15T09:00:00%2B01:00", ""),
+            ("/?path=/a&at=2027-01-15T09:00:00+01:00", ""),
+            ("/", r#"{"path":"/a","at":"2027-01-15T08:00:00Z"}"#),
+            ("/?at=2027-01-15T08:00:00Z", r#"{"tag":"a"}"#),
+        ] {
+            assert_eq!(at(uri, body), Some(Millis(1_800_000_000_000)), "{uri} {body}");
+        }
+        assert_eq!(read("/?path=/a&look_again_after=30", "").unwrap().look_again_after_s, Some(30));
+        let body = r#"{"path":"/a","look_again_after":30}"#;
+        assert_eq!(read("/", body).unwrap().look_again_after_s, Some(30));
+    }
+
+    #[test]
     fn a_bad_call_is_told_what_is_wrong() {
         let many = "path=/a&".repeat(101);
         for (uri, body, part) in [
@@ -272,6 +351,12 @@ mod tests {
             ("/?pfad=/a", "", "`pfad` is no parameter"),
             ("/?tag=a,b", "", "commas"),
             ("/?route=/nowhere", "", "no route"),
+            ("/?path=/a&at=tomorrow", "", "like 2026-11-23T09:00:00Z"),
+            ("/?path=/a&look_again_after=soon", "", "give seconds"),
+            ("/?path=/a&look_again_after=0", "", "1 to 900"),
+            ("/?path=/a&look_again_after=901", "", "1 to 900"),
+            ("/?path=/a&look_again_after=9&mode=stale", "", "with mode now"),
+            ("/?tag=a&look_again_after=9", "", "with paths alone"),
             ("/", "{\"paths\":\"/a\"}", "not a JSON call"),
             ("/", "{\"unknown\":1}", "not a JSON call"),
             (&format!("/?{many}"), "", "PERENNIAL_MAX_REVALIDATIONS"),

@@ -1,19 +1,26 @@
 //! `revalidate`: a call of a running server's endpoint.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ::revalidate::ENDPOINT;
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use perennial::embedded::secret_file;
-use serde_json::json;
+use perennial::instant::to_rfc3339;
+use perennial::{Clock as _, Millis, SystemClock};
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::{Program, say};
+
+/// How often `--wait` asks.
+const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// What to revalidate.
 #[derive(clap::Args)]
@@ -35,49 +42,156 @@ pub(crate) struct Args {
     /// Leave pages alone that nobody has generated
     #[arg(long)]
     only_generated: bool,
+    /// When, like 2026-11-23T09:00:00Z; without it: now
+    #[arg(long, value_name = "INSTANT")]
+    at: Option<String>,
+    /// Render the paths once more after as many seconds; only a change is then published
+    #[arg(long, value_name = "SECONDS")]
+    look_again_after: Option<u32>,
     /// How far the renewal with this id is, instead of starting one
     #[arg(long, value_name = "ID", conflicts_with_all = ["paths", "tag", "route", "site"])]
-    progress: Option<u64>,
+    progress: Option<String>,
+    /// Show how far the renewal is until it has ended
+    #[arg(long)]
+    wait: bool,
     /// Where the server listens [default: PERENNIAL_LISTEN]
     #[arg(long)]
-    server: Option<std::net::SocketAddr>,
+    server: Option<SocketAddr>,
 }
 
 pub(crate) async fn run(program: &Program, args: Args) -> Result<ExitCode> {
-    let address = args.server.unwrap_or(program.settings.listen);
-    let secret = secret(program)?;
+    let server = Server::of(program, args.server)?;
+    if let Some(id) = &args.progress {
+        return if args.wait {
+            server.wait(id).await
+        } else {
+            server.show(Method::GET, id, String::new()).await
+        };
+    }
+    let call = call(&args).to_string();
+    if !args.wait {
+        return server.show(Method::POST, "", call).await;
+    }
+    let (status, answer) = server.ask(Method::POST, "", call).await?;
+    say(format_args!("{}", answer.trim_end()));
+    let answer: Option<Value> = serde_json::from_str(&answer).ok();
+    match answer.as_ref().map(|answer| &answer["id"]).filter(|_| status.is_success()) {
+        Some(Value::Null) | None => Ok(code(status.is_success())),
+        Some(Value::String(id)) => server.wait(id).await,
+        Some(id) => server.wait(&id.to_string()).await,
+    }
+}
+
+fn call(args: &Args) -> Value {
     let mut call = json!({
         "paths": args.paths, "tags": args.tag, "site": args.site, "mode": args.mode, "only_generated": args.only_generated,
     });
-    if let Some(route) = args.route {
-        call["route"] = route.into();
+    if let Some(route) = &args.route {
+        call["route"] = route.as_str().into();
     }
-    let mut authorization =
-        HeaderValue::try_from(format!("Bearer {secret}")).context("the secret cannot be sent in a header")?;
-    authorization.set_sensitive(true);
-    let (method, target, body) = match args.progress {
-        Some(id) => (Method::GET, format!("{ENDPOINT}/{id}"), String::new()),
-        None => (Method::POST, ENDPOINT.to_owned(), call.to_string()),
-    };
-    let request = Request::builder()
-        .method(method)
-        .uri(target)
-        .header(HOST, address.to_string())
-        .header(AUTHORIZATION, authorization)
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body)))?;
-    let stream = TcpStream::connect(address)
-        .await
-        .with_context(|| format!("no server at {address}; start one, or name its address with --server"))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let body = response.into_body().collect().await?.to_bytes();
-    drop(sender);
-    connection.await??;
-    say(format_args!("{}", String::from_utf8_lossy(&body).trim_end()));
-    Ok(if status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if let Some(at) = &args.at {
+        call["at"] = at.as_str().into();
+    }
+    if let Some(seconds) = args.look_again_after {
+        call["look_again_after"] = seconds.into();
+    }
+    call
+}
+
+fn code(is_success: bool) -> ExitCode {
+    if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A running server, and the secret that it takes.
+struct Server {
+    address: SocketAddr,
+    authorization: HeaderValue,
+}
+
+impl Server {
+    fn of(program: &Program, address: Option<SocketAddr>) -> Result<Self> {
+        let secret = secret(program)?;
+        let mut authorization = HeaderValue::try_from(format!("Bearer {secret}"))
+            .context("the secret cannot be sent in a header")?;
+        authorization.set_sensitive(true);
+        Ok(Self { address: address.unwrap_or(program.settings.listen), authorization })
+    }
+
+    /// Asks for what is below the endpoint, or for the endpoint itself.
+    async fn ask(&self, method: Method, below: &str, body: String) -> Result<(StatusCode, String)> {
+        let address = self.address;
+        let target = if below.is_empty() { ENDPOINT.to_owned() } else { format!("{ENDPOINT}/{below}") };
+        let request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(HOST, address.to_string())
+            .header(AUTHORIZATION, self.authorization.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))?;
+        let stream = TcpStream::connect(address).await.with_context(|| {
+            format!("no server at {address}; start one, or name its address with --server")
+        })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        drop(sender);
+        connection.await??;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    async fn show(&self, method: Method, below: &str, body: String) -> Result<ExitCode> {
+        let (status, answer) = self.ask(method, below, body).await?;
+        say(format_args!("{}", answer.trim_end()));
+        Ok(code(status.is_success()))
+    }
+
+    /// Shows how far a publish is until nothing more comes of it; succeeds if all of it is done.
+    async fn wait(&self, id: &str) -> Result<ExitCode> {
+        let mut shown = String::new();
+        loop {
+            let (status, answer) = self.ask(Method::GET, id, String::new()).await?;
+            let progress: Value = match serde_json::from_str(&answer) {
+                Ok(progress) if status.is_success() => progress,
+                _ => bail!("the server does not tell how far {id} is: {status} {}", answer.trim_end()),
+            };
+            let line = line(&progress);
+            if line != shown {
+                say(format_args!("{line}"));
+                shown = line;
+            }
+            if progress["ended"] == true {
+                let failures = progress["failures"].as_array().into_iter().flatten();
+                for failure in failures {
+                    let (path, error) = (&failure["path"], &failure["error"]);
+                    say(format_args!("failed: {path}: {error}"));
+                }
+                return Ok(code(progress["done"] == true));
+            }
+            SystemClock.sleep(ASK_EVERY).await;
+        }
+    }
+}
+
+/// `40 renewed, 1 failed, 3 left (1 failing), 8.2 a second`.
+fn line(progress: &Value) -> String {
+    let at_least = if progress["left_is"] == "exact" { "" } else { "at least " };
+    let mut line = format!(
+        "{} renewed, {} failed, {at_least}{} left ({} failing)",
+        progress["renewed"], progress["failed"], progress["left"], progress["failing"]
+    );
+    if let Some(rate) = progress["per_second"].as_f64() {
+        line.push_str(&format!(", {rate} a second"));
+    }
+    for waiting in progress["waiting"].as_array().into_iter().flatten() {
+        let until = waiting["until_ms"].as_u64().map(|ms| to_rfc3339(Millis(ms))).unwrap_or_default();
+        line.push_str(&format!("; {} waits for its upstream until {until}", waiting["route"]));
+    }
+    if progress["left_to_visitors"] == true {
+        line.push_str("; the rest is left to visitors");
+    }
+    line
 }
 
 fn secret(program: &Program) -> Result<String> {

@@ -1,15 +1,13 @@
 //! A publisher's call: pages marked, rendered anew, or removed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::edge::Purged;
 use crate::engine::Engine;
 use crate::first::POLL;
-use crate::jobs::{Jobs, Task};
 use crate::page::Reason;
 use crate::pages::{Begun, Pages, Snapshot, Urgency, Wanted};
-use crate::record::{Epoch, Stored, Ticket};
+use crate::record::{Epoch, Stored};
 use crate::refresh::{Refreshed, STOPPING};
 use crate::route::{Fallback, Resolved};
 use crate::store::{StoreError, Stores};
@@ -17,6 +15,9 @@ use crate::tags::{page_tags, path_tag};
 
 /// Pages looked at in one read of the store.
 pub(crate) const LIST_BATCH: usize = 500;
+
+/// Why a render does not count.
+pub(crate) const UNSAVED: &str = "the page was rendered but the store could not keep it";
 
 /// A publisher's call for one page.
 pub type Demanded = Result<Demand, Undone>;
@@ -60,21 +61,14 @@ pub enum Undone {
 pub struct Marked {
     /// Its number, to ask [`Engine::progress`] with.
     pub epoch: Epoch,
-    /// Pages sent to the queue.
+    /// Pages that the queue renews: of the first [`LOOKED_AT_FIRST`](crate::walk::LOOKED_AT_FIRST) that the store lists.
     pub queued: usize,
     /// Pages removed, by a call that removes what it has marked.
     pub removed: usize,
+    /// Whether the store lists more.
+    pub more: bool,
     /// What the shared cache was told.
     pub edge: Purged,
-}
-
-/// How far a renewal is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Pages that are marked and have not been rendered since: by this invalidation or a later one.
-    pub left: usize,
-    /// How many of them failed when they were tried last.
-    pub failing: usize,
 }
 
 /// Whether a page is shown that was rendered before an invalidation that concerns it.
@@ -147,7 +141,23 @@ impl<S: Stores> Engine<S> {
 
     /// Has a page rendered by a render that began at this epoch or later: this one, or another publisher's call's,
     /// wherever that is. It ends: the lease of such a call does, and whatever follows it began later.
-    pub(crate) async fn render_since(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
+    async fn render_since(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
+        match self.refresh_since(page, epoch).await? {
+            // A newer ticket was handed out after this one: that render began after the call as well.
+            None | Some(Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded) => Ok(()),
+            Some(Refreshed::Failed { message, .. }) => Err(Undone::Failed(message)),
+            Some(Refreshed::Kept) => Err(Undone::Kept),
+            Some(Refreshed::GivenBack(_)) => Err(Undone::Store(STOPPING.into())),
+            Some(Refreshed::Unsaved(_)) => Err(Undone::Store(UNSAVED.into())),
+        }
+    }
+
+    /// The same, and what became of the render; none if it was another call's.
+    pub(crate) async fn refresh_since(
+        &self,
+        page: &Resolved,
+        epoch: Epoch,
+    ) -> Result<Option<Refreshed>, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let mut pause = POLL.0;
         let mut refused = None;
@@ -155,7 +165,7 @@ impl<S: Stores> Engine<S> {
             let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await.map_err(store)?;
             let (slot, record) = (&snapshot.slot, snapshot.record.as_ref());
             if record.is_some_and(|record| slot.answers_demand(epoch, record.generation, record.epoch)) {
-                return Ok(());
+                return Ok(None);
             }
             if let Some(failure) = slot.failed_demand(epoch) {
                 return Err(Undone::Failed(failure.message.as_str().into()));
@@ -167,7 +177,9 @@ impl<S: Stores> Engine<S> {
                 // put an old record back. Whatever it is, it is to be replaced.
                 let judged = Some(snapshot.generation).filter(|judged| refused != Some(*judged));
                 match self.stores.pages().begin(&page.key, self.ask(judged, urgency)).await.map_err(store)? {
-                    Begun::Granted(ticket) => return self.render_now(page, ticket).await,
+                    Begun::Granted(ticket) => {
+                        return self.refresh(page, ticket, Reason::OnDemand).await.map(Some).map_err(store);
+                    }
                     Begun::Unneeded => {
                         refused = judged;
                         continue;
@@ -180,22 +192,8 @@ impl<S: Stores> Engine<S> {
         }
     }
 
-    async fn render_now(&self, page: &Resolved, ticket: Ticket) -> Result<(), Undone> {
-        let store = |e: StoreError| Undone::Store(e.to_string().into());
-        match self.refresh(page, ticket, Reason::OnDemand).await.map_err(store)? {
-            // A newer ticket was handed out after this one: that render began after the call as well.
-            Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded => Ok(()),
-            Refreshed::Failed(message) => Err(Undone::Failed(message)),
-            Refreshed::Kept => Err(Undone::Kept),
-            Refreshed::GivenBack(_) => Err(Undone::Store(STOPPING.into())),
-            Refreshed::Unsaved(_) => {
-                Err(Undone::Store("the page was rendered but the store could not keep it".into()))
-            }
-        }
-    }
-
     /// The page itself and every stored variant of it.
-    async fn variants(&self, page: &Resolved) -> Result<Vec<Resolved>, StoreError> {
+    pub(crate) async fn variants(&self, page: &Resolved) -> Result<Vec<Resolved>, StoreError> {
         let mut pages = vec![page.clone()];
         if page.route.has_query() {
             let prefix = format!("{}?", page.key.base_text());
@@ -224,63 +222,28 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Marks everything that carries any of these tags: one write a tag, seen by every read from then on. With
-    /// `renew`, pages that this build has stored are sent to the queue.
+    /// `renew`, the queue then renews pages that this build has stored; what that takes here is the same for any number
+    /// of them. It is told under that name in the journal, or under the invalidation's number if the name is empty.
     ///
     /// # Errors
     /// [`Undone::Store`], or [`Undone::Edge`] once everything is marked. Repeating the call is harmless.
-    pub async fn invalidate(self: &Arc<Self>, tags: &[String], renew: bool) -> Result<Marked, Undone> {
+    pub async fn invalidate(
+        self: &Arc<Self>,
+        tags: &[String],
+        renew: Option<&str>,
+    ) -> Result<Marked, Undone> {
         if self.dev {
-            return Ok(Marked { epoch: 0, queued: 0, removed: 0, edge: Purged::NoCache });
+            return Ok(Marked { epoch: 0, queued: 0, more: false, removed: 0, edge: Purged::NoCache });
         }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let epoch = self.stores.pages().invalidate(tags).await.map_err(store)?;
-        let queued = if renew { self.renew_marked(epoch).await } else { Ok(0) };
+        let walked = match renew {
+            Some(publish) => self.start_walk(epoch, tags, publish).await,
+            None => Ok((0, false)),
+        };
         // Whatever came of that: the pages are marked.
         let told = self.purge(tags).await;
-        Ok(Marked { epoch, removed: 0, queued: queued.map_err(store)?, edge: told.map_err(Undone::Edge)? })
-    }
-
-    /// How far the renewal of what an invalidation has marked is; also after a restart, since it is read from the
-    /// pages themselves.
-    ///
-    /// # Errors
-    /// [`Undone::Store`].
-    pub async fn progress(&self, epoch: Epoch) -> Result<Progress, Undone> {
-        let store = |e: StoreError| Undone::Store(e.to_string().into());
-        let mut progress = Progress::default();
-        let mut after = Some(String::new());
-        while let Some(marked) = self.next_marked(epoch, &mut after).await.map_err(store)? {
-            progress.left += marked.len();
-            progress.failing += marked.iter().filter(|(_, s)| s.slot.failure.is_some()).count();
-        }
-        Ok(progress)
-    }
-
-    /// Sends every page that an invalidation has marked to the queue.
-    async fn renew_marked(&self, epoch: Epoch) -> Result<usize, StoreError> {
-        let mut queued = 0;
-        let mut after = Some(String::new());
-        while let Some(marked) = self.next_marked(epoch, &mut after).await? {
-            for page in marked.iter().filter_map(|(text, _)| self.site.page_of_key(text)) {
-                self.stores.jobs().send(&self.job(&page, Task::Renew { epoch }), Duration::ZERO).await?;
-                queued += 1;
-            }
-        }
-        Ok(queued)
-    }
-
-    /// The marked ones among the next pages after a key's text, which moves on; `None` after the last.
-    async fn next_marked(
-        &self,
-        epoch: Epoch,
-        after: &mut Option<String>,
-    ) -> Result<Option<Vec<(String, Snapshot)>>, StoreError> {
-        let Some(from) = after.take() else { return Ok(None) };
-        let mut batch = self.stores.pages().list("", Some(&from), LIST_BATCH).await?;
-        if batch.len() == LIST_BATCH {
-            *after = batch.last().map(|(text, _)| text.clone());
-        }
-        batch.retain(|(_, snapshot)| is_marked(snapshot, epoch));
-        Ok(Some(batch))
+        let (queued, more) = walked.map_err(store)?;
+        Ok(Marked { epoch, queued, more, removed: 0, edge: told.map_err(Undone::Edge)? })
     }
 }

@@ -107,7 +107,7 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
     ///
     /// # Errors
     /// The queue cannot be read or written.
-    pub async fn work_next(&self) -> Result<bool, StoreError> {
+    pub async fn work_next(self: &Arc<Self>) -> Result<bool, StoreError> {
         let jobs = self.stores.jobs();
         // A worker that dies gives its job back as it does its page: with the end of a lease.
         let Some(taken) = jobs.take(self.limits.lease).await? else { return Ok(false) };

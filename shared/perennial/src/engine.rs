@@ -38,6 +38,10 @@ pub struct Engine<S: Stores> {
     pub(crate) renders: Renders,
     pub(crate) waiting: Semaphore,
     pub(crate) room: Room,
+    /// Places of walks, and of the pages that they renew: half of those of renders, so that visitors' and publishers'
+    /// own never wait for a walk.
+    pub(crate) walks: Semaphore,
+    pub(crate) walked: Arc<Semaphore>,
     pub(crate) flights: Flights<First>,
     pub(crate) marks: Turns<Result<Option<Epoch>, Undone>>,
     pub(crate) demands: Turns<Demanded>,
@@ -105,6 +109,8 @@ impl<S: Stores> Engine<S> {
             memory: Memory::new(limits.memory_cache_bytes),
             waiting: Semaphore::new(limits.max_waiting_visitors),
             room: Room::default(),
+            walks: Semaphore::new(limits.max_concurrent_renders.div_ceil(2)),
+            walked: Arc::new(Semaphore::new(limits.max_concurrent_renders.div_ceil(2))),
             limits,
             stores,
             flights: Flights::default(),

@@ -170,7 +170,7 @@ impl<S: Stores> Engine<S> {
             | Refreshed::Unsaved(entry)
             | Refreshed::GivenBack(entry) => Ok(self.as_it_is_now(page, entry).await),
             Refreshed::Superseded => Ok(None),
-            Refreshed::Failed(message) => Err(Trouble { status: 500, message }),
+            Refreshed::Failed { message, .. } => Err(Trouble { status: 500, message }),
             Refreshed::Kept => {
                 Err(Trouble::new(500, "the page asked to keep what there is, and there is nothing"))
             }

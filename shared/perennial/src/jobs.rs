@@ -9,6 +9,7 @@ use crate::clock::Millis;
 use crate::page::Reason;
 use crate::record::Ticket;
 use crate::store::StoreError;
+use crate::wish::Due;
 
 #[cfg(feature = "embedded")]
 pub mod sqlite;
@@ -28,7 +29,7 @@ pub trait Jobs: Send + Sync + 'static {
 pub struct Job {
     /// Version of the message; this is 1.
     pub v: u32,
-    /// The build that sent it, and that alone can do it.
+    /// The build that sent it, and that alone can do it; empty if any can.
     pub build: String,
     /// The page's key.
     pub key: String,
@@ -53,6 +54,15 @@ pub enum Task {
         /// The epoch of the invalidation.
         epoch: u64,
     },
+    /// Renew the pages that an invalidation has marked. It belongs to no page: the job's key is empty.
+    Walk(Walk),
+    /// Carry out what was wished for that time. It belongs to no page and no build: the job's key and build are empty.
+    Publish(Due),
+    /// Render the page once more, unless it has been since that instant.
+    Again {
+        /// When its source is asked again.
+        due: Millis,
+    },
     /// Remove a body that the page no longer shows.
     RemoveBody {
         /// Its name.
@@ -60,6 +70,35 @@ pub enum Task {
         /// When it was replaced.
         replaced_at: Millis,
     },
+}
+
+/// How far the renewal of what an invalidation has marked is: one job after the other, each with what the one before it
+/// has come to, so that it goes on in any process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Walk {
+    /// The publish it belongs to, in the journal.
+    pub publish: String,
+    /// Until when the journal keeps it.
+    pub kept_until: Millis,
+    /// The epoch of the invalidation.
+    pub epoch: u64,
+    /// The route whose pages it renews; none: all routes, each by a walk of its own.
+    pub route: Option<String>,
+    /// The place of the last page that was dealt with; none at the start.
+    pub after: Option<String>,
+    /// When it began.
+    pub began_at: Millis,
+    /// Pages that were looked at.
+    pub looked: u64,
+    /// Pages that were rendered.
+    pub renewed: u64,
+    /// Renders that failed.
+    pub failed: u64,
+    /// Pauses in a row in which nothing was renewed.
+    pub pauses: u32,
+    /// It pauses until then.
+    pub waits_until: Option<Millis>,
 }
 
 /// A message that is not a job this program knows.
@@ -112,6 +151,17 @@ mod tests {
         assert_eq!(job.to_json(), golden);
         assert_eq!(Job::from_json(golden).unwrap(), job);
         let golden = r#"{"v":1,"build":"b1","key":"/","task":"remove_body","sha256":"ab","replaced_at":5}"#;
+        assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
+        let golden = r#"{"v":1,"build":"b1","key":"","task":"walk","publish":"9","kept_until":8,"epoch":9,"route":"/a","after":"x","began_at":1,"looked":7,"renewed":5,"failed":2,"pauses":1,"waits_until":6}"#;
+        assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
+        let least = r#"{"v":1,"build":"b1","key":"","task":"walk","epoch":9}"#;
+        assert!(matches!(
+            Job::from_json(least).unwrap().task,
+            Task::Walk(Walk { epoch: 9, route: None, .. })
+        ));
+        let golden = r#"{"v":1,"build":"","key":"","task":"publish","id":"p5-ab","at":5,"due":9,"who":{"key_id":"7692c3ad"},"wish":{"mode":"now","only_generated":false,"paths":[{"path":"/a","keys":["/a"]}],"tags":["tag:t"],"look_again_after_s":3}}"#;
+        assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
+        let golden = r#"{"v":1,"build":"b1","key":"/","task":"again","due":9}"#;
         assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
         let golden = r#"{"v":1,"build":"b1","key":"/","task":"renew","epoch":9}"#;
         assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);

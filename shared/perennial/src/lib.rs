@@ -70,6 +70,7 @@ pub mod overview;
 pub mod page;
 pub mod pages;
 pub mod pattern;
+pub mod progress;
 pub mod publishes;
 pub mod publishing;
 mod purges;
@@ -91,6 +92,7 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod url;
+pub mod walk;
 pub mod webhooks;
 pub mod wish;
 

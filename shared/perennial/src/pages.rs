@@ -19,8 +19,14 @@ pub mod dynamodb;
 pub mod sqlite;
 #[cfg(any(test, feature = "testing"))]
 pub mod suite;
+mod urgency;
+mod warmth;
 
 pub use course::{Committed, Failed, Grant};
+pub use urgency::Urgency;
+#[cfg(any(feature = "aws", feature = "embedded"))]
+pub(crate) use warmth::{COLD, place, wanted_in_hour};
+pub use warmth::{Warm, Warmest};
 
 /// Records, leases and epochs of one build. Tags and their epochs are shared by all builds.
 ///
@@ -110,6 +116,17 @@ pub trait Pages: Send + Sync + 'static {
         after: Option<&str>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(String, Snapshot)>, StoreError>> + Send;
+
+    /// Pages of a route that have a record, those first that a visitor has wanted last, as far as the store knows: it notes
+    /// the hour of each commit whose reason is a visitor's ([`Reason::First`](crate::page::Reason::First),
+    /// [`Reason::Stale`](crate::page::Reason::Stale)), and keeps it through commits for publishers and builds. From after
+    /// the place of an earlier answer on, with no unread tags. A page whose place changes meanwhile may be left out.
+    fn warmest(
+        &self,
+        route: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Warmest, StoreError>> + Send;
 
     /// How many pages of a route are stored as not found, counted up to `most`.
     fn count_not_found(
@@ -334,31 +351,6 @@ pub struct Ask {
     pub lease: Duration,
     /// The present.
     pub now: Millis,
-}
-
-/// How pressing a wish to render is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urgency {
-    /// A visitor's, or the queue's: leases and back-offs hold it up.
-    Ordinary,
-    /// A visitor's who has nothing to be shown, be there a record or not (it is deleted or expired, its body lost):
-    /// leases hold it up, back-offs do not.
-    Missing,
-    /// A publisher's call, to be answered by a render that began at this epoch of the site or later. Only the lease of
-    /// another such call holds it up: their render may do for both.
-    Demand(Epoch),
-    /// A deletion, or a build: nothing holds it up.
-    Overriding,
-}
-
-impl Urgency {
-    /// What is kept beside the lease; see [`Slot::demanded`].
-    pub fn demanded(self) -> Epoch {
-        match self {
-            Urgency::Demand(epoch) => epoch,
-            Urgency::Ordinary | Urgency::Missing | Urgency::Overriding => 0,
-        }
-    }
 }
 
 /// Answer to a wish to render.

@@ -11,12 +11,22 @@ use crate::clock::{Millis, within};
 use crate::demand::{Demand, Demanded, Marked, Undone};
 use crate::edge::Purged;
 use crate::engine::Engine;
+use crate::jobs::{Job, Jobs, Task};
 use crate::key::hex;
+use crate::page::Reason;
+use crate::pages::{Pages, Wanted};
 use crate::publishes::{Item, Publish, Publishes, Went};
+use crate::queue::Worked;
+use crate::record::Stored;
+use crate::refresh::Refreshed;
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
 use crate::tags::path_tag;
-use crate::wish::{Mode, Publisher, Wish, WishedPath};
+use crate::walk::DELAY_MAX;
+use crate::wish::{Due, Mode, Publisher, Wish, WishedPath};
+
+/// A message of SQS has 256 KiB.
+pub const SCHEDULED_BYTES_MAX: usize = 200_000;
 
 /// An answer waits this long for the journal at most.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(1);
@@ -63,7 +73,7 @@ impl<S: Stores> Engine<S> {
         wish: &Wish,
         publishing: Publishing,
     ) -> Result<Published, Undone> {
-        let marked = self.mark(wish).await;
+        let marked = self.mark(wish, publishing.id.as_deref()).await;
         let epoch = marked.as_ref().ok().copied().flatten().map(|marked| marked.epoch);
         let id = publishing.id.clone().or(epoch.map(|epoch| epoch.to_string()));
         let id = id.unwrap_or_else(|| name(publishing.at));
@@ -116,7 +126,7 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Marks, or removes, what is meant as a whole: tags always, paths where marking is all that is asked for.
-    async fn mark(self: &Arc<Self>, wish: &Wish) -> Result<Option<Marked>, Undone> {
+    async fn mark(self: &Arc<Self>, wish: &Wish, id: Option<&str>) -> Result<Option<Marked>, Undone> {
         let mut tags = wish.tags.clone();
         if wish.mode == Mode::Stale {
             let pages = wish.paths.iter().filter_map(|wished| self.pages_of(wished).into_iter().next());
@@ -127,7 +137,8 @@ impl<S: Stores> Engine<S> {
         }
         let marked = match wish.mode {
             Mode::Delete => self.delete_tagged(&tags).await,
-            mode => self.invalidate(&tags, mode == Mode::Now).await,
+            Mode::Now => self.invalidate(&tags, Some(id.unwrap_or_default())).await,
+            Mode::Stale => self.invalidate(&tags, None).await,
         };
         marked.map(Some)
     }
@@ -136,14 +147,94 @@ impl<S: Stores> Engine<S> {
         wished.keys.iter().filter_map(|key| self.site.page_of_key(key)).collect()
     }
 
+    /// Has a wish carried out at its time, by whichever process there is then: it is in the queue alone, and in the
+    /// journal. Gives its id.
+    ///
+    /// # Errors
+    /// The queue did not take it.
+    pub async fn schedule(
+        self: &Arc<Self>,
+        wish: &Wish,
+        who: Publisher,
+        due: Millis,
+    ) -> Result<String, StoreError> {
+        let at = self.now();
+        let id = name(at);
+        let job = Due { id: id.clone(), at, due, who: who.clone(), wish: wish.clone() };
+        self.send_due(&job).await?;
+        let publishing = Publishing { id: None, who, at, due: Some(due) };
+        let entry = self.entry(id.clone(), wish, &publishing);
+        self.journal(None, Publish { went: Went::Scheduled, ..entry }).await;
+        Ok(id)
+    }
+
+    /// A queue delays a message for fifteen minutes at most, so one that waits for longer is sent again until it is due.
+    async fn send_due(&self, due: &Due) -> Result<(), StoreError> {
+        let (build, key) = (String::new(), String::new());
+        let job = Job { v: 1, build, key, task: Task::Publish(due.clone()) };
+        let bytes = job.to_json().len();
+        if bytes > SCHEDULED_BYTES_MAX {
+            return Err(StoreError::Refused(format!(
+                "what is to be published then takes {bytes} bytes, {SCHEDULED_BYTES_MAX} at most: schedule it in parts, or by tags"
+            )));
+        }
+        self.stores.jobs().send(&job, due.due.since(self.now()).min(DELAY_MAX)).await
+    }
+
+    /// Carries out what is due, or sends it on.
+    pub(crate) async fn work_due(self: &Arc<Self>, due: &Due) -> Result<(), StoreError> {
+        if self.now() < due.due {
+            return self.send_due(due).await;
+        }
+        let (id, who) = (Some(due.id.clone()), due.who.clone());
+        let publishing = Publishing { id, who, at: due.at, due: Some(due.due) };
+        // Its pages' failures are told of in the journal, and tried again by their visitors.
+        let published = self.carry_out(&due.wish, publishing).await;
+        published.map(drop).map_err(|undone| StoreError::Refused(undone.to_string()))
+    }
+
+    /// Has a page rendered once more after a while.
+    async fn send_again(&self, page: &Resolved, after_s: u32) {
+        let after = Duration::from_secs(after_s.into()).min(DELAY_MAX);
+        let task = Task::Again { due: self.now().plus(after) };
+        if let Err(error) = self.stores.jobs().send(&self.job(page, task), after).await {
+            tracing::error!(page = page.key.path(), "the queue refused to look at the page again: {error}");
+        }
+    }
+
+    /// Renders a page and its variants once more, unless they have been since. Only a change is published.
+    pub(crate) async fn look_again(
+        self: &Arc<Self>,
+        page: &Resolved,
+        due: Millis,
+    ) -> Result<Worked, StoreError> {
+        let mut is_changed = false;
+        for page in self.variants(page).await? {
+            let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await?;
+            let shown = snapshot.record.as_ref().filter(|record| record.stored != Stored::Deleted);
+            if shown.is_none_or(|record| record.started_at >= due) {
+                continue;
+            }
+            let ticket = self.override_all(&page).await?;
+            is_changed |=
+                matches!(self.refresh(&page, ticket, Reason::OnDemand).await?, Refreshed::Stored(_));
+        }
+        if is_changed {
+            let told = self.purge(&[path_tag(page.key.path())]).await;
+            told.map_err(|error| StoreError::Refused(error.to_string()))?;
+        }
+        Ok(Worked::Walked)
+    }
+
     async fn each(self: &Arc<Self>, wish: &Wish) -> Vec<(String, Demanded)> {
         let mut running = JoinSet::new();
         for (index, wished) in wish.paths.iter().enumerate() {
             let (engine, mode, only_generated) = (self.clone(), wish.mode, wish.only_generated);
+            let again = wish.look_again_after_s;
             let (path, pages) = (wished.path.clone(), self.pages_of(wished));
             running.spawn(async move {
                 let result = match mode {
-                    Mode::Now => engine.demand_first(&pages, only_generated).await,
+                    Mode::Now => engine.demand_first(&pages, only_generated, again).await,
                     Mode::Stale => Ok(Demand::Revalidated(Purged::NoCache)),
                     Mode::Delete => engine.delete_all(&pages).await,
                 };
@@ -156,10 +247,18 @@ impl<S: Stores> Engine<S> {
     }
 
     /// The first route that has the page; a route that serves listed pages only leaves the others to less exact ones.
-    async fn demand_first(self: &Arc<Self>, pages: &[Resolved], only_generated: bool) -> Demanded {
+    async fn demand_first(
+        self: &Arc<Self>,
+        pages: &[Resolved],
+        only_generated: bool,
+        again_after_s: Option<u32>,
+    ) -> Demanded {
         let mut result = Err(Undone::NotListed);
         for page in pages {
             result = self.demand(page, only_generated).await;
+            if let (Ok(Demand::Revalidated(_)), Some(after_s)) = (&result, again_after_s) {
+                self.send_again(page, after_s).await;
+            }
             if !matches!(result, Err(Undone::NotListed)) {
                 break;
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::bodies::Bodies;
 use crate::clock::Millis;
-use crate::demand::Undone;
+use crate::demand::{UNSAVED, Undone};
 use crate::engine::Engine;
 use crate::jobs::{Job, Jobs, Task};
 use crate::memory::Entry;
@@ -22,6 +22,8 @@ use crate::store::{StoreError, Stores};
 pub enum Worked {
     /// Carried out, well or not: what was to be noted is noted.
     Done(Refreshed),
+    /// A walk came as far as it could, or a publish was carried out; what is left of it is a job of its own.
+    Walked,
     /// Nothing is left to do: the page was rendered since, or a newer render was begun, or failed.
     Dropped,
     /// This build has no such page.
@@ -76,7 +78,15 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Carries out one job of the queue.
-    pub async fn work(&self, job: &Job) -> Worked {
+    pub async fn work(self: &Arc<Self>, job: &Job) -> Worked {
+        let walked = match &job.task {
+            Task::Walk(walk) if *job.build == **self.build() => Some(self.work_walk(walk.clone()).await),
+            Task::Publish(due) => Some(self.work_due(due).await),
+            _ => None,
+        };
+        if let Some(walked) = walked {
+            return walked.map_or_else(|error| Worked::Retry(error.to_string().into()), |()| Worked::Walked);
+        }
         let page = match self.site.page_of_key(&job.key) {
             Some(page) if *job.build == **self.build() => page,
             _ => return Worked::Gone,
@@ -85,14 +95,17 @@ impl<S: Stores> Engine<S> {
             Task::Refresh { ticket, reason } => self.work_refresh(&page, *ticket, *reason).await,
             Task::Renew { epoch } => self.work_renew(&page, *epoch).await,
             Task::RemoveBody { sha256, replaced_at } => self.work_remove(&page, sha256, *replaced_at).await,
+            Task::Again { due } => self.look_again(&page, *due).await,
+            // Of another build.
+            Task::Walk(_) | Task::Publish(_) => return Worked::Gone,
         };
         worked.unwrap_or_else(|error| Worked::Retry(error.to_string().into()))
     }
 
     /// Carries out one job and logs what kept it from being done; tells whether it must be delivered again.
-    pub async fn work_or_retry(&self, job: &Job) -> bool {
+    pub async fn work_or_retry(self: &Arc<Self>, job: &Job) -> bool {
         match self.work(job).await {
-            Worked::Done(_) | Worked::Dropped => false,
+            Worked::Done(_) | Worked::Walked | Worked::Dropped => false,
             Worked::Gone => {
                 let (key, build) = (&job.key, &job.build);
                 tracing::warn!(key, build, "a job was dropped: this build has no such page");
@@ -158,17 +171,21 @@ impl<S: Stores> Engine<S> {
         }
     }
 
-    async fn work_renew(&self, page: &Resolved, epoch: u64) -> Result<Worked, StoreError> {
+    pub(crate) async fn work_renew(&self, page: &Resolved, epoch: u64) -> Result<Worked, StoreError> {
         let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await?;
         if snapshot.record.as_ref().is_none_or(|r| r.epoch >= epoch || r.stored == Stored::Deleted) {
             return Ok(Worked::Dropped);
         }
         // It is a publisher's call: neither a render that began before it nor a back-off holds it up. Left to visitors, a
         // page that nobody visits would stay as it is.
-        match self.render_since(page, epoch).await {
-            Err(Undone::Store(error)) => Ok(Worked::Retry(error)),
-            _ => Ok(Worked::Dropped),
-        }
+        Ok(match self.refresh_since(page, epoch).await {
+            Ok(Some(Refreshed::GivenBack(_))) => Worked::Retry(STOPPING.into()),
+            Ok(Some(Refreshed::Unsaved(_))) => Worked::Retry(UNSAVED.into()),
+            Ok(Some(refreshed)) => Worked::Done(refreshed),
+            Err(Undone::Store(error)) => Worked::Retry(error),
+            Err(Undone::Failed(message)) => Worked::Done(Refreshed::Failed { message, retry_after: None }),
+            Ok(None) | Err(_) => Worked::Dropped,
+        })
     }
 
     async fn work_remove(

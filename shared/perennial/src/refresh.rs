@@ -38,7 +38,12 @@ pub enum Refreshed {
     /// It was rendered, but the process is stopping and has given the lease back: it is not stored.
     GivenBack(Arc<Entry>),
     /// It failed; what was stored stays.
-    Failed(Arc<str>),
+    Failed {
+        /// Why.
+        message: Arc<str>,
+        /// What the upstream said about when to come back.
+        retry_after: Option<Duration>,
+    },
     /// It asked to keep what is stored.
     Kept,
 }
@@ -120,7 +125,7 @@ impl<S: Stores> Engine<S> {
             Refreshed::Superseded => Some(Event::Superseded),
             Refreshed::Unsaved(_) => Some(Event::Unsaved),
             // Counted where it is logged, or by who renders it next.
-            Refreshed::Failed(_) | Refreshed::Kept | Refreshed::GivenBack(_) => None,
+            Refreshed::Failed { .. } | Refreshed::Kept | Refreshed::GivenBack(_) => None,
         };
         counted.into_iter().for_each(|event| page.route.counters.count(event));
         Ok(refreshed)
@@ -302,7 +307,8 @@ impl<S: Stores> Engine<S> {
             .filter(|_| grant.replaces.as_ref().is_some_and(|r| r.stored != Stored::Deleted))
             .map(|n| (n.count, n.retry_at.since(n.at)));
         self.log_failure(page, reason, &no_draft, next);
-        if no_draft.kept { Refreshed::Kept } else { Refreshed::Failed(no_draft.message.into()) }
+        let NoDraft { message, retry_after, kept } = no_draft;
+        if kept { Refreshed::Kept } else { Refreshed::Failed { message: message.into(), retry_after } }
     }
 
     /// One line, whatever the page or its error contain.

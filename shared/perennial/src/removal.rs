@@ -25,7 +25,7 @@ impl<S: Stores> Engine<S> {
     /// harmless.
     pub async fn delete_tagged(self: &Arc<Self>, tags: &[String]) -> Result<Marked, Undone> {
         if self.dev {
-            return Ok(Marked { epoch: 0, queued: 0, removed: 0, edge: Purged::NoCache });
+            return Ok(Marked { epoch: 0, queued: 0, more: false, removed: 0, edge: Purged::NoCache });
         }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         // First the mark: if this process dies, nothing counts as fresh that is still there.
@@ -33,7 +33,13 @@ impl<S: Stores> Engine<S> {
         let removed = self.remove_marked(epoch).await;
         // Whatever came of that: a copy that is fresh for a year would never ask.
         let told = self.purge(tags).await;
-        Ok(Marked { epoch, queued: 0, removed: removed.map_err(store)?, edge: told.map_err(Undone::Edge)? })
+        Ok(Marked {
+            epoch,
+            queued: 0,
+            more: false,
+            removed: removed.map_err(store)?,
+            edge: told.map_err(Undone::Edge)?,
+        })
     }
 
     async fn remove_marked(self: &Arc<Self>, epoch: Epoch) -> Result<usize, StoreError> {

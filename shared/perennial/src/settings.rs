@@ -147,6 +147,9 @@ pub struct Limits {
     pub max_stored_not_found: usize,
     /// `PERENNIAL_MAX_REVALIDATIONS` (100): paths and tags in one call of the revalidate endpoint.
     pub max_revalidations: usize,
+    /// `PERENNIAL_MAX_RENEWALS` (10000): pages of one route that the queue renews after one invalidation of a tag, a route
+    /// or the site, and ten times as many that it looks at. The others are renewed by their next visitors.
+    pub max_renewals: u64,
     /// `PERENNIAL_MAX_WEBHOOK_BYTES` (262144): body of a call of the revalidate endpoint.
     pub max_webhook_bytes: usize,
     /// `PERENNIAL_PUBLISHES_KEPT_DAYS` (30): how long the journal tells of a publish. The embedded store keeps 10,000.
@@ -358,6 +361,7 @@ impl Limits {
             max_tag_bytes: r.above_zero("PERENNIAL_MAX_TAG_BYTES", 256),
             max_stored_not_found: r.above_zero("PERENNIAL_MAX_STORED_NOT_FOUND", 10_000),
             max_revalidations: r.above_zero("PERENNIAL_MAX_REVALIDATIONS", 100),
+            max_renewals: r.above_zero("PERENNIAL_MAX_RENEWALS", 10_000),
             max_webhook_bytes: r.above_zero("PERENNIAL_MAX_WEBHOOK_BYTES", 256 << 10),
             publishes_kept: Duration::from_secs(
                 r.above_zero::<u32>("PERENNIAL_PUBLISHES_KEPT_DAYS", 30) as u64 * 86_400,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Millis;
+
 /// How pages are revalidated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -54,6 +56,25 @@ pub struct Wish {
     /// Tags as the store knows them: of pages, routes, the site.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Render its paths once more after as many seconds, for a source whose interface lags behind its webhooks. Only a
+    /// change is then published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look_again_after_s: Option<u32>,
+}
+
+/// A wish that waits for its time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// Its name in the journal.
+    pub id: String,
+    /// When the call arrived.
+    pub at: Millis,
+    /// When it is to be carried out.
+    pub due: Millis,
+    /// Whose it is.
+    pub who: Publisher,
+    /// What is wanted.
+    pub wish: Wish,
 }
 
 /// A path of a [`Wish`].

@@ -356,7 +356,8 @@
     if (!it) return;
     const failing = told.failing ? `, ${told.failing} failing` : '';
     it.bar.value = told.done ? it.bar.max : it.queued - told.left;
-    it.entry.say(told.done ? `All ${it.queued} pages are renewed` : `${it.queued - told.left} of ${it.queued} pages renewed${failing}`, told.failing > 0);
+    const ended = told.left ? `${told.left} pages are left to their visitors` : `All ${it.queued} pages are renewed`;
+    it.entry.say(told.done ? ended : `${it.queued - told.left} of ${it.queued} pages renewed${failing}`, told.failing > 0);
     if (told.done) { followed.delete(String(told.id)); it.bar.remove(); }
   }
 

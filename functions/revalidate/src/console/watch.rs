@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use perennial::demand::Progress;
 use perennial::overview::Found;
 use perennial::pages::Pages as _;
 use perennial::record::Epoch;
@@ -17,6 +16,14 @@ use super::{Asked, listing};
 /// growing old.
 const REREAD: Duration = Duration::from_secs(5);
 
+/// How far a call was when it was told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Left {
+    left: usize,
+    failing: usize,
+    done: bool,
+}
+
 /// The pages that one listener looks at, and the calls it follows.
 pub struct Watch<S: Stores> {
     engine: Arc<Engine<S>>,
@@ -25,7 +32,7 @@ pub struct Watch<S: Stores> {
     read: Option<(Option<u64>, Millis)>,
     told: BTreeMap<String, Value>,
     next: Option<String>,
-    calls: Vec<(Epoch, Option<Progress>)>,
+    calls: Vec<(Epoch, Option<Left>)>,
     trouble: Option<String>,
 }
 
@@ -96,13 +103,14 @@ impl<S: Stores> Watch<S> {
 
     async fn call(&mut self, at: usize) -> Result<Option<Event>, StoreError> {
         let (id, told) = self.calls[at];
-        if told.is_some_and(|progress| progress.left == 0) {
+        if told.is_some_and(|left| left.done) {
             return Ok(None);
         }
-        let progress = self.engine.progress(id).await.map_err(|e| StoreError::Refused(e.to_string()))?;
-        self.calls[at].1 = Some(progress);
-        let Progress { left, failing } = progress;
-        let event = json!({ "id": id, "left": left, "failing": failing, "done": left == 0 });
-        Ok((told != Some(progress)).then_some(("progress", event)))
+        let Some(progress) = self.engine.progress(&id.to_string()).await? else { return Ok(None) };
+        let left = Left { left: progress.left, failing: progress.failing, done: progress.has_ended() };
+        self.calls[at].1 = Some(left);
+        let Left { left: pages, failing, done } = left;
+        let event = json!({"id": id, "left": pages, "failing": failing, "done": done});
+        Ok((told != Some(left)).then_some(("progress", event)))
     }
 }

@@ -63,12 +63,12 @@ impl SqliteJobs {
         let (build, until) = (self.build.clone(), now.plus(hidden));
         let take = move |tx: &rusqlite::Transaction<'_>| {
             tx.execute(
-                "DELETE FROM jobs WHERE build = ?1 AND tries >= ?2 AND due <= ?3",
+                "DELETE FROM jobs WHERE build IN (?1, '') AND tries >= ?2 AND due <= ?3",
                 params![build, TRIES_MAX, ms(now)],
             )?;
             tx.query_row(
                 "UPDATE jobs SET due = ?3, tries = tries + 1 WHERE id =
-                   (SELECT id FROM jobs WHERE build = ?1 AND due <= ?2 ORDER BY due, id LIMIT 1)
+                   (SELECT id FROM jobs WHERE build IN (?1, '') AND due <= ?2 ORDER BY due, id LIMIT 1)
                  RETURNING id, message",
                 params![build, ms(now), ms(until)],
                 |row| Ok(Taken { id: row.get(0)?, message: row.get(1)? }),
@@ -105,7 +105,7 @@ impl SqliteJobs {
     /// # Errors
     /// The store's.
     pub fn len(&self) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM jobs WHERE build = ?1";
+        let sql = "SELECT count(*) FROM jobs WHERE build IN (?1, '')";
         self.db
             .read_now(|c| c.query_row(sql, [&*self.build], |row| row.get::<_, i64>(0)))
             .map(i64::unsigned_abs)
@@ -125,7 +125,7 @@ impl SqliteJobs {
     }
 
     async fn due(&self, now: Millis) -> Result<Option<i64>, StoreError> {
-        let sql = "SELECT id FROM jobs WHERE build = ?1 AND due <= ?2 LIMIT 1";
+        let sql = "SELECT id FROM jobs WHERE build IN (?1, '') AND due <= ?2 LIMIT 1";
         let read = self.db.read(|c| {
             c.prepare_cached(sql)?.query_row(params![self.build, ms(now)], |row| row.get(0)).optional()
         });
@@ -180,6 +180,9 @@ mod tests {
         jobs.send(&job, Duration::ZERO).await.unwrap();
         jobs.send(&job, Duration::from_secs(60)).await.unwrap();
         assert!(other.take(Duration::ZERO).await.unwrap().is_none(), "another build's");
+        jobs.send(&Job { build: String::new(), ..job.clone() }, Duration::ZERO).await.unwrap();
+        let anyones = other.take(Duration::from_secs(60)).await.unwrap().expect("any build's");
+        other.finish(anyones).await.unwrap();
         let taken = jobs.take(Duration::ZERO).await.unwrap().unwrap();
         assert_eq!(Job::from_json(&taken.message).unwrap(), job);
         let again = jobs.take(Duration::from_secs(60)).await.unwrap().unwrap();

@@ -11,6 +11,7 @@ mod batch;
 mod begin;
 mod item;
 mod list;
+mod warmth;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,15 +19,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use self::item::{
-    Item, Keys, LIST_PK, LIST_SK, SlotItem, epoch, epoch_key, n, name, number, record, s, tag_key,
-};
-use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted};
+use self::item::{Item, Keys, SlotItem, epoch, epoch_key, n, name, number, record, s, tag_key};
+use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, Warmest};
 use crate::aws::dynamodb::{AttributeValue, Request, Table, is_refusal, refused_by};
 use crate::aws::errors::write_error;
 use crate::clock::{Clock, Millis};
 use crate::key::PageKey;
-use crate::record::{Epoch, Form, Record, Stored, Ticket};
+use crate::record::{Epoch, Form, Record, Ticket};
 use crate::store::StoreError;
 use crate::tags::{page_tags, user_tag};
 
@@ -99,18 +98,12 @@ impl DynamoPages {
         record: &Record,
     ) -> Result<Option<Option<Arc<Record>>>, StoreError> {
         let json = String::from_utf8(record.to_bytes()).expect("JSON is UTF-8");
-        let mut item = self.keys().record(page);
-        item.insert("generation".into(), n(record.generation));
-        item.insert("record".into(), s(&*json));
-        item.insert("page".into(), s(page.as_str()));
-        if matches!(record.stored, Stored::NotFound { .. }) {
-            item.insert(LIST_PK.into(), s(self.keys().gone(page.route())));
-            item.insert(LIST_SK.into(), s(name(page.as_str())));
-        }
-        let put = self.table.put_item(item);
-        let put = put
+        let put = warmth::update(self.update(self.keys().record(page)), &self.keys(), page, record)
             .condition_expression(SUPERSEDES)
+            .expression_attribute_names("#record", "record")
             .expression_attribute_values(":generation", n(record.generation))
+            .expression_attribute_values(":record", s(&*json))
+            .expression_attribute_values(":page", s(page.as_str()))
             .return_values("ALL_OLD")
             .return_refusing_item();
         match put.send().await {
@@ -120,7 +113,7 @@ impl DynamoPages {
                 let ours = refused_by(&error).is_some_and(|item| item::text(&item, "record") == Some(&*json));
                 Ok(ours.then_some(None))
             }
-            Err(error) => Err(write_error("dynamodb:PutItem", "write a record", &error)),
+            Err(error) => Err(write_error("dynamodb:UpdateItem", "write a record", &error)),
         }
     }
 
@@ -356,6 +349,10 @@ impl Pages for DynamoPages {
         limit: usize,
     ) -> Result<Vec<(String, Snapshot)>, StoreError> {
         self.list_pages(prefix, after, limit).await
+    }
+
+    async fn warmest(&self, route: &str, after: Option<&str>, limit: usize) -> Result<Warmest, StoreError> {
+        self.warmest_pages(route, after, limit).await
     }
 
     async fn count_not_found(&self, route: &str, most: usize) -> Result<usize, StoreError> {

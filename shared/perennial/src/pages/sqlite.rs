@@ -13,7 +13,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use self::failed::{FAILED_FIRSTS_MAX, FORGET_EVERY, forget_failed_firsts};
 use self::row::{COLUMNS, PageRow, above, knows_listed, newest_epoch, signed, unsigned};
-use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, supersedes};
+use super::{
+    Ask, Begun, COLD, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, Warm, Warmest,
+    place, supersedes, wanted_in_hour,
+};
 use crate::clock::{Clock, Millis};
 use crate::key::PageKey;
 use crate::record::{Epoch, Record, Stored, Ticket};
@@ -33,6 +36,10 @@ CREATE TABLE IF NOT EXISTS pages (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pages_not_found ON pages (build, page) WHERE not_found = 1;
 CREATE INDEX IF NOT EXISTS pages_never_shown ON pages (build, failed_at) WHERE generation = 0 AND listed = 0 AND failures = ticket;
+CREATE TABLE IF NOT EXISTS warmth (
+  build TEXT NOT NULL, page TEXT NOT NULL, route TEXT NOT NULL, place TEXT NOT NULL, PRIMARY KEY (build, page)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS warmth_places ON warmth (build, route, place);
 CREATE TABLE IF NOT EXISTS tags (tag TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epoch (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL);
 INSERT OR IGNORE INTO epoch VALUES (1, 0);
@@ -105,7 +112,22 @@ fn store(tx: &Connection, build: &str, page: &str, record: &Record) -> rusqlite:
            failed_ticket = NULL, failures = NULL, failed_at = NULL, retry_at = NULL, error = NULL",
         params![build, page, record.to_bytes(), signed(record.generation), not_found],
     )?;
+    note_warmth(tx, build, page, record)?;
     release(tx, build, page, record.generation)
+}
+
+/// Notes when a visitor has wanted the page, if this commit is for one.
+fn note_warmth(tx: &Connection, build: &str, page: &str, record: &Record) -> rusqlite::Result<()> {
+    if record.stored == Stored::Deleted {
+        let sql = "DELETE FROM warmth WHERE build = ?1 AND page = ?2";
+        return tx.prepare_cached(sql)?.execute([build, page]).map(drop);
+    }
+    let Some(key) = PageKey::from_stored(page) else { return Ok(()) };
+    let hour = wanted_in_hour(record);
+    let known = if hour.is_some() { "DO UPDATE SET place = ?4 WHERE place <> ?4" } else { "DO NOTHING" };
+    let sql = format!("INSERT INTO warmth VALUES (?1, ?2, ?3, ?4) ON CONFLICT {known}");
+    let row = params![build, page, key.route(), place(hour.unwrap_or(COLD), page)];
+    tx.prepare_cached(&sql)?.execute(row).map(drop)
 }
 
 fn release(tx: &Connection, build: &str, page: &str, ticket: Ticket) -> rusqlite::Result<()> {
@@ -138,6 +160,18 @@ fn grant(
 /// The keys of a route with parameters: all begin with its pattern and a bar; `}` is the next character.
 fn keys_of(route: &str) -> (String, String) {
     (format!("{route}|"), format!("{route}}}"))
+}
+
+/// Pages of a build and a route before a place, warmest first, so many. The places are gone through in their order, and
+/// each page is found by its key: CROSS JOIN says so.
+fn warmest_sql() -> String {
+    let columns = COLUMNS.split(',').map(|column| format!("pages.{}", column.trim()));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    format!(
+        "SELECT {columns}, pages.page AS page, place FROM warmth CROSS JOIN pages USING (build, page)
+         WHERE warmth.build = ?1 AND route = ?2 AND (?3 IS NULL OR place < ?3)
+         ORDER BY place DESC LIMIT ?4"
+    )
 }
 
 impl Pages for SqlitePages {
@@ -333,6 +367,28 @@ impl Pages for SqlitePages {
                 Ok((text, snapshot))
             })
             .collect()
+        });
+        read.await
+    }
+
+    async fn warmest(&self, route: &str, after: Option<&str>, limit: usize) -> Result<Warmest, StoreError> {
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let read = self.db.read(|c| {
+            let mut statement = c.prepare_cached(&warmest_sql())?;
+            let rows = statement.query_map(params![self.build, route, after, most], |row| {
+                Ok((row.get("page")?, row.get("place")?, PageRow::read(row)?))
+            })?;
+            let pages = rows.map(|row| {
+                let (page, place, row): (String, String, PageRow) = row?;
+                let snapshot = match PageKey::from_stored(&page) {
+                    Some(key) => row.snapshot(c, &key)?,
+                    None => row.alone(None),
+                };
+                Ok(Warm { place, page, snapshot })
+            });
+            let pages: Vec<_> = pages.collect::<rusqlite::Result<_>>()?;
+            let next = pages.last().filter(|_| pages.len() == limit).map(|last| last.place.clone());
+            Ok(Warmest { pages, next })
         });
         read.await
     }
@@ -565,5 +621,72 @@ mod tests {
         assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Busy(_)));
         let again = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
         assert_eq!(again.read(&page, Wanted::default()).await.unwrap().slot.demanded, 1);
+    }
+
+    /// How many pages the test of scale has; 1,000,000 takes a minute.
+    #[allow(clippy::disallowed_methods, reason = "a setting of this test alone")]
+    fn pages_of_scale() -> u64 {
+        std::env::var("SCALE_PAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(50_000)
+    }
+
+    /// `SCALE_PAGES=1000000 cargo test --release -p perennial --lib for_any_number -- --nocapture` prints what a tag, the
+    /// first read after it and the first look of its renewal cost beside 1,000 pages.
+    #[tokio::test]
+    #[allow(clippy::print_stdout, reason = "a measurement is printed")]
+    async fn a_tag_costs_the_same_for_any_number_of_pages() {
+        use crate::clock::{Clock, SystemClock};
+        let (_, record) = crate::pages::suite::ask_and_record();
+        let bytes = Record { generation: 1, ..record }.to_bytes();
+        let mut costs = Vec::new();
+        for count in [1_000, pages_of_scale()] {
+            let folder = tempfile::tempdir().unwrap();
+            let pages = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
+            let record = bytes.clone();
+            let fill = move |tx: &rusqlite::Transaction<'_>| {
+                let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)";
+                let page = "'/suite/{name}|' || i";
+                let sql = format!(
+                    "INSERT INTO pages (build, page, record, generation) {numbers} SELECT 'b', {page}, ?2, 1 FROM n"
+                );
+                tx.execute(&sql, params![signed(count), record])?;
+                let sql = format!(
+                    "INSERT INTO warmth {numbers} SELECT 'b', {page}, '/suite/{{name}}', printf('%08d#%s', i % 99, {page}) FROM n"
+                );
+                tx.execute(&sql, [signed(count)])
+            };
+            pages.db.write(Durable::No, fill).await.unwrap();
+            let mut fastest = [std::time::Duration::MAX; 3];
+            for _ in 0..20 {
+                let at = [SystemClock.now()];
+                let epoch = pages.invalidate(&["tag:t".into()]).await.unwrap();
+                let one = crate::pages::suite::page("7");
+                let marked = SystemClock.now();
+                let seen = pages.read(&one, Wanted::default()).await.unwrap().newest_epoch;
+                let read = SystemClock.now();
+                assert_eq!(seen, epoch, "seen by the next read");
+                let warm = pages.warmest("/suite/{name}", None, 100).await.unwrap();
+                assert_eq!(warm.pages.len(), 100);
+                let walked = SystemClock.now();
+                let took = [marked.since(at[0]), read.since(marked), walked.since(read)];
+                fastest = std::array::from_fn(|n| fastest[n].min(took[n]));
+            }
+            println!(
+                "{count} pages: a tag {:?}, the next read {:?}, 100 warmest {:?}",
+                fastest[0], fastest[1], fastest[2]
+            );
+            let plan = pages.db.read(|c| {
+                let mut plan = c.prepare(&format!("EXPLAIN QUERY PLAN {}", warmest_sql()))?;
+                let rows =
+                    plan.query_map(params!["b", "/suite/{name}", None::<String>, 100], |row| row.get(3))?;
+                rows.collect::<rusqlite::Result<Vec<String>>>()
+            });
+            costs.push(plan.await.unwrap());
+        }
+        let plan = costs[0].join("; ");
+        assert!(
+            !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
+            "no look goes through all pages: {plan}"
+        );
+        assert_eq!(costs[0], costs[1]);
     }
 }

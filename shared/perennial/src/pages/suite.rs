@@ -3,6 +3,7 @@
 mod beside;
 mod clocks;
 mod demands;
+mod warmth;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,7 @@ pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {
     listing(&pages).await;
     not_found(&pages).await;
     beside::bodies_beside(&pages).await;
+    warmth::warmest_first(&pages, &open("c")).await;
     races(Arc::new(open("b"))).await;
 }
 

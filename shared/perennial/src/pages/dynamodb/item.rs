@@ -9,8 +9,9 @@
 //! | `epoch` | `epoch` | the site's epoch |
 //!
 //! Records, slots and bodies are items of their own because DynamoDB bills a write by the size of its whole item.
-//! The index `list` has every page's slot under `pages#BUILD#SHARD`, and the records that are not found under
-//! `gone#BUILD#ROUTE`; it holds keys alone, so that writes which change no key cost it nothing.
+//! The index `list` has every page's slot under `pages#BUILD#SHARD`, the records that are not found under
+//! `gone#BUILD#ROUTE`, and all others under `warm#BUILD#ROUTE`, by the hour in which a visitor has wanted them last; it
+//! holds keys alone, so that writes which change no key cost it nothing. That is why it is the hour.
 
 use std::sync::Arc;
 
@@ -65,6 +66,11 @@ impl Keys<'_> {
     pub(super) fn shard_of(&self, page: &PageKey) -> String {
         let first = u8::from_str_radix(&page.hash()[..2], 16).unwrap_or(0);
         self.shard(first % SHARDS)
+    }
+
+    /// The index key of a route's pages, by how long ago a visitor has wanted them.
+    pub(super) fn warm(&self, route: &str) -> String {
+        format!("warm#{}#{}", self.build, name(route))
     }
 
     /// The index key of a route's pages that are not found.

@@ -33,6 +33,13 @@ struct Range {
     after: bool,
 }
 
+/// A page that the index lists.
+pub(super) struct Listed<'k> {
+    pub(super) key: &'k Item,
+    pub(super) page: String,
+    pub(super) snapshot: Snapshot,
+}
+
 impl DynamoPages {
     pub(super) async fn list_pages(
         &self,
@@ -56,7 +63,9 @@ impl DynamoPages {
             if let Some(last) = keys.last().and_then(|item| text(item, LIST_SK)) {
                 (range.first, range.after) = (last.to_owned(), true);
             }
-            pages.extend(self.snapshots(&keys, prefix).await?);
+            let found = self.snapshots(&keys).await?;
+            let wanted = found.into_iter().filter(|listed| listed.page.starts_with(prefix));
+            pages.extend(wanted.map(|listed| (listed.page, listed.snapshot)));
             if all {
                 break;
             }
@@ -104,8 +113,8 @@ impl DynamoPages {
         }
     }
 
-    /// Slots, records and tags of listed pages.
-    async fn snapshots(&self, keys: &[Item], prefix: &str) -> Result<Vec<(String, Snapshot)>, StoreError> {
+    /// Slots, records and tags of listed pages, each with its key in the index.
+    pub(super) async fn snapshots<'k>(&self, keys: &'k [Item]) -> Result<Vec<Listed<'k>>, StoreError> {
         let part = |item: &Item, sk: &str| -> Item {
             HashMap::from([(PK.to_owned(), item[PK].clone()), (SK.to_owned(), s(sk))])
         };
@@ -113,34 +122,32 @@ impl DynamoPages {
         let found = self.get_all(all).await?;
         let mut pages = Vec::with_capacity(keys.len());
         for key in keys {
+            let (slot, stored) = (found.get(&part(key, "slot")), found.get(&part(key, "record")));
             // The index is a little behind: the page may have been forgotten since.
-            let Some(slot) = found.get(&part(key, "slot")) else { continue };
-            let Some(page) = text(slot, "page").filter(|page| page.starts_with(prefix)) else { continue };
-            let stored = found.get(&part(key, "record"));
+            let Some(page) = slot.or(stored).and_then(|item| text(item, "page")) else { continue };
             let generation = stored.and_then(|item| number(item, "generation")).unwrap_or(0);
-            let (record, slot) = (stored.and_then(record), SlotItem::read(slot));
+            let (record, slot) = (stored.and_then(record), slot.map(SlotItem::read).unwrap_or_default());
             let listed = slot.listed;
             let slot = slot.slot(generation);
-            pages.push((
-                page.to_owned(),
-                Snapshot { record, generation, slot, listed, ..Snapshot::default() },
-            ));
+            let snapshot = Snapshot { record, generation, slot, listed, ..Snapshot::default() };
+            pages.push(Listed { key, page: page.to_owned(), snapshot });
         }
         self.add_epochs(&mut pages).await?;
         Ok(pages)
     }
 
-    async fn add_epochs(&self, pages: &mut [(String, Snapshot)]) -> Result<(), StoreError> {
-        let tags_of = |text: &str, snapshot: &Snapshot| -> Vec<String> {
-            let page = PageKey::from_stored(text);
-            let user = snapshot.record.iter().flat_map(|r| &r.tags).map(|tag| user_tag(tag));
-            page.iter().flat_map(page_tags).chain(user).collect()
+    async fn add_epochs(&self, pages: &mut [Listed<'_>]) -> Result<(), StoreError> {
+        let tags_of = |page: &Listed<'_>| -> Vec<String> {
+            let key = PageKey::from_stored(&page.page);
+            let user = page.snapshot.record.iter().flat_map(|r| &r.tags).map(|tag| user_tag(tag));
+            key.iter().flat_map(page_tags).chain(user).collect()
         };
-        let tags: HashSet<_> = pages.iter().flat_map(|(text, snapshot)| tags_of(text, snapshot)).collect();
+        let tags: HashSet<_> = pages.iter().flat_map(tags_of).collect();
         let found = self.get_all(tags.iter().map(|tag| tag_key(tag)).collect()).await?;
-        for (text, snapshot) in pages {
-            let tags = tags_of(text, snapshot);
-            snapshot.newest_epoch = tags.iter().map(|tag| epoch(found.get(&tag_key(tag)))).max().unwrap_or(0);
+        for page in pages {
+            let tags = tags_of(page);
+            page.snapshot.newest_epoch =
+                tags.iter().map(|tag| epoch(found.get(&tag_key(tag)))).max().unwrap_or(0);
         }
         Ok(())
     }

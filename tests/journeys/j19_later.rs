@@ -1,0 +1,139 @@
+//! Rule 5.6: publishing at a future time, and a second look at a source that lags behind its webhook.
+
+use http::Method;
+use serde_json::{Value, json};
+use tests::{Ask, Asks as _, Reply};
+
+use crate::world::{World, s};
+
+/// The clock of these journeys begins at 2027-01-15T08:00:00Z.
+const IN_TWO_HOURS: &str = "2027-01-15T10:00:00Z";
+
+async fn call(w: &World, status: u16, query: &str) -> Value {
+    let target = format!("/api/revalidate?secret=test-secret&{query}");
+    w.ask(Ask::new(Method::POST, target)).await.expect(status, "").json()
+}
+
+async fn entry(w: &World, id: &Value) -> Value {
+    let target = format!("/api/revalidate/{}?secret=test-secret", id.as_str().expect("a text"));
+    w.get(&target).await.expect(200, "").json()
+}
+
+/// A call for later does nothing until then, survives the end of every process, and is carried out once.
+#[tokio::test]
+async fn a_publish_comes_at_its_time() {
+    let w = World::new().await;
+    w.up.on("/never", Reply::value("old"));
+    w.up.on("/tagged/a", json!({ "value": "old", "tags": ["t"], "revalidate": false }));
+    for page in ["/never", "/tagged/a"] {
+        w.get(page).await.expect(200, "MISS");
+    }
+    w.up.on("/never", Reply::value("new"));
+    w.up.on("/tagged/a", json!({ "value": "new", "tags": ["t"], "revalidate": false }));
+    let called = call(&w, 202, &format!("path=/never&tag=t&at={IN_TWO_HOURS}")).await;
+    assert_eq!((&called["scheduled"], &called["at"]), (&json!(true), &json!(IN_TWO_HOURS)), "{called}");
+    let told = entry(&w, &called["id"]).await;
+    assert_eq!(
+        (&told["publish"]["went"], &told["ended"], &told["done"]),
+        (&json!("scheduled"), &json!(false), &json!(false))
+    );
+    // Longer than a queue can delay a message: it is sent on, by whoever works the queue.
+    for _ in 0..7 {
+        w.advance(s(1000));
+        w.beside().settle().await;
+    }
+    w.advance(s(199));
+    w.settle().await;
+    for page in ["/never", "/tagged/a"] {
+        assert_eq!(w.get(page).await.expect(200, "HIT").value(), "old", "a second too early");
+    }
+    assert_eq!(w.up.count_all(), 2);
+    w.advance(s(2));
+    w.beside().settle().await;
+    assert_eq!(w.up.paths()[2..], ["/never", "/tagged/a"]);
+    for page in ["/never", "/tagged/a"] {
+        assert_eq!(w.get(page).await.expect(200, "HIT").value(), "new", "{page}");
+    }
+    let told = entry(&w, &called["id"]).await;
+    assert_eq!((&told["done"], &told["publish"]["went"]), (&json!(true), &json!("done")), "{told}");
+    assert_eq!(told["publish"]["visible_ms"], json!(1000), "from when it was due: {told}");
+    assert!(told["publish"]["epoch"].is_u64() && told["publish"]["key_id"] == "9caf06bb", "{told}");
+}
+
+/// What fails at its time is told of, and never a success; what is wrong with a call is told when it is made.
+#[tokio::test]
+async fn a_publish_that_fails_at_its_time_is_told_of() {
+    let w = World::new().await;
+    w.up.on("/never", Reply::value("old"));
+    w.get("/never").await.expect(200, "MISS");
+    let called = call(&w, 202, "path=/never&path=/blog/a&at=2027-01-15T08:01:00Z").await;
+    w.up.on("/never", Reply::throw("no"));
+    w.advance(s(60));
+    w.settle().await;
+    let told = entry(&w, &called["id"]).await;
+    assert_eq!(
+        (&told["ended"], &told["done"], &told["publish"]["went"]),
+        (&json!(true), &json!(false), &json!("failed"))
+    );
+    let results = &told["publish"]["results"];
+    assert!(results[0]["error"].as_str().is_some_and(|error| error.contains("no")), "{told}");
+    assert_eq!(results[1], json!({ "path": "/blog/a" }));
+    assert_eq!(w.get("/never").await.expect(200, "STALE").value(), "old");
+
+    for wrong in ["at=2029-01-15T08:00:00Z", "at=soon", "at=", "path=/nowhere&at=2027-01-15T09:00:00Z"] {
+        call(&w, 400, &format!("path=/never&{wrong}")).await;
+    }
+    let past = call(&w, 200, "path=/blog/a&at=2027-01-15T07:00:00Z").await;
+    assert_eq!(past["revalidated"], json!(true), "a time that has passed is now: {past}");
+}
+
+/// An interface that lags behind its webhook: the page is rendered twice, and only what changed is published twice.
+#[tokio::test]
+async fn a_second_look_finds_what_came_late() {
+    let w = World::new().await;
+    let always = |value: &str| json!({ "value": value, "revalidate": false });
+    w.up.on("/blog/late", always("old"));
+    // A redirect, because no two documents of this site are the same.
+    w.up.on(
+        "/blog/same",
+        json!({ "redirect": { "destination": "/never", "permanent": false }, "revalidate": false }),
+    );
+    w.get("/blog/late").await.expect(200, "MISS");
+    w.get("/blog/same").await.expect(307, "MISS");
+    call(&w, 200, "path=/blog/late&path=/blog/same&look_again_after=30").await;
+    let orders = w.cache.orders().len();
+    w.advance(s(29));
+    w.settle().await;
+    assert_eq!((w.get("/blog/late").await.expect(200, "HIT").value(), w.up.count_all()), ("old".into(), 4));
+    w.up.on("/blog/late", always("new"));
+    w.advance(s(1));
+    w.settle().await;
+    assert_eq!(w.get("/blog/late").await.expect(200, "HIT").value(), "new");
+    assert_eq!(w.up.count_all(), 6);
+    assert_eq!(
+        w.cache.orders()[orders..],
+        [["path:/blog/late"]],
+        "the shared cache keeps what has not changed"
+    );
+    w.get("/blog/same").await.expect(307, "HIT");
+    // Rendered since by somebody else: there is nothing to look for.
+    call(&w, 200, "path=/blog/late&look_again_after=30").await;
+    w.advance(s(30));
+    w.revalidate("/blog/late").await.expect(200, "");
+    w.settle().await;
+    assert_eq!(w.up.count("/blog/late"), 5);
+}
+
+/// A second look that fails changes nothing.
+#[tokio::test]
+async fn a_second_look_that_fails_changes_nothing() {
+    let w = World::new().await;
+    w.get("/never").await.expect(200, "MISS");
+    w.up.on("/never", Reply::value("new"));
+    call(&w, 200, "path=/never&look_again_after=5").await;
+    w.up.on("/never", Reply::throw("no"));
+    w.advance(s(5));
+    w.settle().await;
+    assert_eq!(w.up.count("/never"), 3);
+    assert_eq!(w.get("/never").await.expect(200, "HIT").value(), "new");
+}
