@@ -195,19 +195,21 @@ impl Publish {
         self
     }
 
-    fn to_json(&self) -> String {
+    /// As it is stored.
+    pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("an entry has string keys and no failing parts")
     }
 
     /// An entry that a newer version wrote may not be readable: it is left out.
-    fn from_json(text: &str) -> Option<Self> {
+    pub fn from_json(text: &str) -> Option<Self> {
         let read = serde_json::from_str(text);
         read.inspect_err(|error| tracing::warn!("an entry of the journal cannot be read: {error}")).ok()
     }
 }
 
 impl Mark {
-    fn to_json(&self) -> String {
+    /// As it is stored.
+    pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a mark has string keys and no failing parts")
     }
 }
