@@ -7,7 +7,7 @@ use std::time::Duration;
 use perennial::clock::Sleep;
 use perennial::{Clock, Millis, Site, SystemClock};
 
-/// The variable that names the file of [`WrongClock`]; only the conformance site's programs read it.
+/// The variable that names the file that says by how much the clock is wrong; only the conformance site's programs read it.
 pub const CLOCK_FILE: &str = "CONFORMANCE_CLOCK_FILE";
 
 /// The machine's clock, wrong by as many milliseconds as a file says.
