@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::first::POLL;
 use crate::page::Reason;
 use crate::pages::{Begun, Pages, Snapshot, Urgency, Wanted};
-use crate::record::{Epoch, Stored};
+use crate::record::{Epoch, Stored, Ticket};
 use crate::refresh::{Refreshed, STOPPING};
 use crate::route::{Fallback, Resolved};
 use crate::store::{StoreError, Stores};
@@ -142,7 +142,7 @@ impl<S: Stores> Engine<S> {
     /// Has a page rendered by a render that began at this epoch or later: this one, or another publisher's call's,
     /// wherever that is. It ends: the lease of such a call does, and whatever follows it began later.
     async fn render_since(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
-        match self.refresh_since(page, epoch).await? {
+        match self.refresh_since(page, epoch, None).await? {
             // A newer ticket was handed out after this one: that render began after the call as well.
             None | Some(Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded) => Ok(()),
             Some(Refreshed::Failed { message, .. }) => Err(Undone::Failed(message)),
@@ -152,11 +152,13 @@ impl<S: Stores> Engine<S> {
         }
     }
 
-    /// The same, and what became of the render; none if it was another call's.
+    /// The same, and what became of the render; none if it was another call's. A failure of the ticket that was `tried`
+    /// before counts no more.
     pub(crate) async fn refresh_since(
         &self,
         page: &Resolved,
         epoch: Epoch,
+        tried: Option<Ticket>,
     ) -> Result<Option<Refreshed>, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let mut pause = POLL.0;
@@ -167,7 +169,7 @@ impl<S: Stores> Engine<S> {
             if record.is_some_and(|record| slot.answers_demand(epoch, record.generation, record.epoch)) {
                 return Ok(None);
             }
-            if let Some(failure) = slot.failed_demand(epoch) {
+            if let Some(failure) = slot.failed_demand(epoch).filter(|failure| Some(failure.ticket) != tried) {
                 return Err(Undone::Failed(failure.message.as_str().into()));
             }
             if slot.demand_at(self.clock.now()).is_none() {

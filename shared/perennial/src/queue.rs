@@ -178,7 +178,8 @@ impl<S: Stores> Engine<S> {
         }
         // It is a publisher's call: neither a render that began before it nor a back-off holds it up. Left to visitors, a
         // page that nobody visits would stay as it is.
-        Ok(match self.refresh_since(page, epoch).await {
+        let tried = snapshot.slot.failure.as_ref().map(|failure| failure.ticket);
+        Ok(match self.refresh_since(page, epoch, tried).await {
             Ok(Some(Refreshed::GivenBack(_))) => Worked::Retry(STOPPING.into()),
             Ok(Some(Refreshed::Unsaved(_))) => Worked::Retry(UNSAVED.into()),
             Ok(Some(refreshed)) => Worked::Done(refreshed),
