@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use revalidate::auth::Secrets;
-use revalidate::plan::{Asked, Mode, Plan, pages, plan};
+use revalidate::plan::{Asked, Plan, pages, plan};
 use serde_json::{Value, json};
 use serve::request::{Target, target};
 use sha2::Sha256;

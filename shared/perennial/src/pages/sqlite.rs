@@ -3,6 +3,7 @@
 mod failed;
 mod row;
 mod save;
+mod warmth;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,9 +14,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use self::failed::{FAILED_FIRSTS_MAX, FORGET_EVERY, forget_failed_firsts};
 use self::row::{COLUMNS, PageRow, above, knows_listed, newest_epoch, signed, unsigned};
+use self::warmth::{note_warmth, warmest};
 use super::{
-    Ask, Begun, COLD, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, Warm, Warmest,
-    place, supersedes, wanted_in_hour,
+    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, Warmest, supersedes,
 };
 use crate::clock::{Clock, Millis};
 use crate::key::PageKey;
@@ -116,20 +117,6 @@ fn store(tx: &Connection, build: &str, page: &str, record: &Record) -> rusqlite:
     release(tx, build, page, record.generation)
 }
 
-/// Notes when a visitor has wanted the page, if this commit is for one.
-fn note_warmth(tx: &Connection, build: &str, page: &str, record: &Record) -> rusqlite::Result<()> {
-    if record.stored == Stored::Deleted {
-        let sql = "DELETE FROM warmth WHERE build = ?1 AND page = ?2";
-        return tx.prepare_cached(sql)?.execute([build, page]).map(drop);
-    }
-    let Some(key) = PageKey::from_stored(page) else { return Ok(()) };
-    let hour = wanted_in_hour(record);
-    let known = if hour.is_some() { "DO UPDATE SET place = ?4 WHERE place <> ?4" } else { "DO NOTHING" };
-    let sql = format!("INSERT INTO warmth VALUES (?1, ?2, ?3, ?4) ON CONFLICT {known}");
-    let row = params![build, page, key.route(), place(hour.unwrap_or(COLD), page)];
-    tx.prepare_cached(&sql)?.execute(row).map(drop)
-}
-
 fn release(tx: &Connection, build: &str, page: &str, ticket: Ticket) -> rusqlite::Result<()> {
     tx.execute(
         "UPDATE pages SET lease_from = NULL, lease_until = NULL
@@ -160,18 +147,6 @@ fn grant(
 /// The keys of a route with parameters: all begin with its pattern and a bar; `}` is the next character.
 fn keys_of(route: &str) -> (String, String) {
     (format!("{route}|"), format!("{route}}}"))
-}
-
-/// Pages of a build and a route before a place, warmest first, so many. The places are gone through in their order, and
-/// each page is found by its key: CROSS JOIN says so.
-fn warmest_sql() -> String {
-    let columns = COLUMNS.split(',').map(|column| format!("pages.{}", column.trim()));
-    let columns = columns.collect::<Vec<_>>().join(", ");
-    format!(
-        "SELECT {columns}, pages.page AS page, place FROM warmth CROSS JOIN pages USING (build, page)
-         WHERE warmth.build = ?1 AND route = ?2 AND (?3 IS NULL OR place < ?3)
-         ORDER BY place DESC LIMIT ?4"
-    )
 }
 
 impl Pages for SqlitePages {
@@ -372,24 +347,7 @@ impl Pages for SqlitePages {
     }
 
     async fn warmest(&self, route: &str, after: Option<&str>, limit: usize) -> Result<Warmest, StoreError> {
-        let most = i64::try_from(limit).unwrap_or(i64::MAX);
-        let read = self.db.read(|c| {
-            let mut statement = c.prepare_cached(&warmest_sql())?;
-            let rows = statement.query_map(params![self.build, route, after, most], |row| {
-                Ok((row.get("page")?, row.get("place")?, PageRow::read(row)?))
-            })?;
-            let pages = rows.map(|row| {
-                let (page, place, row): (String, String, PageRow) = row?;
-                let snapshot = match PageKey::from_stored(&page) {
-                    Some(key) => row.snapshot(c, &key)?,
-                    None => row.alone(None),
-                };
-                Ok(Warm { place, page, snapshot })
-            });
-            let pages: Vec<_> = pages.collect::<rusqlite::Result<_>>()?;
-            let next = pages.last().filter(|_| pages.len() == limit).map(|last| last.place.clone());
-            Ok(Warmest { pages, next })
-        });
+        let read = self.db.read(|c| warmest(c, &self.build, route, after, limit));
         read.await
     }
 
@@ -675,7 +633,7 @@ mod tests {
                 fastest[0], fastest[1], fastest[2]
             );
             let plan = pages.db.read(|c| {
-                let mut plan = c.prepare(&format!("EXPLAIN QUERY PLAN {}", warmest_sql()))?;
+                let mut plan = c.prepare(&format!("EXPLAIN QUERY PLAN {}", warmth::warmest_sql()))?;
                 let rows =
                     plan.query_map(params!["b", "/suite/{name}", None::<String>, 100], |row| row.get(3))?;
                 rows.collect::<rusqlite::Result<Vec<String>>>()
