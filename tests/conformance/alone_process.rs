@@ -190,6 +190,9 @@ async fn dev_keeps_the_fallback_rules() {
     assert!(f.get("/fb/y").await.nostore().is_page());
     assert_eq!(f.get("/nofb/out").await.nostore().status, 404);
     assert!(f.get("/nofb/in").await.nostore().is_page());
+    // Rule 5.4: never true for a page that is not there.
+    f.revalidate("/nofb/in").await.expect(200, "");
+    f.revalidate("/nofb/out").await.expect(500, "").holds("\"revalidated\":false");
     assert!(f.get("/blog/x").await.nostore().is_page());
 }
 

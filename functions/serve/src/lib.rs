@@ -187,7 +187,8 @@ impl<S: Stores> Serve<S> {
         let fallback = page.route().fallback();
         if self.engine.is_dev() && !draft && fallback != Fallback::Blocking && !self.was_asked_for(page) {
             let takes_shell = self.takes_shell(request, page, form);
-            match (self.is_listed(page).await, fallback) {
+            let listed = page.is_listed().await.map_err(|failure| failure.message().to_owned());
+            match (listed, fallback) {
                 (Ok(true), _) => {}
                 (Ok(false), Fallback::NotFound) => return None,
                 (Err(message), Fallback::NotFound) => {
@@ -211,12 +212,6 @@ impl<S: Stores> Serve<S> {
 
     fn note_asked_for(&self, page: &Resolved) {
         self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).insert(page.key().shared());
-    }
-
-    /// In `dev` the routes themselves say what they list.
-    async fn is_listed(&self, page: &Resolved) -> Result<bool, String> {
-        let listed = page.route().paths().await.map_err(|failure| failure.message().to_owned())?;
-        Ok(listed.iter().any(|other| other.key().path() == page.key().path()))
     }
 
     fn shown(

@@ -88,6 +88,13 @@ impl<S: Stores> Engine<S> {
             return Err(Undone::Dynamic);
         }
         if self.dev {
+            let lists = page.route.options.fallback == Fallback::NotFound;
+            let listed = if lists { page.is_listed().await } else { Ok(true) };
+            match listed {
+                Ok(true) => {}
+                Ok(false) => return Err(Undone::NotListed),
+                Err(failure) => return Err(Undone::Failed(failure.message().into())),
+            }
             let rendered = self.render_only(page, Reason::OnDemand, false).await;
             let done = |_| Demand::Revalidated(Purged::NoCache);
             return rendered.map(done).map_err(|trouble| Undone::Failed(trouble.message));

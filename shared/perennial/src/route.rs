@@ -282,6 +282,15 @@ impl Resolved {
     pub fn decoded_path(&self) -> String {
         crate::key::readable_path(self.key.path())
     }
+
+    /// Whether its route lists it now: in `dev`, where no build has written that down.
+    ///
+    /// # Errors
+    /// The listing's.
+    pub async fn is_listed(&self) -> Result<bool, Failure> {
+        let listed = self.route.paths().await?;
+        Ok(listed.iter().any(|other| other.key.path() == self.key.path()))
+    }
 }
 
 /// What a page's data function and template gave, with the props already turned into HTML and JSON.
