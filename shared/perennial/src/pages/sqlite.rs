@@ -449,7 +449,10 @@ mod tests {
         drop(pages);
         let path = folder.path().join("pages.db");
         let mut bytes = std::fs::read(&path).unwrap();
-        let middle = bytes.windows(4).rposition(|text| text == b"p250").unwrap() / 4096 * 4096;
+        // Where pages are, not where it is noted which of them visitors have wanted.
+        let holds = |block: &[u8], text: &[u8]| block.windows(text.len()).any(|found| found == text);
+        let middle =
+            bytes.chunks(4096).rposition(|b| holds(b, b"p250") && !holds(b, b"#/suite")).unwrap() * 4096;
         bytes[middle..middle + 4096].fill(0xa5);
         std::fs::write(&path, bytes).unwrap();
         let pages = open();
