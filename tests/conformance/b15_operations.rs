@@ -43,6 +43,20 @@ async fn failures_are_visible() {
     assert!(!line.is_empty());
 }
 
+/// Section 1: a page with nothing to show is tried with each visit, and its log line does not say otherwise.
+#[tokio::test]
+async fn a_deleted_page_that_fails_waits_for_nothing() {
+    let f = Fixture::start().await;
+    f.get("/blog/g").await.expect(200, "MISS");
+    f.get("/api/revalidate?secret=test-secret&path=/blog/g&mode=delete").await.expect(200, "");
+    f.up.on("/blog/g", Reply::throw("the-cause"));
+    f.get("/blog/g").await.expect(500, "");
+    f.site.log.wait_for(&["/blog/g", "the-cause"]).await;
+    let line = f.site.log.find(|line| line.contains("the-cause")).expect("the line");
+    // As text, or as JSON.
+    assert!(line.contains("retry_in_ms=0") || line.contains("\"retry_in_ms\":0"), "{line}");
+}
+
 /// Rule 3: `KeepStale` in the background keeps the page without an error in the log.
 #[tokio::test]
 async fn keep_stale_is_no_error() {
