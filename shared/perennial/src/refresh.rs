@@ -322,7 +322,8 @@ impl<S: Stores> Engine<S> {
         page.route.counters.count(if failed.kept { Event::Kept } else { Event::Failed });
         let path = page.decoded_path();
         let (page, error) = (path.escape_debug(), failed.message.escape_debug());
-        let (attempt, retry_in_ms) = next.map_or((1, 0), |(count, delay)| (count, delay.as_millis()));
+        let (attempt, retry_in_ms) = next
+            .map_or((1, 0), |(count, delay)| (count, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
         if failed.kept {
             tracing::info!(page = %page, reason = %reason, attempt, retry_in_ms, "kept: {error}");
         } else {
