@@ -49,7 +49,8 @@ pub enum Task {
         /// Why.
         reason: Reason,
     },
-    /// Render the page unless it has been rendered since `epoch`: part of an invalidation of many pages.
+    /// Render the page unless it has been rendered since `epoch`. Nothing sends it any more, since a [`Task::Walk`] does for
+    /// many pages; what is in a queue is carried out.
     Renew {
         /// The epoch of the invalidation.
         epoch: u64,

@@ -1,7 +1,7 @@
 //! How far a publish is: from the journal, and from the pages themselves, which tell it also after a restart, and to
 //! whoever asks.
 
-use crate::demand::is_marked;
+use crate::demand::{LIST_BATCH, is_marked};
 use crate::engine::Engine;
 use crate::pages::Pages;
 use crate::publishes::{Item, Kept, Mark, Publish, Publishes, Went};
@@ -14,9 +14,6 @@ pub const COUNTED_MAX: usize = 2_000;
 
 /// Failing pages that are named.
 const NAMED_MAX: usize = 20;
-
-/// Pages looked at in one read of the store.
-const BATCH: usize = 500;
 
 /// How far a publish is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -91,9 +88,9 @@ impl<S: Stores> Engine<S> {
 
     async fn count(&self, epoch: Epoch, progress: &mut Progress) -> Result<(), StoreError> {
         let mut after = String::new();
-        for _ in 0..COUNTED_MAX / BATCH {
-            let batch = self.stores.pages().list("", Some(&after), BATCH).await?;
-            let is_last = batch.len() < BATCH;
+        for _ in 0..COUNTED_MAX / LIST_BATCH {
+            let batch = self.stores.pages().list("", Some(&after), LIST_BATCH).await?;
+            let is_last = batch.len() < LIST_BATCH;
             for (page, snapshot) in batch {
                 if is_marked(&snapshot, epoch) {
                     progress.left += 1;

@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
+use perennial::instant::to_rfc3339;
 use perennial::{Context, Reason};
-use time::OffsetDateTime;
 
 /// The time of a render, taken once, in `props`: the HTML and the data JSON then say the same.
 pub(crate) fn now() -> String {
@@ -14,9 +14,7 @@ pub(crate) fn now() -> String {
 
 /// `2026-11-23T08:15:30Z`
 fn utc(instant: SystemTime) -> String {
-    let t = OffsetDateTime::from(instant);
-    let (date, (hour, minute, second)) = (t.date(), t.to_hms());
-    format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
+    to_rfc3339(instant.into())
 }
 
 /// What the foot of a page says about it.
