@@ -15,7 +15,7 @@ const DISTRIBUTION: &str = r#"<DistributionConfig xmlns="http://cloudfront.amazo
 
 async fn distribution(aws: &Aws) -> String {
     let asked = DISTRIBUTION.replace("REFERENCE", &aws.table);
-    let made = aws.rest(Method::POST, "/2020-05-31/distribution", &asked).await;
+    let made = aws.rest(Method::POST, "/2020-05-31/distribution", asked).await;
     assert_eq!(made.status, 201, "{}", made.text());
     elements(&made.text(), "Id").remove(0)
 }

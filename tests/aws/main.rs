@@ -10,6 +10,7 @@
 //! | [`faults`] | the suites again, while calls go wrong |
 //! | [`outages`] | what visitors and publishers see while a service fails |
 //! | [`second_opinion`] | records on AWS's own DynamoDB for one machine |
+//! | [`streams`] | bodies that are passed on as they arrive |
 //! | [`edge`] | CloudFront's orders, byte by byte |
 #![allow(missing_docs, reason = "a test program has no readers of its documentation")]
 #![allow(clippy::disallowed_methods, reason = "tests look from outside: the clock is the machine's")]
@@ -23,6 +24,7 @@ mod requests;
 mod second_opinion;
 mod server;
 mod stores;
+mod streams;
 
 use std::sync::Arc;
 

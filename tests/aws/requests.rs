@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Response;
 use perennial::aws::AwsStores;
 use perennial::pages::suite::{ask_and_record, page};
 use perennial::pages::{Inline, Pages as _};
 use perennial::record::Record;
 use perennial::testing::ManualClock;
-use perennial::{Engine, Settings, Stores as _};
+use perennial::{Body, Engine, Settings, Stores as _};
 use serde_json::json;
 use serve::{Renewal, Serve};
 use tests::{Answer, Ask, Aws, Upstream};
@@ -31,10 +32,15 @@ impl Function {
         Self { serve: Serve::new(engine.clone(), Renewal::Before), engine }
     }
 
-    pub(crate) async fn ask(&self, ask: Ask) -> Answer {
+    /// The answer as it begins.
+    pub(crate) async fn begin(&self, ask: Ask) -> Response<Body> {
         let request = ask.headers.iter().fold(http::Request::builder(), |r, (n, v)| r.header(n, v));
         let parts = request.uri(ask.target).body(()).expect("a request").into_parts().0;
-        let (head, body) = Box::pin(self.serve.handle(&parts)).await.into_parts();
+        Box::pin(self.serve.handle(&parts)).await
+    }
+
+    pub(crate) async fn ask(&self, ask: Ask) -> Answer {
+        let (head, body) = self.begin(ask).await.into_parts();
         let body = http_body_util::BodyExt::collect(body).await.expect("a body in memory").to_bytes();
         Answer { status: head.status.as_u16(), headers: head.headers, body }
     }
@@ -97,6 +103,22 @@ async fn a_hit_is_one_round_trip() {
     assert_eq!(hit("/blog/large").await, ["BatchGetItem"], "now in memory");
     let asked = Ask::get("/blog/large").header("if-none-match", etag);
     assert_eq!(w.costs(&w.cold(), asked, 304, "HIT").await, ["BatchGetItem"], "304 reads no body");
+}
+
+/// A body that is passed on is never in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hit_that_is_streamed_is_two_round_trips() {
+    let mut w = World::new().await;
+    w.settings.limits.stream_body_bytes = Some(10_000);
+    w.up.on("/blog/large", tests::Reply::value(&large()));
+    let first = w.cold().ask(Ask::get("/blog/large")).await.expect(200, "MISS");
+    let function = w.cold();
+    for _ in 0..2 {
+        let hit = w.costs(&function, Ask::get("/blog/large"), 200, "HIT").await;
+        assert_eq!(hit, ["BatchGetItem", "GET"]);
+    }
+    let asked = Ask::get("/blog/large").header("if-none-match", first.etag());
+    assert_eq!(w.costs(&function, asked, 304, "HIT").await, ["BatchGetItem"]);
 }
 
 /// What was invalidated while it was rendered is read last.

@@ -59,6 +59,49 @@ async fn small_pages_are_in_the_table() {
     f.cloudfront().get("/blog/large").await.expect(200, "HIT");
 }
 
+/// With `InvokeMode` RESPONSE_STREAM answers are what they are without, only larger ones are possible: Lambda's own end at
+/// 6 MB. The local server collects a stream; that parts come one by one is tested on the stores themselves.
+#[tokio::test]
+async fn streamed_answers_may_be_larger() {
+    const BYTES: usize = 9_000_000;
+    let stream = Fixture::with(&[("InvokeMode", "RESPONSE_STREAM")]).await;
+    let buffer = Fixture::start().await;
+    for f in [&stream, &buffer] {
+        f.up.on("/blog/moved", json!({ "redirect": { "destination": "/never", "permanent": true } }));
+        f.up.on("/blog/gone", json!({ "not_found": true }));
+        f.up.on("/blog/large", json!({ "pad_bytes": BYTES }));
+    }
+    for path in ["/never", "/blog/moved", "/blog/gone", "//never", "/nothing/here"] {
+        for ask in [Ask::get(path), Ask::head(path), Ask::get(path).header("accept-encoding", "br")] {
+            let (one, other) =
+                (stream.cloudfront().ask(ask.clone()).await, buffer.cloudfront().ask(ask.clone()).await);
+            for name in ["content-type", "content-encoding", "location", "vary", "x-perennial-cache"] {
+                assert_eq!(one.header(name), other.header(name), "{name} of {ask:?}");
+            }
+            assert_eq!((one.status, one.body.is_empty()), (other.status, other.body.is_empty()), "{ask:?}");
+        }
+    }
+    // Not by its URL, which makes an answer of it, a function gives what it has sent: here its head, eight zero bytes, and
+    // its body (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming>).
+    let sent = stream.get("/never").await.text();
+    assert!(sent.contains("\"statusCode\\\":200") && sent.contains(&"\\u0000".repeat(8)), "{sent}");
+    let site = stream.cloudfront();
+    let first = site.get("/blog/large").await.expect(200, "MISS");
+    assert!(first.body.len() > BYTES);
+    let again = site.get("/blog/large").await.expect(200, "HIT");
+    assert!(again.body == first.body, "{} and {} bytes", again.body.len(), first.body.len());
+    // A process that has not rendered it.
+    stream.site.stack.kill(&["serve"]).await;
+    let passed_on = site.get("/blog/large").await.expect(200, "HIT");
+    assert!(passed_on.body == first.body, "{} and {} bytes", passed_on.body.len(), first.body.len());
+    let unchanged = Ask::get("/blog/large").header("if-none-match", first.etag());
+    assert!(site.ask(unchanged).await.expect(304, "HIT").body.is_empty());
+
+    // Without it, such a page is refused before it is stored.
+    buffer.cloudfront().get("/blog/large").await.expect(500, "");
+    buffer.site.log.wait_for(&["PERENNIAL_MAX_BODY_BYTES"]).await;
+}
+
 /// Visitors may read. What a method would change never reaches the function.
 #[tokio::test]
 async fn cloudfront_lets_visitors_read() {

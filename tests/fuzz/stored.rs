@@ -20,7 +20,7 @@ use serde_json::Value;
 use serve::reply::{self, Label, Reply, Shown};
 
 use crate::hold;
-use crate::world::{SITES, with_changes};
+use crate::world::{LIMITS, SITES, with_changes};
 
 const GOLDEN_RECORDS: [&str; 2] = [
     include_str!("../../shared/perennial/src/record/v1_page.json"),
@@ -290,7 +290,8 @@ fn answer(entry: &Entry, now: Millis, style: u8) -> Reply {
         edge_stale_s: 60,
         base_path: spelt.site.base_path(),
         page: page.key(),
+        limits: &LIMITS,
         tag_header: Some("cache-tag"),
     };
-    reply::page(&request.body(()).expect("a request").into_parts().0, &shown)
+    reply::page(&request.body(()).expect("a request").into_parts().0, &shown, None)
 }

@@ -11,6 +11,7 @@ mod j06_policies;
 mod j07_tags;
 mod j08_crowds;
 mod j10_publishers;
+mod j11_large;
 mod j14_drafts;
 mod j16_edge;
 mod j17_publishes;

@@ -100,7 +100,11 @@ impl World {
         Self::make(|_| {}, change).await
     }
 
-    async fn make(change: impl FnOnce(&mut Limits), change_site: impl FnOnce(Site, &str) -> Site) -> Self {
+    /// With other limits and a changed site.
+    pub(crate) async fn make(
+        change: impl FnOnce(&mut Limits),
+        change_site: impl FnOnce(Site, &str) -> Site,
+    ) -> Self {
         let up = Arc::new(Upstream::start().await);
         let clock = ManualClock::default();
         let place = Place::new().await;
@@ -177,6 +181,11 @@ impl World {
     /// Lets every task go as far as it can by itself: before something is said not to have happened.
     pub(crate) async fn idle(&self) {
         tests::until::pass(ms(50)).await;
+    }
+
+    /// How much memory its pages take.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.node.engine.memory_usage().0
     }
 
     /// The names of all bodies in the store.

@@ -19,6 +19,8 @@ mod j07_tags;
 mod j08_crowds;
 #[path = "../journeys/j10_publishers.rs"]
 mod j10_publishers;
+#[path = "../journeys/j11_large.rs"]
+mod j11_large;
 #[path = "../journeys/j14_drafts.rs"]
 mod j14_drafts;
 #[path = "../journeys/j16_edge.rs"]

@@ -3,7 +3,8 @@
 use serde_json::json;
 use tests::answer::revalidate_target;
 use tests::until::{until, until_true};
-use tests::{Asks as _, Gate, Reply};
+use tests::{Ask, Asks as _, Gate, Reply};
+use tokio::io::AsyncReadExt as _;
 
 use crate::{Host, success, until_new};
 
@@ -69,6 +70,86 @@ async fn damaged_bodies_heal() {
         damages.len(),
         site.log.text()
     );
+}
+
+/// Section 8, for a page that is passed on as it is read: what is cut short is missing; what is found to be damaged only
+/// when some of it has been sent never looks like a whole answer, and has healed before the visitor can come again.
+#[tokio::test]
+async fn damaged_bodies_heal_also_while_they_are_sent() {
+    let h =
+        Host::new().await.env("PERENNIAL_MEMORY_CACHE_BYTES", "0").env("PERENNIAL_STREAM_BODY_BYTES", "1000");
+    h.up.otherwise(|_| json!({ "revalidate": false, "pad_bytes": 300_000 }).into());
+    let site = h.launch.start().await;
+    let flip = |bytes: &mut Vec<u8>, at: usize| bytes[at] ^= 0x55;
+    type Damage<'a> = Box<dyn Fn(&mut Vec<u8>) + 'a>;
+    let damages: [(&str, bool, Damage<'_>); 6] = [
+        ("emptied", false, Box::new(Vec::clear)),
+        ("cut", false, Box::new(|bytes| bytes.truncate(bytes.len() / 2))),
+        ("longer", false, Box::new(|bytes| bytes.push(b'x'))),
+        ("first", true, Box::new(|bytes| flip(bytes, 0))),
+        ("middle", true, Box::new(|bytes| flip(bytes, bytes.len() / 2))),
+        ("last", true, Box::new(|bytes| flip(bytes, bytes.len() - 1))),
+    ];
+    for (name, breaks, damage) in damages {
+        for coding in ["br", "identity"] {
+            let path = format!("/blog/{name}-{coding}");
+            let before = h.body_files();
+            let page = site.get(&path).await.expect(200, "MISS");
+            let files: Vec<_> = h.body_files().into_iter().filter(|file| !before.contains(file)).collect();
+            for file in &files {
+                let mut bytes = std::fs::read(file).expect("read");
+                damage(&mut bytes);
+                std::fs::write(file, bytes).expect("written");
+            }
+            let ask = Ask::get(&path).header("accept-encoding", coding);
+            let met = site.client().try_ask(ask.clone()).await;
+            assert_eq!(met.is_err(), breaks, "{path}: {met:?}");
+            let healed = site.ask(ask).await.expect(200, "HIT");
+            assert_ne!(healed.etag(), page.etag(), "{path}");
+            assert_eq!(h.up.count(&path), 2, "{path}");
+        }
+    }
+    assert_eq!(
+        site.log.count("is damaged") + site.log.count("an answer breaks off"),
+        6,
+        "{}",
+        site.log.text()
+    );
+}
+
+/// B11: however many visitors a large page has, and however slow they are, little of it is in memory.
+#[tokio::test]
+async fn large_pages_take_little_memory() {
+    const BYTES: usize = 8 << 20;
+    const VISITORS: usize = 40;
+    let h = Host::new().await.env("PERENNIAL_MEMORY_CACHE_BYTES", "1000000");
+    h.up.on("/never", json!({ "pad_bytes": BYTES }));
+    h.launch.start().await.get("/never").await.expect(200, "MISS");
+    // One that has not rendered it.
+    let site = h.launch.start().await;
+    let before = site.memory_bytes();
+    let mut visitors = Vec::new();
+    for n in 0..VISITORS {
+        let coding = ["br", "identity"][n % 2];
+        let request = format!(
+            "GET /never HTTP/1.1\r\nhost: x\r\naccept-encoding: {coding}\r\nconnection: close\r\n\r\n"
+        );
+        visitors.push(site.client().leave(&request).await);
+    }
+    // Each has the beginning, and reads no more for now.
+    for visitor in &mut visitors {
+        let mut begin = [0; 4096];
+        visitor.read_exact(&mut begin).await.expect("the beginning of an answer");
+        assert!(begin.starts_with(b"HTTP/1.1 200"));
+    }
+    let taken = site.memory_bytes() - before;
+    for mut visitor in visitors {
+        let mut rest = Vec::new();
+        visitor.read_to_end(&mut rest).await.expect("the rest");
+        assert!(rest.len() > BYTES / 2, "{} bytes", rest.len());
+    }
+    println!("{VISITORS} visitors of {} MB: {} MB more in memory", BYTES >> 20, taken >> 20);
+    assert!(taken < (VISITORS * BYTES / 8) as u64, "{taken} bytes");
 }
 
 /// B2.31: a listed page whose files are gone is rendered again; it does not become a 404.

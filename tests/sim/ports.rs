@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use perennial::bodies::Bodies;
+use perennial::bodies::{Bodies, Opened};
 use perennial::clock::Millis;
 use perennial::edge::{Edge, Purged};
 use perennial::jobs::{Job, Jobs};
@@ -232,6 +232,8 @@ impl Pages for SimStores {
 }
 
 impl Bodies for SimStores {
+    type Chunks = Option<Bytes>;
+
     async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
         let put = |world: &mut World| {
             let place = world.store.place(&self.build, page);
@@ -246,6 +248,11 @@ impl Bodies for SimStores {
             world.store.get_body(&place, sha256)
         };
         self.link.call(Op::GetBody, page.shared(), get).await
+    }
+
+    async fn open(&self, page: &PageKey, sha256: &str) -> Result<Option<Opened<Option<Bytes>>>, StoreError> {
+        let bytes = self.get(page, sha256).await?;
+        Ok(bytes.map(|bytes| Opened { bytes: bytes.len() as u64, chunks: Some(bytes) }))
     }
 
     async fn remove(&self, page: &PageKey, sha256: &str, unused_since: Millis) -> Result<(), StoreError> {

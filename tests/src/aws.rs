@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -112,8 +113,8 @@ impl Aws {
     }
 
     /// Calls a service that speaks in methods and paths.
-    pub async fn rest(&self, method: Method, target: &str, body: &str) -> Answer {
-        self.ask(Ask::new(method, target).body(body.to_owned())).await
+    pub async fn rest(&self, method: Method, target: &str, body: impl Into<Bytes>) -> Answer {
+        self.ask(Ask::new(method, target).body(body)).await
     }
 }
 

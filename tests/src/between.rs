@@ -8,11 +8,13 @@ use crate::client::Client;
 use crate::{Ask, Aws};
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use perennial::{Body, StoreError};
 use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
 /// What goes wrong with a call.
@@ -24,6 +26,8 @@ pub enum Fault {
     LostBefore,
     /// It is carried out, and the connection breaks before its answer.
     LostAfter,
+    /// It is carried out, and half of its answer comes; the connection breaks with [`Between::break_off`].
+    LostMidway,
     /// It takes a while.
     Slow,
     /// The service has an error of its own; nothing happens.
@@ -44,6 +48,7 @@ struct State {
     server: SocketAddr,
     calls: Mutex<Vec<String>>,
     plan: Plan,
+    break_off: Notify,
 }
 
 /// Under way until it is dropped.
@@ -63,7 +68,8 @@ impl Between {
     pub async fn with(aws: &Aws, plan: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("bound");
-        let state = Arc::new(State { server: aws.server(), calls: Mutex::default(), plan: Box::new(plan) });
+        let (calls, break_off) = (Mutex::default(), Notify::new());
+        let state = Arc::new(State { server: aws.server(), calls, plan: Box::new(plan), break_off });
         let passed = state.clone();
         let accepting = tokio::spawn(async move {
             loop {
@@ -82,6 +88,11 @@ impl Between {
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// Breaks the connection of an answer that is [`Fault::LostMidway`], or of the next one.
+    pub fn break_off(&self) {
+        self.state.break_off.notify_one();
     }
 
     /// Names of the calls since the last time this was asked: `BatchGetItem`, `SendMessage`, `GET` for S3.
@@ -103,10 +114,7 @@ fn name(request: &Request<Incoming>) -> String {
     operation.map_or_else(|| request.method().to_string(), str::to_owned)
 }
 
-async fn pass(
-    state: Arc<State>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, std::io::Error> {
+async fn pass(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Body>, std::io::Error> {
     let attempt = request.headers().get("amz-sdk-request").and_then(|value| value.to_str().ok());
     let is_repeated = attempt.is_some_and(|attempt| !attempt.contains("attempt=1"));
     let call = Call { name: name(&request), is_repeated };
@@ -120,7 +128,7 @@ async fn pass(
         }
         Some(Fault::ServerError) => return Ok(error(&call.name, 500, "InternalServerError")),
         Some(Fault::Slow) => crate::until::pass(Duration::from_millis(200)).await,
-        Some(Fault::LostAfter) | None => {}
+        Some(Fault::LostAfter | Fault::LostMidway) | None => {}
     }
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
@@ -134,7 +142,8 @@ async fn pass(
     if fault == Some(Fault::LostAfter) {
         return Err(broken());
     }
-    let mut response = Response::new(Full::new(answer.body));
+    let body = if fault == Some(Fault::LostMidway) { half(state, &answer.body) } else { answer.body.into() };
+    let mut response = Response::new(body);
     *response.status_mut() = http::StatusCode::from_u16(answer.status).expect("a status");
     *response.headers_mut() = answer.headers;
     response.headers_mut().remove("transfer-encoding");
@@ -142,15 +151,27 @@ async fn pass(
     Ok(response)
 }
 
+/// The first half of a body; it breaks off when it is told to.
+fn half(state: Arc<State>, all: &Bytes) -> Body {
+    let (say, parts) = mpsc::channel(1);
+    let begin = all.slice(..all.len() / 2);
+    tokio::spawn(async move {
+        let _ = say.send(Ok(begin)).await;
+        state.break_off.notified().await;
+        let _ = say.send(Err(StoreError::Refused("as planned".into()))).await;
+    });
+    Body::Coming(parts)
+}
+
 /// An error as the service that was called spells it.
-fn error(name: &str, status: u16, code: &str) -> Response<Full<Bytes>> {
+fn error(name: &str, status: u16, code: &str) -> Response<Body> {
     if ["GET", "HEAD", "PUT", "DELETE"].contains(&name) {
-        let mut response = Response::new(Full::new("<Error><Code>SlowDown</Code></Error>".into()));
+        let mut response = Response::new("<Error><Code>SlowDown</Code></Error>".into());
         *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
         return response;
     }
     let text = format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"as planned"}}"#);
-    let mut response = Response::new(Full::new(text.into()));
+    let mut response = Response::new(text.into());
     *response.status_mut() = http::StatusCode::from_u16(status).expect("a status");
     response
         .headers_mut()

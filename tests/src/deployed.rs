@@ -48,7 +48,7 @@ pub struct Deployed {
 }
 
 impl Deployed {
-    /// Deploys the template with the conformance site on this upstream. Of the settings, `BUILD_ID` and
+    /// Deploys the template with the conformance site on this upstream. Of the settings, `BUILD_ID`, `InvokeMode` and
     /// `PERENNIAL_REVALIDATE_SECRETS` go where the template has them; the rest is added to the functions' environment.
     pub async fn start(function_program: &str, upstream: &Upstream, env: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -64,6 +64,7 @@ impl Deployed {
         };
         let build = take("BUILD_ID").unwrap_or_else(|| "dev-build".to_owned());
         let secrets = take("PERENNIAL_REVALIDATE_SECRETS").unwrap_or_else(|| SECRET.to_owned());
+        let invoke_mode = take("InvokeMode").unwrap_or_else(|| "BUFFERED".to_owned());
         let base_path = env.iter().find(|(name, _)| name == "PERENNIAL_BASE_PATH");
         let base_path = base_path.map_or_else(String::new, |(_, path)| path.clone());
         env.push(("UPSTREAM_URL".to_owned(), upstream.url()));
@@ -94,6 +95,7 @@ impl Deployed {
             // As the machine's: the programs run here.
             ("Architecture", if cfg!(target_arch = "x86_64") { "x86_64" } else { "arm64" }.to_owned()),
             ("BasePath", base_path),
+            ("InvokeMode", invoke_mode),
             ("RevalidateSecretArn", secret),
             // The server's CloudFront does not sign what it sends to functions, and its queues break at a limit.
             ("ServeUrlAuth", "NONE".to_owned()),
@@ -241,7 +243,7 @@ impl Deployed {
     pub async fn set_environment(&self, resource: &str, variables: &Value) {
         let target = format!("/2015-03-31/functions/{}/configuration", self.resource(resource));
         let body = json!({ "Environment": { "Variables": variables } }).to_string();
-        let answer = self.aws.rest(Method::PUT, &target, &body).await;
+        let answer = self.aws.rest(Method::PUT, &target, body).await;
         assert_eq!(answer.status, 200, "{answer}");
     }
 }

@@ -19,11 +19,15 @@ pub(crate) fn broken(template: &Template) -> Vec<String> {
                 // A publisher's call first waits for another one's render, or for the lease of a dead one.
                 let others = if function == "Revalidate" { render + millis(limits.lease) } else { 0 };
                 complaints.extend(time(template, function, wait, others + render));
-                complaints.extend(answer_fits(function, settings.limits.max_body_bytes));
             }
             Err(error) => complaints.push(error),
         }
+        for streams in [false, true] {
+            let settings = template.settings_with(function, streams).ok();
+            complaints.extend(settings.and_then(|s| answer_fits(function, s.limits.max_body_bytes, streams)));
+        }
     }
+    complaints.extend(streams(template));
     complaints.extend(batch(template));
     complaints.extend(queue(template));
     complaints
@@ -62,12 +66,40 @@ fn time(template: &Template, function: &str, wait: u64, render: u64) -> Vec<Stri
     complaints
 }
 
-/// Lambda's answers end at 6 MB, base64 included: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-fn answer_fits(function: &str, max_body_bytes: usize) -> Option<String> {
-    let most = 6_291_556 / 4 * 3;
+/// Lambda's answers end at 6 MB, base64 included, or at 200 MB if they are streamed:
+/// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+fn answer_fits(function: &str, max_body_bytes: usize, streams: bool) -> Option<String> {
+    let most = if streams { 200 << 20 } else { 6_291_556 / 4 * 3 };
     (max_body_bytes > most).then(|| {
         format!("{function} takes bodies of {max_body_bytes} bytes; Lambda answers with {most} at most")
     })
+}
+
+/// A function answers in the way in which its URL asks.
+fn streams(template: &Template) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for function in FUNCTIONS {
+        let url = &template.properties(function)["FunctionUrlConfig"];
+        let does = [false, true].map(|streams| {
+            let settings = template.settings_with(function, streams);
+            // What is not read is complained of already. The other functions stream nothing.
+            settings.is_ok_and(|s| s.limits.stream_body_bytes.is_some()) && function == "Serve"
+        });
+        let asks = match url["InvokeMode"].as_str() {
+            _ if url["InvokeMode"]["Ref"] == "InvokeMode" => [false, true],
+            None | Some("BUFFERED") => [false; 2],
+            Some(_) => [true; 2],
+        };
+        if does != asks {
+            complaints.push(format!("{function} streams {does:?}, and its URL asks for {asks:?}"));
+        }
+    }
+    if template.0["Conditions"]["Streams"]
+        != json!({ "Fn::Equals": [{ "Ref": "InvokeMode" }, "RESPONSE_STREAM"] })
+    {
+        complaints.push("`Streams` is not what InvokeMode says".to_owned());
+    }
+    complaints
 }
 
 fn batch(template: &Template) -> Vec<String> {

@@ -50,8 +50,17 @@ impl Template {
     /// # Errors
     /// The settings' own complaint.
     pub(crate) fn settings(&self, function: &str) -> Result<Settings, String> {
+        self.settings_with(function, false)
+    }
+
+    /// The same for a stack that streams its answers, or does not.
+    pub(crate) fn settings_with(&self, function: &str, streams: bool) -> Result<Settings, String> {
         let variables = self.variables(function);
-        let given = variables.iter().map(|(name, value)| (name.clone(), self.sample(value)));
+        let chosen = |value: &Value| match value["Fn::If"].as_array().map(Vec::as_slice) {
+            Some([name, yes, no]) if name == "Streams" => self.sample(if streams { yes } else { no }),
+            _ => self.sample(value),
+        };
+        let given = variables.iter().map(|(name, value)| (name.clone(), chosen(value)));
         let read = given.chain(OF_LAMBDA.map(|name| (name.to_owned(), "given".to_owned())));
         Settings::read(read).map_err(|error| format!("{function}: {error}"))
     }
@@ -69,7 +78,8 @@ impl Template {
 }
 
 /// What Lambda sets by itself.
-const OF_LAMBDA: [&str; 3] = ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+const OF_LAMBDA: [&str; 4] =
+    ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_LAMBDA_RUNTIME_API"];
 
 /// `cargo metadata` of the workspace.
 pub(crate) fn workspace() -> Value {

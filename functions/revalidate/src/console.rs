@@ -11,7 +11,6 @@ use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName,
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -19,11 +18,10 @@ use http::header::{
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Response, StatusCode};
-use http_body_util::Full;
 use perennial::draft::OPEN_DRAFT;
 use perennial::overview::{Found, Search};
 use perennial::record::Epoch;
-use perennial::{Engine, Millis, Stores};
+use perennial::{Body, Engine, Millis, Stores};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -143,7 +141,7 @@ impl<S: Stores> Revalidate<S> {
     ///
     /// # Errors
     /// The answer that refuses.
-    pub async fn watch(&self, request: &Parts) -> Result<Watch<S>, Response<Full<Bytes>>> {
+    pub async fn watch(&self, request: &Parts) -> Result<Watch<S>, Response<Body>> {
         if !self.admits(request).await {
             return Err(json_response(request, &told(StatusCode::UNAUTHORIZED, "Invalid token")));
         }
@@ -180,7 +178,7 @@ fn listing<S: Stores>(engine: &Engine<S>, found: &Found, now: Millis) -> Value {
 }
 
 /// The page itself.
-pub(crate) fn document(request: &Parts, dev: bool) -> Response<Full<Bytes>> {
+pub(crate) fn document(request: &Parts, dev: bool) -> Response<Body> {
     static DOCUMENT: OnceLock<(String, HeaderValue)> = OnceLock::new();
     let (text, policy) = DOCUMENT.get_or_init(|| {
         let text = HTML.replace("/*style*/", STYLE).replace("/*script*/", SCRIPT);
@@ -193,7 +191,7 @@ pub(crate) fn document(request: &Parts, dev: bool) -> Response<Full<Bytes>> {
         (text, HeaderValue::try_from(policy).expect("ASCII"))
     });
     let text = if dev { text.replace("<html ", "<html data-dev ") } else { text.clone() };
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Body::default());
     let head = response.headers_mut();
     head.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     head.insert(CONTENT_LENGTH, text.len().into());
@@ -208,7 +206,7 @@ pub(crate) fn document(request: &Parts, dev: bool) -> Response<Full<Bytes>> {
     );
     head.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex, nofollow"));
     if request.method != Method::HEAD {
-        *response.body_mut() = Full::new(text.into());
+        *response.body_mut() = text.into();
     }
     response
 }

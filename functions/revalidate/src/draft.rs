@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::Full;
 use perennial::draft::{DRAFT_COOKIE, DRAFT_MAX, Drafts};
-use perennial::{Limits, Millis, ReadySite};
+use perennial::{Body, Limits, Millis, ReadySite};
 
 use crate::plan;
 
@@ -25,7 +23,7 @@ pub(crate) fn open(
     site: &ReadySite,
     limits: &Limits,
     now: Millis,
-) -> Result<Response<Full<Bytes>>, String> {
+) -> Result<Response<Body>, String> {
     let lasts = match parameter(request, "seconds") {
         None => DRAFT_DEFAULT,
         Some(text) => match text.parse().map(Duration::from_secs) {
@@ -48,11 +46,7 @@ pub(crate) fn open(
 ///
 /// # Errors
 /// Says what is wrong with the call.
-pub(crate) fn close(
-    request: &Parts,
-    site: &ReadySite,
-    limits: &Limits,
-) -> Result<Response<Full<Bytes>>, String> {
+pub(crate) fn close(request: &Parts, site: &ReadySite, limits: &Limits) -> Result<Response<Body>, String> {
     redirect(&location(request, site, limits)?, "", Duration::ZERO, site.base_path())
 }
 
@@ -70,7 +64,7 @@ fn location(request: &Parts, site: &ReadySite, limits: &Limits) -> Result<String
     Ok(if page == "/" && !base.is_empty() { base.to_owned() } else { format!("{base}{page}") })
 }
 
-fn redirect(to: &str, value: &str, lasts: Duration, base: &str) -> Result<Response<Full<Bytes>>, String> {
+fn redirect(to: &str, value: &str, lasts: Duration, base: &str) -> Result<Response<Body>, String> {
     let scope = if base.is_empty() { "/" } else { base };
     // A CMS shows drafts in a frame of its own site: that needs SameSite=None, and so Secure.
     let cookie = format!(
@@ -78,7 +72,7 @@ fn redirect(to: &str, value: &str, lasts: Duration, base: &str) -> Result<Respon
         lasts.as_secs()
     );
     let field = |text: &str| HeaderValue::try_from(text).map_err(|e| e.to_string());
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     response.headers_mut().insert(LOCATION, field(to)?);
     response.headers_mut().insert(SET_COOKIE, field(&cookie)?);

@@ -20,7 +20,7 @@ impl OnStores for Publishers {
         // A door without a lock is found out at the start.
         secrets.get(engine.now()).await?;
         let revalidate = Arc::new(Revalidate::new(engine, secrets));
-        lambda::run(move |request, body| {
+        lambda::run(false, move |request, body| {
             let revalidate = revalidate.clone();
             async move { revalidate.handle(&request, &body).await }
         })

@@ -17,11 +17,9 @@ pub mod webhook;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use http_body_util::Full;
 use perennial::demand::{Demand, Marked, Undone};
 use perennial::draft::{CLOSE_DRAFT, OPEN_DRAFT};
 use perennial::instant::to_rfc3339;
@@ -29,7 +27,7 @@ use perennial::publishing::Published;
 use perennial::secrets::LiveSecrets;
 use perennial::webhooks::Read;
 use perennial::wish::{Mode, Publisher, Wish};
-use perennial::{Engine, Millis, Stores};
+use perennial::{Body, Engine, Millis, Stores};
 use serde_json::{Value, json};
 
 use crate::auth::Secrets;
@@ -99,7 +97,7 @@ impl<S: Stores> Revalidate<S> {
 
     /// Answers one call. It returns when everything it asks for is done, or queued where it says so. A path that is
     /// not one of [`Revalidate::owns`] is taken for the endpoint: behind an address of its own it has any.
-    pub async fn handle(&self, request: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
+    pub async fn handle(&self, request: &Parts, body: &[u8]) -> Response<Body> {
         let (site, limits) = (self.engine.site(), self.engine.limits());
         let path = self.own_path(request.uri.path());
         let secrets = match self.secrets.get(self.engine.now()).await {
@@ -311,11 +309,11 @@ fn shown_id(id: &str) -> Value {
     id.parse::<u64>().map_or_else(|_| id.into(), Value::from)
 }
 
-fn json_response(request: &Parts, done: &Done) -> Response<Full<Bytes>> {
+fn json_response(request: &Parts, done: &Done) -> Response<Body> {
     let Done { status, answer } = done;
     let status = *status;
     let text = format!("{answer}\n");
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Body::default());
     *response.status_mut() = status;
     let head = response.headers_mut();
     head.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -325,7 +323,7 @@ fn json_response(request: &Parts, done: &Done) -> Response<Full<Bytes>> {
         head.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
     }
     if request.method != Method::HEAD {
-        *response.body_mut() = Full::new(text.into());
+        *response.body_mut() = text.into();
     }
     response
 }

@@ -18,9 +18,10 @@ impl OnStores for Visitors {
         engine: Arc<Engine<S>>,
         secrets: SecretSource,
     ) -> Result<(), FunctionError> {
+        let stream = engine.limits().stream_body_bytes.is_some();
         let drafts = secrets.live(|secrets| Ok(Drafts::new(secrets)))?;
         let serve = Arc::new(Serve::new(engine, Renewal::Before).with_drafts(drafts));
-        lambda::run(move |request, _| {
+        lambda::run(stream, move |request, _| {
             let serve = serve.clone();
             async move { serve.handle(&request).await }
         })

@@ -19,9 +19,10 @@ use perennial::first::Trouble;
 use perennial::freshness::{State, state};
 use perennial::memory::Entry;
 use perennial::metrics::Event;
+use perennial::record::BodyRef;
 use perennial::secrets::LiveSecrets;
 use perennial::{
-    Engine, Fallback, Form, NOT_FOUND_DATA, Reason, Resolved, SHELL_DATA_URL, Sight, Stores, escape,
+    Body, Engine, Fallback, Form, NOT_FOUND_DATA, Reason, Resolved, SHELL_DATA_URL, Sight, Stores, escape,
 };
 
 use crate::decide::{Action, Circumstances, decide};
@@ -111,14 +112,17 @@ impl<S: Stores> Serve<S> {
 
     /// The journey: look, decide, act. `None` if the page does not exist on this route.
     async fn stored(&self, request: &Parts, page: &Resolved, form: Form) -> Option<Reply> {
+        let wants = |body: &BodyRef| reply::wants(request, body, self.engine.limits());
         for _ in 0..LOOKS_MAX {
-            let sight = match self.engine.look(page, form, |body| reply::has_already(request, body)).await {
+            let sight = match self.engine.look(page, form, wants).await {
                 Ok(sight) => sight,
                 // The store cannot be read: whether a page that must be listed exists cannot be told.
                 Err(error) if page.route().fallback() == Fallback::NotFound => {
                     return Some(self.trouble(request, form, 503, &error.to_string()));
                 }
-                Err(_) => Sight { entry: None, state: State::Missing, generation: 0, known: true },
+                Err(_) => {
+                    Sight { entry: None, coming: None, state: State::Missing, generation: 0, known: true }
+                }
             };
             let action = decide(Circumstances {
                 state: sight.state,
@@ -129,17 +133,20 @@ impl<S: Stores> Serve<S> {
                 // Asked last: matching a user agent costs more than a hit.
                 takes_shell: sight.entry.is_none() && self.takes_shell(request, page, form),
             });
+            let coming = sight.coming;
             match (action, sight.entry) {
                 (Action::NotHere, _) => return None,
                 (Action::Shell, _) => return Some(self.shell(request, page)),
                 (Action::Answer, Some(entry)) => {
-                    return Some(self.shown(request, page, form, &entry, Label::Hit, false));
+                    return Some(self.shown(request, page, form, (&entry, coming), Label::Hit, false));
                 }
                 (Action::AnswerAndRenew, Some(entry)) => {
                     self.renew(page, &entry).await;
-                    return Some(self.shown(request, page, form, &entry, Label::Stale, false));
+                    return Some(self.shown(request, page, form, (&entry, coming), Label::Stale, false));
                 }
                 (Action::Render { or_stored }, old) => {
+                    // Nothing is kept open for as long as a render takes.
+                    drop(coming);
                     let (reason, label) = match old {
                         Some(_) => (Reason::Stale, Label::Revalidated),
                         None => (Reason::First, Label::Miss),
@@ -147,13 +154,16 @@ impl<S: Stores> Serve<S> {
                     let rendered = Box::pin(self.engine.first(page, reason, sight.generation)).await;
                     match (rendered, old.filter(|_| or_stored)) {
                         ((Ok(Some(entry)), joined), _) => {
-                            return Some(self.shown(request, page, form, &entry, label, joined));
+                            return Some(self.shown(request, page, form, (&entry, None), label, joined));
                         }
                         ((Ok(None), _), _) => {}
-                        ((Err(_), _), Some(old)) => {
-                            return Some(self.shown(request, page, form, &old, Label::Stale, false));
-                        }
-                        ((Err(trouble), _), None) => {
+                        ((Err(trouble), _), old) => {
+                            if let Some(old) = old
+                                && let Some(coming) = self.engine.open_again(page, form, &old, wants).await
+                            {
+                                let old = (&*old, coming);
+                                return Some(self.shown(request, page, form, old, Label::Stale, false));
+                            }
                             page.route().counters().count(Event::Error);
                             return Some(self.in_trouble(request, form, &trouble));
                         }
@@ -200,7 +210,7 @@ impl<S: Stores> Serve<S> {
             }
         }
         Some(match self.engine.render_only(page, Reason::Stale, draft).await {
-            Ok(entry) => self.shown(request, page, form, &entry, Label::Bypass, false),
+            Ok(entry) => self.shown(request, page, form, (&entry, None), Label::Bypass, false),
             Err(trouble) => self.in_trouble(request, form, &trouble),
         })
     }
@@ -219,7 +229,7 @@ impl<S: Stores> Serve<S> {
         request: &Parts,
         page: &Resolved,
         form: Form,
-        entry: &Entry,
+        (entry, coming): (&Entry, Option<Body>),
         label: Label,
         collapsed: bool,
     ) -> Reply {
@@ -234,10 +244,21 @@ impl<S: Stores> Serve<S> {
         let base_path = self.engine.site().base_path();
         page.route().counters().count(label.event());
         let (page, tag_header) = (page.key(), self.engine.stores().edge().tag_header());
-        reply::page(
-            request,
-            &Shown { entry, form, state, label, collapsed, now, edge_stale_s, base_path, page, tag_header },
-        )
+        let limits = self.engine.limits();
+        let shown = Shown {
+            entry,
+            form,
+            state,
+            label,
+            collapsed,
+            now,
+            edge_stale_s,
+            base_path,
+            page,
+            limits,
+            tag_header,
+        };
+        reply::page(request, &shown, coming)
     }
 
     fn shell(&self, request: &Parts, page: &Resolved) -> Reply {

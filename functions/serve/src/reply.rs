@@ -9,20 +9,19 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use http_body_util::Full;
-use perennial::content::{Content, Told};
+use perennial::content::Told;
 use perennial::edge::cache_tags;
 use perennial::freshness::State;
 use perennial::key::PageKey;
 use perennial::memory::Entry;
 use perennial::metrics::Event;
 use perennial::record::{BodyRef, Coding, Record, Stored};
-use perennial::{Form, Millis};
+use perennial::{Body, Form, Limits, Millis, Want};
 
 use crate::request::{coding, matches_etag};
 
 /// What all answers of this crate are.
-pub type Reply = Response<Full<Bytes>>;
+pub type Reply = Response<Body>;
 
 /// How an answer came about: the value of `x-perennial-cache`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,42 +96,61 @@ pub struct Shown<'a> {
     pub base_path: &'a str,
     /// The page.
     pub page: &'a PageKey,
+    /// What is bounded.
+    pub limits: &'a Limits,
     /// The field in which the shared cache in front looks for the page's tags.
     pub tag_header: Option<&'static str>,
 }
 
-/// The answer with a page, or 304 if the visitor has it already.
-pub fn page(request: &Parts, shown: &Shown<'_>) -> Reply {
+/// The answer with a page, or 304 if the visitor has it already. Its content is in memory, or `coming`.
+pub fn page(request: &Parts, shown: &Shown<'_>, coming: Option<Body>) -> Reply {
     let record = &shown.entry.record;
-    match (&record.stored, shown.entry.content(shown.form)) {
-        (Stored::Redirect { .. }, _) => redirect(request, shown),
-        (Stored::Page { .. }, Some(content)) => document(request, shown, content, StatusCode::OK),
-        (Stored::NotFound { .. }, Some(content)) => document(request, shown, content, StatusCode::NOT_FOUND),
-        (Stored::Page { html, data }, None) => {
-            not_modified(request, shown, if shown.form == Form::Html { html } else { data })
+    let (body, status) = match (&record.stored, record.stored.body(shown.form)) {
+        (Stored::Redirect { .. }, _) => return redirect(request, shown),
+        (Stored::Page { .. }, Some(body)) => (body, StatusCode::OK),
+        (Stored::NotFound { .. }, Some(body)) => (body, StatusCode::NOT_FOUND),
+        // There is no page to show.
+        (Stored::Deleted, _) | (_, None) => return plain(request, StatusCode::NOT_FOUND, "Not found\n"),
+    };
+    let Want { coding, has } = wants(request, body, shown.limits);
+    let told = told(shown);
+    let content = shown.entry.content(shown.form);
+    let make = || {
+        let mut head = fixed_head(body, coding, shown.form, record);
+        let bytes =
+            content.map_or_else(|| body.bytes_in(coding), |content| content.coded(coding).len() as u64);
+        head.insert(CONTENT_LENGTH, bytes.into());
+        cache_head(&mut head, shown, told);
+        head
+    };
+    let head = match (shown.label, told.stale, content) {
+        (Label::Hit, false, Some(content)) | (Label::Stale, true, Some(content)) => {
+            content.head(coding, told, make)
         }
-        // Neither is ever looked up without its content; there is no page to show.
-        (Stored::Deleted | Stored::NotFound { .. }, _) => {
-            plain(request, StatusCode::NOT_FOUND, "Not found\n")
-        }
+        _ => make(),
+    };
+    let mut reply = Response::new(Body::default());
+    *reply.status_mut() = status;
+    *reply.headers_mut() = head;
+    if has && status == StatusCode::OK {
+        *reply.status_mut() = StatusCode::NOT_MODIFIED;
+        without_content(reply.headers_mut());
+    } else if request.method != Method::HEAD {
+        // It is looked up without its content only for 304.
+        *reply.body_mut() = coming.or_else(|| Some(content?.coded(coding).into())).unwrap_or_default();
     }
-}
-
-/// Whether the visitor has this body already: 304 is all that is needed.
-pub fn has_already(request: &Parts, body: &BodyRef) -> bool {
-    request.headers.contains_key(IF_NONE_MATCH)
-        && matches_etag(&request.headers, &body.etag(body.sent_as(coding(&request.headers))))
-}
-
-/// 304 for a body that was not read.
-fn not_modified(request: &Parts, shown: &Shown<'_>, body: &BodyRef) -> Reply {
-    let mut reply = Response::new(Full::default());
-    *reply.status_mut() = StatusCode::NOT_MODIFIED;
-    let coding = body.sent_as(coding(&request.headers));
-    *reply.headers_mut() = fixed_head(body, coding, shown.form, &shown.entry.record);
-    cache_head(reply.headers_mut(), shown, told(shown));
-    without_content(reply.headers_mut());
     reply
+}
+
+/// How the visitor would get this body, and whether that is there already: then 304 is all that is needed.
+pub fn wants(request: &Parts, body: &BodyRef, limits: &Limits) -> Want {
+    let coding = match body.sent_as(coding(&request.headers)) {
+        // It would be made anew for each visitor, and nobody can tell beforehand how long it will be.
+        Coding::Gzip if limits.passes_on(body) => Coding::Identity,
+        coding => coding,
+    };
+    let asks = request.headers.contains_key(IF_NONE_MATCH);
+    Want { coding, has: asks && matches_etag(&request.headers, &body.etag(coding)) }
 }
 
 /// What a 304 does not repeat (RFC 9110 section 15.4.5).
@@ -140,35 +158,6 @@ fn without_content(head: &mut HeaderMap) {
     for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, LAST_MODIFIED] {
         head.remove(name);
     }
-}
-
-fn document(request: &Parts, shown: &Shown<'_>, content: &Content, status: StatusCode) -> Reply {
-    let coding = content.body().sent_as(coding(&request.headers));
-    let told = told(shown);
-    let make = || {
-        let mut head = fixed_head(content.body(), coding, shown.form, &shown.entry.record);
-        head.insert(CONTENT_LENGTH, content.coded(coding).len().into());
-        cache_head(&mut head, shown, told);
-        head
-    };
-    let head = match (shown.label, told.stale) {
-        (Label::Hit, false) | (Label::Stale, true) => content.head(coding, told, make),
-        _ => make(),
-    };
-    let matched = request.headers.contains_key(IF_NONE_MATCH)
-        && head
-            .get(ETAG)
-            .and_then(|tag| tag.to_str().ok())
-            .is_some_and(|tag| matches_etag(&request.headers, tag));
-    let mut reply = Response::new(Full::default());
-    *reply.status_mut() = if matched && status == StatusCode::OK { StatusCode::NOT_MODIFIED } else { status };
-    *reply.headers_mut() = head;
-    if reply.status() == StatusCode::NOT_MODIFIED {
-        without_content(reply.headers_mut());
-    } else if request.method != Method::HEAD {
-        *reply.body_mut() = Full::new(content.coded(coding));
-    }
-    reply
 }
 
 /// What every answer with this body in this coding has.
@@ -341,12 +330,12 @@ fn no_store(mut reply: Reply, label: Option<Label>) -> Reply {
 }
 
 fn whole(request: &Parts, status: StatusCode, body: Bytes, kind: HeaderValue) -> Reply {
-    let mut reply = Response::new(Full::default());
+    let mut reply = Response::new(Body::default());
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, kind);
     reply.headers_mut().insert(CONTENT_LENGTH, body.len().into());
     if request.method != Method::HEAD {
-        *reply.body_mut() = Full::new(body);
+        *reply.body_mut() = body.into();
     }
     reply
 }

@@ -2,17 +2,14 @@
 //! what changes, whichever process on this store has changed it.
 
 use std::fmt::Write as _;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response};
-use hyper::body::{Body, Frame};
 use perennial::embedded::EmbeddedStores;
-use perennial::{Clock, Engine};
+use perennial::{Body, Clock, Engine, StoreError};
 use revalidate::console::{Event, Watch};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -36,21 +33,6 @@ pub(crate) struct Listeners {
     stop: CancellationToken,
 }
 
-/// A body that goes on until its sender is dropped.
-pub(crate) struct Stream(mpsc::Receiver<Bytes>);
-
-impl Body for Stream {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
-    }
-}
-
 impl Listeners {
     /// At most `max_listeners` at once; all streams end with `stop`.
     pub(crate) fn new(max_listeners: usize, stop: CancellationToken) -> Self {
@@ -62,11 +44,11 @@ impl Listeners {
         &self,
         watch: Watch<EmbeddedStores>,
         engine: &Engine<EmbeddedStores>,
-    ) -> Option<Response<Stream>> {
+    ) -> Option<Response<Body>> {
         let place = self.places.clone().try_acquire_owned().ok()?;
-        let (say, body) = mpsc::channel(1);
+        let (say, parts) = mpsc::channel(1);
         tokio::spawn(tell(watch, say, self.stop.clone(), engine.clock().clone(), place));
-        let mut response = Response::new(Stream(body));
+        let mut response = Response::new(Body::Coming(parts));
         let head = response.headers_mut();
         head.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         head.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
@@ -78,7 +60,7 @@ impl Listeners {
 
 async fn tell(
     mut watch: Watch<EmbeddedStores>,
-    say: mpsc::Sender<Bytes>,
+    say: mpsc::Sender<Result<Bytes, StoreError>>,
     stop: CancellationToken,
     clock: Arc<dyn Clock>,
     _place: OwnedSemaphorePermit,
@@ -97,7 +79,7 @@ async fn tell(
             beat = clock.sleep(HEARTBEAT);
             // One that does not read is waited for, as long as a stream may last.
             tokio::select! {
-                sent = say.send(text.into()) => if sent.is_err() { return },
+                sent = say.send(Ok(text.into())) => if sent.is_err() { return },
                 () = stop.cancelled() => return,
                 () = &mut over => return,
             }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, RETRY_AFTER, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -16,14 +15,14 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use perennial::embedded::EmbeddedStores;
 use perennial::metrics::prometheus;
-use perennial::{Engine, Millis};
+use perennial::{Body, Engine, Millis};
 use revalidate::Revalidate;
 use serve::{Serve, reply};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::events::{Listeners, Stream};
+use crate::events::Listeners;
 use crate::head_timer::HeadTimer;
 use crate::wire::Wire;
 
@@ -116,22 +115,22 @@ fn has_one_host(request: &Parts) -> bool {
 }
 
 /// An answer that is there, or one that goes on.
-type Answer = Response<Either<Full<Bytes>, Stream>>;
+type Answer = Response<Body>;
 
 impl Handlers {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         let (request, body) = request.into_parts();
         let mut response = if !has_one_host(&request) {
-            reply::bad_request(&request, "HTTP/1.1 needs one Host.\n").map(Either::Left)
+            reply::bad_request(&request, "HTTP/1.1 needs one Host.\n")
         } else if self.revalidate.is_for_events(&request) {
             // Boxed like the other rare ways: every request's future is as large as its largest way.
             Box::pin(self.events(&request)).await
         } else if self.revalidate.owns(request.uri.path()) {
-            Box::pin(self.revalidate(&request, body)).await.map(Either::Left)
+            Box::pin(self.revalidate(&request, body)).await
         } else if request.uri.path() == self.metrics {
-            self.metrics(&request).await.map(Either::Left)
+            self.metrics(&request).await
         } else {
-            self.serve.handle(&request).await.map(Either::Left)
+            self.serve.handle(&request).await
         };
         // As `Heads` counts on: a request with a body is its connection's last.
         if FRAMING.iter().any(|name| request.headers.contains_key(name)) {
@@ -144,21 +143,21 @@ impl Handlers {
     async fn events(&self, request: &Parts) -> Answer {
         let watch = match self.revalidate.watch(request).await {
             Ok(watch) => watch,
-            Err(refused) => return refused.map(Either::Left),
+            Err(refused) => return refused,
         };
         match self.listeners.listen(watch, &self.engine) {
-            Some(stream) => stream.map(Either::Right),
+            Some(stream) => stream,
             None => {
                 let text = "Too many listen already (PERENNIAL_MAX_LISTENERS): ask for the pages every few seconds.\n";
                 let mut refused = reply::plain(request, StatusCode::SERVICE_UNAVAILABLE, text);
                 refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("30"));
-                refused.map(Either::Left)
+                refused
             }
         }
     }
 
     /// Counters, for those who know a secret of the revalidate endpoint.
-    async fn metrics(&self, request: &Parts) -> Response<Full<Bytes>> {
+    async fn metrics(&self, request: &Parts) -> Answer {
         if ![Method::GET, Method::HEAD].contains(&request.method) {
             reply::method_not_allowed(request)
         } else if self.revalidate.admits(request).await {
@@ -168,7 +167,7 @@ impl Handlers {
         }
     }
 
-    async fn revalidate(&self, request: &Parts, body: Incoming) -> Response<Full<Bytes>> {
+    async fn revalidate(&self, request: &Parts, body: Incoming) -> Answer {
         // Strangers' bodies are not waited for.
         if !self.revalidate.reads_body(request).await {
             return self.revalidate.handle(request, b"").await;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::settings::Aws;
 use crate::store::StoreError;
 
-pub(crate) use call::{Answer, Call, Caller};
+pub(crate) use call::{Answer, Arriving, Call, Caller};
 pub use secrets::read_secrets;
 pub use stores::AwsStores;
 

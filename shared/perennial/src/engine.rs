@@ -5,22 +5,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::bodies::Bodies;
+use crate::body::Body;
 use crate::clock::{Clock, Millis};
 use crate::content::Content;
 use crate::demand::{Demanded, Undone};
 use crate::first::First;
 use crate::flights::{Flights, Turns};
+use crate::found::{Found, Seek};
 use crate::freshness::{State, state};
 use crate::held::Held;
 use crate::memory::{Entry, Memory};
 use crate::pages::{Pages, Snapshot, Wanted};
 use crate::purges::Purges;
-use crate::record::{BodyRef, Epoch, Form, Stored, Ticket};
+use crate::record::{BodyRef, Coding, Epoch, Form, Stored, Ticket};
 use crate::render::Renders;
 use crate::room::Room;
 use crate::route::Resolved;
@@ -57,16 +57,27 @@ pub struct Engine<S: Stores> {
 const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// What a look found.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Sight {
     /// The page with the content of the wanted form; none if it is missing.
     pub entry: Option<Arc<Entry>>,
+    /// That content, if it is too large to be loaded: as it comes from the store, in the coding that was wanted.
+    pub coming: Option<Body>,
     /// Its state now.
     pub state: State,
     /// The generation that was judged; 0 for none. A missing page may have one: deleted, expired, or damaged.
     pub generation: Ticket,
     /// Whether the page exists for a route that serves listed pages only: it was listed, or generated before.
     pub known: bool,
+}
+
+/// What a visitor wants of a body.
+#[derive(Clone, Copy, Debug)]
+pub struct Want {
+    /// The coding it would be sent in.
+    pub coding: Coding,
+    /// Whether the visitor has it already.
+    pub has: bool,
 }
 
 impl Entry {
@@ -170,16 +181,16 @@ impl<S: Stores> Engine<S> {
         self.memory.usage()
     }
 
-    /// Looks a page up: in memory if nothing was written since, else in the store. A body that the visitor `has` already
-    /// is not read: the entry may come without it.
+    /// Looks a page up: in memory if nothing was written since, else in the store. A body that the visitor has already is
+    /// not read: the entry may come without it.
     ///
     /// # Errors
     /// The store cannot be read, and the page is not in memory either.
     pub async fn look(
-        &self,
+        self: &Arc<Self>,
         page: &Resolved,
         form: Form,
-        has: impl Fn(&BodyRef) -> bool,
+        wants: impl Fn(&BodyRef) -> Want,
     ) -> Result<Sight, StoreError> {
         let now = self.clock.now();
         // Noted before reading: what is read may be newer than this version, never older.
@@ -189,7 +200,7 @@ impl<S: Stores> Engine<S> {
             return Ok(self.sight(page, entry.clone(), now));
         }
         let known = Known { kept: kept.as_ref(), version, now };
-        match self.read(page, form, known, has).await {
+        match self.read(page, form, known, wants).await {
             Ok(sight) => Ok(sight),
             Err(error) => {
                 self.complain(page, "the store cannot be read; serving what is in memory", &error);
@@ -202,11 +213,11 @@ impl<S: Stores> Engine<S> {
     }
 
     async fn read(
-        &self,
+        self: &Arc<Self>,
         page: &Resolved,
         form: Form,
         known: Known<'_>,
-        has: impl Fn(&BodyRef) -> bool,
+        wants: impl Fn(&BodyRef) -> Want,
     ) -> Result<Sight, StoreError> {
         let Known { kept, version, now } = known;
         let wanted = Wanted {
@@ -226,33 +237,24 @@ impl<S: Stores> Engine<S> {
                 }
             }
             let generation = snapshot.generation;
-            let missing = Sight { entry: None, state: State::Missing, generation, known };
+            let missing = Sight { entry: None, coming: None, state: State::Missing, generation, known };
             let Some(record) = snapshot.record.clone() else { return Ok(missing) };
             let (unread, body) = (std::mem::take(&mut snapshot.unread_tags), snapshot.body.take());
-            let (newest_epoch, contents) = tokio::join!(self.newest_epoch(&unread), async {
-                let kept = kept.map(Arc::as_ref).filter(|e| !e.unsaved && e.record.answers_alike(&record));
-                let mut contents = kept.map_or((None, None), |e| (e.html.clone(), e.data.clone()));
-                let slot = if form == Form::Html { &mut contents.0 } else { &mut contents.1 };
-                // What is not found comes whole: 304 is for what would be 200.
-                let has = |body| matches!(record.stored, Stored::Page { .. }) && has(body);
-                let wanted = record.stored.body(form).filter(|body| slot.is_none() && !has(body));
-                if let Some(wanted) = wanted {
-                    *slot = Some(self.load(page, wanted, body).await?);
-                }
-                Some(contents)
-            });
+            let seek = Seek { page, form, record: &record, kept: kept.map(Arc::as_ref), beside: body };
+            let (newest_epoch, found) = tokio::join!(self.newest_epoch(&unread), self.contents(seek, &wants));
             snapshot.newest_epoch = newest_epoch?.max(snapshot.newest_epoch);
             let seen = state(&record, snapshot.newest_epoch, now, page.route.options.missing_when_expired);
             if seen == State::Missing {
                 return Ok(missing);
             }
-            match contents {
-                Some((html, data)) => {
+            match found {
+                Some(Found { html, data, passing }) => {
+                    let coming = passing.map(|passing| self.pass(page, generation, passing));
                     let unsaved = false;
                     let entry =
                         Arc::new(Entry { record, html, data, snapshot, version, read_at: now, unsaved });
                     self.memory.insert(&page.key, entry.clone());
-                    return Ok(Sight { entry: Some(entry), state: seen, generation, known });
+                    return Ok(Sight { entry: Some(entry), coming, state: seen, generation, known });
                 }
                 // A commit may have replaced the record, and its body been removed, since it was read.
                 None if body_gone_of != Some(generation) => body_gone_of = Some(generation),
@@ -279,22 +281,7 @@ impl<S: Stores> Engine<S> {
             state(&entry.record, entry.snapshot.newest_epoch, now, page.route.options.missing_when_expired);
         let generation = entry.record.generation;
         let entry = (state != State::Missing).then_some(entry);
-        Sight { entry, state, generation, known: true }
-    }
-
-    /// The content of a body: from `beside` if its stored bytes came with the record.
-    async fn load(&self, page: &Resolved, body: &BodyRef, beside: Option<Bytes>) -> Option<Arc<Content>> {
-        let bytes = match beside {
-            Some(bytes) => bytes,
-            None => match self.stores.bodies().get(&page.key, &body.sha256).await {
-                Ok(bytes) => bytes?,
-                Err(error) => {
-                    tracing::error!(page = %page.key.path(), "a stored body cannot be read: {error}");
-                    return None;
-                }
-            },
-        };
-        Content::load(body.clone(), bytes).map(Arc::new)
+        Sight { entry, coming: None, state, generation, known: true }
     }
 
     /// Reports a store that fails, unless it has just been done.

@@ -4,40 +4,51 @@ use std::future::Future;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::Response;
 use http::header::HOST;
 use http::request::Parts;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{
-    Adapter, Body, Error, IntoResponse, LambdaEvent, Request, RequestExt as _, Service as _, lambda_runtime,
+    Adapter, Body, Error, LambdaEvent, Request, RequestExt as _, Service as _, StreamAdapter, lambda_runtime,
     service_fn,
 };
 
 use crate::url::{as_sent, query_as_sent};
 
-/// Answers events until the process ends.
+/// Answers events until the process ends: each with a whole answer, or with a `stream` of it, as the `InvokeMode` of the
+/// function's URL has it (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html>).
 ///
 /// # Errors
 /// The end of Lambda's runtime API.
-pub async fn run<A, R>(answer: impl Fn(Parts, Body) -> A + Clone + Send + 'static) -> Result<(), Error>
+pub async fn run<A>(
+    stream: bool,
+    answer: impl Fn(Parts, Body) -> A + Clone + Send + 'static,
+) -> Result<(), Error>
 where
-    A: Future<Output = R> + Send + 'static,
-    R: IntoResponse + Send + 'static,
+    A: Future<Output = Response<crate::Body>> + Send + 'static,
 {
-    let adapter = Adapter::from(service_fn(move |request: Request| {
+    let service = service_fn(move |request: Request| {
         let target = as_sent(request.raw_http_path(), request.uri());
         let (mut parts, body) = request.into_parts();
         parts.uri = target;
         let answer = answer(parts, body);
         async move { Ok::<_, Error>(answer.await) }
-    }));
-    lambda_runtime::run(service_fn(move |mut event: LambdaEvent<LambdaRequest>| {
-        if let LambdaRequest::ApiGatewayV2(event) = &mut event.payload {
-            tame(event);
-        }
-        adapter.clone().call(event)
-    }))
-    .await
+    });
+    if stream {
+        let adapter = StreamAdapter::from(service);
+        lambda_runtime::run(service_fn(move |event| adapter.clone().call(tamed(event)))).await
+    } else {
+        let adapter = Adapter::from(service);
+        lambda_runtime::run(service_fn(move |event| adapter.clone().call(tamed(event)))).await
+    }
+}
+
+fn tamed(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
+    if let LambdaRequest::ApiGatewayV2(event) = &mut event.payload {
+        tame(event);
+    }
+    event
 }
 
 /// Takes out of an event what its conversion to a request would panic at: the visitor would get 502, and an alarm ring.

@@ -43,6 +43,7 @@
 pub mod aws;
 mod beside;
 pub mod bodies;
+mod body;
 pub mod build;
 pub mod clock;
 pub mod content;
@@ -54,6 +55,7 @@ pub mod embedded;
 pub mod engine;
 pub mod first;
 mod flights;
+mod found;
 pub mod freshness;
 #[cfg(any(feature = "aws", feature = "embedded"))]
 pub mod function;
@@ -69,6 +71,7 @@ pub mod metrics;
 pub mod overview;
 pub mod page;
 pub mod pages;
+mod passing;
 pub mod pattern;
 pub mod progress;
 pub mod publishes;
@@ -96,8 +99,9 @@ pub mod walk;
 pub mod webhooks;
 pub mod wish;
 
+pub use body::Body;
 pub use clock::{Clock, Millis, SystemClock};
-pub use engine::{Engine, Sight};
+pub use engine::{Engine, Sight, Want};
 pub use judge::check_tag;
 pub use page::{
     Context, Failure, Outcome, Page, Param, Params, Reason, Redirect, Revalidate, SHELL_DATA_URL,

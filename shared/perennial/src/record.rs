@@ -38,6 +38,11 @@ impl BodyRef {
         if self.coding == Coding::Identity { Coding::Identity } else { negotiated }
     }
 
+    /// Length in a coding that is stored, or none.
+    pub fn bytes_in(&self, coding: Coding) -> u64 {
+        if coding == self.coding { self.stored_bytes } else { self.bytes }
+    }
+
     /// The entity tag of a coding, quotes included (RFC 9110 section 8.8.3): one per coding.
     pub fn etag(&self, coding: Coding) -> String {
         match coding {

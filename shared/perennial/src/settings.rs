@@ -1,11 +1,16 @@
 //! Settings: read once at the start, from a lookup, and refused by name.
 
-use std::fmt::Display;
+mod reader;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use reader::{Above, Reader};
+
+use crate::record::BodyRef;
 
 /// Every limit and choice of a deployment. Each field names the variable it is read from and its default.
 #[derive(Clone, Debug)]
@@ -124,6 +129,10 @@ pub struct Limits {
     pub max_waiting_visitors: usize,
     /// `PERENNIAL_MAX_BODY_BYTES` (16777216): HTML or data of one page.
     pub max_body_bytes: usize,
+    /// `PERENNIAL_STREAM_BODY_BYTES` (1048576): larger stored bodies are passed on to visitors as they are read, instead of
+    /// being loaded whole; `off` loads all. On Lambda the default is `off`: a function that is given a number streams all
+    /// its answers, and its URL must have the `InvokeMode` `RESPONSE_STREAM`.
+    pub stream_body_bytes: Option<u64>,
     /// `PERENNIAL_INLINE_BODY_BYTES` (8192): compressed bodies up to this size are kept beside their record in DynamoDB
     /// as well as in S3, so that a hit is one round trip; 0 keeps none. The embedded store has no use for it.
     pub inline_body_bytes: usize,
@@ -175,70 +184,6 @@ impl Default for Settings {
 #[error("settings cannot be used:\n  {}", .0.join("\n  "))]
 pub struct SettingsError(Vec<String>);
 
-struct Reader {
-    given: Vec<(String, String)>,
-    known: Vec<&'static str>,
-    errors: Vec<String>,
-}
-
-impl Reader {
-    fn text(&mut self, name: &'static str) -> Option<String> {
-        self.known.push(name);
-        // Templates and compose files set what they do not mean to an empty text.
-        let found = self.given.iter().find(|(n, v)| n == name && !v.is_empty())?;
-        Some(found.1.clone())
-    }
-
-    fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
-        let text = self.text(name)?;
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.errors.push(format!("{name} is `{text}`: {error}"));
-                None
-            }
-        }
-    }
-
-    fn or<T: FromStr<Err: Display>>(&mut self, name: &'static str, default: T) -> T {
-        self.optional(name).unwrap_or(default)
-    }
-
-    fn above_zero<T: FromStr<Err: Display> + Default + PartialEq>(
-        &mut self,
-        name: &'static str,
-        default: T,
-    ) -> T {
-        let value = self.or(name, default);
-        if value == T::default() {
-            self.errors.push(format!("{name} is `0`: give 1 or more"));
-        }
-        value
-    }
-
-    /// A setting of the stores on AWS, which are used all together or not at all.
-    fn with_table(&mut self, table: &Option<String>, name: &'static str, given: Option<String>) -> String {
-        if table.is_some() != given.is_some() {
-            let names = AWS_STORES.join(", ");
-            self.errors.push(format!("{name} and PERENNIAL_TABLE are given together or not at all: {names}"));
-        }
-        given.unwrap_or_default()
-    }
-
-    /// What Lambda sets by itself, needed only beside a table.
-    fn aws(&mut self, name: &'static str, table: &Option<String>) -> String {
-        let given = self.text(name);
-        if table.is_some() && given.is_none() {
-            self.errors.push(format!("{name} is not set, and PERENNIAL_TABLE is: set it as the AWS CLI has it (`aws configure export-credentials --format env`)"));
-        }
-        given.unwrap_or_default()
-    }
-
-    fn millis(&mut self, name: &'static str, default: u64) -> Duration {
-        Duration::from_millis(self.above_zero(name, default))
-    }
-}
-
 impl Settings {
     /// Reads the process's environment; the defaults stand in for variables that are unset.
     ///
@@ -262,7 +207,7 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`].
     pub fn read(given: impl IntoIterator<Item = (String, String)>) -> Result<Self, SettingsError> {
-        let mut r = Reader { given: given.into_iter().collect(), known: Vec::new(), errors: Vec::new() };
+        let mut r = Reader::new(given.into_iter().collect());
         let build_id = r.text("BUILD_ID").unwrap_or_else(|| "dev-build".to_owned());
         let plain = build_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
         if build_id.is_empty() || build_id.len() > 64 || build_id.starts_with('.') || !plain {
@@ -285,19 +230,7 @@ impl Settings {
         let webhooks = r.text("PERENNIAL_WEBHOOKS").map(PathBuf::from);
         let aws = Aws::read(&mut r);
         let limits = Limits::read(&mut r);
-        for (name, _) in &r.given {
-            if name.starts_with("PERENNIAL_")
-                && !name.starts_with("PERENNIAL_SITE_")
-                && !r.known.contains(&&**name)
-            {
-                let closest =
-                    r.known.iter().min_by_key(|known| distance(known, name)).expect("some are known");
-                r.errors.push(format!("{name} is no setting; did you mean {closest}?"));
-            }
-        }
-        if !r.errors.is_empty() {
-            return Err(SettingsError(r.errors));
-        }
+        r.end().map_err(SettingsError)?;
         let build_id = build_id.into();
         Ok(Self {
             build_id,
@@ -342,7 +275,14 @@ impl Aws {
 const AWS_STORES: [&str; 3] = ["PERENNIAL_TABLE", "PERENNIAL_BUCKET", "PERENNIAL_QUEUE_URL"];
 
 impl Limits {
+    /// Whether a stored body is passed on as it is read.
+    pub fn passes_on(&self, body: &BodyRef) -> bool {
+        self.stream_body_bytes.is_some_and(|limit| body.stored_bytes > limit)
+    }
+
     fn read(r: &mut Reader) -> Self {
+        // Whatever runs the function sets it: Lambda, or `cargo lambda watch`.
+        let on_lambda = r.text("AWS_LAMBDA_RUNTIME_API").is_some();
         Self {
             memory_cache_bytes: r.or("PERENNIAL_MEMORY_CACHE_BYTES", 50 << 20),
             render_timeout: r.millis("PERENNIAL_RENDER_TIMEOUT_MS", 30_000),
@@ -351,6 +291,7 @@ impl Limits {
             max_wait: r.millis("PERENNIAL_MAX_WAIT_MS", 60_000),
             max_waiting_visitors: r.above_zero("PERENNIAL_MAX_WAITING_VISITORS", 1_000),
             max_body_bytes: r.above_zero("PERENNIAL_MAX_BODY_BYTES", 16 << 20),
+            stream_body_bytes: r.or("PERENNIAL_STREAM_BODY_BYTES", Above((!on_lambda).then_some(1 << 20))).0,
             inline_body_bytes: r.or("PERENNIAL_INLINE_BODY_BYTES", 8 << 10),
             max_path_bytes: r.above_zero("PERENNIAL_MAX_PATH_BYTES", 4096),
             max_header_bytes: r.above_zero("PERENNIAL_MAX_HEADER_BYTES", 16 << 10),
@@ -373,27 +314,29 @@ impl Limits {
     }
 }
 
-/// Levenshtein distance, for a suggestion in an error message.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(given: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         Settings::read(given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn only_a_function_that_is_told_to_streams() {
+        let name = "PERENNIAL_STREAM_BODY_BYTES";
+        let limit = |given: &[(&str, &str)]| read(given).unwrap().limits.stream_body_bytes;
+        assert_eq!(limit(&[]), Some(1 << 20));
+        assert_eq!(limit(&[(name, "off")]), None);
+        let on_lambda = ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001");
+        assert_eq!(limit(&[on_lambda]), None);
+        assert_eq!(limit(&[on_lambda, (name, "")]), None);
+        assert_eq!(limit(&[on_lambda, (name, "0")]), Some(0));
+        let error = read(&[(name, "never")]).unwrap_err().to_string();
+        assert!(
+            error.contains("PERENNIAL_STREAM_BODY_BYTES is `never`: give a number of bytes, or `off`"),
+            "{error}"
+        );
     }
 
     #[test]

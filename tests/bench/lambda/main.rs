@@ -146,7 +146,7 @@ async fn put_plainly(aws: &Aws, page: &str) {
         "revalidate_at": { "N": "1767225600" }, "status": { "N": "200" },
     });
     aws.json("DynamoDB_20120810.PutItem", &json!({ "TableName": aws.table, "Item": item })).await;
-    let put = aws.rest(Method::PUT, &format!("/{}/plain.html", aws.bucket), page).await;
+    let put = aws.rest(Method::PUT, &format!("/{}/plain.html", aws.bucket), page.to_owned()).await;
     assert_eq!(put.status, 200, "{}", put.text());
 }
 

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::future::{Future, ready};
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -17,7 +18,7 @@ use http::header::CONTENT_LENGTH;
 use http::response::Parts;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 
 use super::errors::Failure;
 use super::http::Http;
@@ -30,7 +31,7 @@ use crate::store::StoreError;
 const ATTEMPTS: u32 = 3;
 
 /// Larger answers are left unread, unless a call says more. DynamoDB ends its own at 16 MB.
-const ANSWER_BYTES_MAX: usize = 32 << 20;
+const ANSWER_BYTES_MAX: u64 = 32 << 20;
 
 /// Sends signed calls.
 #[derive(Clone, Debug)]
@@ -65,6 +66,37 @@ impl Answer {
     /// A header field's text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// An answer whose head has come.
+pub(crate) struct Arriving {
+    body: Incoming,
+    bytes: Option<u64>,
+    timeout: Duration,
+}
+
+impl Arriving {
+    /// How long the service says that it is.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        self.bytes
+    }
+
+    /// The next bytes of it; none after the last. Each have the time of a whole answer, while somebody waits for them.
+    ///
+    /// # Errors
+    /// The answer ends early, or too little of it comes in time.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let frame = within(&SystemClock, self.timeout, self.body.frame()).await;
+            let frame = frame.ok_or_else(late)?.transpose().map_err(|e| Failure::Lost(e.to_string()))?;
+            match frame.map(Frame::into_data) {
+                None => return Ok(None),
+                Some(Ok(bytes)) => return Ok(Some(bytes)),
+                // Trailers.
+                Some(Err(_)) => {}
+            }
+        }
     }
 }
 
@@ -136,10 +168,34 @@ impl Caller {
     /// # Errors
     /// That of the last attempt.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Answer, Failure> {
+        self.repeat(call, read).await
+    }
+
+    /// The same for an answer that is large: its body is read by the caller, and not asked for again.
+    ///
+    /// # Errors
+    /// That of the last attempt.
+    pub(crate) async fn begin(&self, call: Call<'_>) -> Result<Arriving, Failure> {
+        let (timeout, _) = pace(service(call.action));
+        let arriving = |answer: Response<Incoming>| {
+            let (head, body) = answer.into_parts();
+            ready(Ok(Arriving { body, bytes: length(&head), timeout }))
+        };
+        self.repeat(call, arriving).await
+    }
+
+    /// Calls, and again if another attempt may bring another answer, of which `take` takes what is wanted.
+    async fn repeat<T, F>(&self, call: Call<'_>, take: impl Fn(Response<Incoming>) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
         let (timeout, mut back_off) = pace(service(call.action));
         let mut attempt = 1;
         loop {
-            match self.attempt(&call, attempt, timeout).await {
+            match within(&SystemClock, timeout, self.attempt(&call, attempt, &take))
+                .await
+                .unwrap_or_else(|| Err(late()))
+            {
                 Err(failure) if attempt < ATTEMPTS && failure.may_pass() => {
                     SystemClock.sleep(some_of(back_off)).await;
                 }
@@ -154,27 +210,32 @@ impl Caller {
     pub(crate) async fn open(&self, url: &str) -> Result<(), Failure> {
         let request = Request::head(url).body(Full::default());
         let request = request.map_err(|e| Failure::NotSent(e.to_string()))?;
-        self.send(request, pace("").0).await.map(drop)
+        let answer = async { read(self.send(request).await?).await.map(drop) };
+        within(&SystemClock, pace("").0, answer).await.unwrap_or_else(|| Err(late()))
     }
 
-    async fn attempt(&self, call: &Call<'_>, attempt: u32, timeout: Duration) -> Result<Answer, Failure> {
+    async fn attempt<T, F>(
+        &self,
+        call: &Call<'_>,
+        attempt: u32,
+        take: impl Fn(Response<Incoming>) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
         let request = self.signed(call, attempt, SystemClock.now());
         let request = request.map_err(|e| Failure::NotSent(e.to_string()))?;
-        let answer = self.send(request, timeout).await?;
-        if answer.head.status.is_success() {
-            return Ok(answer);
+        let answer = self.send(request).await?;
+        if answer.status().is_success() {
+            return take(answer).await;
         }
-        let (code, message) = error_of(&String::from_utf8_lossy(&answer.body));
-        Err(Failure::Answered { status: answer.head.status.as_u16(), code, message, body: answer.body })
+        let Answer { head, body } = read(answer).await?;
+        let (code, message) = error_of(&String::from_utf8_lossy(&body));
+        Err(Failure::Answered { status: head.status.as_u16(), code, message, body })
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>, timeout: Duration) -> Result<Answer, Failure> {
-        let answer = async {
-            let response = self.http.request(request).await.map_err(|e| Failure::of_client(&e))?;
-            read(response).await.map_err(|e| Failure::Lost(e.to_string()))
-        };
-        let answer = within(&SystemClock, timeout, answer).await;
-        answer.unwrap_or_else(|| Err(Failure::Lost("no answer came in time".into())))
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+        self.http.request(request).await.map_err(|e| Failure::of_client(&e))
     }
 
     fn signed(
@@ -215,14 +276,21 @@ impl Caller {
     }
 }
 
-async fn read(response: Response<Incoming>) -> Result<Answer, hyper::Error> {
+async fn read(response: Response<Incoming>) -> Result<Answer, Failure> {
     let (head, body) = response.into_parts();
-    let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let body = match length {
+    let body = match length(&head) {
         Some(length) if ANSWER_BYTES_MAX < length => Bytes::new(),
-        _ => body.collect().await?.to_bytes(),
+        _ => body.collect().await.map_err(|e| Failure::Lost(e.to_string()))?.to_bytes(),
     };
     Ok(Answer { head, body })
+}
+
+fn length(head: &Parts) -> Option<u64> {
+    head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn late() -> Failure {
+    Failure::Lost("no answer came in time".into())
 }
 
 /// Between none and all of a pause, so that those who were refused together do not come back together.

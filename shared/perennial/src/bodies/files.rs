@@ -1,7 +1,7 @@
 //! Bodies as files: `<folder>/bodies/<build>/<page hash>/<sha256>`.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,10 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::Bodies;
+use super::{Bodies, Chunks, Opened};
 use crate::clock::Millis;
 use crate::key::{PageKey, hex};
 use crate::store::StoreError;
+
+/// As much of an open file is read at a time.
+const CHUNK_BYTES: u64 = 64 << 10;
 
 /// The [`Bodies`] of one machine.
 #[derive(Clone)]
@@ -77,6 +80,42 @@ fn get(path: &Path) -> io::Result<Option<Bytes>> {
     Ok(Some(bytes.into()))
 }
 
+fn open(path: &Path) -> io::Result<Option<Opened<FileChunks>>> {
+    let metadata = match path.metadata() {
+        Ok(metadata) if metadata.is_file() => metadata,
+        Ok(_) => return Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let chunks = FileChunks { file: Some(File::open(path)?), path: path.to_owned() };
+    Ok(Some(Opened { bytes: metadata.len(), chunks }))
+}
+
+/// A file that is read chunk by chunk.
+#[derive(Debug)]
+pub struct FileChunks {
+    /// None at its end.
+    file: Option<File>,
+    path: PathBuf,
+}
+
+impl Chunks for FileChunks {
+    async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+        let Some(mut file) = self.file.take() else { return Ok(None) };
+        let (file, bytes) = blocking(self.path.clone(), "read", move |_| {
+            let mut bytes = Vec::new();
+            (&mut file).take(CHUNK_BYTES).read_to_end(&mut bytes)?;
+            Ok((file, bytes))
+        })
+        .await?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        self.file = Some(file);
+        Ok(Some(bytes.into()))
+    }
+}
+
 fn remove(path: &Path, unused_since: Millis) -> io::Result<()> {
     let removed = path.metadata().and_then(|metadata| {
         if Millis::from(metadata.modified()?) > unused_since { Ok(()) } else { fs::remove_file(path) }
@@ -92,12 +131,18 @@ fn remove(path: &Path, unused_since: Millis) -> io::Result<()> {
 }
 
 impl Bodies for FileBodies {
+    type Chunks = FileChunks;
+
     async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
         blocking(self.path(page, sha256), "write", move |path| put(path, &bytes, now)).await
     }
 
     async fn get(&self, page: &PageKey, sha256: &str) -> Result<Option<Bytes>, StoreError> {
         blocking(self.path(page, sha256), "read", get).await
+    }
+
+    async fn open(&self, page: &PageKey, sha256: &str) -> Result<Option<Opened<FileChunks>>, StoreError> {
+        blocking(self.path(page, sha256), "read", open).await
     }
 
     async fn remove(&self, page: &PageKey, sha256: &str, unused_since: Millis) -> Result<(), StoreError> {

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http::Method;
 use sha2::{Digest, Sha256};
 
-use super::Bodies;
+use super::{Bodies, Chunks, Opened};
 use crate::aws::errors::{Failure, read_error, write_error};
-use crate::aws::{Answer, Call, Caller};
+use crate::aws::{Answer, Arriving, Call, Caller};
 use crate::clock::Millis;
 use crate::key::{PageKey, hex};
 use crate::store::StoreError;
@@ -53,6 +53,10 @@ impl S3Bodies {
     }
 
     /// Letters, digits, `.`, `-`, `_` and `/` alone: a key is its own path.
+    fn object_url(&self, key: &str) -> String {
+        format!("{}/{key}", self.url)
+    }
+
     async fn call(
         &self,
         action: &'static str,
@@ -61,8 +65,7 @@ impl S3Bodies {
         headers: &[(&'static str, &str)],
         body: Bytes,
     ) -> Result<Answer, Failure> {
-        let url = format!("{}/{key}", self.url);
-        self.caller.call(Call { action, method, url: &url, headers, body }).await
+        self.caller.call(Call { action, method, url: &self.object_url(key), headers, body }).await
     }
 
     /// The bytes of an object; `None` if it is not what its name says.
@@ -94,7 +97,22 @@ impl S3Bodies {
     }
 }
 
+/// An object that is read as it arrives.
+pub struct ObjectChunks {
+    arriving: Arriving,
+    /// What is done with it, for an error.
+    what: String,
+}
+
+impl Chunks for ObjectChunks {
+    async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+        self.arriving.next().await.map_err(|e| read_error("s3:GetObject", &self.what, &e))
+    }
+}
+
 impl Bodies for S3Bodies {
+    type Chunks = ObjectChunks;
+
     /// Written anew each time: to look first, or to change the metadata of what is there, would be a call of its own.
     async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
         let key = self.key(page, sha256);
@@ -107,6 +125,20 @@ impl Bodies for S3Bodies {
         let key = self.key(page, sha256);
         match self.call("s3:GetObject", Method::GET, &key, &[], Bytes::new()).await {
             Ok(object) => Ok(self.checked(&key, sha256, object)),
+            Err(error) if error.code() == Some("NoSuchKey") => Ok(None),
+            Err(error) => Err(read_error("s3:GetObject", self.object("read", &key), &error)),
+        }
+    }
+
+    async fn open(&self, page: &PageKey, sha256: &str) -> Result<Option<Opened<ObjectChunks>>, StoreError> {
+        let key = self.key(page, sha256);
+        let (url, body) = (self.object_url(&key), Bytes::new());
+        let call = Call { action: "s3:GetObject", method: Method::GET, url: &url, headers: &[], body };
+        match self.caller.begin(call).await {
+            Ok(arriving) => {
+                let chunks = ObjectChunks { what: self.object("read", &key), arriving };
+                Ok(chunks.arriving.bytes().map(|bytes| Opened { bytes, chunks }))
+            }
             Err(error) if error.code() == Some("NoSuchKey") => Ok(None),
             Err(error) => Err(read_error("s3:GetObject", self.object("read", &key), &error)),
         }

@@ -1,0 +1,92 @@
+//! What is read of a page's bodies to answer a visitor: nothing, all of one, or the beginning of a large one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::bodies::Bodies;
+use crate::body::Body;
+use crate::content::Content;
+use crate::engine::{Engine, Want};
+use crate::memory::Entry;
+use crate::passing::Passing;
+use crate::record::{BodyRef, Form, Record, Stored};
+use crate::route::Resolved;
+use crate::store::{StoreError, Stores};
+
+/// A form of a page whose content is sought.
+pub(crate) struct Seek<'a> {
+    pub(crate) page: &'a Resolved,
+    pub(crate) form: Form,
+    pub(crate) record: &'a Record,
+    /// What is in memory of it.
+    pub(crate) kept: Option<&'a Entry>,
+    /// The stored bytes, if they came with the record.
+    pub(crate) beside: Option<Bytes>,
+}
+
+/// What there is of a page's contents.
+pub(crate) struct Found<C> {
+    pub(crate) html: Option<Arc<Content>>,
+    pub(crate) data: Option<Arc<Content>>,
+    /// The content that was sought, if it is not to be loaded.
+    pub(crate) passing: Option<Passing<C>>,
+}
+
+type ChunksOf<S> = <<S as Stores>::Bodies as Bodies>::Chunks;
+
+impl<S: Stores> Engine<S> {
+    /// What is in memory, and of the sought form what else is wanted; none if its body is gone.
+    pub(crate) async fn contents(
+        &self,
+        seek: Seek<'_>,
+        wants: impl Fn(&BodyRef) -> Want,
+    ) -> Option<Found<ChunksOf<S>>> {
+        let Seek { page, form, record, kept, beside } = seek;
+        let kept = kept.filter(|e| !e.unsaved && e.record.answers_alike(record));
+        let (html, data) = kept.map_or((None, None), |e| (e.html.clone(), e.data.clone()));
+        let mut found = Found { html, data, passing: None };
+        let slot = if form == Form::Html { &mut found.html } else { &mut found.data };
+        let Some(body) = record.stored.body(form).filter(|_| slot.is_none()) else { return Some(found) };
+        let Want { coding, has } = wants(body);
+        // What is not found comes whole: 304 is for what would be 200.
+        if has && matches!(record.stored, Stored::Page { .. }) {
+            return Some(found);
+        }
+        if let Some(bytes) = beside {
+            *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));
+        } else if self.limits.passes_on(body) {
+            let opened = self.stores.bodies().open(&page.key, &body.sha256).await;
+            let opened = self.readable(page, opened)?;
+            // Cut short, it is as good as gone.
+            let whole = opened.bytes == body.stored_bytes;
+            found.passing = Some(Passing { body: body.clone(), opened, coding }).filter(|_| whole);
+            found.passing.as_ref()?;
+        } else {
+            let bytes = self.stores.bodies().get(&page.key, &body.sha256).await;
+            let bytes = self.readable(page, bytes)?;
+            *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));
+        }
+        Some(found)
+    }
+
+    /// The content of a page that was looked up a while ago, if it is too large to be in memory; none if it is gone.
+    pub async fn open_again(
+        self: &Arc<Self>,
+        page: &Resolved,
+        form: Form,
+        entry: &Entry,
+        wants: impl Fn(&BodyRef) -> Want,
+    ) -> Option<Option<Body>> {
+        let seek = Seek { page, form, record: &entry.record, kept: Some(entry), beside: None };
+        let found = self.contents(seek, wants).await?;
+        Some(found.passing.map(|passing| self.pass(page, entry.record.generation, passing)))
+    }
+
+    fn readable<T>(&self, page: &Resolved, read: Result<Option<T>, StoreError>) -> Option<T> {
+        read.unwrap_or_else(|error| {
+            tracing::error!(page = %page.key.path(), "a stored body cannot be read: {error}");
+            None
+        })
+    }
+}
