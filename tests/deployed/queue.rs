@@ -136,8 +136,7 @@ async fn a_killed_renewal_is_taken_over() {
     f.up.on("/blog/a", json!({ "value": "new", "revalidate": 60 }));
     f.get("/blog/a").await.expect(200, "STALE");
     f.up.wait_for_calls("/blog/a", 2).await;
-    assert_eq!(f.site.stack.processes("regenerate").len(), 1);
-    f.site.stack.kill(&["regenerate"]).await;
+    assert_eq!(f.site.stack.kill("regenerate").await, 1);
     let new = until_new(&f, "/blog/a", &old.id()).await.expect(200, "HIT");
     assert_eq!((new.value(), f.up.count("/blog/a")), ("new".to_owned(), 3));
 }

@@ -39,6 +39,11 @@ impl Site {
     pub(crate) fn client(&self) -> Client {
         self.front.client()
     }
+
+    /// How many requests serve has under way. A process does one at a time, so as many of its processes are at work.
+    pub(crate) fn serving(&self) -> usize {
+        self.front.serving()
+    }
 }
 
 impl Fixture {
@@ -70,7 +75,9 @@ impl Fixture {
 
     /// Ends the functions' processes: the next request of each is a cold start.
     pub(crate) async fn restart(&mut self) {
-        self.site.stack.kill(&["serve", "regenerate", "revalidate"]).await;
+        for function in ["serve", "regenerate", "revalidate"] {
+            self.site.stack.kill(function).await;
+        }
     }
 
     /// All that was ever logged.

@@ -91,7 +91,7 @@ async fn streamed_answers_may_be_larger() {
     let again = site.get("/blog/large").await.expect(200, "HIT");
     assert!(again.body == first.body, "{} and {} bytes", again.body.len(), first.body.len());
     // A process that has not rendered it.
-    stream.site.stack.kill(&["serve"]).await;
+    stream.site.stack.kill("serve").await;
     let passed_on = site.get("/blog/large").await.expect(200, "HIT");
     assert!(passed_on.body == first.body, "{} and {} bytes", passed_on.body.len(), first.body.len());
     let unchanged = Ask::get("/blog/large").header("if-none-match", first.etag());

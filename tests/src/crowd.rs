@@ -35,6 +35,22 @@ struct Watched {
     renders: Mutex<HashMap<String, String>>,
 }
 
+/// Pages that a publisher tells of, and those that grow old after a second.
+const TOLD: [&str; 2] = ["/never", "/tagged/t"];
+const AGING: [&str; 6] = ["/blog/s", "/blog/t", "/blog/u", "/blog/v", "/blog/w", "/blog/x"];
+
+/// How much the crowd asks for.
+pub struct Load {
+    /// Visitors, each of whom asks and then rests for `pace`.
+    pub visitors: usize,
+    /// A publisher rests four times as long.
+    pub pace: Duration,
+    /// Pages that grow old, at most 6; two others are told of.
+    pub aging: usize,
+    /// How long the upstream takes for a page that has grown old.
+    pub renewal: Duration,
+}
+
 /// How much was asked and seen.
 #[derive(Debug, Default)]
 pub struct Totals {
@@ -115,14 +131,9 @@ impl Watched {
 }
 
 impl Crowd {
-    /// Lets people in through these doors: `visitors`, each of whom asks and then rests for `pace`, and one publisher.
-    pub async fn enter(
-        up: &Upstream,
-        build: &str,
-        doors: Vec<Client>,
-        visitors: usize,
-        pace: Duration,
-    ) -> Self {
+    /// Lets visitors and one publisher in through these doors.
+    pub async fn enter(up: &Upstream, build: &str, doors: Vec<Client>, load: Load) -> Self {
+        let Load { visitors, pace, aging, renewal } = load;
         let page = |path, on_demand| Watched {
             path,
             content: AtomicU64::new(1),
@@ -130,7 +141,8 @@ impl Crowd {
             on_demand,
             renders: Mutex::default(),
         };
-        let pages = vec![page("/never", true), page("/tagged/t", true), page("/blog/s", false)];
+        let aging = AGING[..aging].iter().map(|path| page(path, false));
+        let pages = TOLD.iter().map(|path| page(path, true)).chain(aging).collect();
         let shared = Arc::new(Shared {
             pages,
             doors: Mutex::new(doors.into_iter().map(Some).collect()),
@@ -143,11 +155,13 @@ impl Crowd {
         });
         for index in 0..shared.pages.len() {
             let of = shared.clone();
-            up.script(shared.pages[index].path, move |_| {
+            up.script(shared.pages[index].path, move |call| {
                 let page = &of.pages[index];
                 let period = if page.on_demand { json!(false) } else { json!(1) };
                 let value = format!("{}", page.content.load(Ordering::SeqCst));
-                Reply::from(json!({ "value": value, "revalidate": period, "pad_bytes": PAD_BYTES }))
+                let shown = json!({ "value": value, "revalidate": period, "pad_bytes": PAD_BYTES });
+                let is_renewal = call.reason == "stale";
+                Reply::from(shown).after(if is_renewal { renewal } else { Duration::ZERO })
             });
         }
         let (_, first) = shared.door(0).expect("an open door");
@@ -325,11 +339,11 @@ async fn publish(shared: Arc<Shared>, pace: Duration) {
             return;
         }
         pass(pace).await;
-        let page = &shared.pages[turn % shared.pages.len()];
+        let (told, aging) = shared.pages.split_at(TOLD.len());
+        aging[turn % aging.len()].next();
+        let page = &told[turn % told.len()];
         let value = page.next();
-        if page.on_demand {
-            call(&shared, page, value, turn).await;
-        }
+        call(&shared, page, value, turn).await;
     }
 }
 

@@ -3,6 +3,7 @@
 //! Between the template and the programs is one shell script a function, which sets what only the conformance site
 //! needs, keeps the log, and becomes the program. It also keeps 45 MB of debug build out of every zip file.
 
+mod processes;
 mod zip;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ use crate::client::Client;
 use crate::process::{Launch, Log};
 use crate::until::until;
 use crate::upstream::Upstream;
+pub use processes::kill_after;
 use zip::zip;
 
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
@@ -200,35 +201,16 @@ impl Deployed {
         Log::of_files(FUNCTIONS.map(|function| log_file(self.folder.path(), function)).into())
     }
 
-    /// The processes of a function that are there now.
-    pub fn processes(&self, function: &str) -> Vec<u32> {
-        let marker = format!("CONFORMANCE_LOG={}", log_file(self.folder.path(), function).display());
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").expect("a list of processes").flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-            if environment.split(|byte| *byte == 0).any(|line| line == marker.as_bytes()) {
-                found.push(pid);
-            }
-        }
-        found
-    }
-
-    /// Stops (`STOP`) or goes on with (`CONT`) the clockwork of a function's processes.
-    pub async fn signal(&self, function: &str, signal: &str) {
-        for pid in self.processes(function) {
-            let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status().await;
-            assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal} to {pid}");
-        }
-    }
-
-    /// Kills all processes of functions, as `kill -9` does, and waits until they are gone.
-    pub async fn kill(&self, functions: &[&str]) {
-        for function in functions {
-            kill(&self.processes(function)).await;
-            let gone = async || self.processes(function).is_empty().then_some(());
-            until(&format!("no process of {function}"), gone).await;
-        }
+    /// Has each job of the queue delivered alone, as many at once as the template allows: each is then worked by a
+    /// process of its own.
+    pub async fn deliver_one_by_one(&self) {
+        let target = "/2015-03-31/event-source-mappings/";
+        let asked = format!("{target}?FunctionName={}", self.resource("Regenerate"));
+        let found = self.aws.rest(Method::GET, &asked, "").await.json();
+        let mapping = found["EventSourceMappings"][0]["UUID"].as_str().unwrap_or_else(|| panic!("{found}"));
+        let body = json!({ "BatchSize": 1, "ScalingConfig": { "MaximumConcurrency": 10 } }).to_string();
+        let answer = self.aws.rest(Method::PUT, &format!("{target}{mapping}"), body).await;
+        assert_eq!((&answer.json()["BatchSize"], answer.status), (&json!(1), 200), "{answer}");
     }
 
     /// The variables of a function's environment.
@@ -246,26 +228,6 @@ impl Deployed {
         let answer = self.aws.rest(Method::PUT, &target, body).await;
         assert_eq!(answer.status, 200, "{answer}");
     }
-}
-
-/// Kills processes at once. Some may have ended by themselves.
-async fn kill(pids: &[u32]) {
-    shell(&format!("kill -9 {}", list(pids))).await;
-}
-
-/// Lets stopped processes go on for so long, and kills them.
-pub async fn kill_after(pids: &[u32], time: Duration) {
-    let pids = list(pids);
-    // By one shell: with a program a signal, a busy machine would decide how long that is.
-    shell(&format!("kill -CONT {pids}; sleep {}; kill -9 {pids}", time.as_secs_f64())).await;
-}
-
-fn list(pids: &[u32]) -> String {
-    pids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")
-}
-
-async fn shell(script: &str) {
-    let _ = Command::new("sh").args(["-c", script]).stderr(Stdio::null()).status().await;
 }
 
 impl Drop for Deployed {

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,6 +31,7 @@ const BELOW: [&str; 2] = ["/api/revalidate/", "/api/publish/"];
 /// Listens until it is dropped.
 pub struct Front {
     addr: SocketAddr,
+    functions: Arc<Functions>,
     _server: AbortOnDropHandle<()>,
 }
 
@@ -38,6 +40,8 @@ struct Functions {
     serve: String,
     revalidate: String,
     base_path: String,
+    /// Calls of serve that are under way.
+    serving: AtomicUsize,
 }
 
 type Broken = Box<dyn std::error::Error + Send + Sync>;
@@ -52,12 +56,14 @@ impl Front {
             serve: stack.resource("Serve").to_owned(),
             revalidate: stack.resource("Revalidate").to_owned(),
             base_path: stack.base_path().to_owned(),
+            serving: AtomicUsize::new(0),
         });
+        let of = functions.clone();
         let server = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let Ok((stream, _)) = listener.accept().await else { continue };
-                let functions = functions.clone();
+                let functions = of.clone();
                 let service = hyper::service::service_fn(move |request| answer(functions.clone(), request));
                 // Longer heads than the limits of serve, which is to refuse them itself.
                 let mut http = hyper::server::conn::http1::Builder::new();
@@ -66,7 +72,12 @@ impl Front {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { addr, _server: AbortOnDropHandle::new(server) }
+        Self { addr, functions, _server: AbortOnDropHandle::new(server) }
+    }
+
+    /// How many calls of serve are under way.
+    pub fn serving(&self) -> usize {
+        self.functions.serving.load(Ordering::SeqCst)
     }
 
     /// A client of it.
@@ -83,15 +94,18 @@ async fn answer(
     let body = body.collect().await?.to_bytes();
     let path = head.uri.path();
     let path = path.strip_prefix(&*functions.base_path).unwrap_or(path);
-    let function = if PUBLISHERS.contains(&path) || BELOW.iter().any(|below| path.starts_with(below)) {
-        &functions.revalidate
-    } else {
-        &functions.serve
-    };
+    let is_publisher = PUBLISHERS.contains(&path) || BELOW.iter().any(|below| path.starts_with(below));
+    let function = if is_publisher { &functions.revalidate } else { &functions.serve };
     let target = format!("/2015-03-31/functions/{function}/invocations");
     let ask = Ask::new(Method::POST, target).body(event(&head, &body).to_string());
     // An invocation goes on when whoever asked for it goes away.
-    let invoked = tokio::spawn(async move { functions.server.ask(ask).await });
+    let invoked = tokio::spawn(async move {
+        let one = usize::from(!is_publisher);
+        functions.serving.fetch_add(one, Ordering::SeqCst);
+        let answer = functions.server.ask(ask).await;
+        functions.serving.fetch_sub(one, Ordering::SeqCst);
+        answer
+    });
     response(&invoked.await?.body)
 }
 

@@ -138,7 +138,8 @@ struct State {
     queued: HashMap<String, VecDeque<Reply>>,
     lists: HashMap<String, Reply>,
     calls: Vec<Call>,
-    running: usize,
+    /// Reasons of the calls under way.
+    running: Vec<String>,
     most_running: usize,
 }
 
@@ -252,6 +253,11 @@ impl Upstream {
         self.shared.state().most_running
     }
 
+    /// How many calls with this reason are under way.
+    pub fn under_way(&self, reason: &str) -> usize {
+        self.shared.state().running.iter().filter(|running| *running == reason).count()
+    }
+
     /// Waits until there were `n` calls for a path.
     ///
     /// # Panics
@@ -270,7 +276,7 @@ impl Upstream {
 
     /// Waits until no call is under way.
     pub async fn wait_until_idle(&self) {
-        self.wait("no call under way", |state| state.running == 0).await;
+        self.wait("no call under way", |state| state.running.is_empty()).await;
     }
 
     async fn wait(&self, what: &str, mut done: impl FnMut(&State) -> bool) {
@@ -302,12 +308,19 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// A call under way; its end is seen even when the caller went away.
-struct Running(Arc<Shared>);
+struct Running {
+    shared: Arc<Shared>,
+    reason: String,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.state().running -= 1;
-        self.0.changed.send_replace(());
+        let mut state = self.shared.state();
+        if let Some(at) = state.running.iter().position(|reason| *reason == self.reason) {
+            state.running.swap_remove(at);
+        }
+        drop(state);
+        self.shared.changed.send_replace(());
     }
 }
 
@@ -330,8 +343,9 @@ async fn answer(
         params: json("params"),
         query: json("query"),
     };
+    let reason = call.reason.clone();
     let reply = begin(&shared, call);
-    let _running = Running(shared);
+    let _running = Running { shared, reason };
     respond(reply).await
 }
 
@@ -342,9 +356,9 @@ fn begin(shared: &Shared, call: Call) -> Reply {
         let script = state.standing.get(&call.path).or(state.otherwise.as_ref()).cloned();
         script.map_or_else(|| Reply::value("v"), |script| script(&call))
     });
+    state.running.push(call.reason.clone());
+    state.most_running = state.most_running.max(state.running.len());
     state.calls.push(call);
-    state.running += 1;
-    state.most_running = state.most_running.max(state.running);
     drop(state);
     shared.changed.send_replace(());
     reply

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 use tests::clock::{CLOCK_FILE, set_wrong_by};
-use tests::crowd::{Crowd, Totals};
+use tests::crowd::{Crowd, Load, Totals};
 use tests::{Asks as _, Launch, Reply, Running, Upstream};
 
 use crate::disk::Disk;
@@ -51,7 +51,8 @@ impl Fleet {
             processes.push(Some(launch.start().await));
         }
         let doors = processes.iter().flatten().map(Running::client).collect();
-        let crowd = Crowd::enter(&up, "dev-build", doors, VISITORS, PACE).await;
+        let load = Load { visitors: VISITORS, pace: PACE, aging: 1, renewal: Duration::ZERO };
+        let crowd = Crowd::enter(&up, "dev-build", doors, load).await;
         let fleet = Self { up, disk, crowd, launch, processes, clock, _folder: folder };
         fleet.visit_steady().await;
         fleet
