@@ -27,7 +27,7 @@ async fn the_first_request_finds_its_connections_open() {
     assert_eq!(opened, 3);
     stores.pages().invalidate(&["tag:a".into()]).await.expect("invalidate");
     stores.bodies().get(&page("a"), EMPTY).await.expect("get");
-    stores.jobs().send(&job("a", Task::Renew { epoch: 1 }), Duration::ZERO).await.expect("send");
+    stores.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
     assert_eq!(front.opened(), opened);
 }
 
@@ -44,7 +44,7 @@ async fn connections_that_were_closed_meanwhile_are_no_error() {
         front.cut().await;
         stores.bodies().put(&page("a"), EMPTY, "".into(), Millis(1)).await.expect("put");
         front.cut().await;
-        stores.jobs().send(&job("a", Task::Renew { epoch: 1 }), Duration::ZERO).await.expect("send");
+        stores.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
     }
 }
 
@@ -60,7 +60,7 @@ async fn a_write_whose_answer_is_lost_is_unsure() {
         }
     });
     let stores = stores(&aws, "b", &[("AWS_ENDPOINT_URL", &url)]);
-    let sent = stores.jobs().send(&job("a", Task::Renew { epoch: 1 }), Duration::ZERO).await;
+    let sent = stores.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await;
     assert!(matches!(sent, Err(StoreError::Unsure(_))), "{sent:?}");
     let read = stores.bodies().get(&page("a"), EMPTY).await;
     assert!(matches!(read, Err(StoreError::Refused(_))), "{read:?}");
@@ -76,11 +76,12 @@ async fn a_bundle_of_roots_replaces_those_of_amazon() {
     let bundle = bundle.path().to_str().expect("a plain path");
     let trusting = stores(&aws, "b", &[("AWS_ENDPOINT_URL", front.url()), ("AWS_CA_BUNDLE", bundle)]);
     trusting.warm().await;
-    trusting.jobs().send(&job("a", Task::Renew { epoch: 1 }), Duration::ZERO).await.expect("send");
+    trusting.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
     assert_eq!(front.opened(), 3);
 
     let others = stores(&aws, "b", &[("AWS_ENDPOINT_URL", front.url())]);
-    let error = others.jobs().send(&job("a", Task::Renew { epoch: 1 }), Duration::ZERO).await.unwrap_err();
+    let error =
+        others.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, StoreError::Refused(_)), "{text}");
     assert!(text.contains("AWS_CA_BUNDLE"), "{text}");

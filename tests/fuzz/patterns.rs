@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use perennial::key::{Params, decode_path};
 use perennial::pattern::Pattern;
+use perennial::testing::Text;
 use perennial::url::Urls;
 use perennial::{Form, ReadySite, Route, Site};
 use proptest::collection::vec;
@@ -13,7 +14,7 @@ use revalidate::plan;
 use serve::request::{Target, target};
 
 use crate::hold;
-use crate::world::{BUILD, LIMITS, Text, encoded, request, segment};
+use crate::world::{BUILD, LIMITS, encoded, request, segment};
 
 fn site(patterns: &[String]) -> Result<ReadySite, String> {
     let routes = patterns.iter().map(|pattern| Route::new(pattern.as_str(), Text));

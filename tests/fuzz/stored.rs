@@ -30,7 +30,7 @@ const GOLDEN_RECORDS: [&str; 2] = [
 const GOLDEN_JOBS: [&str; 3] = [
     r#"{"v":1,"build":"b1","key":"/blog/{slug}|a","task":"refresh","ticket":4,"reason":"stale"}"#,
     r#"{"v":1,"build":"b1","key":"/","task":"remove_body","sha256":"ab","replaced_at":5}"#,
-    r#"{"v":1,"build":"b1","key":"/","task":"renew","epoch":9}"#,
+    r#"{"v":1,"build":"b1","key":"/","task":"again","due":9}"#,
 ];
 
 fn number() -> impl Strategy<Value = u64> {
@@ -91,7 +91,7 @@ fn record() -> impl Strategy<Value = Record> {
 fn job() -> impl Strategy<Value = Job> {
     let task = prop_oneof![
         (number(), reason()).prop_map(|(ticket, reason)| Task::Refresh { ticket, reason }),
-        number().prop_map(|epoch| Task::Renew { epoch }),
+        number().prop_map(|due| Task::Again { due: Millis(due) }),
         (any::<String>(), number())
             .prop_map(|(sha256, at)| Task::RemoveBody { sha256, replaced_at: Millis(at) }),
     ];

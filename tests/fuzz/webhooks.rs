@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use perennial::key::decode_path;
+use perennial::testing::Text;
 use perennial::webhooks::{Payload, Provider};
 use perennial::{Limits, ReadySite, Route, Site, check_tag};
 use proptest::collection::vec;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::hold;
 use crate::stored::json;
-use crate::world::{LIMITS, Text, segment};
+use crate::world::{LIMITS, segment};
 
 fn site(base: &str, rules: &str) -> Result<ReadySite, String> {
     let routes = ["/", "/never", "/blog/{slug}", "/blog/new", "/catch/{*all}", "/{a}/in/{b}"];

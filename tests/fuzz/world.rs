@@ -4,8 +4,9 @@ use std::sync::LazyLock;
 
 use http::Request;
 use http::request::Parts;
+use perennial::testing::Text;
 use perennial::url::Urls;
-use perennial::{Context, Failure, Limits, Outcome, Page, Query, ReadySite, Route, Settings, Site};
+use perennial::{Limits, Query, ReadySite, Route, Settings, Site};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -13,19 +14,6 @@ use proptest::sample::select;
 pub(crate) const BUILD: &str = "b1";
 
 pub(crate) static LIMITS: LazyLock<Limits> = LazyLock::new(|| Settings::default().limits);
-
-/// A page that is never rendered here.
-pub(crate) struct Text;
-
-impl Page for Text {
-    type Props = ();
-    async fn props(&self, _: &Context) -> Result<Outcome<()>, Failure> {
-        Ok(Outcome::page(()))
-    }
-    fn render(&self, (): &(), _: &Context) -> Result<String, Failure> {
-        Ok("text".into())
-    }
-}
 
 /// Values of the declared parameter `sort` of `/vary/{slug}`; `page` goes from 1 to 20.
 pub(crate) const SORTS: [&str; 4] = ["asc", "ö &=+%", "", "a\u{fffd}"];

@@ -7,6 +7,7 @@ use http::Method;
 use perennial::Clock as _;
 use serde_json::{Value, json};
 use tests::conformance::route;
+use tests::rng::Rng;
 use tests::{Ask, Asks as _, Reply};
 
 use crate::world::{World, s};
@@ -183,16 +184,6 @@ async fn a_draft_is_not_kept_at_the_edge() {
     assert_eq!(w.up.count("/never"), 3);
 }
 
-/// Numbers that look random and are the same in every run (a linear congruential generator).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
-
 /// Whatever happens in whatever order: once a call for now or a deletion has succeeded, no visitor at the edge sees what
 /// there was before it, from any process.
 #[tokio::test]
@@ -200,12 +191,12 @@ async fn nothing_old_is_shown_at_the_edge_after_success() {
     const PATHS: [&str; 3] = ["/tagged/a", "/tagged/b", "/never"];
     let w = World::new().await;
     let other = w.beside();
-    let mut dice = Dice(7);
+    let mut rng = Rng::new(7);
     let (mut version, mut acknowledged) = (0_u64, [0_u64; 3]);
     let mut visits = 0;
     for _ in 0..400 {
-        let (n, world) = (dice.roll(3) as usize, [&w, &other][dice.roll(2) as usize]);
-        match dice.roll(10) {
+        let (n, world) = (rng.below(3), *rng.pick(&[&w, &other]));
+        match rng.below(10) {
             0 | 1 => {
                 version += 1;
                 let answer = json!({ "value": version.to_string(), "tags": ["t"], "revalidate": 60 });
@@ -213,7 +204,7 @@ async fn nothing_old_is_shown_at_the_edge_after_success() {
             }
             2 => w.up.next(PATHS[n], Reply::throw("no")),
             3 => {
-                let mode = ["now", "stale", "delete"][dice.roll(3) as usize];
+                let mode = *rng.pick(&["now", "stale", "delete"]);
                 let answer = world.ask(call(&json!({"path": PATHS[n], "mode": mode}))).await;
                 if answer.status == 200 && mode != "stale" {
                     acknowledged[n] = version;
@@ -221,7 +212,7 @@ async fn nothing_old_is_shown_at_the_edge_after_success() {
             }
             4 => drop(world.ask(call(&json!({"tag": "t"}))).await.expect(202, "")),
             5 => world.settle().await,
-            6 => w.advance(s(dice.roll(90))),
+            6 => w.advance(s(rng.between(0, 89))),
             _ => {
                 let answer = world.edge().get(PATHS[n]).await;
                 if answer.status == 200 {
@@ -241,7 +232,7 @@ async fn nothing_old_is_shown_at_the_edge_after_success() {
 async fn the_edge_is_as_old_as_the_settings_say_and_no_older() {
     const BOUND: Duration = Duration::from_secs(20 + 60 + 2);
     let w = World::of(|site, up| site.route(route("/news/{slug}", up, Some(20)).max_stale(s(60)))).await;
-    let mut dice = Dice(3);
+    let mut rng = Rng::new(3);
     let mut oldest = Duration::ZERO;
     for _ in 0..300 {
         let now = w.clock.now();
@@ -249,10 +240,10 @@ async fn the_edge_is_as_old_as_the_settings_say_and_no_older() {
         let seen = w.edge().get("/news/a").await.value().parse().expect("the time of a render");
         oldest = oldest.max(now.since(perennial::Millis(seen)));
         assert!(oldest <= BOUND, "a page of {oldest:?} ago");
-        if dice.roll(2) == 0 {
+        if rng.below(2) == 0 {
             w.settle().await;
         }
-        w.advance(s([1, 3, 15, 30, 70, 100][dice.roll(6) as usize]));
+        w.advance(s(*rng.pick(&[1, 3, 15, 30, 70, 100])));
     }
     assert!(oldest > s(60), "the bound was never tried: {oldest:?}");
 }

@@ -37,7 +37,6 @@ mod node;
 mod plan;
 mod ports;
 mod publishers;
-mod rng;
 mod run;
 mod settle;
 mod site;

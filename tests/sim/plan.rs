@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use perennial::{Limits, Settings};
+use tests::rng::Rng;
 
 use crate::gate::{Op, Verdict};
 use crate::mistake::Mistake;
-use crate::rng::Rng;
 use crate::upstream::PATHS;
 
 /// Short, so that much happens in little time.

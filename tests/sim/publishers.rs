@@ -5,12 +5,12 @@ use std::sync::Arc;
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use http_body_util::BodyExt as _;
 use perennial::tags::{SITE_TAG, path_tag, route_tag, user_tag};
+use tests::rng::Rng;
 
 use crate::gate::{ACTOR, ActorId, Sim};
 use crate::history::{Aim, Invalidation};
 use crate::node::{Node, SECRET};
 use crate::plan::Plan;
-use crate::rng::Rng;
 use crate::upstream::PATHS;
 use crate::world::Message;
 

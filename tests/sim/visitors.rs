@@ -6,12 +6,12 @@ use http::request::Parts;
 use http_body_util::BodyExt as _;
 use perennial::key::decode_path;
 use perennial::url::data_url;
+use tests::rng::Rng;
 
 use crate::gate::{ACTOR, ActorId, Sim};
 use crate::history::Visit;
 use crate::node::Node;
 use crate::plan::Plan;
-use crate::rng::Rng;
 use crate::upstream::PATHS;
 
 /// In everything a visitor sends besides the path, and so in nothing that is stored.

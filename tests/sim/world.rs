@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perennial::jobs::Job;
+use tests::rng::Rng;
 
 use crate::clock::Sleeper;
 use crate::gate::{ActorId, NodeId, Parked, Verdict};
 use crate::history::History;
 use crate::journal::Journal;
 use crate::mistake::Mistake;
-use crate::rng::Rng;
 use crate::store::Store;
 use crate::tally::Tally;
 use crate::upstream::Upstream;

@@ -15,6 +15,7 @@
 //! | [`deployed`] | the site as a stack on it: the template, and the real functions |
 //! | [`front`] | what stands before the functions: two URLs, events in, answers out |
 //! | [`events`] | a listener of server-sent events |
+//! | [`rng`] | what chance decides, by a seed |
 //! | [`until`] | waits for a condition, never for a time |
 #![allow(
     clippy::disallowed_methods,
@@ -32,6 +33,7 @@ pub mod deployed;
 pub mod events;
 pub mod front;
 pub mod process;
+pub mod rng;
 pub mod until;
 pub mod upstream;
 

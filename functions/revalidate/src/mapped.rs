@@ -134,23 +134,12 @@ fn all(plans: &[Plan], limits: &Limits) -> Result<Plan, String> {
 
 #[cfg(test)]
 mod tests {
+    use perennial::testing::Text;
     use perennial::webhooks::Provider;
-    use perennial::{Context, Failure, Outcome, Page, Route, Settings, Site};
+    use perennial::{Route, Settings, Site};
     use serde_json::json;
 
     use super::*;
-
-    struct Text;
-
-    impl Page for Text {
-        type Props = ();
-        async fn props(&self, _: &Context) -> Result<Outcome<()>, Failure> {
-            Ok(Outcome::page(()))
-        }
-        fn render(&self, (): &(), _: &Context) -> Result<String, Failure> {
-            Ok("text".into())
-        }
-    }
 
     fn site(base: &str, rules: &Value) -> ReadySite {
         let routes = ["/", "/never", "/blog/{slug}", "/old/{*path}"];

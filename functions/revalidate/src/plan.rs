@@ -273,21 +273,10 @@ pub fn pages(path: &str, site: &ReadySite, limits: &Limits) -> Result<Vec<Resolv
 
 #[cfg(test)]
 mod tests {
-    use perennial::{Context, Failure, Outcome, Page, Route, Settings, Site};
+    use perennial::testing::Text;
+    use perennial::{Route, Settings, Site};
 
     use super::*;
-
-    struct Text;
-
-    impl Page for Text {
-        type Props = ();
-        async fn props(&self, _: &Context) -> Result<Outcome<()>, Failure> {
-            Ok(Outcome::page(()))
-        }
-        fn render(&self, (): &(), _: &Context) -> Result<String, Failure> {
-            Ok("text".into())
-        }
-    }
 
     fn site(base: &str) -> ReadySite {
         let site =

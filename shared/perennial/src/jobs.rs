@@ -49,12 +49,6 @@ pub enum Task {
         /// Why.
         reason: Reason,
     },
-    /// Render the page unless it has been rendered since `epoch`. Nothing sends it any more, since a [`Task::Walk`] does for
-    /// many pages; what is in a queue is carried out.
-    Renew {
-        /// The epoch of the invalidation.
-        epoch: u64,
-    },
     /// Renew the pages that an invalidation has marked. It belongs to no page: the job's key is empty.
     Walk(Walk),
     /// Carry out what was wished for that time. It belongs to no page and no build: the job's key and build are empty.
@@ -164,9 +158,8 @@ mod tests {
         assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
         let golden = r#"{"v":1,"build":"b1","key":"/","task":"again","due":9}"#;
         assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
-        let golden = r#"{"v":1,"build":"b1","key":"/","task":"renew","epoch":9}"#;
-        assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
         assert!(matches!(Job::from_json(&golden.replace("\"v\":1", "\"v\":2")), Err(BadJob::Version(2))));
+        assert!(matches!(Job::from_json(&golden.replace("again", "dance")), Err(BadJob::Damaged(_))));
         assert!(matches!(Job::from_json("{}"), Err(BadJob::Damaged(_))));
     }
 }

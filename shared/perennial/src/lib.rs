@@ -92,7 +92,7 @@ mod sqlite;
 pub mod store;
 pub mod tags;
 pub mod telemetry;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod url;
 pub mod walk;

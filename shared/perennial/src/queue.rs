@@ -93,7 +93,6 @@ impl<S: Stores> Engine<S> {
         };
         let worked = match &job.task {
             Task::Refresh { ticket, reason } => self.work_refresh(&page, *ticket, *reason).await,
-            Task::Renew { epoch } => self.work_renew(&page, *epoch).await,
             Task::RemoveBody { sha256, replaced_at } => self.work_remove(&page, sha256, *replaced_at).await,
             Task::Again { due } => self.look_again(&page, *due).await,
             // Of another build.

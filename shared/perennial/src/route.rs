@@ -359,6 +359,7 @@ fn documents<P: Page>(page: &P, props: &P::Props, cx: &Context) -> Result<Docume
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Text;
 
     #[test]
     fn only_canonical_values_of_a_declared_parameter_are_allowed() {
@@ -395,18 +396,6 @@ mod tests {
         ] {
             let page = site.candidates(&[], Some(raw)).next().unwrap();
             assert_eq!(page.key().as_str(), key, "{raw}");
-        }
-    }
-
-    struct Text;
-
-    impl Page for Text {
-        type Props = ();
-        async fn props(&self, _: &Context) -> Result<crate::Outcome<()>, Failure> {
-            Ok(crate::Outcome::page(()))
-        }
-        fn render(&self, (): &(), _: &Context) -> Result<String, Failure> {
-            Ok("text".into())
         }
     }
 }

@@ -1,4 +1,4 @@
-//! For tests only: a clock that is turned by hand, and renders without threads of their own.
+//! For tests only: a clock that is turned by hand, renders without threads of their own, and the least page there is.
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,6 +7,21 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Millis, Sleep};
+use crate::page::{Context, Failure, Outcome, Page};
+
+/// A page that says `text`, for sites whose routes matter and not what they show.
+#[derive(Clone, Copy, Debug)]
+pub struct Text;
+
+impl Page for Text {
+    type Props = ();
+    async fn props(&self, _: &Context) -> Result<Outcome<()>, Failure> {
+        Ok(Outcome::page(()))
+    }
+    fn render(&self, (): &(), _: &Context) -> Result<String, Failure> {
+        Ok("text".into())
+    }
+}
 
 thread_local! {
     static ON_ONE_THREAD: Cell<bool> = const { Cell::new(false) };

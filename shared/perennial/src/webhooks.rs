@@ -346,22 +346,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::page::{Context, Failure, Outcome, Page};
     use crate::route::Route;
     use crate::settings::Settings;
     use crate::site::{ReadySite, Site};
-
-    struct Text;
-
-    impl Page for Text {
-        type Props = ();
-        async fn props(&self, _: &Context) -> Result<Outcome<()>, Failure> {
-            Ok(Outcome::page(()))
-        }
-        fn render(&self, (): &(), _: &Context) -> Result<String, Failure> {
-            Ok("text".into())
-        }
-    }
+    use crate::testing::Text;
 
     fn site(rules: &Value) -> Result<ReadySite, String> {
         let routes = ["/", "/blog/{slug}", "/docs/{*path}", "/tags/{tag}/all"];

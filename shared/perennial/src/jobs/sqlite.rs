@@ -176,7 +176,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = |build: &str| SqliteJobs::open(folder.path(), build.into(), Arc::new(SystemClock));
         let (jobs, other) = (open("b"), open("c"));
-        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Renew { epoch: 1 } };
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
         jobs.send(&job, Duration::ZERO).await.unwrap();
         jobs.send(&job, Duration::from_secs(60)).await.unwrap();
         assert!(other.take(Duration::ZERO).await.unwrap().is_none(), "another build's");
@@ -199,8 +199,12 @@ mod tests {
         let open = || SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
         let jobs = open();
         for i in 0..JOBS {
-            let job =
-                Job { v: 1, build: "b".into(), key: format!("/job-{i}"), task: Task::Renew { epoch: 1 } };
+            let job = Job {
+                v: 1,
+                build: "b".into(),
+                key: format!("/job-{i}"),
+                task: Task::Again { due: Millis(1) },
+            };
             jobs.send(&job, Duration::ZERO).await.unwrap();
         }
         drop(jobs);
@@ -224,7 +228,7 @@ mod tests {
     async fn a_job_that_kills_its_workers_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let jobs = SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
-        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Renew { epoch: 1 } };
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
         jobs.send(&job, Duration::ZERO).await.unwrap();
         for _ in 0..TRIES_MAX {
             assert!(jobs.take(Duration::ZERO).await.unwrap().is_some());

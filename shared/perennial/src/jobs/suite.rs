@@ -10,12 +10,12 @@ pub fn job(name: &str, task: Task) -> Job {
 /// Runs every check against an empty queue, of which `receive` takes one message for good, if there is one.
 pub async fn run<J: Jobs>(jobs: &J, mut receive: impl AsyncFnMut() -> Option<String>) {
     assert_eq!(receive().await, None);
-    let later = job("later", Task::Renew { epoch: 1 });
+    let later = job("later", Task::Again { due: Millis(1) });
     jobs.send(&later, Duration::from_secs(900)).await.expect("the longest delay there is");
     let sent = [
         job("é & <b>", Task::Refresh { ticket: u64::MAX, reason: Reason::Stale }),
-        job("same", Task::Renew { epoch: 7 }),
-        job("same", Task::Renew { epoch: 7 }),
+        job("same", Task::Again { due: Millis(7) }),
+        job("same", Task::Again { due: Millis(7) }),
         job("body", Task::RemoveBody { sha256: "ab".repeat(32), replaced_at: Millis(1_800_000_000_000) }),
     ];
     let mut texts = sent.each_ref().map(Job::to_json);

@@ -2,10 +2,11 @@
 
 /// A source of numbers that depend on nothing but its seed.
 #[derive(Clone, Debug)]
-pub(crate) struct Rng(u64);
+pub struct Rng(u64);
 
 impl Rng {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// That of a seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed ^ 0x5851_f42d_4c95_7f2d)
     }
 
@@ -17,27 +18,31 @@ impl Rng {
         bits ^ (bits >> 31)
     }
 
-    /// One of 0 to `end - 1`.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    /// One of 0 to `end - 1`; 0 if there are none.
+    pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
 
     /// One of `from` to `to`.
-    pub(crate) fn between(&mut self, from: u64, to: u64) -> u64 {
+    pub fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.next() % (to - from + 1)
     }
 
     /// True so many times in a thousand.
-    pub(crate) fn permille(&mut self, times: u32) -> bool {
+    pub fn permille(&mut self, times: u32) -> bool {
         self.next() % 1000 < u64::from(times)
     }
 
-    pub(crate) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+    /// One of these.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len())]
     }
 
     /// The place of one of these weights, each as likely as it is heavy. None if all are 0.
-    pub(crate) fn weighted(&mut self, weights: &[u32]) -> Option<usize> {
+    pub fn weighted(&mut self, weights: &[u32]) -> Option<usize> {
         let sum: u64 = weights.iter().map(|&w| u64::from(w)).sum();
         if sum == 0 {
             return None;
