@@ -2,7 +2,8 @@
 //!
 //! Each property first meets a corpus of nasty inputs written by hand, then what has failed before (`regressions`, kept
 //! by proptest: commit what it writes there), then fresh input. `PROPTEST_CASES` says how much of that, 256 if it is
-//! unset; every property takes its own multiple of it. A night's worth:
+//! unset; every property takes its own multiple of it. Each prints how many inputs it has met, and `tests/run proof` the
+//! sum. A night's worth:
 //!
 //! ```sh
 //! PROPTEST_CASES=100000 cargo test --package tests --test fuzz
@@ -13,13 +14,17 @@
 //! | [`targets`] | a request's target becomes a page, a redirect or a refusal; a page's key and its URLs |
 //! | [`queries`] | which of a query is part of a page's key |
 //! | [`patterns`] | texts of routes, and which route wins |
-//! | [`stored`] | records, jobs and bodies, whole and damaged |
+//! | [`stored`] | records and bodies, whole and damaged |
 //! | [`fields`] | what visitors' header fields say |
 //! | [`calls`] | what publishers send |
 //! | [`webhooks`] | what the rules make of publishers' payloads |
 //! | [`tags`] | what a shared cache is told |
 //! | [`world`] | the sites and inputs that these share |
-#![allow(missing_docs, reason = "a test program has no readers of its documentation")]
+#![allow(
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a test program has no readers of its documentation, and what was tried is told"
+)]
 
 mod calls;
 mod fields;
@@ -31,6 +36,7 @@ mod targets;
 mod webhooks;
 mod world;
 
+use std::cell::Cell;
 use std::fmt::Debug;
 
 use proptest::strategy::Strategy;
@@ -47,6 +53,12 @@ fn hold<S: Strategy>(
 ) where
     S::Value: Clone + Debug,
 {
+    // Every input that the property meets, wherever it is from.
+    let tried = Cell::new(0_u64);
+    let property = |input| {
+        tried.set(tried.get() + 1);
+        property(input);
+    };
     for nasty in corpus {
         let shown = format!("{nasty:?}");
         let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| property(nasty)));
@@ -60,11 +72,12 @@ fn hold<S: Strategy>(
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(kept.leak()))),
         ..config
     });
-    let tried = runner.run(&inputs, |input| {
+    let ended = runner.run(&inputs, |input| {
         property(input);
         Ok(())
     });
-    if let Err(failure) = tried {
+    if let Err(failure) = ended {
         panic!("{name} does not hold: {failure}");
     }
+    println!("property {name}: holds for {} inputs", tried.get());
 }
