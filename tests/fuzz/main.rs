@@ -15,6 +15,7 @@
 //! | [`queries`] | which of a query is part of a page's key |
 //! | [`patterns`] | texts of routes, and which route wins |
 //! | [`stored`] | records and bodies, whole and damaged |
+//! | [`queued`] | jobs of the queue and the journal of publishes: whole, damaged, of older and newer programs |
 //! | [`fields`] | what visitors' header fields say |
 //! | [`calls`] | what publishers send |
 //! | [`webhooks`] | what the rules make of publishers' payloads |
@@ -30,6 +31,7 @@ mod calls;
 mod fields;
 mod patterns;
 mod queries;
+mod queued;
 mod stored;
 mod tags;
 mod targets;

@@ -1,4 +1,4 @@
-//! Records, jobs and bodies: what was written is read again, and damage is an error or harmless.
+//! Records and bodies: what was written is read again, and damage is an error or harmless.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::{Method, Request};
 use perennial::content::Content;
 use perennial::freshness::state;
-use perennial::jobs::{BadJob, Job, Task};
 use perennial::memory::Entry;
 use perennial::page::Reason;
 use perennial::record::{BadRecord, BodyRef, Coding, Record, Stored};
@@ -27,17 +26,11 @@ const GOLDEN_RECORDS: [&str; 2] = [
     include_str!("../../shared/perennial/src/record/v1_redirect.json"),
 ];
 
-const GOLDEN_JOBS: [&str; 3] = [
-    r#"{"v":1,"build":"b1","key":"/blog/{slug}|a","task":"refresh","ticket":4,"reason":"stale"}"#,
-    r#"{"v":1,"build":"b1","key":"/","task":"remove_body","sha256":"ab","replaced_at":5}"#,
-    r#"{"v":1,"build":"b1","key":"/","task":"again","due":9}"#,
-];
-
-fn number() -> impl Strategy<Value = u64> {
+pub(crate) fn number() -> impl Strategy<Value = u64> {
     prop_oneof![any::<u64>(), 0..100u64, Just(u64::MAX), Just(1_700_000_000_000)]
 }
 
-fn reason() -> impl Strategy<Value = Reason> {
+pub(crate) fn reason() -> impl Strategy<Value = Reason> {
     select(vec![Reason::Build, Reason::First, Reason::Stale, Reason::OnDemand])
 }
 
@@ -88,35 +81,19 @@ fn record() -> impl Strategy<Value = Record> {
     })
 }
 
-fn job() -> impl Strategy<Value = Job> {
-    let task = prop_oneof![
-        (number(), reason()).prop_map(|(ticket, reason)| Task::Refresh { ticket, reason }),
-        number().prop_map(|due| Task::Again { due: Millis(due) }),
-        (any::<String>(), number())
-            .prop_map(|(sha256, at)| Task::RemoveBody { sha256, replaced_at: Millis(at) }),
-    ];
-    (any::<String>(), any::<String>(), task).prop_map(|(build, key, task)| Job { v: 1, build, key, task })
-}
-
 #[test]
 fn what_is_written_is_read_again() {
     hold("written_records", 4, [], record(), |record| {
         assert_eq!(Record::from_bytes(&record.to_bytes()).expect("was written"), record);
     });
-    hold("written_jobs", 4, [], job(), |job| {
-        assert_eq!(Job::from_json(&job.to_json()).expect("was written"), job);
-    });
 }
 
-/// Whatever is read can be written, and is then the same; so damage that goes unseen at least stays as it is.
-#[test]
-fn any_bytes_are_a_value_or_an_error() {
-    let golden =
-        select([&GOLDEN_RECORDS[..], &GOLDEN_JOBS].concat()).prop_map(|text| text.as_bytes().to_vec());
-    let written = prop_oneof![
-        record().prop_map(|record| record.to_bytes()),
-        job().prop_map(|job| job.to_json().into_bytes()),
-    ];
+/// Bytes to be read that are not all as they were written, and some more: a corpus, and what is made up.
+pub(crate) fn damaged(
+    golden: Vec<&'static str>,
+    written: impl Strategy<Value = Vec<u8>>,
+) -> (impl Iterator<Item = Vec<u8>>, impl Strategy<Value = Vec<u8>>) {
+    let golden = select(golden).prop_map(|text| text.as_bytes().to_vec());
     let bytes = prop_oneof![
         4 => with_changes(golden.clone()),
         2 => with_changes(written),
@@ -134,17 +111,20 @@ fn any_bytes_are_a_value_or_an_error() {
         "{\"v\":1,\"v\":1}",
         "{\"v\":\"1\"}",
         "{\"v\":1,\"kind\":\"deleted\"}",
+        "{\"v\":1,\"task\":\"walk\"}",
         "\u{feff}{\"v\":1}",
     ];
     let deep = "[".repeat(100_000).into_bytes();
-    let corpus = corpus.into_iter().map(|text| text.as_bytes().to_vec()).chain([deep]);
+    (corpus.into_iter().map(|text| text.as_bytes().to_vec()).chain([deep]), bytes)
+}
+
+/// Whatever is read can be written, and is then the same; so damage that goes unseen at least stays as it is.
+#[test]
+fn any_bytes_are_a_value_or_an_error() {
+    let (corpus, bytes) = damaged(GOLDEN_RECORDS.to_vec(), record().prop_map(|record| record.to_bytes()));
     hold("stored_bytes", 16, corpus, bytes, |bytes| {
         if let Ok(record) = Record::from_bytes(&bytes) {
             assert_eq!(Record::from_bytes(&record.to_bytes()).expect("was written"), record);
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        if let Ok(job) = Job::from_json(&text) {
-            assert_eq!(Job::from_json(&job.to_json()).expect("was written"), job);
         }
     });
 }
@@ -152,24 +132,19 @@ fn any_bytes_are_a_value_or_an_error() {
 /// What an older program may find in a store that it shares with a newer one.
 #[test]
 fn newer_versions_are_told_apart_whatever_they_hold() {
-    let golden = [GOLDEN_RECORDS[0], GOLDEN_RECORDS[1], GOLDEN_JOBS[0], GOLDEN_JOBS[1], GOLDEN_JOBS[2]];
-    let corpus = golden.map(|text| (2, serde_json::from_str(text).expect("is JSON")));
-    let members = btree_map("[a-z]{1,8}", json(), 0..4)
-        .prop_map(|members: BTreeMap<String, Value>| Value::Object(members.into_iter().collect()));
-    hold(
-        "newer_versions",
-        2,
-        corpus,
-        (prop_oneof![2..9u32, 2..=u32::MAX], members),
-        |(version, mut newer)| {
-            newer["v"] = version.into();
-            let text = newer.to_string();
-            let record = Record::from_bytes(text.as_bytes());
-            assert!(matches!(record, Err(BadRecord::Version(v)) if v == u64::from(version)), "{record:?}");
-            let job = Job::from_json(&text);
-            assert!(matches!(job, Err(BadJob::Version(v)) if v == version), "{job:?}");
-        },
-    );
+    let corpus = GOLDEN_RECORDS.map(|text| (2, serde_json::from_str(text).expect("is JSON")));
+    let versions = prop_oneof![2..9u32, 2..=u32::MAX];
+    hold("newer_versions", 2, corpus, (versions, json_object()), |(version, mut newer)| {
+        newer["v"] = version.into();
+        let record = Record::from_bytes(newer.to_string().as_bytes());
+        assert!(matches!(record, Err(BadRecord::Version(v)) if v == u64::from(version)), "{record:?}");
+    });
+}
+
+/// An object with any members.
+pub(crate) fn json_object() -> impl Strategy<Value = Value> {
+    btree_map("[a-z]{1,8}", json(), 0..4)
+        .prop_map(|members: BTreeMap<String, Value>| Value::Object(members.into_iter().collect()))
 }
 
 /// Any JSON, not deep.
