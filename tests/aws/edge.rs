@@ -97,7 +97,7 @@ async fn a_distribution_that_is_not_there_is_named() {
 
 /// Answers one request after the other, each on a connection of its own, and gives what was sent. No status: the
 /// connection is closed without an answer.
-async fn recorded(listener: TcpListener, answers: &[(&str, &str)]) -> Vec<String> {
+pub(crate) async fn recorded(listener: TcpListener, answers: &[(&str, &str)]) -> Vec<String> {
     let mut requests = Vec::new();
     for (status, body) in answers {
         let (mut stream, _) = listener.accept().await.expect("accept");

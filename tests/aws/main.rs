@@ -9,6 +9,7 @@
 //! | [`requests`] | what each way to answer a visitor costs in calls |
 //! | [`faults`] | the suites again, while calls go wrong |
 //! | [`outages`] | what visitors and publishers see while a service fails |
+//! | [`sdk`] | the calls made by hand, beside those of the AWS SDK |
 //! | [`second_opinion`] | records on AWS's own DynamoDB for one machine |
 //! | [`streams`] | bodies that are passed on as they arrive |
 //! | [`edge`] | CloudFront's orders, byte by byte |
@@ -21,6 +22,7 @@ mod faults;
 mod front;
 mod outages;
 mod requests;
+mod sdk;
 mod second_opinion;
 mod server;
 mod stores;

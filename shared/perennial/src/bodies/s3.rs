@@ -116,7 +116,11 @@ impl Bodies for S3Bodies {
     /// Written anew each time: to look first, or to change the metadata of what is there, would be a call of its own.
     async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
         let key = self.key(page, sha256);
-        let headers = [("cache-control", "max-age=31536000, immutable"), (WANTED_AT, &now.0.to_string())];
+        let headers = [
+            ("content-type", "application/octet-stream"),
+            ("cache-control", "max-age=31536000, immutable"),
+            (WANTED_AT, &now.0.to_string()),
+        ];
         let put = self.call("s3:PutObject", Method::PUT, &key, &headers, bytes).await;
         put.map(drop).map_err(|e| write_error("s3:PutObject", self.object("write", &key), &e))
     }
