@@ -7,6 +7,7 @@
 //! | [`stores`] | the ports' suites, and what they cannot say for all implementations |
 //! | [`connections`] | when they are opened, what happens when they break, whom they trust |
 //! | [`requests`] | what each way to answer a visitor costs in calls |
+//! | [`scale`] | that the cost of an invalidation does not grow with the number of pages |
 //! | [`faults`] | the suites again, while calls go wrong |
 //! | [`outages`] | what visitors and publishers see while a service fails |
 //! | [`sdk`] | the calls made by hand, beside those of the AWS SDK |
@@ -22,7 +23,7 @@ mod faults;
 mod front;
 mod outages;
 mod requests;
-mod sdk;
+mod scale;
 mod second_opinion;
 mod server;
 mod stores;

@@ -9,7 +9,7 @@ use perennial::pages::suite::{ask_and_record, page};
 use perennial::pages::{Inline, Pages as _};
 use perennial::record::Record;
 use perennial::testing::ManualClock;
-use perennial::{Body, Engine, Settings, Stores as _};
+use perennial::{Engine, Settings, Site, Stores as _};
 use serde_json::json;
 use serve::{Renewal, Serve};
 use tests::{Answer, Ask, Aws, Upstream};
@@ -25,7 +25,11 @@ pub(crate) struct Function {
 
 impl Function {
     pub(crate) fn start(up: &Upstream, clock: &ManualClock, settings: Settings) -> Self {
-        let site = Arc::new(tests::conformance::site(up.url()).ready(None, None).expect("a site"));
+        Self::of(tests::conformance::site(up.url()), clock, settings)
+    }
+
+    pub(crate) fn of(site: Site, clock: &ManualClock, settings: Settings) -> Self {
+        let site = Arc::new(site.ready(None, None).expect("a site"));
         let clock = Arc::new(clock.clone());
         let stores = AwsStores::new(&account(&settings), &settings, &site, clock.clone());
         let engine = Engine::new(site, stores, clock, settings.limits);

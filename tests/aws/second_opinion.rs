@@ -15,9 +15,9 @@ use tests::{Answer, Ask, Asks as _};
 use crate::{account, site};
 
 /// Ends with the test.
-struct Dynamo {
+pub(crate) struct Dynamo {
     process: Child,
-    client: Client,
+    pub(crate) client: Client,
 }
 
 impl Drop for Dynamo {
@@ -29,7 +29,7 @@ impl Drop for Dynamo {
 }
 
 impl Dynamo {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let root =
             Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests crate has a parent folder");
         let folder = root.join(".tools/dynamodb-local");
@@ -54,8 +54,12 @@ impl Dynamo {
         server
     }
 
-    async fn ask(&self, operation: &str, body: &str) -> Answer {
-        let answer = self.client.ask(call(operation, body)).await;
+    pub(crate) async fn ask(&self, operation: &str, body: &str) -> Answer {
+        Self::ask_at(self.client, operation, body).await
+    }
+
+    pub(crate) async fn ask_at(client: Client, operation: &str, body: &str) -> Answer {
+        let answer = client.ask(call(operation, body)).await;
         assert_eq!(answer.status, 200, "{operation}: {}", answer.text());
         answer
     }

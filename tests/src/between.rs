@@ -46,6 +46,8 @@ pub struct Call {
 
 struct State {
     server: SocketAddr,
+    /// Where calls of DynamoDB go instead.
+    dynamodb: Option<SocketAddr>,
     calls: Mutex<Vec<String>>,
     plan: Plan,
     break_off: Notify,
@@ -64,12 +66,20 @@ impl Between {
         Self::with(aws, |_| None).await
     }
 
+    /// Lets everything through, and takes calls of DynamoDB to a server of its own.
+    pub async fn beside(aws: &Aws, dynamodb: SocketAddr) -> Self {
+        Self::before(aws.server(), Some(dynamodb), Box::new(|_| None)).await
+    }
+
     /// Asks what goes wrong with each call, as it arrives.
     pub async fn with(aws: &Aws, plan: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static) -> Self {
+        Self::before(aws.server(), None, Box::new(plan)).await
+    }
+
+    async fn before(server: SocketAddr, dynamodb: Option<SocketAddr>, plan: Plan) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("bound");
-        let (calls, break_off) = (Mutex::default(), Notify::new());
-        let state = Arc::new(State { server: aws.server(), calls, plan: Box::new(plan), break_off });
+        let state = Arc::new(State { server, dynamodb, calls: Mutex::default(), plan });
         let passed = state.clone();
         let accepting = tokio::spawn(async move {
             loop {
@@ -107,10 +117,13 @@ impl Drop for Between {
     }
 }
 
+fn target(request: &Request<Incoming>) -> Option<&str> {
+    request.headers().get("x-amz-target").and_then(|target| target.to_str().ok())
+}
+
 /// `DynamoDB_20120810.GetItem` is `GetItem`; a call of S3 goes by its method.
 fn name(request: &Request<Incoming>) -> String {
-    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
-    let operation = target.and_then(|target| target.split('.').next_back());
+    let operation = target(request).and_then(|target| target.split('.').next_back());
     operation.map_or_else(|| request.method().to_string(), str::to_owned)
 }
 
@@ -130,6 +143,7 @@ async fn pass(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
         Some(Fault::Slow) => crate::until::pass(Duration::from_millis(200)).await,
         Some(Fault::LostAfter | Fault::LostMidway) | None => {}
     }
+    let is_dynamodb = target(&request).is_some_and(|target| target.starts_with("DynamoDB_"));
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
     let mut ask = Ask::new(head.method, head.uri.to_string()).body(body);
@@ -138,7 +152,8 @@ async fn pass(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
             ask = ask.header(name.as_str(), value.to_str().expect("a readable header"));
         }
     }
-    let answer = Client { addr: state.server }.try_ask(ask).await.map_err(std::io::Error::other)?;
+    let addr = state.dynamodb.filter(|_| is_dynamodb).unwrap_or(state.server);
+    let answer = Client { addr }.try_ask(ask).await.map_err(std::io::Error::other)?;
     if fault == Some(Fault::LostAfter) {
         return Err(broken());
     }

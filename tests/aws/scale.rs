@@ -1,0 +1,246 @@
+//! What invalidating a tag costs beside the number of pages that carry it, on AWS's own DynamoDB for one machine: it
+//! takes more records than the server of the other tests, which looks through all of a table.
+
+use std::time::{Duration, Instant};
+
+use perennial::jobs::{Job, Task};
+use perennial::pages::suite;
+use perennial::publishes::Publishes as _;
+use perennial::testing::ManualClock;
+use perennial::{Context, Failure, Outcome, Page, Route, Site, Stores as _};
+use serde_json::{Value, json};
+use tests::between::Between;
+use tests::{Ask, Aws};
+use tokio::task::JoinSet;
+
+use crate::requests::Function;
+use crate::second_opinion::Dynamo;
+use crate::settings;
+
+/// Pages of the smaller number.
+const FEW: u64 = 1_000;
+
+/// Items in one BatchWriteItem
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>).
+const BATCH_ITEMS_MAX: usize = 25;
+
+/// Batches written at once.
+const BATCHES_AT_ONCE: u64 = 8;
+
+/// Measured as often; the fastest is told.
+const ROUNDS: usize = 3;
+
+/// Pages that are rendered through the functions: one is the model of all others, some tell whether it is a good one,
+/// and one is read.
+const RENDERED: u64 = 10;
+
+/// How many pages the test has; 1,000,000 take six minutes and 4 GB.
+fn pages_of_scale() -> u64 {
+    std::env::var("SCALE_PAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(4_000)
+}
+
+struct Text;
+
+impl Page for Text {
+    type Props = ();
+    async fn props(&self, _: &Context) -> Result<Outcome<()>, Failure> {
+        Ok(Outcome::page(()).tag("t"))
+    }
+    fn render(&self, (): &(), _: &Context) -> Result<String, Failure> {
+        Ok("<!doctype html><p>text".into())
+    }
+}
+
+/// Items of a page as the functions have written them, with others' names in them.
+struct Model {
+    items: Vec<String>,
+}
+
+impl Model {
+    fn name(n: u64) -> String {
+        format!("n{n}n")
+    }
+
+    /// The text of a key, and its hash.
+    fn key(n: u64) -> (String, String) {
+        let key = suite::page(&Self::name(n));
+        (key.as_str().to_owned(), key.hash().to_owned())
+    }
+
+    fn shard(hash: &str) -> String {
+        let first = u8::from_str_radix(&hash[..2], 16).expect("a hash");
+        format!("pages#b#{}", first % 8)
+    }
+
+    /// What the table has of a page, in the order of their kinds.
+    async fn stored(server: &Dynamo, n: u64) -> Vec<Value> {
+        let pk = json!({ ":pk": { "S": format!("page#b#{}", Self::key(n).1) } });
+        let asked = json!({ "TableName": "pages", "KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": pk });
+        let mut found: Value =
+            serde_json::from_slice(&server.ask("Query", &asked.to_string()).await.body).expect("JSON");
+        let items = found["Items"].as_array_mut().expect("items");
+        for item in items.iter_mut() {
+            // A random name of who has rendered it.
+            item.as_object_mut().expect("an item").remove("holder");
+        }
+        std::mem::take(items)
+    }
+
+    fn items(&self, n: u64) -> Vec<Value> {
+        let ((model, model_hash), (key, hash)) = (Self::key(0), Self::key(n));
+        let named = |item: &String| {
+            let text = item.replace(&Self::shard(&model_hash), &Self::shard(&hash));
+            let text = text.replace(&model_hash, &hash).replace(&model, &key);
+            serde_json::from_str(&text).expect("JSON")
+        };
+        self.items.iter().map(named).collect()
+    }
+
+    /// Takes the first of the pages that were rendered for the model, and compares it with the others.
+    async fn take(server: &Dynamo) -> Self {
+        let items = Self::stored(server, 0).await.iter().map(Value::to_string).collect();
+        let model = Self { items };
+        for n in 0..RENDERED {
+            let stored = Self::stored(server, n).await;
+            let kinds: Vec<_> = stored.iter().map(|item| &item["sk"]["S"]).collect();
+            assert_eq!(kinds, ["record", "slot"]);
+            assert_eq!(stored, model.items(n), "written as the functions write");
+        }
+        model
+    }
+
+    /// Writes pages of these numbers.
+    async fn fill(&self, server: &Dynamo, numbers: std::ops::Range<u64>) {
+        let pages_at_once = (BATCH_ITEMS_MAX / self.items.len()) as u64;
+        let mut writing = JoinSet::new();
+        for first in numbers.clone().step_by(pages_at_once as usize) {
+            let pages = first..(first + pages_at_once).min(numbers.end);
+            let puts: Vec<_> = pages
+                .flat_map(|n| self.items(n))
+                .map(|item| json!({ "PutRequest": { "Item": item } }))
+                .collect();
+            let body = json!({ "RequestItems": { "pages": puts } }).to_string();
+            let client = server.client;
+            writing.spawn(async move { Dynamo::ask_at(client, "BatchWriteItem", &body).await });
+            if writing.len() as u64 >= BATCHES_AT_ONCE {
+                written(writing.join_next().await.expect("one of them").expect("written"));
+            }
+        }
+        writing.join_all().await.into_iter().for_each(written);
+    }
+}
+
+fn written(answer: tests::Answer) {
+    let answer: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!(answer["UnprocessedItems"], json!({}));
+}
+
+/// One way to call, what it asked of the services, and how long it took.
+struct Cost {
+    calls: Vec<String>,
+    took: Duration,
+}
+
+struct World {
+    server: Dynamo,
+    aws: Aws,
+    between: Between,
+    function: Function,
+    clock: ManualClock,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (server, aws) = (Dynamo::start().await, Aws::start().await);
+        server.ask("CreateTable", &tests::aws::table("pages").to_string()).await;
+        let between = Between::beside(&aws, server.client.addr).await;
+        let more = [
+            ("AWS_ENDPOINT_URL", &*between.url()),
+            ("PERENNIAL_TABLE", "pages"),
+            ("PERENNIAL_INLINE_BODY_BYTES", "0"),
+            ("PERENNIAL_MAX_RENEWALS", "20"),
+        ];
+        let (clock, site) = (ManualClock::default(), Site::new().route(Route::new("/suite/{name}", Text)));
+        let function = Function::of(site, &clock, settings(&aws, "b", &more));
+        Self { server, aws, between, function, clock }
+    }
+
+    async fn cost<T>(&self, what: impl Future<Output = T>) -> (T, Cost) {
+        self.between.calls();
+        let began = Instant::now();
+        let done = what.await;
+        let took = began.elapsed();
+        let mut calls = self.between.calls();
+        calls.sort();
+        (done, Cost { calls, took })
+    }
+
+    /// The next walk in the queue, with everything else out of its way.
+    async fn walk(&self) -> Job {
+        tests::until::until("a walk is in the queue", async || {
+            let asked = json!({ "QueueUrl": self.aws.queue_url });
+            let answer = self.aws.json("AmazonSQS.ReceiveMessage", &asked).await;
+            let message = answer["Messages"].get(0)?;
+            let done = json!({ "QueueUrl": self.aws.queue_url, "ReceiptHandle": message["ReceiptHandle"] });
+            self.aws.json("AmazonSQS.DeleteMessage", &done).await;
+            let job = Job::from_json(message["Body"].as_str().expect("a text")).expect("a job");
+            matches!(job.task, Task::Walk(_)).then_some(job)
+        })
+        .await
+    }
+
+    /// A tag is invalidated, read, and its first pages are renewed: what each costs.
+    async fn round(&self) -> [Cost; 4] {
+        // Whoever was to renew what was read before is late by now.
+        self.clock.advance(Duration::from_secs(60));
+        let engine = &self.function.engine;
+        let tags = ["tag:t".to_owned()];
+        let (marked, tag) = self.cost(engine.invalidate(&tags, Some(""))).await;
+        let marked = marked.expect("marked");
+        assert_eq!((marked.queued, marked.more), (100, true));
+        let (answer, read) = self.cost(self.function.ask(Ask::get("/suite/n7n"))).await;
+        answer.expect(200, "STALE");
+        let split = self.walk().await;
+        let (is_left, split) = self.cost(engine.work_or_retry(&split)).await;
+        assert!(!is_left);
+        let walk = self.walk().await;
+        let (is_left, walked) = self.cost(engine.work_or_retry(&walk)).await;
+        assert!(!is_left);
+        let kept = engine.stores().publishes().get(&marked.epoch.to_string()).await.expect("read");
+        assert_eq!(kept.expect("marks").marks[0].renewed, 20);
+        [tag, read, split, walked]
+    }
+}
+
+/// `SCALE_PAGES=1000000 cargo test -p tests --test aws scale:: -- --nocapture` prints what a tag, the first read
+/// after it and the first steps of its renewal cost beside 1,000 pages.
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::print_stdout, reason = "a measurement is printed")]
+async fn a_tag_costs_the_same_for_any_number_of_records() {
+    let w = World::new().await;
+    for n in 0..RENDERED {
+        let path = format!("/suite/{}", Model::name(n));
+        w.function.ask(Ask::get(path)).await.expect(200, "MISS");
+    }
+    let model = Model::take(&w.server).await;
+    let (mut stored, mut costs) = (RENDERED, Vec::new());
+    for count in [FEW, pages_of_scale()] {
+        let began = Instant::now();
+        model.fill(&w.server, stored..count).await;
+        println!("{} pages written in {:?}", count - stored, began.elapsed());
+        stored = count;
+        let (mut counted, mut fastest) = (Vec::new(), [Duration::MAX; 4]);
+        for _ in 0..ROUNDS {
+            let round = w.round().await;
+            fastest = std::array::from_fn(|n| fastest[n].min(round[n].took));
+            counted.push(round.map(|cost| cost.calls));
+        }
+        let last = counted.last().expect("a round");
+        let told =
+            ["a tag", "the next read", "the walk's start", "20 renewals"].iter().zip(fastest).zip(last);
+        let told = told.map(|((what, took), calls)| format!("{what} {took:?} in {} requests", calls.len()));
+        println!("{count} pages: {}", told.collect::<Vec<_>>().join(", "));
+        costs.push(counted.split_off(1));
+    }
+    assert_eq!(costs[0], costs[1]);
+}
