@@ -39,6 +39,17 @@ async fn a_distribution_gets_one_order_a_purge() {
 }
 
 #[tokio::test]
+async fn orders_have_a_window_where_there_are_orders() {
+    let aws = Aws::start().await;
+    let window = |more: &[(&str, &str)]| stores(&aws, "b", more).edge().window().as_millis();
+    assert_eq!(window(&[]), 0, "there is no distribution");
+    assert_eq!(window(&[("PERENNIAL_DISTRIBUTION", "E1")]), 250);
+    assert_eq!(window(&[("PERENNIAL_DISTRIBUTION_FROM", "p"), ("PERENNIAL_EDGE_WINDOW_MS", "40")]), 40);
+    let off = [("PERENNIAL_DISTRIBUTION", "E1"), ("PERENNIAL_EDGE_PURGE", "off")];
+    assert_eq!(window(&off), 0);
+}
+
+#[tokio::test]
 async fn a_distribution_without_tags_is_told_paths() {
     let aws = Aws::start().await;
     let id = distribution(&aws).await;

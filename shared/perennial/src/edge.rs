@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -27,6 +28,12 @@ pub trait Edge: Send + Sync + 'static {
     /// Tags of one order; orders are gathered up to this many.
     fn items_max(&self) -> usize {
         usize::MAX
+    }
+
+    /// How long after the beginning of an order the next one of this process begins at the earliest; what is asked for
+    /// meanwhile is in it.
+    fn window(&self) -> Duration {
+        Duration::ZERO
     }
 }
 

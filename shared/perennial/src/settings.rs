@@ -59,6 +59,10 @@ pub struct Aws {
     /// `PERENNIAL_MAX_PURGES` (100): tags or paths named in one order to the distribution; more make it one for the whole
     /// site.
     pub max_purges: usize,
+    /// `PERENNIAL_EDGE_WINDOW_MS` (250): so long after an order to the distribution began, the next one of this process
+    /// begins at the earliest, and has what is asked for meanwhile; 65535 at most. CloudFront bills each item of an order, and
+    /// takes seconds to carry one out: a quarter of a second more is hardly seen, and a burst is four orders a second.
+    pub edge_window: Duration,
     /// `AWS_REGION`, as Lambda gives it.
     pub region: String,
     /// `AWS_ENDPOINT_URL` (none): instead of AWS's own endpoints.
@@ -258,6 +262,7 @@ impl Aws {
             distribution_from: r.text("PERENNIAL_DISTRIBUTION_FROM"),
             edge_purge: r.or("PERENNIAL_EDGE_PURGE", EdgePurge::Tags),
             max_purges: r.above_zero("PERENNIAL_MAX_PURGES", 100),
+            edge_window: Duration::from_millis(r.or::<u16>("PERENNIAL_EDGE_WINDOW_MS", 250).into()),
             region: r.aws("AWS_REGION", &table),
             endpoint_url: r.text("AWS_ENDPOINT_URL"),
             ca_bundle: r.text("AWS_CA_BUNDLE").map(PathBuf::from),
@@ -353,6 +358,7 @@ mod tests {
             ("PERENNIAL_QUEUE_URL", "http://queue"),
             ("AWS_ACCESS_KEY_ID", "k"),
             ("PERENNIAL_EDGE_PURGE", "some"),
+            ("PERENNIAL_EDGE_WINDOW_MS", "65536"),
         ])
         .unwrap_err()
         .to_string();
@@ -368,6 +374,7 @@ mod tests {
             "AWS_REGION is not set",
             "AWS_SECRET_ACCESS_KEY is not set",
             "PERENNIAL_EDGE_PURGE is `some`: give `tags`, `paths` or `off`",
+            "PERENNIAL_EDGE_WINDOW_MS is `65536`: number too large",
         ] {
             assert!(error.contains(part), "{part} in {error}");
         }

@@ -38,6 +38,7 @@ impl AwsStores {
         let order = Order {
             by_tag: aws.edge_purge == EdgePurge::Tags,
             items_max: aws.max_purges,
+            window: aws.edge_window,
             urls: Urls {
                 base_path: site.base_path().to_owned(),
                 trailing_slash: site.trailing_slash(),

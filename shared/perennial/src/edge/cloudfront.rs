@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 use tokio::sync::OnceCell;
@@ -52,6 +53,8 @@ pub struct Order {
     pub by_tag: bool,
     /// Items of one order; more become one for the whole site.
     pub items_max: usize,
+    /// How long after one order the next one is sent at the earliest.
+    pub window: Duration,
     /// How pages are spelt, for orders by path.
     pub urls: Urls,
 }
@@ -117,6 +120,11 @@ impl Edge for CloudFront {
         self.order.items_max
     }
 
+    fn window(&self) -> Duration {
+        // Nobody waits for orders that are not sent.
+        if matches!(self.distribution, Distribution::None) { Duration::ZERO } else { self.order.window }
+    }
+
     async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
         let items = self.order.items(tags);
         let Some(id) = self.id().await?.filter(|_| !items.is_empty()) else { return Ok(Purged::NoCache) };
@@ -163,7 +171,7 @@ mod tests {
 
     fn order(by_tag: bool, base_path: &str) -> Order {
         let urls = Urls { base_path: base_path.into(), trailing_slash: false, build: "b1".into() };
-        Order { by_tag, items_max: 4, urls }
+        Order { by_tag, items_max: 4, window: Duration::ZERO, urls }
     }
 
     #[test]
