@@ -77,6 +77,33 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// What nobody was told is known of nothing; what somebody was told is, also once the journal has forgotten it.
+#[tokio::test]
+async fn an_id_that_was_never_given_is_unknown() {
+    let w = World::new().await;
+    let ask = async |id: &str| w.get(&format!("/api/revalidate/{id}?secret=test-secret")).await.nostore();
+    let unknown = async |id: &str| {
+        let told = ask(id).await.expect(404, "").json();
+        let message = text(&told["message"]);
+        assert!(message.contains(&format!("no publish `{id}` is known")), "{message}");
+    };
+    unknown("1").await;
+    w.up.on("/tagged/a", json!({ "tags": ["red"], "revalidate": false }));
+    w.get("/tagged/a").await.expect(200, "MISS");
+    let id = call(&w, "tag=red").await.expect(202, "").json()["id"].as_u64().expect("a number");
+    assert_eq!(ask(&id.to_string()).await.expect(200, "").json()["left"], json!(1));
+    w.settle().await;
+    for expected in [json!("done"), Value::Null] {
+        let told = ask(&id.to_string()).await.expect(200, "").json();
+        assert_eq!((&told["done"], &told["publish"]["went"]), (&json!(true), &expected), "{told}");
+        for never in [0, id + 1, 999_999] {
+            unknown(&never.to_string()).await;
+        }
+        unknown("p7-ab").await;
+        w.advance(s(31 * 86_400));
+    }
+}
+
 /// How long it took until visitors could see it counts from the arrival of the call to the end of the render.
 #[tokio::test]
 async fn the_time_to_visible_is_measured() {

@@ -320,6 +320,11 @@ async fn a_renewal_can_be_waited_for() {
         assert_eq!(site.get(page).await.expect(200, "HIT").value(), "new", "{page}");
     }
 
+    for how in [&["--wait"][..], &[]] {
+        let unknown = beside.run(&[&["revalidate", "--progress", "999999"], how].concat()).await;
+        unknown.failure(&["no publish `999999` is known"]);
+    }
+
     h.up.on("/tagged/3", Reply::throw("no"));
     let failed = beside.run(&["revalidate", "--tag", "t", "--wait"]).await;
     failed.failure(&["5 renewed, 1 failed, 1 left (1 failing)", "failed: \"/tagged/3\"", "no"]);

@@ -198,6 +198,10 @@ impl Pages for SimStores {
         Ok(epoch)
     }
 
+    async fn epoch(&self) -> Result<Epoch, StoreError> {
+        self.link.call(Op::Read, "epoch", |world| world.store.epoch).await
+    }
+
     async fn list(
         &self,
         prefix: &str,

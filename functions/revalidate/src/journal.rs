@@ -48,9 +48,18 @@ pub(crate) async fn list<S: Stores>(engine: &Engine<S>, request: &Parts) -> Done
 pub(crate) async fn progress<S: Stores>(engine: &Engine<S>, id: &str) -> Done {
     match engine.progress(id).await {
         Ok(Some(progress)) => Done { status: StatusCode::OK, answer: shown(id, &progress) },
-        Ok(None) => refused(StatusCode::NOT_FOUND, "no call has that id"),
+        Ok(None) => refused(StatusCode::NOT_FOUND, &unknown(id)),
         Err(error) => failed(&Undone::Store(error.to_string().into()), json!({})),
     }
+}
+
+/// What is told of an id that nothing is known of.
+pub(crate) fn unknown(id: &str) -> String {
+    let why = match id.parse::<u64>() {
+        Ok(_) => "no call was given that number",
+        Err(_) => "no call was given that name, or the journal has kept it for long enough",
+    };
+    format!("no publish `{}` is known: {why}", id.escape_debug())
 }
 
 fn shown(id: &str, progress: &Progress) -> Value {

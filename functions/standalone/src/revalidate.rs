@@ -154,6 +154,9 @@ impl Server {
             let (status, answer) = self.ask(Method::GET, id, String::new()).await?;
             let progress: Value = match serde_json::from_str(&answer) {
                 Ok(progress) if status.is_success() => progress,
+                Ok(refused) if status == StatusCode::NOT_FOUND => {
+                    bail!("{}", refused["message"].as_str().unwrap_or("no such publish is known"))
+                }
                 _ => bail!("the server does not tell how far {id} is: {status} {}", answer.trim_end()),
             };
             let line = line(&progress);

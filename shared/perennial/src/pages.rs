@@ -108,6 +108,9 @@ pub trait Pages: Send + Sync + 'static {
     /// tag, it is one write. Tags are those of [`page_tags`](crate::tags::page_tags) and [`user_tag`](crate::tags::user_tag).
     fn invalidate(&self, tags: &[String]) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
 
+    /// The site's epoch: no invalidation has been given a greater number; 0 before the first.
+    fn epoch(&self) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
+
     /// Pages in the order of their keys' texts: those that begin with `prefix` and come after `after`, with no unread
     /// tags. A page that became known a moment ago may be left out.
     fn list(

@@ -59,24 +59,28 @@ impl Progress {
 }
 
 impl<S: Stores> Engine<S> {
-    /// How far a publish is, by its id in the journal. None if there is no such publish, as far as the store knows.
+    /// How far a publish is, by its id in the journal. None if there is no such publish, as far as the store knows: the
+    /// pages tell of every number that an invalidation was given, also once the journal has forgotten it.
     ///
     /// # Errors
     /// The store's.
     pub async fn progress(&self, id: &str) -> Result<Option<Progress>, StoreError> {
+        let number: Option<Epoch> = id.parse().ok();
         let kept = match self.stores.publishes().get(id).await {
             Ok(kept) => kept,
-            Err(error) => {
+            Err(error) if number.is_some() => {
                 tracing::error!("the journal of publishes cannot be read: {error}");
                 None
             }
+            Err(error) => return Err(error),
         };
-        let number: Option<Epoch> = id.parse().ok();
         let Kept { publish, marks } = match (kept, number) {
             (Some(kept), _) => kept,
             // The pages tell it alone.
-            (None, Some(_)) => Kept { publish: None, marks: Vec::new() },
-            (None, None) => return Ok(None),
+            (None, Some(number)) if self.was_given(number).await? => {
+                Kept { publish: None, marks: Vec::new() }
+            }
+            (None, _) => return Ok(None),
         };
         let epoch = publish.as_ref().and_then(|publish| publish.epoch).or(number);
         let mut progress = Progress { publish, marks, is_exact: true, ..Progress::default() };
@@ -84,6 +88,11 @@ impl<S: Stores> Engine<S> {
             self.count(epoch, &mut progress).await?;
         }
         Ok(Some(progress))
+    }
+
+    /// Whether an invalidation has that number. In `dev` all have 0.
+    async fn was_given(&self, number: Epoch) -> Result<bool, StoreError> {
+        Ok((number > 0 || self.dev) && number <= self.stores.pages().epoch().await?)
     }
 
     async fn count(&self, epoch: Epoch, progress: &mut Progress) -> Result<(), StoreError> {

@@ -342,6 +342,11 @@ impl Pages for DynamoPages {
         Err(StoreError::Unsure(message))
     }
 
+    async fn epoch(&self) -> Result<Epoch, StoreError> {
+        let key = epoch_key();
+        Ok(epoch(self.get_all(vec![key.clone()]).await?.get(&key)))
+    }
+
     async fn list(
         &self,
         prefix: &str,

@@ -310,6 +310,10 @@ impl Pages for SqlitePages {
         self.db.write(Durable::Yes, invalidate).await
     }
 
+    async fn epoch(&self) -> Result<Epoch, StoreError> {
+        self.db.read(epoch).await
+    }
+
     async fn list(
         &self,
         prefix: &str,

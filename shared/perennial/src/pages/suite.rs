@@ -220,8 +220,10 @@ async fn urgent_pre_empts<P: Pages>(pages: &P) {
 async fn epochs<P: Pages>(pages: &P) {
     let (page, (ask, record)) = (page("epochs"), ask_and_record());
     let before = granted(pages, &page, ask).await;
+    assert_eq!(pages.epoch().await.expect("epoch"), before.epoch);
     let advanced = pages.invalidate(&[path_tag(page.path())]).await.expect("invalidate");
     assert!(advanced > before.epoch);
+    assert_eq!(pages.epoch().await.expect("epoch"), advanced);
     let record = Record { generation: before.ticket, epoch: before.epoch, ..record };
     commit(pages, &page, &record).await;
     let read = look(pages, &page).await;
