@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use perennial::Stores as _;
+use perennial::{Clock as _, Stores as _, SystemClock};
 use tests::Aws;
 
 use crate::stores;
@@ -55,4 +55,14 @@ async fn bodies_keep_the_contract_while_calls_go_wrong() {
         stores(&aws, build, &[("AWS_ENDPOINT_URL", &url)]).bodies().clone()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_journal_keeps_the_contract_while_calls_go_wrong() {
+    let aws = Aws::start().await;
+    let between = Between::with(&aws, every(3)).await;
+    let url = between.url();
+    let open = || stores(&aws, "b", &[("AWS_ENDPOINT_URL", &url)]).publishes().clone();
+    perennial::publishes::suite::run(open, SystemClock.now()).await;
+    assert!(between.calls().len() > 40, "the suite went through here");
 }

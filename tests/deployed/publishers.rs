@@ -1,11 +1,14 @@
 //! Publishers of a deployed site, through its distribution and past it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Method;
+use perennial::instant::to_rfc3339;
+use perennial::{Clock as _, SystemClock};
 use serde_json::json;
 use sha2::Sha256;
 use tests::until::{soon, until};
@@ -54,6 +57,26 @@ async fn a_call_renews_a_page_and_tells_the_distribution() {
         assert_eq!((orders.len(), &*orders[0]), (i + 1, &["#path:/never".to_owned()][..]));
     }
     assert_eq!(f.up.reasons("/never"), ["first", "on-demand", "on-demand"]);
+}
+
+/// The method reaches the function by either way, too.
+#[tokio::test]
+async fn a_scheduled_call_can_be_cancelled() {
+    let f = Fixture::start().await;
+    for door in [f.cloudfront(), f.direct()] {
+        let later = call("test-secret", &json!({ "path": "/never", "at": in_an_hour() }).to_string());
+        let id = door.ask(later).await.expect(202, "").json()["id"].as_str().expect("a name").to_owned();
+        let cancel = Ask { method: Method::DELETE, ..call("test-secret", "") };
+        let cancel = Ask { target: format!("/api/revalidate/{id}"), ..cancel };
+        let answer = door.ask(cancel.clone()).await.expect(200, "").nostore().json();
+        assert_eq!((&answer["cancelled"], &answer["publish"]["went"]), (&json!(true), &json!("cancelled")));
+        let unknown = Ask { target: "/api/revalidate/p1-ab".to_owned(), ..cancel };
+        door.ask(unknown).await.expect(404, "");
+    }
+}
+
+fn in_an_hour() -> String {
+    to_rfc3339(SystemClock.now().plus(Duration::from_secs(3600)))
 }
 
 /// The publishing page, by either way, lists what the table holds.

@@ -155,6 +155,10 @@ async fn a_delivery_is_carried_out_once() {
         assert_eq!(answer.get("duplicate"), None, "{id} {to}: {answer}");
     }
     assert_eq!(w.up.count("/never"), 5);
+    // A signature does not cover the method: who has seen a delivery could send it with another one.
+    let cancels = Ask { method: Method::DELETE, ..delivery(&w, "msg_3", "/api/revalidate/p1-ab", "{}") };
+    let refused = w.ask(cancels).await.expect(400, "").json();
+    assert_eq!(refused["message"], "to cancel a publish needs a secret");
     // Calls with a secret have no name, and are carried out as often as they come.
     for _ in 0..2 {
         call(&w, "path=/never").await.expect(200, "");

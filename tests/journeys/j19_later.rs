@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use tests::{Ask, Asks as _, Reply};
+use tests::{Ask, Asks as _, Gate, Reply};
 
 use crate::world::{World, s};
 
@@ -58,6 +58,80 @@ async fn a_publish_comes_at_its_time() {
     assert_eq!((&told["done"], &told["publish"]["went"]), (&json!(true), &json!("done")), "{told}");
     assert_eq!(told["publish"]["visible_ms"], json!(1000), "from when it was due: {told}");
     assert!(told["publish"]["epoch"].is_u64() && told["publish"]["key_id"] == "9caf06bb", "{told}");
+}
+
+async fn cancel(w: &World, status: u16, id: &str) -> Value {
+    let ask = Ask::new(Method::DELETE, format!("/api/revalidate/{id}"));
+    w.ask(ask.header("authorization", "Bearer test-secret")).await.expect(status, "").nostore().json()
+}
+
+/// What waits for its time can be cancelled by whoever knows a secret, and then never happens.
+#[tokio::test]
+async fn a_publish_can_be_cancelled_before_its_time() {
+    let w = World::new().await;
+    w.get("/never").await.expect(200, "MISS");
+    w.get("/blog/a").await.expect(200, "MISS");
+    let scheduled = async |query: &str| {
+        let called = call(&w, 202, &format!("{query}&at={IN_TWO_HOURS}")).await;
+        called["id"].as_str().expect("a text").to_owned()
+    };
+    let (one, other) = (scheduled("path=/never&site=true").await, scheduled("path=/blog/a").await);
+    let stranger = Ask::new(Method::DELETE, format!("/api/revalidate/{one}"));
+    w.ask(stranger).await.expect(401, "");
+    let before = w.epoch().await;
+    for process in [&w, &w.beside()] {
+        let answer = cancel(process, 200, &one).await;
+        assert_eq!((&answer["cancelled"], &answer["id"]), (&json!(true), &json!(one)), "{answer}");
+        assert_eq!(answer["publish"]["went"], "cancelled", "{answer}");
+    }
+    let told = entry(&w, &json!(one)).await;
+    let how = (&told["publish"]["went"], &told["ended"], &told["done"]);
+    assert_eq!(how, (&json!("cancelled"), &json!(true), &json!(false)), "{told}");
+
+    for _ in 0..8 {
+        w.advance(s(900));
+        w.beside().settle().await;
+    }
+    assert_eq!(w.up.paths()[2..], ["/blog/a"], "the other one came, and the cancelled one did not");
+    assert_eq!(w.epoch().await, before + 1, "nor was anything marked for it");
+    w.get("/never").await.expect(200, "HIT");
+    assert_eq!(entry(&w, &json!(one)).await["publish"]["went"], "cancelled");
+    cancel(&w, 200, &one).await;
+    cancel(&w, 409, &other).await;
+}
+
+/// What has begun is not cancelled, and nothing is of which nothing is known.
+#[tokio::test]
+async fn what_has_begun_cannot_be_cancelled() {
+    let w = World::new().await;
+    w.get("/never").await.expect(200, "MISS");
+    let called = call(&w, 202, "path=/never&at=2027-01-15T08:01:00Z").await;
+    let id = called["id"].as_str().expect("a text");
+    let gate = Gate::new();
+    w.up.next("/never", Reply::value("new").behind(&gate));
+    w.advance(s(60));
+    let working = w.work();
+    w.up.wait_for_calls("/never", 2).await;
+    let refused = cancel(&w, 409, id).await;
+    assert!(refused["message"].as_str().is_some_and(|m| m.contains("has begun already")), "{refused}");
+    gate.open();
+    working.await.expect("worked");
+    assert_eq!(cancel(&w, 409, id).await["cancelled"], json!(false));
+    assert_eq!(w.get("/never").await.expect(200, "HIT").value(), "new");
+    assert_eq!(entry(&w, &called["id"]).await["publish"]["went"], "done");
+
+    let marked = call(&w, 200, "tag=t&mode=stale").await["id"].as_u64().expect("a number");
+    cancel(&w, 409, &marked.to_string()).await;
+    for unknown in ["999999", "p1-ab", "0"] {
+        let refused = cancel(&w, 404, unknown).await;
+        assert!(refused["message"].as_str().is_some_and(|m| m.contains("no publish")), "{refused}");
+    }
+    for (target, allowed) in [("", "GET, HEAD, POST"), ("/log", "GET, HEAD, POST")] {
+        let ask = Ask::new(Method::DELETE, format!("/api/revalidate{target}?secret=test-secret"));
+        assert_eq!(w.ask(ask).await.expect(405, "").header("allow"), allowed);
+    }
+    let put = w.ask(Ask::new(Method::PUT, format!("/api/revalidate/{id}"))).await.expect(405, "");
+    assert_eq!(put.header("allow"), "GET, HEAD, POST, DELETE");
 }
 
 /// What fails at its time is told of, and never a success; what is wrong with a call is told when it is made.

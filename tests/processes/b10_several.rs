@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use perennial::instant::to_rfc3339;
 use perennial::pages::Pages as _;
 use perennial::pages::suite::page;
+use perennial::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tests::until::{pass, soon, until};
 use tests::{Asks as _, Gate, Reply, Running};
@@ -328,8 +330,18 @@ async fn a_renewal_can_be_waited_for() {
     h.up.on("/tagged/3", Reply::throw("no"));
     let failed = beside.run(&["revalidate", "--tag", "t", "--wait"]).await;
     failed.failure(&["5 renewed, 1 failed, 1 left (1 failing)", "failed: \"/tagged/3\"", "no"]);
+    let later = beside.run(&["revalidate", "/never", "--at", "2099-01-01T00:00:00Z"]).await;
+    later.failure(&["more than a year from now"]);
+    let in_an_hour = to_rfc3339(SystemClock.now().plus(Duration::from_secs(3600)));
+    let later = beside.run(&["revalidate", "/blog/later", "--at", &in_an_hour]).await.success();
+    let later: Value = serde_json::from_str(later.output.trim()).expect("JSON");
     beside.run(&["revalidate", "/never"]).await.success();
     site.stop().await;
+    let later = later["id"].as_str().expect("a name");
+    let cancelled = h.launch.run(&["publishes", "--cancel", later]).await.success().output;
+    assert!(cancelled.contains("cancelled") && cancelled.contains("/blog/later"), "{cancelled}");
+    h.launch.run(&["publishes", "--cancel", &id]).await.failure(&["has begun already"]);
+    h.launch.run(&["publishes", "--cancel", "p1-ab"]).await.failure(&["no publish `p1-ab` is known"]);
     let told = h.launch.run(&["publishes"]).await.success().output;
     for part in ["now tag:t", "now /never", "done", "9caf06bb"] {
         assert!(told.contains(part), "{part}: {told}");

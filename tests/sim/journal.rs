@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use perennial::StoreError;
 use perennial::clock::Millis;
-use perennial::publishes::{DELIVERY_KEPT, Kept, Mark, Publish, Publishes};
+use perennial::publishes::{DELIVERY_KEPT, Fate, Kept, Mark, Publish, Publishes};
 
 use crate::gate::Op;
 use crate::ports::SimStores;
@@ -14,6 +14,7 @@ use crate::world::World;
 pub(crate) struct Journal {
     entries: BTreeMap<String, Publish>,
     marks: BTreeMap<(String, String), Mark>,
+    fates: BTreeMap<String, Fate>,
     deliveries: BTreeMap<String, (String, Millis)>,
 }
 
@@ -57,6 +58,11 @@ impl Publishes for SimStores {
             world.journal.marks.insert(place.clone(), mark.clone());
         };
         self.link.call(Op::Journal, "", note).await
+    }
+
+    async fn settle(&self, id: &str, fate: Fate, _: Millis) -> Result<Fate, StoreError> {
+        let settle = |world: &mut World| *world.journal.fates.entry(id.to_owned()).or_insert(fate);
+        self.link.call(Op::Journal, "", settle).await
     }
 
     async fn carried_out(&self, delivery: &str, now: Millis) -> Result<Option<String>, StoreError> {

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use http::request::Parts;
 use perennial::demand::Undone;
+use perennial::later::Cancel;
 use perennial::progress::Progress;
 use perennial::publishes::{Mark, Publish, Publishes as _};
 use perennial::{Engine, Stores};
@@ -53,8 +54,34 @@ pub(crate) async fn progress<S: Stores>(engine: &Engine<S>, id: &str) -> Done {
     }
 }
 
+/// `DELETE /api/revalidate/<id>`.
+pub(crate) async fn cancel<S: Stores>(engine: &Engine<S>, id: &str, key_id: &str) -> Done {
+    let not =
+        |status, message: String| Done { status, answer: json!({"cancelled": false, "message": message}) };
+    match engine.cancel(id).await {
+        Ok(Cancel::Cancelled(publish)) => {
+            tracing::info!(publish = publish.id, key_id, "a publish is cancelled");
+            Done { status: StatusCode::OK, answer: json!({"cancelled": true, "id": id, "publish": publish}) }
+        }
+        Ok(Cancel::Begun) => not(StatusCode::CONFLICT, has_begun(id)),
+        Ok(Cancel::Unknown) => not(StatusCode::NOT_FOUND, unknown(id)),
+        Err(error) => {
+            tracing::error!("a publish cannot be cancelled: {error}");
+            not(StatusCode::SERVICE_UNAVAILABLE, "the journal cannot be read or written: call again".into())
+        }
+    }
+}
+
+/// What is told of a publish that cannot be cancelled.
+pub fn has_begun(id: &str) -> String {
+    format!(
+        "the publish `{}` has begun already: only what waits for its time can be cancelled",
+        id.escape_debug()
+    )
+}
+
 /// What is told of an id that nothing is known of.
-pub(crate) fn unknown(id: &str) -> String {
+pub fn unknown(id: &str) -> String {
     let why = match id.parse::<u64>() {
         Ok(_) => "no call was given that number",
         Err(_) => "no call was given that name, or the journal has kept it for long enough",

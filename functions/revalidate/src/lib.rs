@@ -6,7 +6,7 @@ mod contentful;
 mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
-mod journal;
+pub mod journal;
 mod layers;
 pub mod mapped;
 pub mod plan;
@@ -130,10 +130,12 @@ impl<S: Stores> Revalidate<S> {
     }
 
     async fn answer(&self, request: &Parts, body: &[u8], secrets: &Secrets) -> Done {
-        if ![Method::GET, Method::HEAD, Method::POST].contains(&request.method) {
+        let path = self.own_path(request.uri.path());
+        let cancels = request.method == Method::DELETE && publish_id(path).is_some();
+        if !cancels && ![Method::GET, Method::HEAD, Method::POST].contains(&request.method) {
             return Done {
                 status: StatusCode::METHOD_NOT_ALLOWED,
-                answer: json!({"message": "Use GET, HEAD or POST"}),
+                answer: json!({"message": "Use GET, HEAD or POST, or DELETE for the id of a publish"}),
             };
         }
         // A function's URL takes 6 MB of anybody, and a signature is over all of it.
@@ -143,7 +145,6 @@ impl<S: Stores> Revalidate<S> {
                 "The body is too large (PERENNIAL_MAX_WEBHOOK_BYTES)",
             );
         }
-        let path = self.own_path(request.uri.path());
         let base = self.engine.site().base_path();
         let at_home = self.at_home(request).map(Ok);
         let verify = || secrets.verify(request, body, base, self.engine.now());
@@ -160,6 +161,11 @@ impl<S: Stores> Revalidate<S> {
         };
         match below_endpoint(path) {
             Some(LOG) => return journal::list(&self.engine, request).await,
+            // A signature does not cover the method.
+            Some(_) if cancels && delivery.vouched != Vouched::Request => {
+                return refused(StatusCode::BAD_REQUEST, "to cancel a publish needs a secret");
+            }
+            Some(id) if cancels => return journal::cancel(&self.engine, id, &delivery.key).await,
             Some(id) => return journal::progress(&self.engine, id).await,
             None => {}
         }
@@ -320,7 +326,10 @@ fn json_response(request: &Parts, done: &Done) -> Response<Body> {
     head.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     head.insert(CONTENT_LENGTH, text.len().into());
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        head.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+        let path = request.uri.path().trim_end_matches('/');
+        let is_publish = path.find(ENDPOINT).is_some_and(|at| publish_id(&path[at..]).is_some());
+        let allowed = if is_publish { "GET, HEAD, POST, DELETE" } else { "GET, HEAD, POST" };
+        head.insert(ALLOW, HeaderValue::from_static(allowed));
     }
     if request.method != Method::HEAD {
         *response.body_mut() = text.into();
@@ -331,6 +340,10 @@ fn json_response(request: &Parts, done: &Done) -> Response<Body> {
 /// What follows the endpoint: the id in `/api/revalidate/<id>`.
 fn below_endpoint(path: &str) -> Option<&str> {
     path.strip_prefix(ENDPOINT)?.strip_prefix('/').filter(|id| !id.is_empty())
+}
+
+fn publish_id(path: &str) -> Option<&str> {
+    below_endpoint(path).filter(|id| *id != LOG)
 }
 
 /// One path of a call; where the path is only marked, the layers are those of the mark.

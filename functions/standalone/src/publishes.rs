@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use ::revalidate::journal::{has_begun, unknown};
 use perennial::function::{FunctionError, OnStores, SecretSource};
 use perennial::instant::to_rfc3339;
+use perennial::later::Cancel;
 use perennial::publishes::{Publish, Publishes as _, Went};
 use perennial::{Engine, Stores};
 use serde_json::json;
@@ -23,6 +25,9 @@ pub(crate) struct Args {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+    /// Cancel the publish with this id, which waits for its time, instead of listing any
+    #[arg(long, value_name = "ID", conflicts_with_all = ["limit", "json"])]
+    cancel: Option<String>,
 }
 
 /// Lists the journal.
@@ -30,7 +35,10 @@ pub(crate) struct Journal(pub(crate) Args);
 
 impl OnStores for Journal {
     async fn run<S: Stores>(self, engine: Arc<Engine<S>>, _: SecretSource) -> Result<(), FunctionError> {
-        let Self(Args { limit, json }) = self;
+        let Self(Args { limit, json, cancel }) = self;
+        if let Some(id) = cancel {
+            return cancel_publish(&engine, &id).await;
+        }
         if !json {
             say(format_args!(
                 "{:20}  {:20}  {:9}  {:>9}  {:24}  what",
@@ -53,12 +61,24 @@ impl OnStores for Journal {
     }
 }
 
+async fn cancel_publish<S: Stores>(engine: &Engine<S>, id: &str) -> Result<(), FunctionError> {
+    match engine.cancel(id).await? {
+        Cancel::Cancelled(entry) => {
+            say(format_args!("{}", as_text(&entry)));
+            Ok(())
+        }
+        Cancel::Begun => Err(has_begun(id).into()),
+        Cancel::Unknown => Err(unknown(id).into()),
+    }
+}
+
 fn as_text(entry: &Publish) -> String {
     let went = match entry.went {
         Went::Scheduled => "scheduled",
         Went::Begun => "begun",
         Went::Done => "done",
         Went::Failed => "failed",
+        Went::Cancelled => "cancelled",
     };
     let visible = entry.visible_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
     let who = [Some(&entry.key_id), entry.provider.as_ref(), entry.delivery_id.as_ref()];

@@ -36,7 +36,7 @@
 //! The modules, in the order a request meets them: [`site`] and [`route`] give a path its [`key`]; [`engine`] looks
 //! the page up in [`memory`] and the stores ([`pages`], [`bodies`]); [`freshness`] decides what it is worth;
 //! [`refresh`] renders it and commits it, called by a visitor of a missing page ([`first`]), by the [`queue`] of
-//! [`jobs`] and by a publisher ([`publishing`], [`demand`]), who has the [`edge`] told and the journal of [`publishes`]
+//! [`jobs`] and by a publisher ([`publishing`], [`later`], [`demand`]), who has the [`edge`] told and the journal of [`publishes`]
 //! written.
 
 #[cfg(feature = "aws")]
@@ -66,6 +66,7 @@ mod judge;
 pub mod key;
 #[cfg(feature = "lambda")]
 pub mod lambda;
+pub mod later;
 pub mod memory;
 pub mod metrics;
 pub mod overview;

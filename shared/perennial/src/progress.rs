@@ -51,7 +51,7 @@ impl Progress {
 
     /// Whether all of it is done.
     pub fn is_done(&self) -> bool {
-        let failed = self.publish.as_ref().is_some_and(|p| p.went == Went::Failed);
+        let failed = self.publish.as_ref().is_some_and(|p| matches!(p.went, Went::Failed | Went::Cancelled));
         // What cannot be counted is what the walks say.
         let walked = self.marks.iter().all(|mark| mark.failed == 0 && !mark.left_out);
         self.has_ended() && !failed && self.left == 0 && (self.is_exact || walked)
@@ -91,7 +91,7 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Whether an invalidation has that number. In `dev` all have 0.
-    async fn was_given(&self, number: Epoch) -> Result<bool, StoreError> {
+    pub(crate) async fn was_given(&self, number: Epoch) -> Result<bool, StoreError> {
         Ok((number > 0 || self.dev) && number <= self.stores.pages().epoch().await?)
     }
 

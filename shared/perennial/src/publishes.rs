@@ -27,7 +27,7 @@ pub const TEXT_KEPT_BYTES: usize = 256;
 pub const DELIVERY_KEPT: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// The journal. It is shared by all builds and processes. Nothing in it is needed to answer a visitor, or to carry out a
-/// publish: whoever cannot write it logs that and goes on.
+/// publish: whoever cannot write it logs that and goes on. A publish for later alone asks it whether it was cancelled.
 pub trait Publishes: Send + Sync + 'static {
     /// Keeps an entry in the place of an older one of the same id, until [`Publish::kept_until`].
     fn put(&self, publish: &Publish) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -50,6 +50,15 @@ pub trait Publishes: Send + Sync + 'static {
         mark: &Mark,
         kept_until: Millis,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Decides what becomes of a scheduled publish, once for all: the first call does, and every call is told what was
+    /// decided. It outlives a crash, and is kept until then at least. The entry itself need not be there, and stays as it is.
+    fn settle(
+        &self,
+        id: &str,
+        fate: Fate,
+        kept_until: Millis,
+    ) -> impl Future<Output = Result<Fate, StoreError>> + Send;
 
     /// The id of the publish by which a delivery of this name was carried out; none if it was not, or is forgotten.
     fn carried_out(
@@ -129,6 +138,39 @@ pub enum Went {
     Done,
     /// Some of it is not: see its results.
     Failed,
+    /// It was for later, and will not be carried out.
+    Cancelled,
+}
+
+/// What was decided of a scheduled publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was begun when it was due, and is begun again if whoever did that died.
+    Begun,
+    /// It is never begun.
+    Cancelled,
+}
+
+impl Fate {
+    /// As it is stored.
+    #[cfg(any(feature = "aws", feature = "embedded"))]
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Fate::Begun => "begun",
+            Fate::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads what is stored. What is not known here was decided by a newer version.
+    #[cfg(any(feature = "aws", feature = "embedded"))]
+    pub(crate) fn read(text: &str) -> Result<Self, StoreError> {
+        [Fate::Begun, Fate::Cancelled].into_iter().find(|fate| fate.as_str() == text).ok_or_else(|| {
+            StoreError::Refused(format!(
+                "what was decided of a publish cannot be read: {}",
+                text.escape_debug()
+            ))
+        })
+    }
 }
 
 /// What became of one path.

@@ -11,7 +11,7 @@ use crate::clock::{Millis, within};
 use crate::demand::{Demand, Demanded, Marked, Undone};
 use crate::edge::Purged;
 use crate::engine::Engine;
-use crate::jobs::{Job, Jobs, Task};
+use crate::jobs::{Jobs, Task};
 use crate::key::hex;
 use crate::page::Reason;
 use crate::pages::{Pages, Wanted};
@@ -23,10 +23,7 @@ use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
 use crate::tags::path_tag;
 use crate::walk::DELAY_MAX;
-use crate::wish::{Due, Mode, Publisher, Wish, WishedPath};
-
-/// A message of SQS has 256 KiB.
-pub const SCHEDULED_BYTES_MAX: usize = 200_000;
+use crate::wish::{Mode, Publisher, Wish, WishedPath};
 
 /// An answer waits this long for the journal at most.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(1);
@@ -145,52 +142,6 @@ impl<S: Stores> Engine<S> {
 
     fn pages_of(&self, wished: &WishedPath) -> Vec<Resolved> {
         wished.keys.iter().filter_map(|key| self.site.page_of_key(key)).collect()
-    }
-
-    /// Has a wish carried out at its time, by whichever process there is then: it is in the queue alone, and in the
-    /// journal. Gives its id.
-    ///
-    /// # Errors
-    /// The queue did not take it.
-    pub async fn schedule(
-        self: &Arc<Self>,
-        wish: &Wish,
-        who: Publisher,
-        due: Millis,
-    ) -> Result<String, StoreError> {
-        let at = self.now();
-        let id = name(at);
-        let job = Due { id: id.clone(), at, due, who: who.clone(), wish: wish.clone() };
-        self.send_due(&job).await?;
-        let publishing = Publishing { id: None, who, at, due: Some(due) };
-        let entry = self.entry(id.clone(), wish, &publishing);
-        self.journal(None, Publish { went: Went::Scheduled, ..entry }).await;
-        Ok(id)
-    }
-
-    /// A queue delays a message for fifteen minutes at most, so one that waits for longer is sent again until it is due.
-    async fn send_due(&self, due: &Due) -> Result<(), StoreError> {
-        let (build, key) = (String::new(), String::new());
-        let job = Job { v: 1, build, key, task: Task::Publish(due.clone()) };
-        let bytes = job.to_json().len();
-        if bytes > SCHEDULED_BYTES_MAX {
-            return Err(StoreError::Refused(format!(
-                "what is to be published then takes {bytes} bytes, {SCHEDULED_BYTES_MAX} at most: schedule it in parts, or by tags"
-            )));
-        }
-        self.stores.jobs().send(&job, due.due.since(self.now()).min(DELAY_MAX)).await
-    }
-
-    /// Carries out what is due, or sends it on.
-    pub(crate) async fn work_due(self: &Arc<Self>, due: &Due) -> Result<(), StoreError> {
-        if self.now() < due.due {
-            return self.send_due(due).await;
-        }
-        let (id, who) = (Some(due.id.clone()), due.who.clone());
-        let publishing = Publishing { id, who, at: due.at, due: Some(due.due) };
-        // Its pages' failures are told of in the journal, and tried again by their visitors.
-        let published = self.carry_out(&due.wish, publishing).await;
-        published.map(drop).map_err(|undone| StoreError::Refused(undone.to_string()))
     }
 
     /// Has a page rendered once more after a while.

@@ -5,14 +5,15 @@
 //! | `publishes` | `TIME#ID` | an entry, in the order of arrival |
 //! | `publish#ID` | `publish` | the same, to be found by its id |
 //! | | `mark#ROUTE` | how far the renewal of a route's pages is |
+//! | | `fate` | whether a scheduled one was begun or cancelled |
 //! | `delivery#ID` | `delivery` | by which publish a delivery was carried out |
 //!
 //! All have `expires`, after which DynamoDB removes them, within days.
 
 use std::sync::Arc;
 
-use super::{DELIVERY_KEPT, Kept, Mark, Publish, Publishes};
-use crate::aws::dynamodb::{Item, Table};
+use super::{DELIVERY_KEPT, Fate, Kept, Mark, Publish, Publishes};
+use crate::aws::dynamodb::{Item, Table, is_refusal};
 use crate::aws::errors::{read_error, write_error};
 use crate::aws::item::{key, n, name, number, s, text};
 use crate::clock::{Clock, Millis};
@@ -115,6 +116,20 @@ impl Publishes for DynamoPublishes {
     async fn mark(&self, id: &str, mark: &Mark, kept_until: Millis) -> Result<(), StoreError> {
         let key = key(entry(id), &format!("mark#{}", name(&mark.route)));
         self.write(item(key, kept_until, "mark", mark.to_json())).await
+    }
+
+    async fn settle(&self, id: &str, fate: Fate, kept_until: Millis) -> Result<Fate, StoreError> {
+        let fate_key = key(entry(id), "fate");
+        let put = self.table.put_item(item(fate_key.clone(), kept_until, "fate", fate.as_str().to_owned()));
+        match put.condition_expression("attribute_not_exists(pk)").send().await {
+            Ok(_) => return Ok(fate),
+            Err(error) if is_refusal(&error) => {}
+            Err(error) => return Err(write_error("dynamodb:PutItem", "write the journal", &error)),
+        }
+        // Another call's, or this one's whose answer was lost.
+        let asked = self.table.get_item(fate_key).consistent().send().await;
+        let answer = asked.map_err(|e| read_error("dynamodb:GetItem", "read the journal", &e))?;
+        Fate::read(answer.item.as_ref().and_then(|item| text(item, "fate")).unwrap_or_default())
     }
 
     async fn carried_out(&self, delivery: &str, now: Millis) -> Result<Option<String>, StoreError> {

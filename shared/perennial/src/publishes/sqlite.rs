@@ -5,16 +5,13 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::{DELIVERY_KEPT, Kept, Mark, Publish, Publishes};
+use super::{DELIVERY_KEPT, Fate, Kept, Mark, Publish, Publishes};
 use crate::clock::{Clock, Millis};
 use crate::sqlite::{Db, Durable, Schema, save_rows};
 use crate::store::StoreError;
 
-const SCHEMA: Schema = Schema {
-    sql: TABLES,
-    added: &[],
-    save: |old, new, _| ["publishes", "marks", "deliveries"].iter().map(|t| save_rows(old, new, t)).sum(),
-};
+const SCHEMA: Schema =
+    Schema { sql: TABLES, added: &[], save: |old, new, _| KEPT.iter().map(|t| save_rows(old, new, t)).sum() };
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS publishes (
@@ -24,10 +21,16 @@ CREATE INDEX IF NOT EXISTS publishes_place ON publishes (place);
 CREATE TABLE IF NOT EXISTS marks (
   id TEXT NOT NULL, route TEXT NOT NULL, kept_until INTEGER NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (id, route)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS fates (
+  id TEXT PRIMARY KEY, fate TEXT NOT NULL, kept_until INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS deliveries (
   delivery TEXT PRIMARY KEY, id TEXT NOT NULL, kept_until INTEGER NOT NULL
 ) WITHOUT ROWID;
 ";
+
+/// Its tables; all have `kept_until`.
+const KEPT: [&str; 4] = ["publishes", "marks", "fates", "deliveries"];
 
 /// Entries on one machine; older ones are forgotten however long they were to be kept.
 pub const ENTRIES_MAX: usize = 10_000;
@@ -52,7 +55,7 @@ fn ms(instant: Millis) -> i64 {
 
 /// Removes what has been kept for long enough, or is too much.
 fn forget(tx: &rusqlite::Transaction<'_>, now: Millis) -> rusqlite::Result<()> {
-    for table in ["publishes", "marks", "deliveries"] {
+    for table in KEPT {
         tx.execute(&format!("DELETE FROM {table} WHERE kept_until <= ?1"), [ms(now)])?;
     }
     tx.execute(
@@ -111,6 +114,16 @@ impl Publishes for SqlitePublishes {
             tx.execute("INSERT OR REPLACE INTO marks VALUES (?1, ?2, ?3, ?4)", row)
         };
         self.db.write(Durable::No, put).await.map(drop)
+    }
+
+    async fn settle(&self, id: &str, fate: Fate, kept_until: Millis) -> Result<Fate, StoreError> {
+        let id = id.to_owned();
+        let settle = move |tx: &rusqlite::Transaction<'_>| {
+            let row = params![id, fate.as_str(), ms(kept_until)];
+            tx.execute("INSERT OR IGNORE INTO fates VALUES (?1, ?2, ?3)", row)?;
+            tx.query_row("SELECT fate FROM fates WHERE id = ?1", [&id], |row| row.get::<_, String>(0))
+        };
+        Fate::read(&self.db.write(Durable::Yes, settle).await?)
     }
 
     async fn carried_out(&self, delivery: &str, now: Millis) -> Result<Option<String>, StoreError> {

@@ -30,6 +30,7 @@ pub async fn run<P: Publishes>(open: impl Fn() -> P, now: Millis) {
     let (a, b) = (open(), open());
     entries(&a, &b, now).await;
     marks(&a, &b, now).await;
+    fates(&a, &b, now).await;
     deliveries(&a, &b, now).await;
 }
 
@@ -73,6 +74,20 @@ async fn marks<P: Publishes>(a: &P, b: &P, now: Millis) {
     let kept = a.get("unwritten").await.expect("get").expect("marks without their entry");
     assert_eq!((kept.publish, kept.marks.len()), (None, 1));
     assert_eq!(b.list(None, 10).await.expect("list").len(), 5, "marks are no entries");
+}
+
+async fn fates<P: Publishes>(a: &P, b: &P, now: Millis) {
+    let until = now.plus(Duration::from_secs(3600));
+    for (id, first, second) in [("p8", Fate::Cancelled, Fate::Begun), ("p9", Fate::Begun, Fate::Cancelled)] {
+        assert_eq!(a.settle(id, first, until).await.expect("settle"), first);
+        for (journal, later) in [(b, second), (a, first), (a, second)] {
+            assert_eq!(journal.settle(id, later, until).await.expect("settle"), first, "{id}: once for all");
+        }
+        assert_eq!(b.get(id).await.expect("get"), None, "it is no entry");
+    }
+    let (begun, cancelled) =
+        tokio::join!(a.settle("p10", Fate::Begun, until), b.settle("p10", Fate::Cancelled, until));
+    assert_eq!(begun.expect("settle"), cancelled.expect("settle"), "one of them was first");
 }
 
 async fn deliveries<P: Publishes>(a: &P, b: &P, now: Millis) {
