@@ -211,3 +211,94 @@ async fn a_second_look_that_fails_changes_nothing() {
     assert_eq!(w.up.count("/never"), 3);
     assert_eq!(w.get("/never").await.expect(200, "HIT").value(), "new");
 }
+
+/// The same for a tag: of its pages that were renewed each is rendered once more, and what changed is published.
+#[tokio::test]
+async fn a_second_look_at_a_tag_finds_what_came_late() {
+    let w = World::new().await;
+    let always = |value: &str| json!({ "value": value, "tags": ["t"], "revalidate": false });
+    let same = json!({ "redirect": { "destination": "/never", "permanent": false }, "tags": ["t"], "revalidate": false });
+    w.up.on("/tagged/a", always("old"));
+    w.get("/tagged/a").await.expect(200, "MISS");
+    w.up.on("/tagged/same", same);
+    w.get("/tagged/same").await.expect(307, "MISS");
+    w.up.on("/tagged/other", json!({ "value": "old", "tags": ["u"], "revalidate": false }));
+    w.get("/tagged/other").await.expect(200, "MISS");
+    let called = call(&w, 202, "tag=t&look_again_after=30").await;
+    w.settle().await;
+    assert_eq!((w.up.count_all(), w.cache.orders()), (5, vec![vec!["tag:t".to_owned()]]));
+    w.advance(s(29));
+    w.settle().await;
+    for page in ["/tagged/a", "/tagged/same"] {
+        w.edge().get(page).await;
+    }
+    assert_eq!(w.up.count_all(), 5, "a second too early");
+    w.up.on("/tagged/a", always("new"));
+    w.advance(s(1));
+    w.beside().settle().await;
+    assert_eq!(w.edge().get("/tagged/a").await.expect(200, "HIT").value(), "new");
+    w.get("/tagged/same").await.expect(307, "HIT");
+    let counts = ["a", "same", "other"].map(|page| w.up.count(&format!("/tagged/{page}")));
+    assert_eq!(counts, [3, 3, 1]);
+    assert_eq!(w.cache.orders()[1..], [["path:/tagged/a"]], "the shared cache keeps what has not changed");
+    let progress = w.get(&format!("/api/revalidate/{}?secret=test-secret", called["id"])).await.json();
+    assert_eq!((&progress["done"], &progress["renewed"]), (&json!(true), &json!(2)), "{progress}");
+    w.advance(s(3600));
+    w.settle().await;
+    assert_eq!(w.up.count_all(), 7, "twice, not again and again");
+
+    // Rendered since by somebody else: there is nothing to look for.
+    call(&w, 202, "route=/tagged/{slug}&look_again_after=30").await;
+    w.settle().await;
+    w.advance(s(30));
+    w.revalidate("/tagged/a").await.expect(200, "");
+    w.settle().await;
+    let counts = ["a", "same", "other"].map(|page| w.up.count(&format!("/tagged/{page}")));
+    assert_eq!(counts, [5, 5, 3]);
+}
+
+/// What was being rendered when the second look was due had asked its source before: it is overtaken.
+#[tokio::test]
+async fn a_second_look_at_a_tag_overtakes_its_renewal() {
+    let w = World::new().await;
+    let always = |value: &str| json!({ "value": value, "tags": ["t"], "revalidate": false });
+    w.up.on("/tagged/a", always("first"));
+    w.get("/tagged/a").await.expect(200, "MISS");
+    let gate = Gate::new();
+    w.up.next("/tagged/a", Reply::from(always("old")).behind(&gate));
+    w.up.on("/tagged/a", always("new"));
+    call(&w, 202, "tag=t&look_again_after=5").await;
+    let working = w.work();
+    w.up.wait_for_calls("/tagged/a", 2).await;
+    w.advance(s(5));
+    w.beside().settle().await;
+    assert_eq!(w.get("/tagged/a").await.expect(200, "HIT").value(), "new");
+    gate.open();
+    working.await.expect("worked");
+    assert_eq!(w.get("/tagged/a").await.expect(200, "HIT").value(), "new");
+    assert_eq!(w.up.count("/tagged/a"), 3);
+}
+
+/// A second look whose order the shared cache refuses is told to it again: its copy of the page would have stayed.
+#[tokio::test]
+async fn a_second_look_tells_the_shared_cache_until_it_listens() {
+    let w = World::new().await;
+    let always = |value: &str| json!({ "value": value, "tags": ["t"], "revalidate": false });
+    for (page, query) in [("/tagged/a", "path=/tagged/a"), ("/tagged/b", "tag=t")] {
+        w.up.otherwise(move |_| always("old").into());
+        w.get(page).await.expect(200, "MISS");
+        let target = format!("/api/revalidate?secret=test-secret&{query}&look_again_after=5");
+        assert!(w.ask(Ask::new(Method::POST, target)).await.status < 300);
+        w.settle().await;
+        assert_eq!(w.edge().get(page).await.value(), "old");
+        w.up.otherwise(move |_| always("new").into());
+        w.cache.refuse(true);
+        w.advance(s(5));
+        w.settle().await;
+        w.cache.refuse(false);
+        assert_eq!(w.edge().get(page).await.value(), "old", "it has not been told");
+        w.advance(s(200));
+        w.settle().await;
+        assert_eq!(w.edge().get(page).await.expect(200, "HIT").value(), "new", "{query}");
+    }
+}

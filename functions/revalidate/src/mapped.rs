@@ -129,7 +129,9 @@ fn all(plans: &[Plan], limits: &Limits) -> Result<Plan, String> {
     let mode = if now { Mode::Now } else { Mode::Stale };
     let only_generated = !plans.is_empty() && plans.iter().all(|plan| plan.only_generated);
     let at = plans.first().and_then(|plan| plan.at);
-    Ok(Plan { mode, only_generated, tags: vec![SITE_TAG.to_owned()], at, ..Plan::default() })
+    let look_again_after_s = plans.iter().find_map(|plan| plan.look_again_after_s);
+    let tags = vec![SITE_TAG.to_owned()];
+    Ok(Plan { mode, only_generated, tags, at, look_again_after_s, ..Plan::default() })
 }
 
 #[cfg(test)]

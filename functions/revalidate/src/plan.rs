@@ -35,7 +35,7 @@ pub struct Plan {
     pub tags: Vec<String>,
     /// When; none: now.
     pub at: Option<Millis>,
-    /// Render its paths once more after as many seconds.
+    /// Render its pages once more after as many seconds.
     pub look_again_after_s: Option<u32>,
 }
 
@@ -184,8 +184,8 @@ fn check(plan: Plan, limits: &Limits) -> Result<Plan, String> {
         ));
     }
     if let Some(seconds) = plan.look_again_after_s {
-        if plan.mode != Mode::Now || !plan.tags.is_empty() {
-            return Err("look_again_after goes with mode now, and with paths alone".into());
+        if plan.mode != Mode::Now {
+            return Err("look_again_after goes with mode now".into());
         }
         check_look(seconds)?;
     }
@@ -345,7 +345,6 @@ mod tests {
             ("/?path=/a&look_again_after=0", "", "1 to 900"),
             ("/?path=/a&look_again_after=901", "", "1 to 900"),
             ("/?path=/a&look_again_after=9&mode=stale", "", "with mode now"),
-            ("/?tag=a&look_again_after=9", "", "with paths alone"),
             ("/", "{\"paths\":\"/a\"}", "not a JSON call"),
             ("/", "{\"unknown\":1}", "not a JSON call"),
             (&format!("/?{many}"), "", "PERENNIAL_MAX_REVALIDATIONS"),

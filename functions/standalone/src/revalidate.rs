@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// When, like 2026-11-23T09:00:00Z; without it: now
     #[arg(long, value_name = "INSTANT")]
     at: Option<String>,
-    /// Render the paths once more after as many seconds; only a change is then published
+    /// Render the pages once more after as many seconds; only a change is then published
     #[arg(long, value_name = "SECONDS")]
     look_again_after: Option<u32>,
     /// How far the renewal with this id is, instead of starting one

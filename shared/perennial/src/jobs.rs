@@ -94,6 +94,18 @@ pub struct Walk {
     pub pauses: u32,
     /// It pauses until then.
     pub waits_until: Option<Millis>,
+    /// It looks a second time at pages that have been renewed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub again: Option<Again>,
+}
+
+/// A second look at the pages of tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// Tags as the store knows them.
+    pub tags: Vec<String>,
+    /// When their source is asked again: what was rendered since is left alone.
+    pub due: Millis,
 }
 
 /// A message that is not a job this program knows.
@@ -154,6 +166,8 @@ mod tests {
             Job::from_json(least).unwrap().task,
             Task::Walk(Walk { epoch: 9, route: None, .. })
         ));
+        let golden = r#"{"v":1,"build":"b1","key":"","task":"walk","publish":"","kept_until":0,"epoch":9,"route":null,"after":null,"began_at":8,"looked":0,"renewed":0,"failed":0,"pauses":0,"waits_until":8,"again":{"tags":["tag:t"],"due":8}}"#;
+        assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
         let golden = r#"{"v":1,"build":"","key":"","task":"publish","id":"p5-ab","at":5,"due":9,"who":{"key_id":"7692c3ad"},"wish":{"mode":"now","only_generated":false,"paths":[{"path":"/a","keys":["/a"]}],"tags":["tag:t"],"look_again_after_s":3}}"#;
         assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
         let golden = r#"{"v":1,"build":"b1","key":"/","task":"again","due":9}"#;

@@ -39,6 +39,7 @@
 //! [`jobs`] and by a publisher ([`publishing`], [`later`], [`demand`]), who has the [`edge`] told and the journal of [`publishes`]
 //! written.
 
+mod again;
 #[cfg(feature = "aws")]
 pub mod aws;
 mod beside;

@@ -11,18 +11,11 @@ use crate::clock::{Millis, within};
 use crate::demand::{Demand, Demanded, Marked, Undone};
 use crate::edge::Purged;
 use crate::engine::Engine;
-use crate::jobs::{Jobs, Task};
 use crate::key::hex;
-use crate::page::Reason;
-use crate::pages::{Pages, Wanted};
 use crate::publishes::{Item, Publish, Publishes, Went};
-use crate::queue::Worked;
-use crate::record::Stored;
-use crate::refresh::Refreshed;
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
 use crate::tags::path_tag;
-use crate::walk::DELAY_MAX;
 use crate::wish::{Mode, Publisher, Wish, WishedPath};
 
 /// An answer waits this long for the journal at most.
@@ -84,6 +77,11 @@ impl<S: Stores> Engine<S> {
                 return Err(undone);
             }
         };
+        if let (Some(marked), Some(after_s), Mode::Now) = (marked, wish.look_again_after_s, wish.mode)
+            && (marked.queued > 0 || marked.more)
+        {
+            self.send_tags_again(&wish.tags, marked.epoch, after_s).await;
+        }
         // What takes long is told of before it is done: an entry that stays so is of a process that died.
         let takes_long = wish.mode == Mode::Now && !wish.paths.is_empty();
         let begun = takes_long.then(|| self.write_entry(entry.clone()));
@@ -142,39 +140,6 @@ impl<S: Stores> Engine<S> {
 
     fn pages_of(&self, wished: &WishedPath) -> Vec<Resolved> {
         wished.keys.iter().filter_map(|key| self.site.page_of_key(key)).collect()
-    }
-
-    /// Has a page rendered once more after a while.
-    async fn send_again(&self, page: &Resolved, after_s: u32) {
-        let after = Duration::from_secs(after_s.into()).min(DELAY_MAX);
-        let task = Task::Again { due: self.now().plus(after) };
-        if let Err(error) = self.stores.jobs().send(&self.job(page, task), after).await {
-            tracing::error!(page = page.key.path(), "the queue refused to look at the page again: {error}");
-        }
-    }
-
-    /// Renders a page and its variants once more, unless they have been since. Only a change is published.
-    pub(crate) async fn look_again(
-        self: &Arc<Self>,
-        page: &Resolved,
-        due: Millis,
-    ) -> Result<Worked, StoreError> {
-        let mut is_changed = false;
-        for page in self.variants(page).await? {
-            let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await?;
-            let shown = snapshot.record.as_ref().filter(|record| record.stored != Stored::Deleted);
-            if shown.is_none_or(|record| record.started_at >= due) {
-                continue;
-            }
-            let ticket = self.override_all(&page).await?;
-            is_changed |=
-                matches!(self.refresh(&page, ticket, Reason::OnDemand).await?, Refreshed::Stored(_));
-        }
-        if is_changed {
-            let told = self.purge(&[path_tag(page.key.path())]).await;
-            told.map_err(|error| StoreError::Refused(error.to_string()))?;
-        }
-        Ok(Worked::Walked)
     }
 
     async fn each(self: &Arc<Self>, wish: &Wish) -> Vec<(String, Demanded)> {

@@ -146,7 +146,7 @@ impl<S: Stores> Engine<S> {
         self.work_ordinary(page, snapshot.generation, reason).await
     }
 
-    async fn work_refreshed(
+    pub(crate) async fn work_refreshed(
         &self,
         page: &Resolved,
         ticket: Ticket,

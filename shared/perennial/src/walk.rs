@@ -5,22 +5,25 @@
 //! that visitors ask for meanwhile do not wait for their turn: they are stale, so their first visitor has them renewed by
 //! a job of their own, and the walk passes over them.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::again::Looked;
 use crate::clock::Millis;
 use crate::demand::is_marked;
 use crate::engine::Engine;
 use crate::jobs::{Job, Jobs, Task, Walk};
-use crate::pages::{Pages, Warm};
+use crate::pages::{Pages, Snapshot, Warm};
 use crate::publishes::{Mark, Publishes};
 use crate::queue::Worked;
 use crate::record::Epoch;
 use crate::refresh::Refreshed;
+use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
-use crate::tags::route_tag;
+use crate::tags::{path_tag, route_tag};
 
 /// Pages that an invalidation itself looks at, to say how many the queue renews.
 pub const LOOKED_AT_FIRST: usize = 100;
@@ -65,6 +68,18 @@ struct Tally {
     refused: Option<usize>,
     /// The store failed.
     broken: Option<Arc<str>>,
+    /// Path tags of the pages that a second look has found changed.
+    changed: Vec<String>,
+}
+
+/// How a walk goes on after a step.
+enum Next {
+    /// With the next step, at once.
+    Step,
+    /// With the next step, after its upstream was left alone.
+    Pause(Duration),
+    /// Not at all.
+    End { left_out: bool },
 }
 
 fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
@@ -116,17 +131,20 @@ impl<S: Stores> Engine<S> {
         let kept_until = now.plus(self.limits.publishes_kept);
         let publish = if publish.is_empty() { epoch.to_string() } else { publish.to_owned() };
         let walk = Walk { publish, kept_until, epoch, began_at: now, ..Walk::default() };
-        // One route's own tag: the others' pages need not be looked at.
+        self.send_walk(self.on_its_route(walk, tags), Duration::ZERO).await?;
+        Ok((marked, more))
+    }
+
+    /// One route's own tag: the others' pages need not be looked at.
+    pub(crate) fn on_its_route(&self, walk: Walk, tags: &[String]) -> Walk {
         let only = match tags {
             [tag] => self.site.routes().iter().find(|route| route_tag(route.id()) == *tag),
             _ => None,
         };
-        let walk = Walk { route: only.map(|route| route.id().to_owned()), ..walk };
-        self.send_walk(walk, Duration::ZERO).await?;
-        Ok((marked, more))
+        Walk { route: only.map(|route| route.id().to_owned()), ..walk }
     }
 
-    async fn send_walk(&self, walk: Walk, delay: Duration) -> Result<(), StoreError> {
+    pub(crate) async fn send_walk(&self, walk: Walk, delay: Duration) -> Result<(), StoreError> {
         let job = Job { v: 1, build: self.build().to_string(), key: String::new(), task: Task::Walk(walk) };
         self.stores.jobs().send(&job, delay.min(DELAY_MAX)).await
     }
@@ -140,10 +158,44 @@ impl<S: Stores> Engine<S> {
         let Some(route) = walk.route.clone() else { return self.split(walk).await };
         let Ok(_place) = self.walks.try_acquire() else { return self.send_walk(walk, NO_PLACE).await };
         let mut walk = Walk { waits_until: None, ..walk };
+        let mut changed = BTreeSet::new();
+        let next = self.step(&route, &mut walk, now, &mut changed).await;
+        // Whatever became of the rest: these are new.
+        if let Some(again) = &walk.again {
+            self.tell_of_step(again, changed).await?;
+        }
+        match next? {
+            Next::End { left_out } => {
+                self.end_walk(&walk, left_out).await;
+                Ok(())
+            }
+            Next::Step => self.send_walk(walk, Duration::ZERO).await,
+            Next::Pause(pause) => {
+                walk.pauses += 1;
+                walk.waits_until = Some(self.now().plus(pause));
+                self.mark_walk(&walk, false, false).await;
+                tracing::warn!(
+                    route,
+                    ?pause,
+                    "its upstream is left alone for a while; the renewal of its pages goes on after it"
+                );
+                self.send_walk(walk, pause).await
+            }
+        }
+    }
+
+    /// Goes over batches until the step has taken its time, or there is a reason to stop.
+    async fn step(
+        self: &Arc<Self>,
+        route: &str,
+        walk: &mut Walk,
+        began: Millis,
+        changed: &mut BTreeSet<String>,
+    ) -> Result<Next, StoreError> {
         loop {
-            let batch = self.stores.pages().warmest(&route, walk.after.as_deref(), BATCH).await?;
-            let left = self.limits.max_renewals.saturating_sub(walk.renewed + walk.failed);
-            let (tally, dealt_with) = self.renew_batch(&batch.pages, walk.epoch, left, now).await;
+            let batch = self.stores.pages().warmest(route, walk.after.as_deref(), BATCH).await?;
+            let (tally, dealt_with) = self.renew_batch(&batch.pages, walk, began).await;
+            changed.extend(tally.changed);
             if let Some(error) = tally.broken {
                 return Err(StoreError::Refused(error.to_string()));
             }
@@ -158,9 +210,9 @@ impl<S: Stores> Engine<S> {
             }
             let all = dealt_with == batch.pages.len();
             if all && batch.next.is_none() {
-                return self.end_walk(&walk, false).await;
+                return Ok(Next::End { left_out: false });
             }
-            walk.after = batch.next.filter(|_| all).or(walk.after);
+            walk.after = batch.next.filter(|_| all).or(walk.after.take());
             let most_looks = self.limits.max_renewals.saturating_mul(LOOKS_A_RENEWAL);
             let is_spent =
                 walk.renewed + walk.failed >= self.limits.max_renewals || walk.looked >= most_looks;
@@ -169,22 +221,14 @@ impl<S: Stores> Engine<S> {
                 tally.asked.unwrap_or(own).min(PAUSE_MAX)
             });
             if is_spent || (pause.is_some() && walk.pauses >= PAUSES_MAX) {
-                return self.end_walk(&walk, true).await;
+                return Ok(Next::End { left_out: true });
             }
             if let Some(pause) = pause {
-                walk.pauses += 1;
-                walk.waits_until = Some(self.now().plus(pause));
-                self.mark_walk(&walk, false, false).await;
-                tracing::warn!(
-                    route,
-                    ?pause,
-                    "its upstream is left alone for a while; the renewal of its pages goes on after it"
-                );
-                return self.send_walk(walk, pause).await;
+                return Ok(Next::Pause(pause));
             }
-            self.mark_walk(&walk, false, false).await;
-            if self.now().since(now) >= STEP_MAX {
-                return self.send_walk(walk, Duration::ZERO).await;
+            self.mark_walk(walk, false, false).await;
+            if self.now().since(began) >= STEP_MAX {
+                return Ok(Next::Step);
             }
         }
     }
@@ -199,21 +243,39 @@ impl<S: Stores> Engine<S> {
         Ok(())
     }
 
+    /// Whether a walk is for a page that it has come to.
+    fn is_due(&self, walk: &Walk, page: &Resolved, snapshot: &Snapshot) -> bool {
+        match &walk.again {
+            None => is_marked(snapshot, walk.epoch),
+            Some(again) => again.is_for(page, snapshot, walk.epoch, self.now()),
+        }
+    }
+
+    /// Renders a page of a walk. Tells whether a second look has found it changed.
+    async fn walk_to(self: &Arc<Self>, walk: &Walk, page: &Resolved) -> Looked {
+        let looked = match &walk.again {
+            None => {
+                let worked = self.work_renew(page, walk.epoch).await;
+                worked.map(|worked| Looked { worked, is_changed: false })
+            }
+            Some(again) => self.look_again_at(page, again.due).await,
+        };
+        looked.unwrap_or_else(|error| Looked {
+            worked: Worked::Retry(error.to_string().into()),
+            is_changed: false,
+        })
+    }
+
     /// Renews the marked pages of a batch, a few at once, until there is a reason to stop. Tells how many of the batch,
     /// from its beginning, are dealt with for good.
-    async fn renew_batch(
-        self: &Arc<Self>,
-        batch: &[Warm],
-        epoch: Epoch,
-        most: u64,
-        began: Millis,
-    ) -> (Tally, usize) {
-        let tally = Arc::new(Mutex::new(Tally::default()));
+    async fn renew_batch(self: &Arc<Self>, batch: &[Warm], walk: &Walk, began: Millis) -> (Tally, usize) {
+        let most = self.limits.max_renewals.saturating_sub(walk.renewed + walk.failed);
+        let (tally, walk) = (Arc::new(Mutex::new(Tally::default())), Arc::new(walk.clone()));
         let (mut running, mut begun, mut index) = (JoinSet::new(), 0, 0);
         while index < batch.len() {
             let warm = &batch[index];
-            let page = self.site.page_of_key(&warm.page).filter(|_| is_marked(&warm.snapshot, epoch));
-            let Some(page) = page else {
+            let page = self.site.page_of_key(&warm.page);
+            let Some(page) = page.filter(|page| self.is_due(&walk, page, &warm.snapshot)) else {
                 index += 1;
                 continue;
             };
@@ -223,12 +285,13 @@ impl<S: Stores> Engine<S> {
                 break;
             }
             begun += 1;
-            let (engine, tally) = (self.clone(), tally.clone());
+            let (engine, tally, walk) = (self.clone(), tally.clone(), walk.clone());
             running.spawn(async move {
                 let _place = place;
-                let worked = engine.work_renew(&page, epoch).await;
-                let worked = worked.unwrap_or_else(|error| Worked::Retry(error.to_string().into()));
-                lock(&tally).note(index, worked);
+                let looked = engine.walk_to(&walk, &page).await;
+                let mut tally = lock(&tally);
+                tally.changed.extend(looked.is_changed.then(|| path_tag(page.key.path())));
+                tally.note(index, looked.worked);
             });
             index += 1;
         }
@@ -238,7 +301,7 @@ impl<S: Stores> Engine<S> {
         (tally, dealt_with)
     }
 
-    async fn end_walk(&self, walk: &Walk, left_out: bool) -> Result<(), StoreError> {
+    async fn end_walk(&self, walk: &Walk, left_out: bool) {
         let Walk { renewed, failed, looked, .. } = *walk;
         let route = walk.route.as_deref().unwrap_or_default();
         tracing::info!(
@@ -248,14 +311,18 @@ impl<S: Stores> Engine<S> {
             failed,
             looked,
             left_out,
+            again = walk.again.is_some(),
             "the pages of an invalidation are renewed"
         );
         self.mark_walk(walk, true, left_out).await;
-        Ok(())
     }
 
-    /// Tells the journal how far a walk is. It goes on whether that can be written or not.
+    /// Tells the journal how far a walk is. It goes on whether that can be written or not. What is told there is how far the
+    /// renewal is: a second look comes after it.
     async fn mark_walk(&self, walk: &Walk, ended: bool, left_out: bool) {
+        if walk.again.is_some() {
+            return;
+        }
         let mark = Mark {
             route: walk.route.clone().unwrap_or_default(),
             began_at: walk.began_at,

@@ -56,7 +56,7 @@ pub struct Wish {
     /// Tags as the store knows them: of pages, routes, the site.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Render its paths once more after as many seconds, for a source whose interface lags behind its webhooks. Only a
+    /// Render its pages once more after as many seconds, for a source whose interface lags behind its webhooks. Only a
     /// change is then published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look_again_after_s: Option<u32>,
