@@ -54,8 +54,9 @@ async fn a_queue_renews_pages_and_gives_back_what_it_cannot_read() {
     let lambda = Lambda::start().await;
     let before = generation(&lambda).await;
     let mut event: Value = serde_json::from_str(include_str!("sqs.json")).expect("a captured event");
-    // As a publisher's invalidation of many pages leaves it in the queue.
-    let job = json!({ "v": 1, "build": "dev-build", "key": "/", "task": "renew", "epoch": 1_000_000 });
+    // As a publisher's second look at a page leaves it in the queue; the year 2100 comes after its render.
+    let job =
+        json!({ "v": 1, "build": "dev-build", "key": "/", "task": "again", "due": 4_102_444_800_000_u64 });
     event["Records"][0]["body"] = job.to_string().into();
 
     let answer = lambda.invoke("regenerate", &event).await;

@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_record_is_a_job_or_says_why_not() {
-        let good = r#"{"v":1,"build":"b","key":"/","task":"renew","epoch":1}"#;
+        let good = r#"{"v":1,"build":"b","key":"/","task":"again","due":1}"#;
         assert!(item(&record("1", good)).job.is_ok());
         assert!(matches!(item(&record("2", "{}")).job, Err(BadJob::Damaged(_))));
         assert!(matches!(
