@@ -24,6 +24,7 @@ mod front;
 mod outages;
 mod requests;
 mod scale;
+mod sdk;
 mod second_opinion;
 mod server;
 mod stores;

@@ -9,7 +9,7 @@ use perennial::pages::suite::{ask_and_record, page};
 use perennial::pages::{Inline, Pages as _};
 use perennial::record::Record;
 use perennial::testing::ManualClock;
-use perennial::{Engine, Settings, Site, Stores as _};
+use perennial::{Body, Engine, Settings, Site, Stores as _};
 use serde_json::json;
 use serve::{Renewal, Serve};
 use tests::{Answer, Ask, Aws, Upstream};

@@ -1,5 +1,5 @@
 //! What invalidating a tag costs beside the number of pages that carry it, on AWS's own DynamoDB for one machine: it
-//! takes more records than the server of the other tests, which looks through all of a table.
+//! takes more records than the server of the other tests, which sorts all of a partition for each query.
 
 use std::time::{Duration, Instant};
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use perennial::Millis;
-use perennial::jobs::{BadJob, Job, Task, Walk};
+use perennial::jobs::{Again, BadJob, Job, Task, Walk};
 use perennial::publishes::{Item, Mark, Publish, Went};
 use perennial::wish::{Due, Mode, Publisher, Wish, WishedPath};
 use proptest::collection::vec;
@@ -19,12 +19,13 @@ use crate::hold;
 use crate::stored::{damaged, json_object, number, reason};
 
 /// Version 1, everything in it and as little as there may be: what is in a queue stays readable.
-pub(crate) const GOLDEN_JOBS: [&str; 8] = [
+pub(crate) const GOLDEN_JOBS: [&str; 9] = [
     r#"{"v":1,"build":"b1","key":"/blog/{slug}|a","task":"refresh","ticket":4,"reason":"stale"}"#,
     r#"{"v":1,"build":"b1","key":"/","task":"remove_body","sha256":"ab","replaced_at":5}"#,
     r#"{"v":1,"build":"b1","key":"/","task":"again","due":9}"#,
     r#"{"v":1,"build":"b1","key":"","task":"walk","publish":"9","kept_until":8,"epoch":9,"route":"/a","after":"x","began_at":1,"looked":7,"renewed":5,"failed":2,"pauses":1,"waits_until":6}"#,
     r#"{"v":1,"build":"b1","key":"","task":"walk"}"#,
+    r#"{"v":1,"build":"b1","key":"","task":"walk","epoch":9,"waits_until":8,"again":{"tags":["tag:t"],"due":8}}"#,
     r#"{"v":1,"build":"","key":"","task":"publish","id":"p5-ab","at":5,"due":9,"who":{"key_id":"7692c3ad","provider":"github","delivery_id":"d"},"wish":{"mode":"now","only_generated":false,"paths":[{"path":"/a","keys":["/a"]}],"tags":["tag:t"],"look_again_after_s":3}}"#,
     r#"{"v":1,"build":"","key":"","task":"publish","id":"p5-ab","at":5,"due":9,"who":{"key_id":"7692c3ad"},"wish":{}}"#,
     r#"{"v":1,"build":"","key":"","task":"publish","id":"","at":0,"due":0,"who":{"key_id":""},"wish":{"mode":"delete"}}"#,
@@ -41,7 +42,8 @@ const GOLDEN_MARKS: [&str; 2] = [
 ];
 
 /// Members that an older program does not write, or need not.
-const OPTIONAL: [&str; 22] = [
+const OPTIONAL: [&str; 23] = [
+    "again",
     "publish",
     "kept_until",
     "epoch",
@@ -82,8 +84,9 @@ fn maybe_text() -> impl Strategy<Value = Option<String>> {
 fn walk() -> BoxedStrategy<Walk> {
     let of = (any::<String>(), millis(), number(), maybe_text(), maybe_text());
     let so_far = (millis(), number(), number(), number(), any::<u32>(), option::of(millis()));
-    (of, so_far)
-        .prop_map(|((publish, kept_until, epoch, route, after), so_far)| {
+    let again = (texts(), millis()).prop_map(|(tags, due)| Again { tags, due });
+    (of, so_far, option::of(again))
+        .prop_map(|((publish, kept_until, epoch, route, after), so_far, again)| {
             let (began_at, looked, renewed, failed, pauses, waits_until) = so_far;
             Walk {
                 publish,
@@ -97,6 +100,7 @@ fn walk() -> BoxedStrategy<Walk> {
                 failed,
                 pauses,
                 waits_until,
+                again,
             }
         })
         .boxed()
@@ -149,7 +153,7 @@ fn kind(task: &Task) -> &'static str {
 const KINDS: usize = 5;
 
 fn publish() -> BoxedStrategy<Publish> {
-    let went = select(vec![Went::Scheduled, Went::Begun, Went::Done, Went::Failed]);
+    let went = select(vec![Went::Scheduled, Went::Begun, Went::Done, Went::Failed, Went::Cancelled]);
     let item = (any::<String>(), maybe_text()).prop_map(|(path, error)| Item { path, error });
     let head = (any::<String>(), millis(), millis(), any::<String>(), any::<String>(), any::<String>());
     let whose = (maybe_text(), maybe_text(), texts(), texts());

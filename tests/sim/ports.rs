@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use perennial::bodies::{Bodies, Opened};
+use perennial::bodies::{Bodies, Chunks, Opened};
 use perennial::clock::Millis;
 use perennial::edge::{Edge, Purged};
 use perennial::jobs::{Job, Jobs};
@@ -235,8 +235,18 @@ impl Pages for SimStores {
     }
 }
 
+/// A body in parts that are as small as the port has them.
+pub(crate) struct Parts(Bytes);
+
+impl Chunks for Parts {
+    async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+        let part = self.0.split_to(self.0.len().min(1 << 20));
+        Ok(Some(part).filter(|part| !part.is_empty()))
+    }
+}
+
 impl Bodies for SimStores {
-    type Chunks = Option<Bytes>;
+    type Chunks = Parts;
 
     async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
         let put = |world: &mut World| {
@@ -254,9 +264,9 @@ impl Bodies for SimStores {
         self.link.call(Op::GetBody, page.shared(), get).await
     }
 
-    async fn open(&self, page: &PageKey, sha256: &str) -> Result<Option<Opened<Option<Bytes>>>, StoreError> {
+    async fn open(&self, page: &PageKey, sha256: &str) -> Result<Option<Opened<Parts>>, StoreError> {
         let bytes = self.get(page, sha256).await?;
-        Ok(bytes.map(|bytes| Opened { bytes: bytes.len() as u64, chunks: Some(bytes) }))
+        Ok(bytes.map(|bytes| Opened { bytes: bytes.len() as u64, chunks: Parts(bytes) }))
     }
 
     async fn remove(&self, page: &PageKey, sha256: &str, unused_since: Millis) -> Result<(), StoreError> {

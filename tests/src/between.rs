@@ -79,7 +79,8 @@ impl Between {
     async fn before(server: SocketAddr, dynamodb: Option<SocketAddr>, plan: Plan) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("bound");
-        let state = Arc::new(State { server, dynamodb, calls: Mutex::default(), plan });
+        let (calls, break_off) = (Mutex::default(), Notify::new());
+        let state = Arc::new(State { server, dynamodb, calls, plan, break_off });
         let passed = state.clone();
         let accepting = tokio::spawn(async move {
             loop {

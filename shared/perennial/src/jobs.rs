@@ -101,6 +101,7 @@ pub struct Walk {
 
 /// A second look at the pages of tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Again {
     /// Tags as the store knows them.
     pub tags: Vec<String>,
