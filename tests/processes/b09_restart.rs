@@ -162,6 +162,37 @@ async fn deployments_do_not_mix() {
     assert_eq!(until_new(&back, "/never", &stale.id()).await.prop("build"), "one");
 }
 
+/// Section 5: what is deleted is gone at once, also where another build still shows it, or comes back.
+#[tokio::test]
+async fn what_is_deleted_is_gone_in_every_build() {
+    let h = Host::new().await;
+    let (one, two) = (h.launch.clone().env("BUILD_ID", "one"), h.launch.clone().env("BUILD_ID", "two"));
+    let pages = ["/blog/a", "/tagged/b", "/tagged/c"];
+    h.up.otherwise(|_| json!({ "revalidate": false, "tags": ["private"] }).into());
+    h.up.on("/tagged/c", json!({ "revalidate": false, "tags": ["other"] }));
+    let (first, second) = (one.start().await, two.start().await);
+    for path in pages {
+        first.get(path).await.expect(200, "MISS");
+        first.get(path).await.expect(200, "HIT");
+        second.get(path).await.expect(200, "MISS");
+    }
+    h.up.otherwise(|_| json!({ "not_found": true }).into());
+    for call in ["path=/blog/a", "tag=private"] {
+        success(&second.get(&format!("/api/revalidate?secret=test-secret&mode=delete&{call}")).await);
+    }
+    // One that was running, and one after a rollback.
+    for path in &pages[..2] {
+        first.get(path).await.expect(404, "MISS");
+    }
+    first.get("/tagged/c").await.expect(200, "HIT");
+    first.stop().await.success();
+    let back = one.start().await;
+    for path in &pages[..2] {
+        back.get(path).await.expect(404, "HIT");
+    }
+    back.get("/tagged/c").await.expect(200, "HIT");
+}
+
 /// A process starts, serves and stops whatever state its upstream is in.
 #[tokio::test]
 async fn the_upstream_is_not_needed_to_start_or_stop() {

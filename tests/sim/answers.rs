@@ -213,7 +213,8 @@ impl World {
         }
     }
 
-    /// 2 and 6: what was acknowledged before this visitor came has been heard of.
+    /// 2 and 6: what was acknowledged before this visitor came has been heard of; and what was deleted is gone, whichever
+    /// build has rendered it.
     fn is_new_enough(&mut self, sight: &Sight<'_>) {
         let Sight { actor, visit, label, number, fetched, version, shown, answer, .. } = sight;
         // A first visitor's answer may be kept for as long as any: it counts as fresh as well.
@@ -225,7 +226,11 @@ impl World {
         let mut broken = None;
         for told in told {
             let is_page = told.path.as_ref() == Some(&visit.path) && visit.query.is_empty();
-            let must = is_page && told.build == visit.build && told.aim != Aim::Stale;
+            let must = match told.aim {
+                Aim::Shown => is_page && told.build == visit.build,
+                Aim::Deleted => true,
+                Aim::Stale => false,
+            };
             if fresh && self.history.settled {
                 // Whatever has died since: what was acknowledged is shown, or tried again.
                 broken = Some((6, told.clone()));

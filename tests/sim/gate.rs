@@ -37,7 +37,7 @@ impl Sim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Op {
     Read,
-    NewestEpoch,
+    Epochs,
     Begin,
     Resume,
     Prepare,

@@ -7,7 +7,7 @@ use perennial::Context;
 use perennial::clock::Millis;
 use perennial::key::PageKey;
 use perennial::pages::Committed;
-use perennial::record::{Record, Stored, Ticket};
+use perennial::record::{Record, Ticket};
 use perennial::tags::{page_tags, user_tag};
 
 use crate::clock::START_MS;
@@ -231,10 +231,17 @@ impl World {
         self.tally.commits += 1;
         self.released(place, record.generation);
         let moment = self.number();
-        if record.stored == Stored::Deleted {
+        if !self.store.is_shown(place, record) {
             self.history.bare.insert(place.clone(), moment);
         }
         self.check_committed(node, place, record);
+    }
+
+    /// Something was, in every build.
+    pub(crate) fn deleted(&mut self) {
+        let moment = self.number();
+        let bare: Vec<_> = self.store.bare().cloned().collect();
+        self.history.bare.extend(bare.into_iter().map(|place| (place, moment)));
     }
 
     pub(crate) fn published(&mut self, node: NodeId, shown: &[(Place, Record)]) {

@@ -32,6 +32,7 @@ mod found;
 mod gate;
 mod history;
 mod journal;
+mod marks;
 mod mistake;
 mod node;
 mod plan;

@@ -45,6 +45,8 @@ pub(crate) enum Mistake {
     MixesBuilds,
     /// An invalidation is heard of by its own build alone.
     MarksOneBuild,
+    /// A deletion is heard of by its own build alone.
+    DeletesOneBuild,
     /// A process renders as many pages at once as it is asked for.
     RendersWithoutLimit,
     /// The memory cache has no limit.
@@ -56,7 +58,7 @@ pub(crate) enum Mistake {
 }
 
 /// All of them, each with the invariant whose check must notice it.
-pub(crate) const ALL: [(Mistake, u8); 25] = [
+pub(crate) const ALL: [(Mistake, u8); 26] = [
     (Mistake::CommitsAnyTicket, 1),
     (Mistake::ForgetsTombstones, 1),
     (Mistake::MarksNothing, 2),
@@ -70,6 +72,7 @@ pub(crate) const ALL: [(Mistake, u8); 25] = [
     (Mistake::PutsNothing, 5),
     (Mistake::MarksInMemory, 6),
     (Mistake::CommitsNothing, 6),
+    (Mistake::DeletesOneBuild, 6),
     (Mistake::LeasesNeverEnd, 7),
     (Mistake::BackOffsNeverEnd, 7),
     (Mistake::LongWaitsNeverEnd, 7),

@@ -7,10 +7,12 @@ use bytes::Bytes;
 use perennial::bodies::{Bodies, Chunks, Opened};
 use perennial::clock::Millis;
 use perennial::edge::{Edge, Purged};
+use perennial::freshness::Epochs;
 use perennial::jobs::{Job, Jobs};
 use perennial::key::PageKey;
 use perennial::pages::{
-    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Urgency, Wanted, Warmest,
+    Ask, Begun, Committed, Failed, FailureNote, Fate, Grant, Inline, Pages, Snapshot, Urgency, Wanted,
+    Warmest,
 };
 use perennial::record::{Epoch, Record, Ticket};
 use perennial::{StoreError, Stores};
@@ -74,10 +76,8 @@ impl Pages for SimStores {
         self.link.call(Op::Read, page.shared(), read).await
     }
 
-    async fn newest_epoch(&self, tags: &[String]) -> Result<Epoch, StoreError> {
-        self.link
-            .call(Op::NewestEpoch, tags.join(","), |world| world.store.newest_epoch(&self.build, tags))
-            .await
+    async fn epochs(&self, tags: &[String]) -> Result<Epochs, StoreError> {
+        self.link.call(Op::Epochs, tags.join(","), |world| world.store.epochs(&self.build, tags)).await
     }
 
     async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
@@ -188,11 +188,16 @@ impl Pages for SimStores {
     }
 
     /// In steps, each of which may fail: the epoch, then every tag.
-    async fn invalidate(&self, tags: &[String]) -> Result<Epoch, StoreError> {
+    async fn invalidate(&self, tags: &[String], fate: Fate) -> Result<Epoch, StoreError> {
         let about = tags.join(",");
         let epoch = self.link.call(Op::Invalidate, about, |world| world.store.advance()).await?;
         for tag in tags {
-            let stamp = |world: &mut World| world.store.stamp(&self.build, tag, epoch);
+            let stamp = |world: &mut World| {
+                world.store.stamp(&self.build, tag, epoch, fate);
+                if fate == Fate::Gone {
+                    world.deleted();
+                }
+            };
             self.link.call(Op::Invalidate, tag.as_str(), stamp).await?;
         }
         Ok(epoch)

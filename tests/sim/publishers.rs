@@ -30,7 +30,7 @@ impl Order {
             [(Aim::Shown, "now"), (Aim::Shown, "now"), (Aim::Stale, "stale"), (Aim::Deleted, "delete")];
         let (aim, mode) = *rng.pick(&aims);
         let (name, value, tag, is_path) = match rng.below(8) {
-            0 if aim != Aim::Deleted => {
+            0 => {
                 let tag = *rng.pick(&["red", "green", "blue"]);
                 ("tag", tag.to_owned(), user_tag(tag), false)
             }
@@ -43,8 +43,8 @@ impl Order {
         let only = if rng.permille(100) { "&only_generated=true" } else { "" };
         let value: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
         let query = format!("secret={SECRET}&mode={mode}&{name}={value}{only}");
-        // What is found by tag is rendered by the queue, after the answer.
-        let aim = if is_path { aim } else { Aim::Stale };
+        // What is found by tag is rendered by the queue, after the answer; but deleted before.
+        let aim = if is_path || aim == Aim::Deleted { aim } else { Aim::Stale };
         Self { aim, path: is_path.then_some(path), tag, query }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use perennial::Reason;
 use perennial::clock::Millis;
+use perennial::freshness::Epochs;
 use perennial::key::PageKey;
 use perennial::pages::{
     Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Lease, Slot, Snapshot, Wanted, Warm, Warmest,
@@ -66,13 +67,13 @@ pub(crate) struct Store {
     /// Whether it can tell that nothing was written.
     pub(crate) has_version: bool,
     pub(crate) rows: BTreeMap<Place, Row>,
-    pub(crate) tags: BTreeMap<String, Epoch>,
+    pub(crate) tags: BTreeMap<String, Epochs>,
     pub(crate) epoch: Epoch,
     pub(crate) bodies: BTreeMap<(Place, String), Body>,
     pub(crate) version: u64,
     pub(crate) mistake: Option<Mistake>,
     /// Marks that were acknowledged before they were kept, by [`Mistake::MarksInMemory`].
-    pub(crate) unkept: Vec<(String, Epoch)>,
+    pub(crate) unkept: Vec<(String, Epochs)>,
 }
 
 impl Store {
@@ -94,19 +95,6 @@ impl Store {
         self.rows.entry(place.clone()).or_default()
     }
 
-    fn newest(&self, build: &str, tags: impl Iterator<Item = String>) -> Epoch {
-        let tags = tags.map(|tag| self.name(build, &tag));
-        let unkept = |tag: &String| self.unkept.iter().filter(move |(t, _)| t == tag).map(|(_, e)| *e).max();
-        tags.map(|tag| self.tags.get(&tag).copied().unwrap_or(0).max(unkept(&tag).unwrap_or(0)))
-            .max()
-            .unwrap_or(0)
-    }
-
-    /// A tag is the same in all builds.
-    fn name(&self, build: &str, tag: &str) -> String {
-        if self.has(Mistake::MarksOneBuild) { format!("{build} {tag}") } else { tag.to_owned() }
-    }
-
     pub(crate) fn read(
         &self,
         place: &Place,
@@ -119,14 +107,17 @@ impl Store {
         let (unread, read): (Vec<_>, Vec<_>) =
             user_tags.iter().cloned().partition(|tag| self.tags_apart && !wanted.contains(tag));
         let tags = page_tags(page).into_iter().chain(read.iter().map(|tag| user_tag(tag)));
-        let newest_epoch = if self.has(Mistake::ForgetsMarks) { 0 } else { self.newest(&place.0, tags) };
+        let mut epochs = self.newest(&place.0, tags);
+        if self.has(Mistake::ForgetsMarks) {
+            epochs.newest = epochs.gone;
+        }
         let body = row.beside(form);
         let generation = row.generation();
         let Row { record, slot, listed, .. } = row;
-        Snapshot { record, generation, slot, newest_epoch, unread_tags: unread, body, listed }
+        Snapshot { record, generation, slot, epochs, unread_tags: unread, body, listed }
     }
 
-    pub(crate) fn newest_epoch(&self, build: &str, tags: &[String]) -> Epoch {
+    pub(crate) fn epochs(&self, build: &str, tags: &[String]) -> Epochs {
         self.newest(build, tags.iter().map(|tag| user_tag(tag)))
     }
 
@@ -250,25 +241,6 @@ impl Store {
         }
     }
 
-    pub(crate) fn advance(&mut self) -> Epoch {
-        self.version += 1;
-        self.epoch += 1;
-        self.epoch
-    }
-
-    pub(crate) fn stamp(&mut self, build: &str, tag: &str, epoch: Epoch) {
-        self.version += 1;
-        let tag = self.name(build, tag);
-        match self.mistake {
-            Some(Mistake::MarksNothing) => {}
-            Some(Mistake::MarksInMemory) => self.unkept.push((tag, epoch)),
-            _ => {
-                let newest = self.tags.entry(tag).or_default();
-                *newest = epoch.max(*newest);
-            }
-        }
-    }
-
     pub(crate) fn list(
         &self,
         build: &Arc<str>,
@@ -380,7 +352,7 @@ impl Store {
     pub(crate) fn is_servable(&self, place: &Place) -> bool {
         let Some(record) = self.rows.get(place).and_then(|row| row.record.as_ref()) else { return false };
         let there = |sha256: &String| self.bodies.contains_key(&(place.clone(), sha256.clone()));
-        record.stored != Stored::Deleted && record.stored.bodies().all(|body| there(&body.sha256))
+        self.is_shown(place, record) && record.stored.bodies().all(|body| there(&body.sha256))
     }
 }
 

@@ -240,7 +240,7 @@ impl<S: Stores> Serve<S> {
             Some(limit) => limit.as_secs(),
             None => self.engine.limits().edge_stale_s.into(),
         };
-        let state = state(&entry.record, entry.snapshot.newest_epoch, now, false);
+        let state = state(&entry.record, entry.snapshot.epochs, now, false);
         let base_path = self.engine.site().base_path();
         page.route().counters().count(label.event());
         let (page, tag_header) = (page.key(), self.engine.stores().edge().tag_header());

@@ -6,7 +6,7 @@ use crate::edge::Purged;
 use crate::engine::Engine;
 use crate::first::POLL;
 use crate::page::Reason;
-use crate::pages::{Begun, Pages, Snapshot, Urgency, Wanted};
+use crate::pages::{Begun, Fate, Pages, Snapshot, Urgency, Wanted};
 use crate::record::{Epoch, Stored, Ticket};
 use crate::refresh::{Refreshed, STOPPING};
 use crate::route::{Fallback, Resolved};
@@ -74,7 +74,7 @@ pub struct Marked {
 /// Whether a page is shown that was rendered before an invalidation that concerns it.
 pub(crate) fn is_marked(snapshot: &Snapshot, epoch: Epoch) -> bool {
     let shown = snapshot.record.as_ref().filter(|r| r.stored != Stored::Deleted);
-    snapshot.newest_epoch >= epoch && shown.is_some_and(|r| r.epoch < epoch)
+    snapshot.epochs.newest >= epoch && shown.is_some_and(|r| r.epoch < epoch)
 }
 
 impl<S: Stores> Engine<S> {
@@ -117,14 +117,19 @@ impl<S: Stores> Engine<S> {
     async fn mark_page(&self, page: &Resolved, only_generated: bool) -> Result<Option<Epoch>, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await.map_err(store)?;
-        let generated = snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
+        let generated = snapshot.shown().is_some();
         if !generated && only_generated {
             return Ok(None);
         }
         if !generated && !snapshot.listed && page.route.options.fallback == Fallback::NotFound {
             return Err(Undone::NotListed);
         }
-        self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map(Some).map_err(store)
+        self.stores
+            .pages()
+            .invalidate(&[path_tag(page.key.path())], Fate::Stale)
+            .await
+            .map(Some)
+            .map_err(store)
     }
 
     async fn demanded(self: &Arc<Self>, page: &Resolved, epoch: Epoch) -> Demanded {
@@ -181,7 +186,7 @@ impl<S: Stores> Engine<S> {
             }
             if slot.demand_at(self.clock.now()).is_none() {
                 // For all who have marked the page until now.
-                let urgency = Urgency::Demand(snapshot.newest_epoch.max(epoch));
+                let urgency = Urgency::Demand(snapshot.epochs.newest.max(epoch));
                 // Something newer than what is shown was committed, says the store, and shows the same again: somebody has
                 // put an old record back. Whatever it is, it is to be replaced.
                 let judged = Some(snapshot.generation).filter(|judged| refused != Some(*judged));
@@ -222,7 +227,7 @@ impl<S: Stores> Engine<S> {
             return Ok(Purged::NoCache);
         }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
-        self.stores.pages().invalidate(&[path_tag(page.key.path())]).await.map_err(store)?;
+        self.stores.pages().invalidate(&[path_tag(page.key.path())], Fate::Gone).await.map_err(store)?;
         for page in self.variants(page).await.map_err(store)? {
             let ticket = self.override_all(&page).await.map_err(store)?;
             self.remove(&page, ticket).await.map_err(store)?;
@@ -245,7 +250,7 @@ impl<S: Stores> Engine<S> {
             return Ok(Marked { epoch: 0, queued: 0, more: false, removed: 0, edge: Purged::NoCache });
         }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
-        let epoch = self.stores.pages().invalidate(tags).await.map_err(store)?;
+        let epoch = self.stores.pages().invalidate(tags, Fate::Stale).await.map_err(store)?;
         let walked = match renew {
             Some(publish) => self.start_walk(epoch, tags, publish).await,
             None => Ok((0, false)),

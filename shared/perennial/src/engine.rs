@@ -15,12 +15,12 @@ use crate::demand::{Demanded, Undone};
 use crate::first::First;
 use crate::flights::{Flights, Turns};
 use crate::found::{Found, Seek};
-use crate::freshness::{State, state};
+use crate::freshness::{Epochs, State, state};
 use crate::held::Held;
 use crate::memory::{Entry, Memory};
 use crate::pages::{Pages, Snapshot, Wanted};
 use crate::purges::Purges;
-use crate::record::{BodyRef, Coding, Epoch, Form, Stored, Ticket};
+use crate::record::{BodyRef, Coding, Epoch, Form, Ticket};
 use crate::render::Renders;
 use crate::room::Room;
 use crate::route::Resolved;
@@ -227,25 +227,25 @@ impl<S: Stores> Engine<S> {
         let mut body_gone_of = None;
         loop {
             let mut snapshot = self.stores.pages().read(&page.key, wanted).await?;
-            let known =
-                snapshot.listed || snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
             if let Some(unsaved) = kept.filter(|e| e.unsaved && e.has(form)) {
                 // Its tags need not be those of the stored record.
-                let newest_epoch = self.newest_epoch(&unsaved.record.tags).await?;
-                if outlives(unsaved, &snapshot, newest_epoch, now) {
+                let epochs = self.epochs(&unsaved.record.tags).await?;
+                if outlives(unsaved, &snapshot, epochs.newest, now) {
                     return Ok(self.sight(page, unsaved.clone(), now));
                 }
             }
             let generation = snapshot.generation;
-            let missing = Sight { entry: None, coming: None, state: State::Missing, generation, known };
-            let Some(record) = snapshot.record.clone() else { return Ok(missing) };
+            let missing =
+                |known| Sight { entry: None, coming: None, state: State::Missing, generation, known };
+            let Some(record) = snapshot.record.clone() else { return Ok(missing(snapshot.listed)) };
             let (unread, body) = (std::mem::take(&mut snapshot.unread_tags), snapshot.body.take());
             let seek = Seek { page, form, record: &record, kept: kept.map(Arc::as_ref), beside: body };
-            let (newest_epoch, found) = tokio::join!(self.newest_epoch(&unread), self.contents(seek, &wants));
-            snapshot.newest_epoch = newest_epoch?.max(snapshot.newest_epoch);
-            let seen = state(&record, snapshot.newest_epoch, now, page.route.options.missing_when_expired);
+            let (epochs, found) = tokio::join!(self.epochs(&unread), self.contents(seek, &wants));
+            snapshot.epochs = epochs?.max(snapshot.epochs);
+            let known = snapshot.listed || snapshot.shown().is_some();
+            let seen = state(&record, snapshot.epochs, now, page.route.options.missing_when_expired);
             if seen == State::Missing {
-                return Ok(missing);
+                return Ok(missing(known));
             }
             match found {
                 Some(Found { html, data, passing }) => {
@@ -263,22 +263,21 @@ impl<S: Stores> Engine<S> {
                         page = %page.key.path(),
                         "the stored body is gone or damaged; the page is rendered again"
                     );
-                    return Ok(missing);
+                    return Ok(missing(known));
                 }
             }
         }
     }
 
-    async fn newest_epoch(&self, unread_tags: &[String]) -> Result<Epoch, StoreError> {
+    async fn epochs(&self, unread_tags: &[String]) -> Result<Epochs, StoreError> {
         match unread_tags {
-            [] => Ok(0),
-            tags => self.stores.pages().newest_epoch(tags).await,
+            [] => Ok(Epochs::default()),
+            tags => self.stores.pages().epochs(tags).await,
         }
     }
 
     fn sight(&self, page: &Resolved, entry: Arc<Entry>, now: Millis) -> Sight {
-        let state =
-            state(&entry.record, entry.snapshot.newest_epoch, now, page.route.options.missing_when_expired);
+        let state = state(&entry.record, entry.snapshot.epochs, now, page.route.options.missing_when_expired);
         let generation = entry.record.generation;
         let entry = (state != State::Missing).then_some(entry);
         Sight { entry, coming: None, state, generation, known: true }
@@ -324,6 +323,6 @@ struct Known<'a> {
 /// Whether a page rendered while the store could not be written still counts beside what the store says now.
 fn outlives(unsaved: &Entry, snapshot: &Snapshot, newest_epoch: Epoch, now: Millis) -> bool {
     snapshot.generation <= unsaved.record.generation
-        && snapshot.newest_epoch.max(newest_epoch) <= unsaved.snapshot.newest_epoch
-        && matches!(state(&unsaved.record, unsaved.snapshot.newest_epoch, now, true), State::Fresh { .. })
+        && snapshot.epochs.newest.max(newest_epoch) <= unsaved.snapshot.epochs.newest
+        && matches!(state(&unsaved.record, unsaved.snapshot.epochs, now, true), State::Fresh { .. })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::clock::within;
 use crate::engine::Engine;
+use crate::freshness::{Epochs, is_shown};
 use crate::memory::Entry;
 use crate::page::Reason;
 use crate::pages::{Begun, FailureNote, Lease, Pages, Snapshot, Urgency, Wanted};
@@ -128,9 +129,9 @@ impl<S: Stores> Engine<S> {
         self.complain(page, "the store cannot be written; the page is kept in memory only", error);
         // As much as is known before the render: what it began before makes it stale also here. A store that cannot be
         // written may still be read.
-        let known = self.memory.get(&page.key).map_or(0, |entry| entry.snapshot.newest_epoch);
+        let known = self.memory.get(&page.key).map_or(0, |entry| entry.snapshot.epochs.newest);
         let said =
-            self.stores.pages().read(&page.key, Wanted::default()).await.map_or(0, |said| said.newest_epoch);
+            self.stores.pages().read(&page.key, Wanted::default()).await.map_or(0, |said| said.epochs.newest);
         let epoch = known.max(said);
         let order = Order { page: page.clone(), reason, generation: judged, epoch, draft: false };
         match self.renders.run(order).await {
@@ -182,17 +183,20 @@ impl<S: Stores> Engine<S> {
     /// something newer is shown already.
     async fn as_it_is_now(&self, page: &Resolved, entry: Arc<Entry>) -> Option<Arc<Entry>> {
         let wanted = Wanted { tags: &entry.record.tags, body: None };
-        let newest_epoch = match self.stores.pages().read(&page.key, wanted).await {
+        let epochs = match self.stores.pages().read(&page.key, wanted).await {
             Ok(now) if now.generation > entry.record.generation => return None,
-            Ok(now) => now.newest_epoch.max(entry.snapshot.newest_epoch),
+            Ok(now) => now.epochs.max(entry.snapshot.epochs),
             // Nobody can mark it either.
             Err(_) if entry.unsaved => return Some(entry),
             Err(error) => {
                 self.complain(page, "it cannot be told whether a new page is stale already", &error);
-                entry.record.epoch + 1
+                Epochs::from(entry.record.epoch + 1).max(entry.snapshot.epochs)
             }
         };
-        let snapshot = Snapshot { newest_epoch, ..entry.snapshot.clone() };
+        if !is_shown(&entry.record, epochs) {
+            return None;
+        }
+        let snapshot = Snapshot { epochs, ..entry.snapshot.clone() };
         let (record, html, data) = (entry.record.clone(), entry.html.clone(), entry.data.clone());
         let Entry { version, read_at, unsaved, .. } = *entry;
         let entry = Arc::new(Entry { record, html, data, snapshot, version, read_at, unsaved });

@@ -49,13 +49,43 @@ pub fn fresh_until(record: &Record) -> Option<Millis> {
     }
 }
 
-/// State of the page that `record` describes, when the newest epoch of its tags (implicit ones included) is
-/// `newest_epoch`. `missing_when_expired` is the route's option for pages whose `expires_at` has passed.
+/// What was done to a page's tags (implicit ones included), in any build: the newest epoch of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epochs {
+    /// Of invalidations and deletions: what was rendered before is not fresh.
+    pub newest: Epoch,
+    /// Of deletions: what was rendered before is not shown any more.
+    pub gone: Epoch,
+}
+
+impl Epochs {
+    /// The newer ones of both.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { newest: self.newest.max(other.newest), gone: self.gone.max(other.gone) }
+    }
+}
+
+/// Nothing was deleted.
+impl From<Epoch> for Epochs {
+    fn from(newest: Epoch) -> Self {
+        Self { newest, gone: 0 }
+    }
+}
+
+/// Whether there is something to show in this record: of what was deleted since, there is not, whichever build has
+/// rendered it.
+pub fn is_shown(record: &Record, epochs: Epochs) -> bool {
+    record.stored != Stored::Deleted && epochs.gone <= record.epoch
+}
+
+/// State of the page that `record` describes, when its tags have these epochs. `missing_when_expired` is the route's option for pages whose `expires_at` has passed.
 ///
 /// A page from the future is stale at once: its period would otherwise end later than that long after anyone
 /// first saw it (invariant 7 under clock steps).
-pub fn state(record: &Record, newest_epoch: Epoch, now: Millis, missing_when_expired: bool) -> State {
-    if record.stored == Stored::Deleted {
+pub fn state(record: &Record, epochs: impl Into<Epochs>, now: Millis, missing_when_expired: bool) -> State {
+    let epochs = epochs.into();
+    if !is_shown(record, epochs) {
         return State::Missing;
     }
     if missing_when_expired && record.expires_at.is_some_and(|at| now >= at) {
@@ -63,7 +93,7 @@ pub fn state(record: &Record, newest_epoch: Epoch, now: Millis, missing_when_exp
     }
     let until = fresh_until(record);
     let since = until.map_or(Duration::ZERO, |until| now.since(until));
-    if newest_epoch > record.epoch {
+    if epochs.newest > record.epoch {
         State::Stale { why: Why::Invalidated, since }
     } else if record.started_at > now && record.period_s.is_some() {
         State::Stale { why: Why::FromTheFuture, since }

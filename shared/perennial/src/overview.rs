@@ -44,8 +44,7 @@ impl Overview {
         let page = site.page_of_key(&key);
         let query = key.split_once('?').map_or_else(String::new, |(_, query)| format!("?{query}"));
         let missing_when_expired = page.as_ref().is_some_and(|p| p.route.options.missing_when_expired);
-        let judged =
-            snapshot.record.as_ref().map(|r| state(r, snapshot.newest_epoch, now, missing_when_expired));
+        let judged = snapshot.record.as_ref().map(|r| state(r, snapshot.epochs, now, missing_when_expired));
         let (state, why) = match judged {
             None | Some(State::Missing) => ("missing", None),
             Some(State::Fresh { .. }) => ("fresh", None),
@@ -93,7 +92,7 @@ impl Overview {
             "reason": record.map(|r| r.reason.as_str()),
             "started_at_ms": record.map(|r| r.started_at.0),
             "fresh_until_ms": record.and_then(fresh_until).map(|at| at.0),
-            "invalidated_by": self.why.filter(|why| *why == "invalidated").map(|_| self.snapshot.newest_epoch),
+            "invalidated_by": self.why.filter(|why| *why == "invalidated").map(|_| self.snapshot.epochs.newest),
             "tags": record.map(|r| &r.tags),
             "listed": self.snapshot.listed,
             "leased_until_ms": slot.leased_until(now).map(|at| at.0),

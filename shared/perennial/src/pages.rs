@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Millis;
-use crate::freshness::{back_off, holds};
+use crate::freshness::{Epochs, back_off, holds, is_shown};
 use crate::key::PageKey;
 use crate::record::{Epoch, Form, Record, Ticket};
 use crate::store::StoreError;
@@ -39,15 +39,15 @@ pub trait Pages: Send + Sync + 'static {
 
     /// The page's record, its slot and the newest epoch of its tags. Each is at least as new as the call. A record
     /// that cannot be read counts as none, and is logged. One round trip: a store that learns of tags only by reading
-    /// the record leaves those that were not `wanted` to [`Pages::newest_epoch`].
+    /// the record leaves those that were not `wanted` to [`Pages::epochs`].
     fn read(
         &self,
         page: &PageKey,
         wanted: Wanted<'_>,
     ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
 
-    /// The newest epoch of these [`Snapshot::unread_tags`].
-    fn newest_epoch(&self, tags: &[String]) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
+    /// The newest epochs of these [`Snapshot::unread_tags`].
+    fn epochs(&self, tags: &[String]) -> impl Future<Output = Result<Epochs, StoreError>> + Send;
 
     /// Asks for the right to render. Granted iff no lease and no back-off holds (see [`Urgency`]) and the record is
     /// still the one that was judged. A grant increments the ticket and writes the lease in one conditional write; a
@@ -105,8 +105,12 @@ pub trait Pages: Send + Sync + 'static {
     fn release(&self, page: &PageKey, ticket: Ticket) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Advances the site's epoch, then stamps every tag with it, then returns it. Whatever number of pages carry a
-    /// tag, it is one write. Tags are those of [`page_tags`](crate::tags::page_tags) and [`user_tag`](crate::tags::user_tag).
-    fn invalidate(&self, tags: &[String]) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
+    /// tag, it is one write, or two for those that are to be gone. Tags are those of [`page_tags`](crate::tags::page_tags) and [`user_tag`](crate::tags::user_tag).
+    fn invalidate(
+        &self,
+        tags: &[String],
+        fate: Fate,
+    ) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
 
     /// The site's epoch: no invalidation has been given a greater number; 0 before the first.
     fn epoch(&self) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
@@ -157,6 +161,15 @@ pub trait Pages: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
+/// What becomes of pages that carry a tag and were rendered before it was stamped: in all builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// They are shown until they are renewed.
+    Stale,
+    /// They are not shown any more.
+    Gone,
+}
+
 /// What a reader knows already and what it needs, so that one round trip brings it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted<'a> {
@@ -185,14 +198,21 @@ pub struct Snapshot {
     pub generation: Ticket,
     /// Who may render.
     pub slot: Slot,
-    /// The newest epoch of the page's implicit tags and of those of its record that are not unread.
-    pub newest_epoch: Epoch,
-    /// Tags of the record whose epochs are not in `newest_epoch` yet.
+    /// The newest epochs of the page's implicit tags and of those of its record that are not unread.
+    pub epochs: Epochs,
+    /// Tags of the record whose epochs are not among these yet.
     pub unread_tags: Vec<String>,
     /// The stored bytes of the wanted body, if they are kept beside the record.
     pub body: Option<Bytes>,
     /// Whether the build listed this page.
     pub listed: bool,
+}
+
+impl Snapshot {
+    /// The record, if there is something to show in it, as far as the epochs are known.
+    pub fn shown(&self) -> Option<&Arc<Record>> {
+        self.record.as_ref().filter(|record| is_shown(record, self.epochs))
+    }
 }
 
 /// Who may render a page, and what became of those who did.

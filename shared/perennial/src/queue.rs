@@ -195,7 +195,7 @@ impl<S: Stores> Engine<S> {
         replaced_at: Millis,
     ) -> Result<Worked, StoreError> {
         let record = self.stores.pages().read(&page.key, Wanted::default()).await?.record;
-        if !record.is_some_and(|r| r.stored.bodies().any(|body| body.sha256 == sha256)) {
+        if !record.is_some_and(|r| r.stored.names(sha256)) {
             self.stores.bodies().remove(&page.key, sha256, replaced_at).await?;
         }
         Ok(Worked::Dropped)

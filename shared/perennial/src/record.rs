@@ -122,6 +122,11 @@ impl Stored {
         [Form::Html, Form::Data].into_iter().filter_map(|form| self.body(form))
     }
 
+    /// Whether it refers to the body of that name.
+    pub fn names(&self, sha256: &str) -> bool {
+        self.bodies().any(|body| body.sha256 == sha256)
+    }
+
     /// The body of a form; none for redirects and deleted pages.
     pub fn body(&self, form: Form) -> Option<&BodyRef> {
         match (self, form) {

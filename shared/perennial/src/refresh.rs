@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use crate::bodies::Bodies;
 use crate::engine::Engine;
+use crate::freshness::Epochs;
 use crate::held::Hold;
 use crate::memory::Entry;
 use crate::metrics::Event;
 use crate::page::Reason;
-use crate::pages::{Ask, Begun, Committed, Failed, Grant, Inline, Pages, Snapshot, Urgency};
+use crate::pages::{Ask, Begun, Committed, Failed, Grant, Inline, Pages, Snapshot, Urgency, Wanted};
 use crate::record::{Record, Stored, Ticket};
 use crate::render::{Draft, NoDraft, Order};
 use crate::route::Resolved;
@@ -57,9 +58,9 @@ impl<S: Stores> Engine<S> {
 
     /// Puts what was rendered into memory, where it may be known that the page was invalidated meanwhile.
     fn keep(&self, page: &Resolved, mut entry: Arc<Entry>) -> Arc<Entry> {
-        let known = self.memory.get(&page.key).map_or(0, |kept| kept.snapshot.newest_epoch);
+        let known = self.memory.get(&page.key).map_or_else(Epochs::default, |kept| kept.snapshot.epochs);
         if let Some(entry) = Arc::get_mut(&mut entry) {
-            entry.snapshot.newest_epoch = entry.snapshot.newest_epoch.max(known);
+            entry.snapshot.epochs = entry.snapshot.epochs.max(known);
         }
         self.memory.insert(&page.key, entry.clone());
         entry
@@ -74,9 +75,9 @@ impl<S: Stores> Engine<S> {
     pub(crate) fn entry_of(&self, draft: Draft, unsaved: bool) -> Arc<Entry> {
         let Draft { record, html, data } = draft;
         let record = Arc::new(record);
-        let newest_epoch = record.epoch;
+        let epochs = record.epoch.into();
         let (shown, generation) = (Some(record.clone()), record.generation);
-        let snapshot = Snapshot { record: shown, generation, newest_epoch, ..Snapshot::default() };
+        let snapshot = Snapshot { record: shown, generation, epochs, ..Snapshot::default() };
         let read_at = self.clock.now();
         Arc::new(Entry { record, html, data, snapshot, version: None, read_at, unsaved })
     }
@@ -278,7 +279,10 @@ impl<S: Stores> Engine<S> {
         self.memory.remove(&page.key);
         let committed = self.stores.pages().commit(&page.key, &tombstone, &Inline::default()).await?;
         let Committed::Stored { replaced: Some(replaced) } = committed else { return Ok(()) };
-        for body in replaced.stored.bodies() {
+        // A render since then may have put the same again; and by a clock that is behind, before now.
+        let shown = self.stores.pages().read(&page.key, Wanted::default()).await?.record;
+        let names = |sha256: &str| shown.as_ref().is_some_and(|record| record.stored.names(sha256));
+        for body in replaced.stored.bodies().filter(|body| !names(&body.sha256)) {
             self.stores.bodies().remove(&page.key, &body.sha256, now).await?;
         }
         Ok(())

@@ -4,32 +4,30 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use crate::clock::Millis;
 use crate::demand::{LIST_BATCH, Marked, Undone, is_marked};
 use crate::edge::Purged;
 use crate::engine::Engine;
-use crate::pages::{Pages, Snapshot};
-use crate::record::{Epoch, Stored};
+use crate::pages::{Fate, Pages};
+use crate::record::Epoch;
 use crate::store::{StoreError, Stores};
 
 /// Pages that are removed at the same time.
 const REMOVED_AT_ONCE: usize = 16;
 
 impl<S: Stores> Engine<S> {
-    /// Removes every page of this build that carries any of these tags, and returns once all of them are gone. What they
-    /// carry is known of pages that are stored; one whose first render is under way may come to carry a tag, so that
-    /// render is kept from being stored, and whoever waits for it gets a later one.
+    /// Has every page that carries any of these tags gone at once, in every build, and whatever is being rendered; then
+    /// removes what this build has stored of them.
     ///
     /// # Errors
-    /// [`Undone::Store`]: what is not gone is stale. [`Undone::Edge`] once everything is gone. Repeating the call is
+    /// [`Undone::Store`]: perhaps not all is gone, or not all removed. [`Undone::Edge`] once it is. Repeating the call is
     /// harmless.
     pub async fn delete_tagged(self: &Arc<Self>, tags: &[String]) -> Result<Marked, Undone> {
         if self.dev {
             return Ok(Marked { epoch: 0, queued: 0, more: false, removed: 0, edge: Purged::NoCache });
         }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
-        // First the mark: if this process dies, nothing counts as fresh that is still there.
-        let epoch = self.stores.pages().invalidate(tags).await.map_err(store)?;
+        // First the mark: from here on nothing of it is shown, by any build.
+        let epoch = self.stores.pages().invalidate(tags, Fate::Gone).await.map_err(store)?;
         let removed = self.remove_marked(epoch).await;
         // Whatever came of that: a copy that is fresh for a year would never ask.
         let told = self.purge(tags).await;
@@ -50,17 +48,14 @@ impl<S: Stores> Engine<S> {
             if batch.len() == LIST_BATCH {
                 after = batch.last().map(|(text, _)| text.clone());
             }
-            let now = self.clock.now();
             for (text, snapshot) in batch {
-                let marked = is_marked(&snapshot, epoch);
-                if !marked && !is_on_its_way(&snapshot, now) {
+                let Some(page) = self.site.page_of_key(&text).filter(|_| is_marked(&snapshot, epoch)) else {
                     continue;
-                }
-                let Some(page) = self.site.page_of_key(&text) else { continue };
+                };
                 if removing.len() == REMOVED_AT_ONCE {
                     removing.join_next().await.transpose().map_err(panicked)?.transpose()?;
                 }
-                removed += usize::from(marked);
+                removed += 1;
                 let engine = self.clone();
                 removing.spawn(async move {
                     let ticket = engine.override_all(&page).await?;
@@ -73,12 +68,6 @@ impl<S: Stores> Engine<S> {
         }
         Ok(removed)
     }
-}
-
-/// Whether a page that nobody can see is being rendered.
-fn is_on_its_way(snapshot: &Snapshot, now: Millis) -> bool {
-    let shown = snapshot.record.as_ref().is_some_and(|record| record.stored != Stored::Deleted);
-    !shown && snapshot.slot.lease_at(now).is_some()
 }
 
 fn panicked(error: tokio::task::JoinError) -> StoreError {

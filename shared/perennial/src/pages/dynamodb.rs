@@ -11,6 +11,7 @@ mod batch;
 mod begin;
 mod item;
 mod list;
+mod tags;
 mod warmth;
 
 use std::sync::Arc;
@@ -19,11 +20,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use self::item::{Item, Keys, SlotItem, epoch, epoch_key, n, name, number, record, s, tag_key};
-use super::{Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, Warmest};
+use self::item::{
+    Item, Keys, SlotItem, epoch, epoch_key, epochs as epochs_of, n, name, number, record, s, tag_key,
+};
+use super::{
+    Ask, Begun, Committed, Failed, FailureNote, Fate, Grant, Inline, Pages, Snapshot, Wanted, Warmest,
+};
 use crate::aws::dynamodb::{AttributeValue, Request, Table, is_refusal, refused_by};
 use crate::aws::errors::write_error;
 use crate::clock::{Clock, Millis};
+use crate::freshness::Epochs;
 use crate::key::PageKey;
 use crate::record::{Epoch, Form, Record, Ticket};
 use crate::store::StoreError;
@@ -146,26 +152,6 @@ impl DynamoPages {
             }
         }
     }
-
-    /// Writes every tag's epoch, unless a newer one is there; tells which could not be written.
-    async fn stamp(&self, tags: &[String], epoch: Epoch) -> Vec<(String, StoreError)> {
-        let mut failed = Vec::new();
-        for some in tags.chunks(WRITES_AT_ONCE) {
-            let mut writes = JoinSet::new();
-            for tag in some {
-                let (this, tag) = (self.clone(), tag.clone());
-                let update = this
-                    .update(tag_key(&tag))
-                    .update_expression("SET epoch = :epoch, tag = :tag")
-                    .condition_expression("attribute_not_exists(epoch) OR epoch < :epoch")
-                    .expression_attribute_values(":epoch", n(epoch))
-                    .expression_attribute_values(":tag", s(&*tag));
-                writes.spawn(async move { this.update_if(update).await.err().map(|error| (tag, error)) });
-            }
-            failed.extend(writes.join_all().await.into_iter().flatten());
-        }
-        failed
-    }
 }
 
 /// Carries out a conditional write. `None`: the condition did not hold.
@@ -211,7 +197,8 @@ impl Pages for DynamoPages {
             // If it was lost, the slot still knows what nobody may render below.
             None => (slot.shown, None),
         };
-        let newest_epoch = tag_keys.iter().map(|key| epoch(found.get(key))).max().unwrap_or(0);
+        let epochs =
+            tag_keys.iter().map(|key| epochs_of(found.get(key))).fold(Epochs::default(), Epochs::max);
         let unread_tags = record.iter().flat_map(|r| &r.tags).filter(|tag| !wanted.tags.contains(tag));
         let unread_tags = unread_tags.cloned().collect();
         let body = body_key.and_then(|(form, key)| {
@@ -219,13 +206,13 @@ impl Pages for DynamoPages {
             item::body(found.take(&key)?, sha256)
         });
         let (listed, slot) = (slot.listed, slot.slot(generation));
-        Ok(Snapshot { record, generation, slot, newest_epoch, unread_tags, body, listed })
+        Ok(Snapshot { record, generation, slot, epochs, unread_tags, body, listed })
     }
 
-    async fn newest_epoch(&self, tags: &[String]) -> Result<Epoch, StoreError> {
+    async fn epochs(&self, tags: &[String]) -> Result<Epochs, StoreError> {
         let keys: Vec<_> = tags.iter().map(|tag| tag_key(&user_tag(tag))).collect();
         let found = self.get_all(keys.clone()).await?;
-        Ok(keys.iter().map(|key| epoch(found.get(key))).max().unwrap_or(0))
+        Ok(keys.iter().map(|key| epochs_of(found.get(key))).fold(Epochs::default(), Epochs::max))
     }
 
     async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
@@ -326,20 +313,8 @@ impl Pages for DynamoPages {
         if ticket == 1 { self.forget(page).await } else { Ok(()) }
     }
 
-    async fn invalidate(&self, tags: &[String]) -> Result<Epoch, StoreError> {
-        let update = self
-            .update(epoch_key())
-            .update_expression("ADD epoch :one")
-            .expression_attribute_values(":one", n(1))
-            .return_values("UPDATED_NEW");
-        let advanced =
-            update.send().await.map_err(|e| write_error("dynamodb:UpdateItem", "advance the epoch", &e))?;
-        let epoch = epoch(advanced.attributes.as_ref());
-        let failed = self.stamp(tags, epoch).await;
-        let Some((_, first)) = failed.first() else { return Ok(epoch) };
-        let names: Vec<_> = failed.iter().map(|(tag, _)| tag.as_str()).collect();
-        let message = format!("not invalidated: {}; call again: {first}", names.join(", "));
-        Err(StoreError::Unsure(message))
+    async fn invalidate(&self, tags: &[String], fate: Fate) -> Result<Epoch, StoreError> {
+        self.mark(tags, fate).await
     }
 
     async fn epoch(&self) -> Result<Epoch, StoreError> {

@@ -3,6 +3,7 @@
 mod failed;
 mod row;
 mod save;
+mod tags;
 mod warmth;
 
 use std::path::Path;
@@ -13,12 +14,15 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use self::failed::{FAILED_FIRSTS_MAX, FORGET_EVERY, forget_failed_firsts};
-use self::row::{COLUMNS, PageRow, above, knows_listed, newest_epoch, signed, unsigned};
+use self::row::{COLUMNS, PageRow, above, knows_listed, signed, unsigned};
+use self::tags::{epochs, mark};
 use self::warmth::{note_warmth, warmest};
 use super::{
-    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Wanted, Warmest, supersedes,
+    Ask, Begun, Committed, Failed, FailureNote, Fate, Grant, Inline, Pages, Snapshot, Wanted, Warmest,
+    supersedes,
 };
 use crate::clock::{Clock, Millis};
+use crate::freshness::Epochs;
 use crate::key::PageKey;
 use crate::record::{Epoch, Record, Stored, Ticket};
 use crate::sqlite::{Column, Db, Durable, Schema};
@@ -41,7 +45,9 @@ CREATE TABLE IF NOT EXISTS warmth (
   build TEXT NOT NULL, page TEXT NOT NULL, route TEXT NOT NULL, place TEXT NOT NULL, PRIMARY KEY (build, page)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS warmth_places ON warmth (build, route, place);
-CREATE TABLE IF NOT EXISTS tags (tag TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tags (
+  tag TEXT PRIMARY KEY, epoch INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epoch (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL);
 INSERT OR IGNORE INTO epoch VALUES (1, 0);
 CREATE TABLE IF NOT EXISTS above (one INTEGER PRIMARY KEY CHECK (one = 1), ticket INTEGER NOT NULL);
@@ -50,7 +56,10 @@ CREATE TABLE IF NOT EXISTS published (build TEXT PRIMARY KEY) WITHOUT ROWID;
 ";
 
 /// Columns that stores of earlier versions lack.
-const ADDED: [Column; 1] = [Column { table: "pages", name: "demanded", kind: "INTEGER" }];
+const ADDED: [Column; 2] = [
+    Column { table: "pages", name: "demanded", kind: "INTEGER" },
+    Column { table: "tags", name: "gone", kind: "INTEGER NOT NULL DEFAULT 0" },
+];
 
 /// The [`Pages`] of one machine.
 #[derive(Clone)]
@@ -163,8 +172,8 @@ impl Pages for SqlitePages {
         read.await
     }
 
-    async fn newest_epoch(&self, tags: &[String]) -> Result<Epoch, StoreError> {
-        self.db.read(|c| newest_epoch(c, tags.iter().map(|t| user_tag(t)))).await
+    async fn epochs(&self, tags: &[String]) -> Result<Epochs, StoreError> {
+        self.db.read(|c| epochs(c, tags.iter().map(|t| user_tag(t)))).await
     }
 
     async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
@@ -294,19 +303,9 @@ impl Pages for SqlitePages {
         self.db.write(Durable::No, undo).await
     }
 
-    async fn invalidate(&self, tags: &[String]) -> Result<Epoch, StoreError> {
+    async fn invalidate(&self, tags: &[String], fate: Fate) -> Result<Epoch, StoreError> {
         let tags = tags.to_vec();
-        let invalidate = move |tx: &rusqlite::Transaction<'_>| {
-            tx.execute("UPDATE epoch SET epoch = epoch + 1", [])?;
-            let epoch = epoch(tx)?;
-            for tag in &tags {
-                tx.execute(
-                    "INSERT INTO tags VALUES (?1, ?2) ON CONFLICT DO UPDATE SET epoch = max(epoch, ?2)",
-                    params![tag, signed(epoch)],
-                )?;
-            }
-            Ok(epoch)
-        };
+        let invalidate = move |tx: &rusqlite::Transaction<'_>| mark(tx, &tags, fate);
         self.db.write(Durable::Yes, invalidate).await
     }
 
@@ -440,7 +439,7 @@ mod tests {
         let mut commits = Vec::new();
         for page in &keys {
             let Begun::Granted(generation) = pages.begin(page, ask).await.unwrap() else { panic!("refused") };
-            let epoch = pages.invalidate(&["tag:x".to_owned()]).await.unwrap();
+            let epoch = pages.invalidate(&["tag:x".to_owned()], Fate::Stale).await.unwrap();
             commits.push((page.clone(), Record { generation, epoch, ..record.clone() }, Inline::default()));
         }
         pages.publish(&commits, &keys).await.unwrap();
@@ -475,9 +474,9 @@ mod tests {
         assert!((1..keys.len()).contains(&saved), "{saved}");
         for page in &keys {
             let snapshot = pages.read(page, Wanted::default()).await.unwrap();
-            assert!(snapshot.generation > 300 && snapshot.newest_epoch > 300, "numbers go on: {snapshot:?}");
+            assert!(snapshot.generation > 300 && snapshot.epochs.newest > 300, "numbers go on: {snapshot:?}");
             if let Some(record) = snapshot.record {
-                assert!(record.generation == snapshot.generation && record.epoch < snapshot.newest_epoch);
+                assert!(record.generation == snapshot.generation && record.epoch < snapshot.epochs.newest);
             }
             assert!(snapshot.listed, "whether it was cannot be told");
         }
@@ -514,7 +513,7 @@ mod tests {
             let record = Record { generation: ticket, epoch, ..record.clone() };
             pages.commit(page, &record, &none).await.unwrap();
             let shown = pages.read(page, Wanted::default()).await.unwrap();
-            assert_eq!((shown.generation, shown.newest_epoch), (ticket, epoch), "fresh");
+            assert_eq!((shown.generation, shown.epochs.newest), (ticket, epoch), "fresh");
         }
     }
 
@@ -624,10 +623,10 @@ mod tests {
             let mut fastest = [std::time::Duration::MAX; 3];
             for _ in 0..20 {
                 let began = Instant::now();
-                let epoch = pages.invalidate(&["tag:t".into()]).await.unwrap();
+                let epoch = pages.invalidate(&["tag:t".into()], Fate::Stale).await.unwrap();
                 let one = crate::pages::suite::page("7");
                 let marked = Instant::now();
-                let seen = pages.read(&one, Wanted::default()).await.unwrap().newest_epoch;
+                let seen = pages.read(&one, Wanted::default()).await.unwrap().epochs.newest;
                 let read = Instant::now();
                 assert_eq!(seen, epoch, "seen by the next read");
                 let warm = pages.warmest("/suite/{name}", None, 100).await.unwrap();

@@ -3,6 +3,7 @@
 mod beside;
 mod clocks;
 mod demands;
+mod epochs;
 mod warmth;
 
 use std::sync::Arc;
@@ -54,7 +55,7 @@ pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {
     failures_hold_back(&pages).await;
     urgent_pre_empts(&pages).await;
     demands::share(&pages).await;
-    epochs(&pages).await;
+    epochs::epochs(&pages).await;
     passed_on(&pages).await;
     versions(&pages, &open("b")).await;
     builds_are_apart(&pages, &open("c")).await;
@@ -89,11 +90,11 @@ async fn look<P: Pages>(pages: &P, page: &PageKey) -> Snapshot {
     let mut snapshot = pages.read(page, Wanted::default()).await.expect("read");
     let unread = std::mem::take(&mut snapshot.unread_tags);
     if !unread.is_empty() {
-        let newest = pages.newest_epoch(&unread).await.expect("newest_epoch");
-        snapshot.newest_epoch = snapshot.newest_epoch.max(newest);
+        let epochs = pages.epochs(&unread).await.expect("epochs");
+        snapshot.epochs = snapshot.epochs.max(epochs);
         let known = pages.read(page, Wanted { tags: &unread, body: None }).await.expect("read");
         assert!(known.unread_tags.is_empty(), "one round trip, once the tags are known");
-        assert_eq!(known.newest_epoch, snapshot.newest_epoch);
+        assert_eq!(known.epochs, snapshot.epochs);
     }
     snapshot
 }
@@ -217,36 +218,11 @@ async fn urgent_pre_empts<P: Pages>(pages: &P) {
     assert!(matches!(busy, Begun::Busy(_)), "the urgent render's lease stays: {busy:?}");
 }
 
-async fn epochs<P: Pages>(pages: &P) {
-    let (page, (ask, record)) = (page("epochs"), ask_and_record());
-    let before = granted(pages, &page, ask).await;
-    assert_eq!(pages.epoch().await.expect("epoch"), before.epoch);
-    let advanced = pages.invalidate(&[path_tag(page.path())]).await.expect("invalidate");
-    assert!(advanced > before.epoch);
-    assert_eq!(pages.epoch().await.expect("epoch"), advanced);
-    let record = Record { generation: before.ticket, epoch: before.epoch, ..record };
-    commit(pages, &page, &record).await;
-    let read = look(pages, &page).await;
-    assert!(read.newest_epoch > before.epoch, "invalidated meanwhile: stored, but already stale");
-    for tags in [vec![user_tag("t")], vec![route_tag(page.route())], vec![SITE_TAG.to_owned(), user_tag("u")]]
-    {
-        let before = look(pages, &page).await.newest_epoch;
-        let epoch = pages.invalidate(&tags).await.expect("invalidate");
-        assert!(epoch > before);
-        assert_eq!(look(pages, &page).await.newest_epoch, epoch, "{tags:?}");
-    }
-    let epoch = look(pages, &page).await.newest_epoch;
-    pages.invalidate(&["tag:path:/suite/epochs".into(), "path:t".into()]).await.expect("invalidate");
-    assert_eq!(look(pages, &page).await.newest_epoch, epoch, "tags of others");
-    let after = granted(pages, &page, Ask { judged: None, urgency: Urgency::Overriding, ..ask }).await;
-    assert!(after.epoch > epoch, "the epoch is the site's, not the page's");
-}
-
 async fn passed_on<P: Pages>(pages: &P) {
     let (page, (ask, record)) = (page("passed"), ask_and_record());
     let grant = granted(pages, &page, ask).await;
     let late = Millis(ask.now.0 + 60_000);
-    let epoch = pages.invalidate(&[SITE_TAG.to_owned()]).await.expect("invalidate");
+    let epoch = pages.invalidate(&[SITE_TAG.to_owned()], Fate::Stale).await.expect("invalidate");
     let resumed =
         pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume").expect("the newest");
     let resumed = pages.prepare(&page, resumed).await.expect("prepare");
@@ -284,8 +260,8 @@ async fn builds_are_apart<P: Pages>(pages: &P, other: &P) {
     assert!(look(other, &page).await.record.is_none());
     let elsewhere = granted(other, &page, ask).await;
     commit(other, &page, &Record { generation: elsewhere.ticket, ..record }).await;
-    let epoch = other.invalidate(&[path_tag(page.path())]).await.expect("invalidate");
-    assert_eq!(look(pages, &page).await.newest_epoch, epoch, "tags are shared");
+    let epoch = other.invalidate(&[path_tag(page.path())], Fate::Stale).await.expect("invalidate");
+    assert_eq!(look(pages, &page).await.epochs.newest, epoch, "tags are shared");
 }
 
 async fn listing<P: Pages>(pages: &P) {

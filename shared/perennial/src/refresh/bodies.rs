@@ -69,7 +69,7 @@ impl<S: Stores> Engine<S> {
     /// Has the bodies removed that a record names, but for those that another one still shows.
     pub(super) async fn remove_later(&self, page: &Resolved, unused: &Record, shown: Option<&Record>) {
         for body in unused.stored.bodies() {
-            if shown.is_some_and(|r| r.stored.bodies().any(|kept| kept.sha256 == body.sha256)) {
+            if shown.is_some_and(|r| r.stored.names(&body.sha256)) {
                 continue;
             }
             let task = Task::RemoveBody { sha256: body.sha256.clone(), replaced_at: self.clock.now() };

@@ -5,7 +5,7 @@
 //! | `page#BUILD#HASH` | `record` | the record as JSON and its generation |
 //! | | `slot` | ticket, lease, what was demanded of it, newest failure, the generation it knows of, whether the page is listed |
 //! | | `html`, `data` | a small body and the generation it came with |
-//! | `tag#TAG` | `epoch` | the newest epoch of a tag |
+//! | `tag#TAG` | `epoch` | the newest epoch of a tag, and of its deletions (`gone`) |
 //! | `epoch` | `epoch` | the site's epoch |
 //!
 //! Records, slots and bodies are items of their own because DynamoDB bills a write by the size of its whole item.
@@ -22,6 +22,7 @@ pub(super) use crate::aws::dynamodb::Item;
 use crate::aws::item::key;
 pub(super) use crate::aws::item::{PK, SK, n, name, number, s, text};
 use crate::clock::Millis;
+use crate::freshness::Epochs;
 use crate::key::PageKey;
 use crate::pages::{FailureNote, Lease, Slot};
 use crate::record::{Epoch, Form, Record, Ticket};
@@ -85,6 +86,11 @@ pub(super) fn tag_key(tag: &str) -> Item {
 
 pub(super) fn epoch_key() -> Item {
     key("epoch".into(), "epoch")
+}
+
+/// Of a tag.
+pub(super) fn epochs(item: Option<&Item>) -> Epochs {
+    Epochs { newest: epoch(item), gone: item.and_then(|item| number(item, "gone")).unwrap_or(0) }
 }
 
 pub(super) fn epoch(item: Option<&Item>) -> Epoch {

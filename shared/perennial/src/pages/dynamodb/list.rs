@@ -5,11 +5,12 @@ use std::collections::{HashMap, HashSet};
 use tokio::task::JoinSet;
 
 use super::item::{
-    INDEX, Item, LIST_SK, PK, SHARDS, SK, SlotItem, epoch, n, name, number, record, s, tag_key, text,
+    INDEX, Item, LIST_SK, PK, SHARDS, SK, SlotItem, epochs, n, name, number, record, s, tag_key, text,
 };
 use super::{DynamoPages, LISTED, NEVER_EXPIRES_S, WRITES_AT_ONCE, listed_item};
 use crate::aws::dynamodb::{AttributeValue, Request};
 use crate::aws::errors::read_error;
+use crate::freshness::Epochs;
 use crate::key::PageKey;
 use crate::pages::Snapshot;
 use crate::store::StoreError;
@@ -146,8 +147,8 @@ impl DynamoPages {
         let found = self.get_all(tags.iter().map(|tag| tag_key(tag)).collect()).await?;
         for page in pages {
             let tags = tags_of(page);
-            page.snapshot.newest_epoch =
-                tags.iter().map(|tag| epoch(found.get(&tag_key(tag)))).max().unwrap_or(0);
+            let of_tags = tags.iter().map(|tag| epochs(found.get(&tag_key(tag))));
+            page.snapshot.epochs = of_tags.fold(Epochs::default(), Epochs::max);
         }
         Ok(())
     }

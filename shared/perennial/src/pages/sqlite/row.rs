@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 
+use super::tags::epochs;
 use crate::clock::Millis;
 use crate::key::PageKey;
 use crate::pages::{FailureNote, Lease, Slot, Snapshot};
-use crate::record::{Epoch, Record, Ticket};
+use crate::record::{Record, Ticket};
 use crate::tags::{page_tags, user_tag};
 
 pub(super) const COLUMNS: &str = "record, generation, listed, ticket, lease_from, lease_until, \
@@ -90,22 +91,9 @@ impl PageRow {
         let record = self.record(page.as_str());
         let tags = record.as_ref().map_or(&[][..], |r| &r.tags);
         let tags = page_tags(page).into_iter().chain(tags.iter().map(|t| user_tag(t)));
-        let newest_epoch = newest_epoch(connection, tags)?;
-        Ok(Snapshot { newest_epoch, ..self.alone(record) })
+        let epochs = epochs(connection, tags)?;
+        Ok(Snapshot { epochs, ..self.alone(record) })
     }
-}
-
-pub(super) fn newest_epoch(
-    connection: &Connection,
-    tags: impl Iterator<Item = String>,
-) -> rusqlite::Result<Epoch> {
-    let mut statement = connection.prepare_cached("SELECT epoch FROM tags WHERE tag = ?1")?;
-    let mut newest = 0;
-    for tag in tags {
-        let epoch = statement.query_row([tag], |row| unsigned(row, 0)).optional()?.flatten();
-        newest = newest.max(epoch.unwrap_or(0));
-    }
-    Ok(newest)
 }
 
 /// What tickets go on above: 0 but in a store that was begun in the place of a damaged one.

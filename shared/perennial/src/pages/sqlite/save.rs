@@ -12,7 +12,11 @@ use crate::tags::SITE_TAG;
 pub(super) fn save(old: &Connection, new: &Transaction<'_>, above: Ticket) -> rusqlite::Result<usize> {
     new.execute("UPDATE above SET ticket = ?1", [signed(above)])?;
     new.execute("UPDATE epoch SET epoch = ?1", [signed(above)])?;
-    new.execute("INSERT OR REPLACE INTO tags VALUES (?1, ?2)", params![SITE_TAG, signed(above)])?;
+    save_deletions(old, new)?;
+    new.execute(
+        "INSERT INTO tags (tag, epoch) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET epoch = ?2",
+        params![SITE_TAG, signed(above)],
+    )?;
     let mut saved = 0;
     // From both ends, up to the damage.
     for order in ["", "DESC"] {
@@ -33,6 +37,17 @@ pub(super) fn save(old: &Connection, new: &Transaction<'_>, above: Ticket) -> ru
         }
     }
     Ok(saved)
+}
+
+/// What was deleted and can still be read: nothing of it may be shown again.
+fn save_deletions(old: &Connection, new: &Transaction<'_>) -> rusqlite::Result<()> {
+    let Ok(mut statement) = old.prepare("SELECT tag, gone FROM tags WHERE gone > 0") else { return Ok(()) };
+    let Ok(mut rows) = statement.query([]) else { return Ok(()) };
+    while let Ok(Some(row)) = rows.next() {
+        let (Ok(tag), Ok(gone)) = (row.get::<_, String>(0), row.get::<_, i64>(1)) else { continue };
+        new.execute("INSERT OR IGNORE INTO tags (tag, epoch, gone) VALUES (?1, ?2, ?2)", params![tag, gone])?;
+    }
+    Ok(())
 }
 
 /// Whether the row was not there yet.
