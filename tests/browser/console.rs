@@ -1,8 +1,12 @@
 //! The publishing page, as a publisher uses it.
 
+use std::time::Duration;
+
+use perennial::instant::to_rfc3339;
+use perennial::{Clock as _, SystemClock};
 use serde_json::json;
 use tempfile::TempDir;
-use tests::{Asks as _, Gate, Launch, Reply, Running, Upstream};
+use tests::{Ask, Asks as _, Gate, Launch, Reply, Running, Upstream};
 
 use crate::chromium::Browser;
 
@@ -201,6 +205,30 @@ async fn deleting_asks_first() {
     desk.browser.value("document.getElementById('yes').click()").await;
     desk.browser.wait("document.getElementById('calls').innerText.includes('Deleted: 1 page,')").await;
     desk.browser.wait(&says("/never", ".state", "deleted")).await;
+    desk.no_complaints();
+}
+
+/// What a CMS has planned for later is shown, and can be called off.
+#[tokio::test]
+async fn what_is_planned_can_be_called_off() {
+    let mut desk = Desk::new("start").await;
+    desk.site.get("/never").await;
+    let call =
+        |more: &str| Ask::get(format!("/api/revalidate{more}")).header("authorization", "Bearer test-secret");
+    let at = to_rfc3339(SystemClock.now().plus(Duration::from_secs(7200)));
+    let planned = desk.site.ask(call(&format!("?path=/never&at={at}"))).await.expect(202, "").json();
+    desk.open().await;
+    desk.enter("test-secret").await;
+    let button = "document.querySelector('#news button')";
+    desk.browser.wait(&format!("{button}?.parentNode.innerText.includes('key ')")).await;
+    desk.pictures("planned").await;
+    desk.browser.value(&format!("{button}.click()")).await;
+    desk.browser.wait("document.getElementById('calls').innerText.includes('Cancelled')").await;
+    desk.browser.wait("document.getElementById('news').innerText.includes('cancelled')").await;
+    desk.browser.wait(&format!("!{button}")).await;
+    let id = planned["id"].as_str().expect("an id");
+    let told = desk.site.ask(call(&format!("/{id}"))).await.expect(200, "").json();
+    assert_eq!(told["publish"]["went"], json!("cancelled"), "{told}");
     desk.no_complaints();
 }
 

@@ -33,13 +33,6 @@ pub trait Chunks: Send + 'static {
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, StoreError>> + Send;
 }
 
-/// Bytes that are in memory come at once.
-impl Chunks for Option<Bytes> {
-    async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.take())
-    }
-}
-
 /// Immutable bytes of one build, named by their page and their SHA-256.
 pub trait Bodies: Send + Sync + 'static {
     /// An open body's.

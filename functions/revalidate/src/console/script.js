@@ -196,16 +196,38 @@
       const li = make('li'), time = make('time'), tags = (entry.tags || []).map((tag) => tag.replace(/^tag:/, 'tag ').replace(/^route:/, 'route ').replace(/^path:/, '').replace(/^site$/, 'the whole site'));
       const what = [...new Set([...(entry.paths || []), ...tags])];
       const failed = (entry.results || []).find((result) => result.error);
-      const went = { begun: 'under way', done: entry.mode === 'now' && entry.visible_ms !== undefined && !entry.epoch ? `visible after ${entry.visible_ms} ms` : '' }[entry.went] ?? entry.went;
+      const went = { begun: 'under way', scheduled: `planned, in ${span(entry.due - now())}`, done: entry.mode === 'now' && entry.visible_ms !== undefined && !entry.epoch ? `visible after ${entry.visible_ms} ms` : '' }[entry.went] ?? entry.went;
       const who = [entry.provider || '', `key ${entry.key_id}`].filter(Boolean).join(', ');
       time.dataset.at = entry.at;
       li.append(time, make('span', 'what', what.slice(0, 3).join(', ') + (what.length > 3 ? ` and ${what.length - 3} more` : '')));
       li.append(make('p', 'said soft', [entry.mode === 'now' ? '' : entry.mode, who, went].filter(Boolean).join(' · ')));
       const error = entry.error || failed?.error;
       if (error) li.append(make('p', 'said bad', error));
+      if (entry.went === 'scheduled') li.append(cancelling(entry.id, what.join(', ')));
       return li;
     }));
     tellNews();
+  }
+
+  // What waits for its time can be called off.
+  function cancelling(id, what) {
+    const button = Object.assign(make('button', 'quiet small', 'Cancel'), { type: 'button' });
+    button.setAttribute('aria-label', `Cancel what is planned for ${what}`);
+    button.addEventListener('click', async () => {
+      const entry = note(`Cancel ${what}`);
+      button.disabled = true;
+      try {
+        const answer = await ask(`/revalidate/${encodeURIComponent(id)}`, { method: 'DELETE' });
+        if (answer.status === 401) return lock('This secret is not known any more.');
+        if (answer.ok) entry.say('Cancelled'); else entry.say((await json(answer)).message || `The answer was ${answer.status}`, true);
+      } catch {
+        entry.say('No answer. It may have been cancelled.', true);
+      } finally {
+        button.disabled = false;
+        hearNews();
+      }
+    });
+    return button;
   }
 
   const tellNews = () => $('news').querySelectorAll('time').forEach((time) => put(time, `${span(now() - Number(time.dataset.at))} ago`));
