@@ -6,7 +6,7 @@ use perennial::bodies::Bodies as _;
 use perennial::jobs::suite::job;
 use perennial::jobs::{Jobs as _, Task};
 use perennial::pages::suite::page;
-use perennial::pages::{Fate, Pages as _};
+use perennial::pages::{Pages as _, Stamp};
 use perennial::{Millis, StoreError, Stores as _};
 use tests::Aws;
 use tokio::net::TcpListener;
@@ -25,7 +25,7 @@ async fn the_first_request_finds_its_connections_open() {
     stores.warm().await;
     let opened = front.opened();
     assert_eq!(opened, 3);
-    stores.pages().invalidate(&["tag:a".into()], Fate::Stale).await.expect("invalidate");
+    stores.pages().invalidate(&["tag:a".into()], Stamp::Stale).await.expect("invalidate");
     stores.bodies().get(&page("a"), EMPTY).await.expect("get");
     stores.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
     assert_eq!(front.opened(), opened);
@@ -40,7 +40,7 @@ async fn connections_that_were_closed_meanwhile_are_no_error() {
         stores.warm().await;
         // As a function finds them that was frozen for an hour.
         front.cut().await;
-        stores.pages().invalidate(&["tag:a".into()], Fate::Stale).await.expect("invalidate");
+        stores.pages().invalidate(&["tag:a".into()], Stamp::Stale).await.expect("invalidate");
         front.cut().await;
         stores.bodies().put(&page("a"), EMPTY, "".into(), Millis(1)).await.expect("put");
         front.cut().await;

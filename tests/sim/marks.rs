@@ -1,7 +1,7 @@
 //! What the store knows of tags.
 
 use perennial::freshness::{Epochs, is_shown};
-use perennial::pages::Fate;
+use perennial::pages::Stamp;
 use perennial::record::{Epoch, Record};
 use perennial::tags::{page_tags, user_tag};
 
@@ -29,10 +29,10 @@ impl Store {
         self.epoch
     }
 
-    pub(crate) fn stamp(&mut self, build: &str, tag: &str, epoch: Epoch, fate: Fate) {
+    pub(crate) fn stamp(&mut self, build: &str, tag: &str, epoch: Epoch, how: Stamp) {
         self.version += 1;
         let tag = self.name(build, tag);
-        let gone = fate == Fate::Gone && !self.has(Mistake::DeletesOneBuild);
+        let gone = how == Stamp::Gone && !self.has(Mistake::DeletesOneBuild);
         let epochs = Epochs { newest: epoch, gone: if gone { epoch } else { 0 } };
         match self.mistake {
             Some(Mistake::MarksNothing) => {}

@@ -11,7 +11,7 @@ use perennial::freshness::Epochs;
 use perennial::jobs::{Job, Jobs};
 use perennial::key::PageKey;
 use perennial::pages::{
-    Ask, Begun, Committed, Failed, FailureNote, Fate, Grant, Inline, Pages, Snapshot, Urgency, Wanted,
+    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Stamp, Urgency, Wanted,
     Warmest,
 };
 use perennial::record::{Epoch, Record, Ticket};
@@ -188,13 +188,13 @@ impl Pages for SimStores {
     }
 
     /// In steps, each of which may fail: the epoch, then every tag.
-    async fn invalidate(&self, tags: &[String], fate: Fate) -> Result<Epoch, StoreError> {
+    async fn invalidate(&self, tags: &[String], how: Stamp) -> Result<Epoch, StoreError> {
         let about = tags.join(",");
         let epoch = self.link.call(Op::Invalidate, about, |world| world.store.advance()).await?;
         for tag in tags {
             let stamp = |world: &mut World| {
-                world.store.stamp(&self.build, tag, epoch, fate);
-                if fate == Fate::Gone {
+                world.store.stamp(&self.build, tag, epoch, how);
+                if how == Stamp::Gone {
                     world.deleted();
                 }
             };

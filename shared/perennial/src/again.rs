@@ -14,7 +14,6 @@ use crate::jobs::{Again, Jobs, Task, Walk};
 use crate::page::Reason;
 use crate::pages::{Pages, Snapshot, Wanted};
 use crate::queue::Worked;
-use crate::record::{Record, Stored};
 use crate::refresh::Refreshed;
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
@@ -29,16 +28,11 @@ pub(crate) struct Looked {
     pub(crate) is_changed: bool,
 }
 
-/// The record that visitors are shown.
-fn shown(snapshot: &Snapshot) -> Option<&Arc<Record>> {
-    snapshot.record.as_ref().filter(|record| record.stored != Stored::Deleted)
-}
-
 impl Again {
     /// Whether a page is to be looked at: it carries one of the tags, and has been renewed since their invalidation, or is
     /// being rendered. One that still waits for its renewal finds what came late by that.
     pub(crate) fn is_for(&self, page: &Resolved, snapshot: &Snapshot, epoch: u64, now: Millis) -> bool {
-        let Some(record) = shown(snapshot) else { return false };
+        let Some(record) = snapshot.shown() else { return false };
         let is_renewed = record.epoch >= epoch || snapshot.slot.lease_at(now).is_some();
         let is_due = record.started_at < self.due || record.modified_at >= self.due;
         let carries = |tag: &String| self.tags.contains(tag);
@@ -98,7 +92,7 @@ impl<S: Stores> Engine<S> {
     /// Renders one page once more, unless it has been since.
     pub(crate) async fn look_again_at(&self, page: &Resolved, due: Millis) -> Result<Looked, StoreError> {
         let snapshot = self.stores.pages().read(&page.key, Wanted::default()).await?;
-        let there = shown(&snapshot);
+        let there = snapshot.shown();
         if there.is_none_or(|record| record.started_at >= due) {
             let is_changed = there.is_some_and(|record| record.modified_at >= due);
             return Ok(Looked { worked: Worked::Dropped, is_changed });

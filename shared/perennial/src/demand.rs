@@ -6,7 +6,7 @@ use crate::edge::Purged;
 use crate::engine::Engine;
 use crate::first::POLL;
 use crate::page::Reason;
-use crate::pages::{Begun, Fate, Pages, Snapshot, Urgency, Wanted};
+use crate::pages::{Begun, Pages, Snapshot, Stamp, Urgency, Wanted};
 use crate::record::{Epoch, Stored, Ticket};
 use crate::refresh::{Refreshed, STOPPING};
 use crate::route::{Fallback, Resolved};
@@ -126,7 +126,7 @@ impl<S: Stores> Engine<S> {
         }
         self.stores
             .pages()
-            .invalidate(&[path_tag(page.key.path())], Fate::Stale)
+            .invalidate(&[path_tag(page.key.path())], Stamp::Stale)
             .await
             .map(Some)
             .map_err(store)
@@ -227,7 +227,7 @@ impl<S: Stores> Engine<S> {
             return Ok(Purged::NoCache);
         }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
-        self.stores.pages().invalidate(&[path_tag(page.key.path())], Fate::Gone).await.map_err(store)?;
+        self.stores.pages().invalidate(&[path_tag(page.key.path())], Stamp::Gone).await.map_err(store)?;
         for page in self.variants(page).await.map_err(store)? {
             let ticket = self.override_all(&page).await.map_err(store)?;
             self.remove(&page, ticket).await.map_err(store)?;
@@ -250,7 +250,7 @@ impl<S: Stores> Engine<S> {
             return Ok(Marked { epoch: 0, queued: 0, more: false, removed: 0, edge: Purged::NoCache });
         }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
-        let epoch = self.stores.pages().invalidate(tags, Fate::Stale).await.map_err(store)?;
+        let epoch = self.stores.pages().invalidate(tags, Stamp::Stale).await.map_err(store)?;
         let walked = match renew {
             Some(publish) => self.start_walk(epoch, tags, publish).await,
             None => Ok((0, false)),

@@ -9,7 +9,7 @@ use crate::freshness::{Epochs, is_shown};
 use crate::memory::Entry;
 use crate::page::Reason;
 use crate::pages::{Begun, FailureNote, Lease, Pages, Snapshot, Urgency, Wanted};
-use crate::record::{Stored, Ticket};
+use crate::record::Ticket;
 use crate::refresh::Refreshed;
 use crate::render::Order;
 use crate::route::Resolved;
@@ -106,7 +106,7 @@ impl<S: Stores> Engine<S> {
             };
             let snapshot = snapshot.map_err(|e| Trouble::new(500, e.to_string()))?;
             if snapshot.generation != judged {
-                if snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted) {
+                if snapshot.shown().is_some() {
                     return Ok(None);
                 }
                 judged = snapshot.generation;
@@ -115,7 +115,7 @@ impl<S: Stores> Engine<S> {
             // Who waits for another process's render shares its failure, as those in that process do; or that of a
             // later one, which began while this visitor waited. Not where a page is stored whose body cannot be read
             // here: what has failed may have been to store it.
-            let stored = snapshot.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted);
+            let stored = snapshot.shown().is_some();
             let shared =
                 |failed: &FailureNote| !stored && waited_for.is_some_and(|ticket| failed.ticket >= ticket);
             if let Some(failure) = snapshot.slot.failure.filter(shared) {

@@ -109,7 +109,7 @@ pub trait Pages: Send + Sync + 'static {
     fn invalidate(
         &self,
         tags: &[String],
-        fate: Fate,
+        how: Stamp,
     ) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
 
     /// The site's epoch: no invalidation has been given a greater number; 0 before the first.
@@ -163,7 +163,7 @@ pub trait Pages: Send + Sync + 'static {
 
 /// What becomes of pages that carry a tag and were rendered before it was stamped: in all builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Stamp {
     /// They are shown until they are renewed.
     Stale,
     /// They are not shown any more.

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use crate::demand::{LIST_BATCH, Marked, Undone, is_marked};
 use crate::edge::Purged;
 use crate::engine::Engine;
-use crate::pages::{Fate, Pages};
+use crate::pages::{Pages, Stamp};
 use crate::record::Epoch;
 use crate::store::{StoreError, Stores};
 
@@ -27,7 +27,7 @@ impl<S: Stores> Engine<S> {
         }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         // First the mark: from here on nothing of it is shown, by any build.
-        let epoch = self.stores.pages().invalidate(tags, Fate::Gone).await.map_err(store)?;
+        let epoch = self.stores.pages().invalidate(tags, Stamp::Gone).await.map_err(store)?;
         let removed = self.remove_marked(epoch).await;
         // Whatever came of that: a copy that is fresh for a year would never ask.
         let told = self.purge(tags).await;

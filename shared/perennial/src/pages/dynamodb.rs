@@ -24,7 +24,7 @@ use self::item::{
     Item, Keys, SlotItem, epoch, epoch_key, epochs as epochs_of, n, name, number, record, s, tag_key,
 };
 use super::{
-    Ask, Begun, Committed, Failed, FailureNote, Fate, Grant, Inline, Pages, Snapshot, Wanted, Warmest,
+    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Stamp, Wanted, Warmest,
 };
 use crate::aws::dynamodb::{AttributeValue, Request, Table, is_refusal, refused_by};
 use crate::aws::errors::write_error;
@@ -313,8 +313,8 @@ impl Pages for DynamoPages {
         if ticket == 1 { self.forget(page).await } else { Ok(()) }
     }
 
-    async fn invalidate(&self, tags: &[String], fate: Fate) -> Result<Epoch, StoreError> {
-        self.mark(tags, fate).await
+    async fn invalidate(&self, tags: &[String], how: Stamp) -> Result<Epoch, StoreError> {
+        self.mark(tags, how).await
     }
 
     async fn epoch(&self) -> Result<Epoch, StoreError> {

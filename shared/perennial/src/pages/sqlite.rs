@@ -18,7 +18,7 @@ use self::row::{COLUMNS, PageRow, above, knows_listed, signed, unsigned};
 use self::tags::{epochs, mark};
 use self::warmth::{note_warmth, warmest};
 use super::{
-    Ask, Begun, Committed, Failed, FailureNote, Fate, Grant, Inline, Pages, Snapshot, Wanted, Warmest,
+    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Stamp, Wanted, Warmest,
     supersedes,
 };
 use crate::clock::{Clock, Millis};
@@ -303,9 +303,9 @@ impl Pages for SqlitePages {
         self.db.write(Durable::No, undo).await
     }
 
-    async fn invalidate(&self, tags: &[String], fate: Fate) -> Result<Epoch, StoreError> {
+    async fn invalidate(&self, tags: &[String], how: Stamp) -> Result<Epoch, StoreError> {
         let tags = tags.to_vec();
-        let invalidate = move |tx: &rusqlite::Transaction<'_>| mark(tx, &tags, fate);
+        let invalidate = move |tx: &rusqlite::Transaction<'_>| mark(tx, &tags, how);
         self.db.write(Durable::Yes, invalidate).await
     }
 
@@ -439,7 +439,7 @@ mod tests {
         let mut commits = Vec::new();
         for page in &keys {
             let Begun::Granted(generation) = pages.begin(page, ask).await.unwrap() else { panic!("refused") };
-            let epoch = pages.invalidate(&["tag:x".to_owned()], Fate::Stale).await.unwrap();
+            let epoch = pages.invalidate(&["tag:x".to_owned()], Stamp::Stale).await.unwrap();
             commits.push((page.clone(), Record { generation, epoch, ..record.clone() }, Inline::default()));
         }
         pages.publish(&commits, &keys).await.unwrap();
@@ -623,7 +623,7 @@ mod tests {
             let mut fastest = [std::time::Duration::MAX; 3];
             for _ in 0..20 {
                 let began = Instant::now();
-                let epoch = pages.invalidate(&["tag:t".into()], Fate::Stale).await.unwrap();
+                let epoch = pages.invalidate(&["tag:t".into()], Stamp::Stale).await.unwrap();
                 let one = crate::pages::suite::page("7");
                 let marked = Instant::now();
                 let seen = pages.read(&one, Wanted::default()).await.unwrap().epochs.newest;

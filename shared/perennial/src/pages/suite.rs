@@ -222,7 +222,7 @@ async fn passed_on<P: Pages>(pages: &P) {
     let (page, (ask, record)) = (page("passed"), ask_and_record());
     let grant = granted(pages, &page, ask).await;
     let late = Millis(ask.now.0 + 60_000);
-    let epoch = pages.invalidate(&[SITE_TAG.to_owned()], Fate::Stale).await.expect("invalidate");
+    let epoch = pages.invalidate(&[SITE_TAG.to_owned()], Stamp::Stale).await.expect("invalidate");
     let resumed =
         pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume").expect("the newest");
     let resumed = pages.prepare(&page, resumed).await.expect("prepare");
@@ -260,7 +260,7 @@ async fn builds_are_apart<P: Pages>(pages: &P, other: &P) {
     assert!(look(other, &page).await.record.is_none());
     let elsewhere = granted(other, &page, ask).await;
     commit(other, &page, &Record { generation: elsewhere.ticket, ..record }).await;
-    let epoch = other.invalidate(&[path_tag(page.path())], Fate::Stale).await.expect("invalidate");
+    let epoch = other.invalidate(&[path_tag(page.path())], Stamp::Stale).await.expect("invalidate");
     assert_eq!(look(pages, &page).await.epochs.newest, epoch, "tags are shared");
 }
 

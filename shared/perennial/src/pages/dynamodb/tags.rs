@@ -5,13 +5,13 @@ use tokio::task::JoinSet;
 use super::item::{epoch, epoch_key, n, s, tag_key};
 use super::{DynamoPages, WRITES_AT_ONCE};
 use crate::aws::errors::write_error;
-use crate::pages::Fate;
+use crate::pages::Stamp;
 use crate::record::Epoch;
 use crate::store::StoreError;
 
 impl DynamoPages {
     /// See [`Pages::invalidate`](crate::pages::Pages::invalidate).
-    pub(super) async fn mark(&self, tags: &[String], fate: Fate) -> Result<Epoch, StoreError> {
+    pub(super) async fn mark(&self, tags: &[String], how: Stamp) -> Result<Epoch, StoreError> {
         let update = self
             .update(epoch_key())
             .update_expression("ADD epoch :one")
@@ -20,7 +20,7 @@ impl DynamoPages {
         let advanced =
             update.send().await.map_err(|e| write_error("dynamodb:UpdateItem", "advance the epoch", &e))?;
         let epoch = epoch(advanced.attributes.as_ref());
-        let failed = self.stamp(tags, epoch, fate).await;
+        let failed = self.stamp(tags, epoch, how).await;
         let Some((_, first)) = failed.first() else { return Ok(epoch) };
         let names: Vec<_> = failed.iter().map(|(tag, _)| tag.as_str()).collect();
         let message = format!("not invalidated: {}; call again: {first}", names.join(", "));
@@ -28,14 +28,14 @@ impl DynamoPages {
     }
 
     /// Writes every tag's epoch, unless a newer one is there; tells which could not be written.
-    async fn stamp(&self, tags: &[String], epoch: Epoch, fate: Fate) -> Vec<(String, StoreError)> {
+    async fn stamp(&self, tags: &[String], epoch: Epoch, how: Stamp) -> Vec<(String, StoreError)> {
         let mut failed = Vec::new();
         for some in tags.chunks(WRITES_AT_ONCE) {
             let mut writes = JoinSet::new();
             for tag in some {
                 let (this, tag) = (self.clone(), tag.clone());
                 writes.spawn(async move {
-                    let stamped = this.stamp_tag(&tag, epoch, fate).await;
+                    let stamped = this.stamp_tag(&tag, epoch, how).await;
                     stamped.err().map(|error| (tag, error))
                 });
             }
@@ -45,7 +45,7 @@ impl DynamoPages {
     }
 
     /// Each epoch on its own: a newer invalidation that has come before does not stand in the way of a deletion.
-    async fn stamp_tag(&self, tag: &str, epoch: Epoch, fate: Fate) -> Result<(), StoreError> {
+    async fn stamp_tag(&self, tag: &str, epoch: Epoch, how: Stamp) -> Result<(), StoreError> {
         let stamp = |name: &str| {
             self.update(tag_key(tag))
                 .update_expression(format!("SET {name} = :epoch, tag = :tag"))
@@ -54,7 +54,7 @@ impl DynamoPages {
                 .expression_attribute_values(":tag", s(tag))
         };
         self.update_if(stamp("epoch")).await?;
-        if fate == Fate::Gone {
+        if how == Stamp::Gone {
             self.update_if(stamp("gone")).await?;
         }
         Ok(())

@@ -5,14 +5,14 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use super::epoch;
 use super::row::{signed, unsigned};
 use crate::freshness::Epochs;
-use crate::pages::Fate;
+use crate::pages::Stamp;
 use crate::record::Epoch;
 
 /// Advances the site's epoch and stamps the tags with it.
-pub(super) fn mark(tx: &Transaction<'_>, tags: &[String], fate: Fate) -> rusqlite::Result<Epoch> {
+pub(super) fn mark(tx: &Transaction<'_>, tags: &[String], how: Stamp) -> rusqlite::Result<Epoch> {
     tx.execute("UPDATE epoch SET epoch = epoch + 1", [])?;
     let epoch = epoch(tx)?;
-    let gone = if fate == Fate::Gone { epoch } else { 0 };
+    let gone = if how == Stamp::Gone { epoch } else { 0 };
     for tag in tags {
         tx.execute(
             "INSERT INTO tags (tag, epoch, gone) VALUES (?1, ?2, ?3)

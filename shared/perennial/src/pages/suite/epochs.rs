@@ -7,7 +7,7 @@ pub(super) async fn epochs<P: Pages>(pages: &P) {
     let (page, (ask, record)) = (page("epochs"), ask_and_record());
     let before = granted(pages, &page, ask).await;
     assert_eq!(pages.epoch().await.expect("epoch"), before.epoch);
-    let advanced = pages.invalidate(&[path_tag(page.path())], Fate::Stale).await.expect("invalidate");
+    let advanced = pages.invalidate(&[path_tag(page.path())], Stamp::Stale).await.expect("invalidate");
     assert!(advanced > before.epoch);
     assert_eq!(pages.epoch().await.expect("epoch"), advanced);
     let record = Record { generation: before.ticket, epoch: before.epoch, ..record };
@@ -17,14 +17,14 @@ pub(super) async fn epochs<P: Pages>(pages: &P) {
     for tags in [vec![user_tag("t")], vec![route_tag(page.route())], vec![SITE_TAG.to_owned(), user_tag("u")]]
     {
         let before = look(pages, &page).await.epochs.newest;
-        let epoch = pages.invalidate(&tags, Fate::Stale).await.expect("invalidate");
+        let epoch = pages.invalidate(&tags, Stamp::Stale).await.expect("invalidate");
         assert!(epoch > before);
         assert_eq!(look(pages, &page).await.epochs.newest, epoch, "{tags:?}");
     }
     deletions(pages, &page).await;
     let epoch = look(pages, &page).await.epochs.newest;
     pages
-        .invalidate(&["tag:path:/suite/epochs".into(), "path:t".into()], Fate::Stale)
+        .invalidate(&["tag:path:/suite/epochs".into(), "path:t".into()], Stamp::Stale)
         .await
         .expect("invalidate");
     assert_eq!(look(pages, &page).await.epochs.newest, epoch, "tags of others");
@@ -36,12 +36,12 @@ pub(super) async fn epochs<P: Pages>(pages: &P) {
 async fn deletions<P: Pages>(pages: &P, page: &PageKey) {
     assert_eq!(look(pages, page).await.epochs.gone, 0);
     for tag in [path_tag(page.path()), user_tag("t"), SITE_TAG.to_owned()] {
-        let gone = pages.invalidate(std::slice::from_ref(&tag), Fate::Gone).await.expect("delete");
+        let gone = pages.invalidate(std::slice::from_ref(&tag), Stamp::Gone).await.expect("delete");
         assert_eq!(look(pages, page).await.epochs, Epochs { newest: gone, gone }, "{tag}");
-        let newest = pages.invalidate(std::slice::from_ref(&tag), Fate::Stale).await.expect("invalidate");
+        let newest = pages.invalidate(std::slice::from_ref(&tag), Stamp::Stale).await.expect("invalidate");
         assert_eq!(look(pages, page).await.epochs, Epochs { newest, gone }, "{tag}");
     }
-    pages.invalidate(&[user_tag("another")], Fate::Gone).await.expect("delete");
+    pages.invalidate(&[user_tag("another")], Stamp::Gone).await.expect("delete");
     let listed = pages.list(page.as_str(), None, 1).await.expect("list");
     assert_eq!(listed[0].1.epochs, look(pages, page).await.epochs);
 }

@@ -5,7 +5,7 @@ use crate::clock::Millis;
 use crate::content::Content;
 use crate::key::{PageKey, Params};
 use crate::page::Reason;
-use crate::pages::{Ask, Fate, Pages, Urgency, Warm};
+use crate::pages::{Ask, Pages, Stamp, Urgency, Warm};
 use crate::pattern::Pattern;
 use crate::record::{Record, Stored};
 
@@ -68,7 +68,7 @@ pub(super) async fn warmest_first<P: Pages>(pages: &P, other_build: &P) {
     assert_eq!(names, ["recent", "revived", "published", "old", "older", "built"]);
     assert!(missing == 0 || missing == names.len());
     assert!(all.iter().all(|warm| warm.snapshot.generation > 0 && warm.snapshot.record.is_some()));
-    let epoch = pages.invalidate(&[format!("route:{ROUTE}")], Fate::Stale).await.expect("invalidate");
+    let epoch = pages.invalidate(&[format!("route:{ROUTE}")], Stamp::Stale).await.expect("invalidate");
     assert!(warmest(pages, None, 20).await.0.iter().all(|warm| warm.snapshot.epochs.newest == epoch));
 
     let (mut seen, mut after, mut rounds) = (Vec::new(), None, 0);
