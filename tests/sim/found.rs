@@ -177,6 +177,29 @@ fn bodies_that_a_deletion_takes_from_a_render_that_has_put_them_are_put_again() 
 }
 
 #[test]
+fn a_deletion_leaves_the_bodies_of_a_page_that_was_rendered_again_by_a_clock_that_is_behind() {
+    tell(2, async |story| {
+        story.change("/blog/a", None, &[]);
+        story.visits(0, "/blog/a").await;
+        story.pass(10);
+        story.world().nodes[1].clock_error_ms = -5_000;
+        story.world().history.clocks_differ = true;
+        story.held = vec![(0, Op::Commit)];
+        story.publishes(0, Order::delete("/blog/a"));
+        story.goes_on().await;
+        // Its tombstone is there, and what it removes is not gone yet.
+        story.held = vec![(0, Op::Read), (0, Op::RemoveBody)];
+        story.goes_on().await;
+        // The same content again: its bodies are put where the old ones are, and seem to be older than the deletion.
+        story.visits(1, "/blog/a").await;
+        story.held.clear();
+        story.goes_on().await;
+        let seen = story.visits(0, "/blog/a").await;
+        assert_eq!(seen.label, "HIT", "{seen:?}");
+    });
+}
+
+#[test]
 fn a_page_in_memory_alone_hears_of_an_invalidation_of_its_own_tags() {
     tell(1, async |story| {
         story.change("/blog/a", None, &["blue"]);
