@@ -8,7 +8,7 @@ use crate::gate::{NodeId, Op, Sim, Verdict};
 use crate::history::{Seen, UnderWay};
 use crate::publishers::{Order, publish};
 use crate::run::Run;
-use crate::upstream::{Kind, PATHS, Version};
+use crate::upstream::{Kind, Mood, PATHS, Version};
 use crate::visitors::{Wish, visit};
 use crate::world::World;
 
@@ -213,6 +213,31 @@ fn a_page_in_memory_alone_hears_of_an_invalidation_of_its_own_tags() {
         story.publishes(0, Order::stale_tag("blue"));
         story.goes_on().await;
         assert_eq!(story.visits(0, "/blog/a").await.label, "MISS", "it is rendered again");
+    });
+}
+
+#[test]
+fn a_page_in_memory_alone_is_better_than_an_error() {
+    tell(1, async |story| {
+        story.change("/strict/a", Some(2), &[]);
+        story.held = vec![(0, Op::PutBody)];
+        story.comes(0, "/strict/a");
+        story.goes_on().await;
+        story.fails(0, Op::PutBody, Verdict::Refuse);
+        story.held.clear();
+        story.goes_on().await;
+        // Too old to be shown without a try; but neither the store nor the upstream can be asked.
+        story.pass(60_000);
+        story.world().upstream.moods.insert("/strict/a".into(), Mood::Fails);
+        story.held = vec![(0, Op::Read), (0, Op::Begin)];
+        story.comes(0, "/strict/a");
+        for op in [Op::Read, Op::Begin, Op::Read] {
+            story.goes_on().await;
+            story.fails(0, op, Verdict::Refuse);
+        }
+        story.goes_on().await;
+        let seen = story.world().history.last.take().expect("an answer");
+        assert_eq!((seen.status, seen.label.as_str()), (200, "STALE"), "{seen:?}");
     });
 }
 

@@ -89,7 +89,7 @@ impl Entry {
         }
     }
 
-    fn has(&self, form: Form) -> bool {
+    pub(crate) fn has(&self, form: Form) -> bool {
         self.record.stored.body(form).is_none() || self.content(form).is_some()
     }
 }

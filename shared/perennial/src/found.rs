@@ -70,7 +70,7 @@ impl<S: Stores> Engine<S> {
         Some(found)
     }
 
-    /// The content of a page that was looked up a while ago, if it is too large to be in memory; none if it is gone.
+    /// The content of a page that was looked up a while ago, unless that is in memory; none if it is gone.
     pub async fn open_again(
         self: &Arc<Self>,
         page: &Resolved,
@@ -78,6 +78,9 @@ impl<S: Stores> Engine<S> {
         entry: &Entry,
         wants: impl Fn(&BodyRef) -> Want,
     ) -> Option<Option<Body>> {
+        if entry.has(form) {
+            return Some(None);
+        }
         let seek = Seek { page, form, record: &entry.record, kept: Some(entry), beside: None };
         let found = self.contents(seek, wants).await?;
         Some(found.passing.map(|passing| self.pass(page, entry.record.generation, passing)))
