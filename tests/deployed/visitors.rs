@@ -67,9 +67,12 @@ async fn streamed_answers_may_be_larger() {
     let stream = Fixture::with(&[("InvokeMode", "RESPONSE_STREAM")]).await;
     let buffer = Fixture::start().await;
     for f in [&stream, &buffer] {
-        f.up.on("/blog/moved", json!({ "redirect": { "destination": "/never", "permanent": true } }));
-        f.up.on("/blog/gone", json!({ "not_found": true }));
-        f.up.on("/blog/large", json!({ "pad_bytes": BYTES }));
+        f.up.on(
+            "/blog/moved",
+            json!({ "redirect": { "destination": "/never", "permanent": true }, "revalidate": 600 }),
+        );
+        f.up.on("/blog/gone", json!({ "not_found": true, "revalidate": 600 }));
+        f.up.on("/blog/large", json!({ "pad_bytes": BYTES, "revalidate": 600 }));
     }
     for path in ["/never", "/blog/moved", "/blog/gone", "//never", "/nothing/here"] {
         for ask in [Ask::get(path), Ask::head(path), Ask::get(path).header("accept-encoding", "br")] {

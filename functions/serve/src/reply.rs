@@ -112,9 +112,11 @@ pub fn page(request: &Parts, shown: &Shown<'_>, coming: Option<Body>) -> Reply {
         // There is no page to show.
         (Stored::Deleted, _) | (_, None) => return plain(request, StatusCode::NOT_FOUND, "Not found\n"),
     };
+    let content = shown.entry.content(shown.form);
+    // What is in memory may be compressed otherwise than what is stored.
+    let body = content.map_or(body, |content| content.body());
     let Want { coding, has } = wants(request, body, shown.limits);
     let told = told(shown);
-    let content = shown.entry.content(shown.form);
     let make = || {
         let mut head = fixed_head(body, coding, shown.form, record);
         let bytes =

@@ -39,12 +39,20 @@ impl Deployed {
         let pids = self.processes(function);
         kill(&pids).await;
         until(&format!("the processes of {function} to be gone"), async || {
-            let left = self.processes(function);
-            (!pids.iter().any(|pid| left.contains(pid))).then_some(())
+            pids.iter().all(|pid| has_ended(*pid)).then_some(())
         })
         .await;
         pids.len()
     }
+}
+
+/// Whether a process is over, so that its parent is told when it asks. It loses its environment some time before, and its
+/// threads end one by one.
+fn has_ended(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    // After the name, which may hold anything.
+    threads <= 1 && stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
 /// Kills processes at once. Some may have ended by themselves.
