@@ -235,9 +235,14 @@ impl<S: Stores> Engine<S> {
 
     /// A walk for each route, so that one whose upstream asks for a pause keeps no other from going on.
     async fn split(&self, walk: Walk) -> Result<(), StoreError> {
-        for route in self.site.routes().iter().filter(|route| !route.options.dynamic) {
-            let walk = Walk { route: Some(route.id().to_owned()), ..walk.clone() };
-            self.mark_walk(&walk, false, false).await;
+        let routes = self.site.routes().iter().filter(|route| !route.options.dynamic);
+        let walks: Vec<_> =
+            routes.map(|route| Walk { route: Some(route.id().to_owned()), ..walk.clone() }).collect();
+        // All are noted before the first may end: who asks meanwhile would be told that this was the last.
+        for walk in &walks {
+            self.mark_walk(walk, false, false).await;
+        }
+        for walk in walks {
             self.send_walk(walk, Duration::ZERO).await?;
         }
         Ok(())
