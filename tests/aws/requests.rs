@@ -39,7 +39,7 @@ impl Function {
     /// The answer as it begins.
     pub(crate) async fn begin(&self, ask: Ask) -> Response<Body> {
         let request = ask.headers.iter().fold(http::Request::builder(), |r, (n, v)| r.header(n, v));
-        let parts = request.uri(ask.target).body(()).expect("a request").into_parts().0;
+        let parts = request.method(ask.method).uri(ask.target).body(()).expect("a request").into_parts().0;
         Box::pin(self.serve.handle(&parts)).await
     }
 
@@ -123,6 +123,7 @@ async fn a_hit_that_is_streamed_is_two_round_trips() {
     }
     let asked = Ask::get("/blog/large").header("if-none-match", first.etag());
     assert_eq!(w.costs(&function, asked, 304, "HIT").await, ["BatchGetItem"]);
+    assert_eq!(w.costs(&function, Ask::head("/blog/large"), 200, "HIT").await, ["BatchGetItem"]);
 }
 
 /// What was invalidated while it was rendered is read last.

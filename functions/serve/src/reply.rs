@@ -115,7 +115,7 @@ pub fn page(request: &Parts, shown: &Shown<'_>, coming: Option<Body>) -> Reply {
     let content = shown.entry.content(shown.form);
     // What is in memory may be compressed otherwise than what is stored.
     let body = content.map_or(body, |content| content.body());
-    let Want { coding, has } = wants(request, body, shown.limits);
+    let Want { coding, has, head: is_head } = wants(request, body, shown.limits);
     let told = told(shown);
     let make = || {
         let mut head = fixed_head(body, coding, shown.form, record);
@@ -137,8 +137,8 @@ pub fn page(request: &Parts, shown: &Shown<'_>, coming: Option<Body>) -> Reply {
     if has && status == StatusCode::OK {
         *reply.status_mut() = StatusCode::NOT_MODIFIED;
         without_content(reply.headers_mut());
-    } else if request.method != Method::HEAD {
-        // It is looked up without its content only for 304.
+    } else if !is_head {
+        // It is looked up without its content only for 304 and for HEAD.
         *reply.body_mut() = coming.or_else(|| Some(content?.coded(coding).into())).unwrap_or_default();
     }
     reply
@@ -152,7 +152,8 @@ pub fn wants(request: &Parts, body: &BodyRef, limits: &Limits) -> Want {
         coding => coding,
     };
     let asks = request.headers.contains_key(IF_NONE_MATCH);
-    Want { coding, has: asks && matches_etag(&request.headers, &body.etag(coding)) }
+    let has = asks && matches_etag(&request.headers, &body.etag(coding));
+    Want { coding, has, head: request.method == Method::HEAD }
 }
 
 /// What a 304 does not repeat (RFC 9110 section 15.4.5).

@@ -78,6 +78,8 @@ pub struct Want {
     pub coding: Coding,
     /// Whether the visitor has it already.
     pub has: bool,
+    /// Whether its length will do: HEAD.
+    pub head: bool,
 }
 
 impl Entry {

@@ -48,9 +48,13 @@ impl<S: Stores> Engine<S> {
         let mut found = Found { html, data, passing: None };
         let slot = if form == Form::Html { &mut found.html } else { &mut found.data };
         let Some(body) = record.stored.body(form).filter(|_| slot.is_none()) else { return Some(found) };
-        let Want { coding, has } = wants(body);
+        let Want { coding, has, head } = wants(body);
         // What is not found comes whole: 304 is for what would be 200.
         if has && matches!(record.stored, Stored::Page { .. }) {
+            return Some(found);
+        }
+        // Of what is loaded the length is known once it is; and it is loaded for the next visitor, too.
+        if head && beside.is_none() && self.limits.passes_on(body) {
             return Some(found);
         }
         if let Some(bytes) = beside {
