@@ -53,19 +53,20 @@ impl<S: Stores> Engine<S> {
         if has && matches!(record.stored, Stored::Page { .. }) {
             return Some(found);
         }
-        // Of what is loaded the length is known once it is; and it is loaded for the next visitor, too.
-        if head && beside.is_none() && self.limits.passes_on(body) {
-            return Some(found);
-        }
         if let Some(bytes) = beside {
             *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));
         } else if self.limits.passes_on(body) {
+            // What is loaded is loaded for HEAD as well: for the next visitor.
+            if head {
+                return Some(found);
+            }
             let opened = self.stores.bodies().open(&page.key, &body.sha256).await;
             let opened = self.readable(page, opened)?;
             // Cut short, it is as good as gone.
-            let whole = opened.bytes == body.stored_bytes;
-            found.passing = Some(Passing { body: body.clone(), opened, coding }).filter(|_| whole);
-            found.passing.as_ref()?;
+            if opened.bytes != body.stored_bytes {
+                return None;
+            }
+            found.passing = Some(Passing { body: body.clone(), opened, coding });
         } else {
             let bytes = self.stores.bodies().get(&page.key, &body.sha256).await;
             let bytes = self.readable(page, bytes)?;

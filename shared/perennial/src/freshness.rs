@@ -79,7 +79,8 @@ pub fn is_shown(record: &Record, epochs: Epochs) -> bool {
     record.stored != Stored::Deleted && epochs.gone <= record.epoch
 }
 
-/// State of the page that `record` describes, when its tags have these epochs. `missing_when_expired` is the route's option for pages whose `expires_at` has passed.
+/// State of the page that `record` describes, when its tags have these epochs. `missing_when_expired` is the route's
+/// option for pages whose `expires_at` has passed.
 ///
 /// A page from the future is stale at once: its period would otherwise end later than that long after anyone
 /// first saw it (invariant 7 under clock steps).

@@ -105,7 +105,8 @@ pub trait Pages: Send + Sync + 'static {
     fn release(&self, page: &PageKey, ticket: Ticket) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Advances the site's epoch, then stamps every tag with it, then returns it. Whatever number of pages carry a
-    /// tag, it is one write, or two for those that are to be gone. Tags are those of [`page_tags`](crate::tags::page_tags) and [`user_tag`](crate::tags::user_tag).
+    /// tag, it is one write, or two for those that are to be gone. Tags are those of
+    /// [`page_tags`](crate::tags::page_tags) and [`user_tag`](crate::tags::user_tag).
     fn invalidate(
         &self,
         tags: &[String],

@@ -81,14 +81,14 @@ fn get(path: &Path) -> io::Result<Option<Bytes>> {
 }
 
 fn open(path: &Path) -> io::Result<Option<Opened<FileChunks>>> {
-    let metadata = match path.metadata() {
-        Ok(metadata) if metadata.is_file() => metadata,
-        Ok(_) => return Ok(None),
+    let file = match File::open(path) {
+        Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
-    let chunks = FileChunks { file: Some(File::open(path)?), path: path.to_owned() };
-    Ok(Some(Opened { bytes: metadata.len(), chunks }))
+    let metadata = file.metadata()?;
+    let chunks = FileChunks { file: Some(file), path: path.to_owned() };
+    Ok(metadata.is_file().then(|| Opened { bytes: metadata.len(), chunks }))
 }
 
 /// A file that is read chunk by chunk.
