@@ -11,7 +11,8 @@
 //! |---|---|
 //! | [`visitors`] | CloudFront in front, bodies in table and bucket, one build after another |
 //! | [`publishers`] | webhooks by both ways, orders to the distribution, many pages through the queue |
-//! | [`queue`] | failures on the way through it: renders, stores, messages, processes |
+//! | [`queue`] | failures on the way through it: renders, stores, processes |
+//! | [`alarms`] | what fails for good, and who hears of it |
 //! | [`survival`] | people and a publisher, while functions and stores fail |
 #![allow(
     clippy::disallowed_methods,
@@ -20,6 +21,7 @@
     reason = "tests look at processes from outside, and what was seen is told"
 )]
 
+mod alarms;
 mod publishers;
 mod queue;
 mod stack;

@@ -11,7 +11,7 @@ use tests::{Answer, Asks as _, Gate, Reply};
 use crate::{Fixture, until_new};
 
 /// A page that has just grown old.
-async fn stale(f: &Fixture) -> Answer {
+pub(crate) async fn stale(f: &Fixture) -> Answer {
     f.up.on("/blog/a", json!({ "value": "old", "revalidate": 1 }));
     let old = f.get("/blog/a").await.expect(200, "MISS");
     pass(Duration::from_millis(1100)).await;
@@ -42,57 +42,9 @@ async fn a_failed_renewal_keeps_the_page() {
     assert_eq!(f.up.count("/blog/a"), 3);
 }
 
-async fn queue_attributes(f: &Fixture, attributes: Value) {
+pub(crate) async fn queue_attributes(f: &Fixture, attributes: Value) {
     let asked = json!({ "QueueUrl": f.site.stack.aws.queue_url, "Attributes": attributes });
     f.site.stack.aws.json("AmazonSQS.SetQueueAttributes", &asked).await;
-}
-
-/// What nobody can read is delivered as often as the template says, kept where somebody can look at it, and raises the
-/// alarm that watches that place.
-#[tokio::test]
-async fn what_cannot_be_read_is_put_aside_and_raises_the_alarm() {
-    let f = Fixture::start().await;
-    let aws = &f.site.stack.aws;
-    // The template's twelve minutes between two deliveries, shortened.
-    queue_attributes(&f, json!({ "VisibilityTimeout": "1" })).await;
-    assert!(!is_alarmed(&f).await);
-    let sent = json!({ "QueueUrl": aws.queue_url, "MessageBody": "this is not a job" });
-    aws.json("AmazonSQS.SendMessage", &sent).await;
-    let received = until("a dead letter", async || {
-        let asked = json!({ "QueueUrl": aws.dead_letters_url, "VisibilityTimeout": 0 });
-        let answer = aws.json("AmazonSQS.ReceiveMessage", &asked).await;
-        Some(answer["Messages"].get(0)?["Body"].clone())
-    })
-    .await;
-    assert_eq!(received, "this is not a job");
-    f.until_worked().await;
-    assert_eq!(f.site.log.count("cannot be carried out"), 5, "{}", f.site.log.text());
-    assert!(is_alarmed(&f).await);
-    // It is in nobody's way.
-    stale(&f).await;
-    f.up.on("/blog/a", json!({ "value": "new", "revalidate": 60 }));
-    until("the new page", async || (f.get("/blog/a").await.value() == "new").then_some(())).await;
-}
-
-/// The alarm's own terms, held against the queue that it names: the local server measures no queues.
-async fn is_alarmed(f: &Fixture) -> bool {
-    let name = f.site.stack.resource("DeadLettersAlarm");
-    let asked = json!({ "AlarmNames": [name] });
-    let alarms = f.site.stack.aws.json("GraniteServiceVersion20100801.DescribeAlarms", &asked).await;
-    let alarm = &alarms["MetricAlarms"][0];
-    assert_eq!(
-        (&alarm["Namespace"], &alarm["MetricName"], &alarm["ComparisonOperator"]),
-        (&json!("AWS/SQS"), &json!("ApproximateNumberOfMessagesVisible"), &json!("GreaterThanThreshold")),
-        "{alarms}"
-    );
-    let dimension = &alarm["Dimensions"][0];
-    assert_eq!(dimension["Name"], "QueueName", "{alarms}");
-    let asked = json!({ "QueueName": dimension["Value"] });
-    let url = f.site.stack.aws.json("AmazonSQS.GetQueueUrl", &asked).await["QueueUrl"]
-        .as_str()
-        .expect("a URL")
-        .to_owned();
-    f.messages(&url).await as f64 > alarm["Threshold"].as_f64().expect("a number")
 }
 
 /// A job that the store kept from being carried out is delivered again, without a visitor.

@@ -101,6 +101,14 @@ impl Aws {
         serde_json::from_slice(&answer.body).unwrap_or_default()
     }
 
+    /// Calls an operation of a service that speaks forms and XML.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub async fn query(&self, service: &str, fields: &[(&str, &str)]) -> String {
+        query(self.server, service, fields).await
+    }
+
     /// The items of each order that a distribution has got, the newest order first.
     pub async fn orders(&self, distribution: &str) -> Vec<Vec<String>> {
         let target = format!("/2020-05-31/distribution/{distribution}/invalidation");
@@ -122,6 +130,25 @@ impl Asks for Aws {
     async fn ask(&self, ask: Ask) -> Answer {
         Client { addr: self.server }.ask(ask).await
     }
+}
+
+pub(crate) async fn query(server: SocketAddr, service: &str, fields: &[(&str, &str)]) -> String {
+    let ask = Ask::new(Method::POST, "/").header("authorization", &*signed_for(service));
+    let ask = ask.header("content-type", "application/x-www-form-urlencoded").body(form(fields));
+    let answer = Client { addr: server }.ask(ask).await;
+    assert_eq!(answer.status, 200, "{fields:?}: {answer}");
+    answer.text()
+}
+
+pub(crate) fn form(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// Names the service that is called; nobody checks the signature.
+pub(crate) fn signed_for(service: &str) -> String {
+    format!(
+        "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    )
 }
 
 /// The server of this process.

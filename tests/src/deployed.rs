@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::answer::{Answer, Ask, Asks as _};
-use crate::aws::{Aws, elements};
+use crate::aws::{Aws, elements, form, query, signed_for};
 use crate::client::Client;
 use crate::process::{Launch, Log};
 use crate::until::until;
@@ -49,8 +49,9 @@ pub struct Deployed {
 }
 
 impl Deployed {
-    /// Deploys the template with the conformance site on this upstream. Of the settings, `BUILD_ID`, `InvokeMode` and
-    /// `PERENNIAL_REVALIDATE_SECRETS` go where the template has them; the rest is added to the functions' environment.
+    /// Deploys the template with the conformance site on this upstream. Of the settings, `BUILD_ID`, `InvokeMode`,
+    /// `AlarmTopicArn` and `PERENNIAL_REVALIDATE_SECRETS` go where the template has them; the rest is added to the
+    /// functions' environment.
     pub async fn start(function_program: &str, upstream: &Upstream, env: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("site-{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -66,6 +67,7 @@ impl Deployed {
         let build = take("BUILD_ID").unwrap_or_else(|| "dev-build".to_owned());
         let secrets = take("PERENNIAL_REVALIDATE_SECRETS").unwrap_or_else(|| SECRET.to_owned());
         let invoke_mode = take("InvokeMode").unwrap_or_else(|| "BUFFERED".to_owned());
+        let alarm_topic = take("AlarmTopicArn").unwrap_or_default();
         let base_path = env.iter().find(|(name, _)| name == "PERENNIAL_BASE_PATH");
         let base_path = base_path.map_or_else(String::new, |(_, path)| path.clone());
         env.push(("UPSTREAM_URL".to_owned(), upstream.url()));
@@ -97,6 +99,7 @@ impl Deployed {
             ("Architecture", if cfg!(target_arch = "x86_64") { "x86_64" } else { "arm64" }.to_owned()),
             ("BasePath", base_path),
             ("InvokeMode", invoke_mode),
+            ("AlarmTopicArn", alarm_topic),
             ("RevalidateSecretArn", secret),
             // The server's CloudFront does not sign what it sends to functions, and its queues break at a limit.
             ("ServeUrlAuth", "NONE".to_owned()),
@@ -233,12 +236,13 @@ impl Deployed {
 impl Drop for Deployed {
     fn drop(&mut self) {
         // Failure is the server's end.
-        let body = form(&[("Action", "DeleteStack"), ("Version", VERSION), ("StackName", &self.name)]);
+        let body = form(&[("Action", "DeleteStack"), ("StackName", &self.name)]);
         let Ok(mut stream) = std::net::TcpStream::connect(self.aws.server) else { return };
         let head = format!(
-            "POST / HTTP/1.1\r\nhost: {}\r\nauthorization: {AUTHORIZATION}\r\nconnection: close\r\n\
+            "POST / HTTP/1.1\r\nhost: {}\r\nauthorization: {}\r\nconnection: close\r\n\
              content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
             self.aws.server,
+            signed_for("cloudformation"),
             body.len()
         );
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.read_to_end(&mut Vec::new()));
@@ -250,15 +254,6 @@ impl Drop for Deployed {
             .stderr(Stdio::null())
             .status();
     }
-}
-
-const VERSION: &str = "2010-05-15";
-/// Names the service that is called; nobody checks the signature.
-const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/cloudformation/aws4_request, \
-                             SignedHeaders=host, Signature=0";
-
-fn form(fields: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
 /// The calls that deploy.
@@ -280,13 +275,9 @@ impl Calls {
     }
 
     async fn cloudformation(&self, action: &str, fields: &[(&str, &str)]) -> String {
-        let mut all = vec![("Action", action), ("Version", VERSION)];
+        let mut all = vec![("Action", action)];
         all.extend(fields);
-        let ask = Ask::new(Method::POST, "/").header("authorization", AUTHORIZATION);
-        let ask = ask.header("content-type", "application/x-www-form-urlencoded").body(form(&all));
-        let answer = Client { addr: self.server }.ask(ask).await;
-        assert_eq!(answer.status, 200, "{action}: {answer}");
-        answer.text()
+        query(self.server, "cloudformation", &all).await
     }
 
     async fn deploy(&self, action: &str, name: &str, template: &str, parameters: &BTreeMap<&str, String>) {
