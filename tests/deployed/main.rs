@@ -13,6 +13,7 @@
 //! | [`publishers`] | webhooks by both ways, orders to the distribution, many pages through the queue |
 //! | [`queue`] | failures on the way through it: renders, stores, processes |
 //! | [`alarms`] | what fails for good, and who hears of it |
+//! | [`built`] | what `sam build` makes, on the processor that it is made for |
 //! | [`survival`] | people and a publisher, while functions and stores fail |
 #![allow(
     clippy::disallowed_methods,
@@ -22,6 +23,7 @@
 )]
 
 mod alarms;
+mod built;
 mod publishers;
 mod queue;
 mod stack;

@@ -21,7 +21,7 @@ use crate::{Fixture, until_new};
 
 const KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-fn call(secret: &str, body: &str) -> Ask {
+pub(crate) fn call(secret: &str, body: &str) -> Ask {
     let ask = Ask::new(Method::POST, "/api/revalidate").header("content-type", "application/json");
     ask.header("authorization", format!("Bearer {secret}")).body(body.to_owned())
 }

@@ -67,6 +67,17 @@ impl Fixture {
     /// The same, on this upstream.
     pub(crate) async fn on(up: Upstream, env: &[(&str, &str)]) -> Self {
         let stack = Deployed::start(env!("CARGO_BIN_EXE_conformance-function"), &up, env).await;
+        Self::before(up, stack).await
+    }
+
+    /// The demo site, as `sam build` has made it.
+    pub(crate) async fn sam_built() -> Self {
+        let up = Upstream::start().await;
+        let stack = Deployed::sam_built(&up).await;
+        Self::before(up, stack).await
+    }
+
+    async fn before(up: Upstream, stack: Deployed) -> Self {
         let launch = stack.command_line(env!("CARGO_BIN_EXE_conformance-site"), &up);
         let front = Front::start(&stack).await;
         let log = stack.log();

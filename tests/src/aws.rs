@@ -77,16 +77,13 @@ impl Aws {
 
     /// The settings of a program on these stores.
     pub fn settings(&self) -> Vec<(String, String)> {
-        let given = [
-            ("PERENNIAL_TABLE", &*self.table),
+        let stores = [
+            ("PERENNIAL_TABLE", &self.table),
             ("PERENNIAL_BUCKET", &self.bucket),
             ("PERENNIAL_QUEUE_URL", &self.queue_url),
-            ("AWS_ENDPOINT_URL", &self.endpoint()),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
         ];
-        given.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+        let stores = stores.map(|(name, value)| (name.to_owned(), value.clone()));
+        stores.into_iter().chain(account(self.server)).collect()
     }
 
     /// Calls an operation of a service that speaks JSON, by its target. The server checks no signatures.
@@ -130,6 +127,17 @@ impl Asks for Aws {
     async fn ask(&self, ask: Ask) -> Answer {
         Client { addr: self.server }.ask(ask).await
     }
+}
+
+/// The settings of a program that calls the server.
+pub(crate) fn account(server: SocketAddr) -> [(String, String); 4] {
+    [
+        ("AWS_ENDPOINT_URL", &*format!("http://{server}")),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
 pub(crate) async fn query(server: SocketAddr, service: &str, fields: &[(&str, &str)]) -> String {

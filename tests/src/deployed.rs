@@ -4,19 +4,21 @@
 //! needs, keeps the log, and becomes the program. It also keeps 45 MB of debug build out of every zip file.
 
 mod processes;
+mod sam;
 mod zip;
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::process::Command;
 
 use crate::answer::{Answer, Ask, Asks as _};
 use crate::aws::{Aws, elements, form, query, signed_for};
@@ -25,6 +27,7 @@ use crate::process::{Launch, Log};
 use crate::until::until;
 use crate::upstream::Upstream;
 pub use processes::kill_after;
+pub use sam::{Built, built};
 use zip::zip;
 
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
@@ -36,28 +39,29 @@ pub const SECRET: &str = "test-secret";
 
 /// A stack; deleted when dropped.
 pub struct Deployed {
-    name: String,
     /// Its stores.
     pub aws: Aws,
     outputs: BTreeMap<String, String>,
     resources: BTreeMap<String, String>,
+    plan: Plan,
+}
+
+/// What a stack is made of.
+struct Plan {
+    name: String,
+    /// What the functions get beside the template's variables.
     env: Vec<(String, String)>,
+    /// The functions' logs, and what they are deployed from.
     folder: TempDir,
     build: String,
     template: String,
     parameters: BTreeMap<&'static str, String>,
 }
 
-impl Deployed {
-    /// Deploys the template with the conformance site on this upstream. Of the settings, `BUILD_ID`, `InvokeMode`,
-    /// `AlarmTopicArn` and `PERENNIAL_REVALIDATE_SECRETS` go where the template has them; the rest is added to the
-    /// functions' environment.
-    pub async fn start(function_program: &str, upstream: &Upstream, env: &[(&str, &str)]) -> Self {
+impl Plan {
+    async fn new(calls: &Calls, upstream: &Upstream, env: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("site-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let server = crate::aws::server().await;
-        let calls = Calls { server };
-        let folder = TempDir::new().expect("a temporary directory");
         let mut env: Vec<_> =
             env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut take = |name: &str| {
@@ -73,21 +77,6 @@ impl Deployed {
         env.push(("UPSTREAM_URL".to_owned(), upstream.url()));
         let made = calls.rest(Method::PUT, &format!("/{BUCKET}"), Vec::new()).await;
         assert!(matches!(made.status, 200 | 409), "{made}");
-        let mut template = TEMPLATE.to_owned();
-        for function in FUNCTIONS {
-            let key = format!("{name}-{function}.zip");
-            let launcher = launcher(function_program, function, &env, &log_file(folder.path(), function));
-            let built = folder.path().join(function);
-            std::fs::create_dir(&built).expect("a new folder");
-            std::fs::write(built.join("bootstrap"), &launcher).expect("a new file");
-            let put = calls
-                .rest(Method::PUT, &format!("/{BUCKET}/{key}"), zip("bootstrap", launcher.as_bytes()))
-                .await;
-            assert_eq!(put.status, 200, "{put}");
-            let source = source_of(function);
-            assert!(template.contains(&source), "the template has no {source}");
-            template = template.replace(&source, &format!("CodeUri: s3://{BUCKET}/{key}\n"));
-        }
         let secret = json!({ "Name": format!("{name}-secrets"), "SecretString": secrets });
         let secret = calls.json("secretsmanager.CreateSecret", &secret).await["ARN"]
             .as_str()
@@ -105,71 +94,82 @@ impl Deployed {
             ("ServeUrlAuth", "NONE".to_owned()),
             ("RegenerateConcurrency", "0".to_owned()),
         ]);
-        calls.deploy("CreateStack", &name, &template, &parameters).await;
-        let outputs = calls.outputs(&name).await;
-        let resources = calls.resources(&name).await;
+        let folder = TempDir::new().expect("a temporary directory");
+        Self { name, env, folder, build, template: TEMPLATE.to_owned(), parameters }
+    }
+
+    fn log_file(&self, function: &str) -> PathBuf {
+        self.folder.path().join(format!("{function}.log"))
+    }
+
+    /// Makes the folder that a function is deployed from: a script alone, which becomes this command, with the
+    /// function's name for an argument.
+    fn launcher(&self, function: &str, command: &str) -> String {
+        let log = quoted(&self.log_file(function).display().to_string());
+        let mut script = format!("#!/bin/sh\nexport CONFORMANCE_LOG={log}\n");
+        for (name, value) in &self.env {
+            script.push_str(&format!("export {name}={}\n", quoted(value)));
+        }
+        script.push_str(&format!("exec {command} {function} >>{log} 2>&1\n"));
+        let folder = self.folder.path().join(function);
+        std::fs::create_dir(&folder).expect("a new folder");
+        let file = folder.join("bootstrap");
+        std::fs::write(&file, &script).expect("a new file");
+        std::fs::set_permissions(file, Permissions::from_mode(0o755)).expect("a script");
+        script
+    }
+}
+
+impl Deployed {
+    /// Deploys the template with the conformance site on this upstream. Of the settings, `BUILD_ID`, `InvokeMode`,
+    /// `AlarmTopicArn` and `PERENNIAL_REVALIDATE_SECRETS` go where the template has them; the rest is added to the
+    /// functions' environment.
+    pub async fn start(function_program: &str, upstream: &Upstream, env: &[(&str, &str)]) -> Self {
+        let calls = Calls { server: crate::aws::server().await };
+        let mut plan = Plan::new(&calls, upstream, env).await;
+        for function in FUNCTIONS {
+            let key = format!("{}-{function}.zip", plan.name);
+            let launcher = plan.launcher(function, &quoted(function_program));
+            let put = calls
+                .rest(Method::PUT, &format!("/{BUCKET}/{key}"), zip("bootstrap", launcher.as_bytes()))
+                .await;
+            assert_eq!(put.status, 200, "{put}");
+            let source = source_of(function);
+            assert!(plan.template.contains(&source), "the template has no {source}");
+            plan.template = plan.template.replace(&source, &format!("CodeUri: s3://{BUCKET}/{key}\n"));
+        }
+        calls.deploy("CreateStack", &plan).await;
+        Self::of(&calls, plan).await
+    }
+
+    /// What a plan has become.
+    async fn of(calls: &Calls, plan: Plan) -> Self {
+        let outputs = calls.outputs(&plan.name).await;
+        let resources = calls.resources(&plan.name).await;
         let output = |name: &str| {
             outputs.get(name).cloned().unwrap_or_else(|| panic!("no output {name}: {outputs:?}"))
         };
         let aws = Aws {
-            server,
+            server: calls.server,
             table: output("TableName"),
             bucket: output("BucketName"),
             queue_url: output("QueueUrl"),
             dead_letters_url: output("DeadLettersUrl"),
         };
-        Self { name, aws, outputs, resources, env, folder, build, template, parameters }
+        Self { aws, outputs, resources, plan }
     }
 
     /// The site's base path.
     pub fn base_path(&self) -> &str {
-        &self.parameters["BasePath"]
+        &self.plan.parameters["BasePath"]
     }
 
     /// Deploys another build: the same template, with another parameter.
     pub async fn update(&mut self, build: &str) {
-        self.parameters.insert("BuildId", build.to_owned());
-        self.build = build.to_owned();
+        self.plan.parameters.insert("BuildId", build.to_owned());
+        self.plan.build = build.to_owned();
         let calls = Calls { server: self.aws.server };
-        calls.deploy("UpdateStack", &self.name, &self.template, &self.parameters).await;
-    }
-
-    /// Deploys another build as the guide says: `sam deploy` packages the functions, uploads them, and makes and
-    /// executes a change set.
-    pub async fn update_by_sam(&mut self, build: &str) {
-        self.parameters.insert("BuildId", build.to_owned());
-        self.build = build.to_owned();
-        let folder = self.folder.path();
-        let built = FUNCTIONS.iter().fold(TEMPLATE.to_owned(), |template, function| {
-            let folder = folder.join(function);
-            template.replace(&source_of(function), &format!("CodeUri: {}\n", folder.display()))
-        });
-        std::fs::write(folder.join("template.yaml"), built).expect("a new file");
-        let sam = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/sam/bin/sam");
-        assert!(sam.exists(), "SAM is missing: run tests/tools/install sam");
-        let mut command = Command::new(sam);
-        command.args([
-            "deploy",
-            "--template-file",
-            "template.yaml",
-            "--stack-name",
-            &self.name,
-            "--s3-bucket",
-            BUCKET,
-        ]);
-        command.args(["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--parameter-overrides"]);
-        // `sam deploy` takes no empty ones.
-        let given = self.parameters.iter().filter(|(_, value)| !value.is_empty());
-        command.args(given.map(|(name, value)| format!("{name}={value}")));
-        command.current_dir(folder).env_clear().env("HOME", folder).env("SAM_CLI_TELEMETRY", "0");
-        command.envs(self.aws.settings().into_iter().filter(|(name, _)| name.starts_with("AWS_")));
-        command.env("AWS_DEFAULT_REGION", "us-east-1").stdin(Stdio::null());
-        if let Some(path) = std::env::var_os("PATH") {
-            command.env("PATH", path);
-        }
-        let done = command.output().await.expect("sam runs");
-        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(done.status.success(), "{}\n{}", said(&done.stdout), said(&done.stderr));
+        calls.deploy("UpdateStack", &self.plan).await;
     }
 
     /// An output of the stack.
@@ -184,24 +184,25 @@ impl Deployed {
 
     /// The stack's name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.plan.name
     }
 
     /// The build that is deployed.
     pub fn build(&self) -> &str {
-        &self.build
+        &self.plan.build
     }
 
     /// The command line of the site, on the stack's stores.
     pub fn command_line(&self, program: &str, upstream: &Upstream) -> Launch {
-        let launch = Launch::new(program, self.folder.path(), upstream).env("BUILD_ID", &self.build);
-        let settings = self.aws.settings().into_iter().chain(self.env.iter().cloned());
+        let launch =
+            Launch::new(program, self.plan.folder.path(), upstream).env("BUILD_ID", &self.plan.build);
+        let settings = self.aws.settings().into_iter().chain(self.plan.env.iter().cloned());
         settings.fold(launch, |launch, (name, value)| launch.env(&name, value))
     }
 
     /// What the functions have logged.
     pub fn log(&self) -> Log {
-        Log::of_files(FUNCTIONS.map(|function| log_file(self.folder.path(), function)).into())
+        Log::of_files(FUNCTIONS.map(|function| self.plan.log_file(function)).into())
     }
 
     /// Has each job of the queue delivered alone, as many at once as the template allows: each is then worked by a
@@ -236,7 +237,7 @@ impl Deployed {
 impl Drop for Deployed {
     fn drop(&mut self) {
         // Failure is the server's end.
-        let body = form(&[("Action", "DeleteStack"), ("StackName", &self.name)]);
+        let body = form(&[("Action", "DeleteStack"), ("StackName", &self.plan.name)]);
         let Ok(mut stream) = std::net::TcpStream::connect(self.aws.server) else { return };
         let head = format!(
             "POST / HTTP/1.1\r\nhost: {}\r\nauthorization: {}\r\nconnection: close\r\n\
@@ -280,10 +281,11 @@ impl Calls {
         query(self.server, "cloudformation", &all).await
     }
 
-    async fn deploy(&self, action: &str, name: &str, template: &str, parameters: &BTreeMap<&str, String>) {
+    async fn deploy(&self, action: &str, plan: &Plan) {
+        let Plan { name, template, parameters, .. } = plan;
         let mut fields = vec![
-            ("StackName".to_owned(), name.to_owned()),
-            ("TemplateBody".to_owned(), template.to_owned()),
+            ("StackName".to_owned(), name.clone()),
+            ("TemplateBody".to_owned(), template.clone()),
             ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM".to_owned()),
             ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND".to_owned()),
         ];
@@ -320,17 +322,6 @@ fn source_of(function: &str) -> String {
     format!("CodeUri: ../functions/{function}\n")
 }
 
-fn log_file(folder: &Path, function: &str) -> PathBuf {
-    folder.join(format!("{function}.log"))
-}
-
-/// What is deployed as a function's program.
-fn launcher(program: &str, function: &str, env: &[(String, String)], log: &Path) -> String {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
-    let log = log.display().to_string();
-    let mut script = format!("#!/bin/sh\nexport CONFORMANCE_LOG={}\n", quoted(&log));
-    for (name, value) in env {
-        script.push_str(&format!("export {name}={}\n", quoted(value)));
-    }
-    script + &format!("exec {} {function} >>{} 2>&1\n", quoted(program), quoted(&log))
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::{Deployed, log_file};
+use super::Deployed;
 use crate::until::until;
 
 impl Deployed {
     /// The processes of a function that are there now.
     pub fn processes(&self, function: &str) -> Vec<u32> {
-        let marker = format!("CONFORMANCE_LOG={}", log_file(self.folder.path(), function).display());
+        let marker = format!("CONFORMANCE_LOG={}", self.plan.log_file(function).display());
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").expect("a list of processes").flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
