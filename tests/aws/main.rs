@@ -10,7 +10,7 @@
 //! | [`scale`] | that the cost of an invalidation does not grow with the number of pages |
 //! | [`faults`] | the suites again, while calls go wrong |
 //! | [`outages`] | what visitors and publishers see while a service fails |
-//! | [`sdk`] | the calls made by hand, beside those of the AWS SDK |
+//! | [`sdk`] | the calls signed by hand, beside those of the AWS SDK |
 //! | [`second_opinion`] | records on AWS's own DynamoDB for one machine |
 //! | [`streams`] | bodies that are passed on as they arrive |
 //! | [`edge`] | CloudFront's orders, byte by byte |

@@ -1,15 +1,19 @@
 //! What visitors and publishers see while a service of AWS fails: what is stored stays, what is rendered is shown, and
 //! the log says what to do.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use perennial::{Limits, Settings};
+use bytes::Bytes;
+use perennial::bodies::Bodies as _;
+use perennial::pages::suite::page;
+use perennial::{Limits, Millis, Settings, Stores as _};
 use serde_json::json;
 use tests::{Ask, Aws, Reply, Upstream};
 
 use crate::requests::{Function, large};
-use crate::settings;
+use crate::{settings, stores};
 use tests::between::{Between, Fault};
 
 /// Calls that fail for now, by their names.
@@ -139,6 +143,34 @@ async fn a_record_that_was_put_back_is_replaced_on_demand() {
     let replaced = tests::until::soon("an answer", function.engine.demand(&page, false)).await;
     replaced.expect("rendered a third time");
     assert_eq!(w.cold().ask(Ask::get("/blog/s")).await.expect(200, "HIT").value(), "new");
+}
+
+/// An answer that ends in its middle is asked for again, as one that does not come; and no more often.
+#[tokio::test]
+async fn a_body_that_breaks_off_is_read_again() {
+    const NAME: &str = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73";
+    for (broken, is_read) in [(1, true), (2, true), (3, false)] {
+        let (aws, begun) = (Aws::start().await, AtomicU32::new(0));
+        let plan = move |call: &tests::between::Call| {
+            let breaks = call.name == "GET" && begun.fetch_add(1, Ordering::Relaxed) < broken;
+            breaks.then_some(Fault::LostMidway)
+        };
+        let between = Between::with(&aws, plan).await;
+        let stores = stores(&aws, "b", &[("AWS_ENDPOINT_URL", &between.url())]);
+        let (page, content) = (page("a"), Bytes::from_static(b"content"));
+        stores.bodies().put(&page, NAME, content.clone(), Millis(1)).await.expect("put");
+        let breaking = async {
+            loop {
+                between.break_off();
+                tokio::task::yield_now().await;
+            }
+        };
+        let read = tokio::select! {
+            read = stores.bodies().get(&page, NAME) => read,
+            () = breaking => unreachable!("it never ends"),
+        };
+        assert_eq!(read.is_ok_and(|read| read == Some(content)), is_read, "{broken}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

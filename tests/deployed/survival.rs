@@ -112,8 +112,9 @@ impl World {
         let ended = Instant::now();
         // Who rendered without the store, or asked while it failed, is done.
         self.crowd.watch(2 * VISITORS).await;
-        self.crowd.blind(false);
         let survived = self.recover(vec![], ended).await;
+        // Until then, who had nothing to show may show what could not be stored, beside others who show what is.
+        self.crowd.blind(false);
         self.crowd.in_trouble(false);
         survived
     }

@@ -1,5 +1,7 @@
 //! The HTTP events of AWS Lambda: a function's URL asks, a handler answers.
 
+mod answer;
+
 use std::future::Future;
 
 use base64::Engine as _;
@@ -10,10 +12,11 @@ use http::request::Parts;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{
-    Adapter, Body, Error, LambdaEvent, Request, RequestExt as _, Service as _, StreamAdapter, lambda_runtime,
+    Body, Error, LambdaEvent, Request, RequestExt as _, Service as _, StreamAdapter, lambda_runtime,
     service_fn,
 };
 
+use self::answer::Answer;
 use crate::url::{as_sent, query_as_sent};
 
 /// Answers events until the process ends: each with a whole answer, or with a `stream` of it, as the `InvokeMode` of the
@@ -28,19 +31,27 @@ pub async fn run<A>(
 where
     A: Future<Output = Response<crate::Body>> + Send + 'static,
 {
-    let service = service_fn(move |request: Request| {
+    let answer = move |request: Request| {
         let target = as_sent(request.raw_http_path(), request.uri());
         let (mut parts, body) = request.into_parts();
         parts.uri = target;
-        let answer = answer(parts, body);
-        async move { Ok::<_, Error>(answer.await) }
-    });
+        answer(parts, body)
+    };
     if stream {
+        let service = service_fn(move |request| {
+            let answer = answer(request);
+            async move { Ok::<_, Error>(answer.await) }
+        });
         let adapter = StreamAdapter::from(service);
         lambda_runtime::run(service_fn(move |event| adapter.clone().call(tamed(event)))).await
     } else {
-        let adapter = Adapter::from(service);
-        lambda_runtime::run(service_fn(move |event| adapter.clone().call(tamed(event)))).await
+        // `lambda_http`'s own adapter copies a body several times, and looks for its charset.
+        let service = service_fn(move |event| {
+            let answer = answer(tamed(event).payload.into());
+            // Boxed, as by that adapter: the compiler has a limit of how deep futures are in one another.
+            Box::pin(async move { Ok::<_, Error>(Answer::of(answer.await).await?) })
+        });
+        lambda_runtime::run(service).await
     }
 }
 

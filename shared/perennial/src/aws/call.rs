@@ -1,24 +1,19 @@
-//! Calls to AWS, signed here: a few operations of a few services. The SDKs would take longer for a call than DynamoDB
-//! does, and be two thirds of a function.
+//! Calls signed by hand, to services whose SDK would be compiled for one operation.
 
 use std::error::Error;
 use std::fmt::Display;
-use std::future::{Future, ready};
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
-    UriPathNormalizationMode, sign,
-};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
+use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::response::Parts;
 use http::{Method, Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Frame, Incoming};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 
 use super::errors::Failure;
 use super::http::Http;
@@ -26,12 +21,17 @@ use crate::clock::{Clock, Millis, SystemClock, within};
 use crate::settings::Aws;
 use crate::store::StoreError;
 
-/// All that is called here may be repeated. A function that was frozen finds its connections closed: the second attempt
-/// is for that, the third for real trouble.
+/// For one answer. These services take some hundred milliseconds.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// All that is called here may be repeated.
 const ATTEMPTS: u32 = 3;
 
-/// Larger answers are left unread, unless a call says more. DynamoDB ends its own at 16 MB.
-const ANSWER_BYTES_MAX: u64 = 32 << 20;
+/// Before the second attempt; doubled before the third.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Larger answers are left unread.
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
 /// Sends signed calls.
 #[derive(Clone, Debug)]
@@ -52,64 +52,6 @@ pub(crate) struct Call<'a> {
     /// `content-type`, and what else is needed.
     pub(crate) headers: &'a [(&'static str, &'a str)],
     pub(crate) body: Bytes,
-}
-
-/// What a service has answered, with a status below 300.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) head: Parts,
-    /// All of it; empty if it is larger than [`ANSWER_BYTES_MAX`].
-    pub(crate) body: Bytes,
-}
-
-impl Answer {
-    /// A header field's text.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head.headers.get(name)?.to_str().ok()
-    }
-}
-
-/// An answer whose head has come.
-pub(crate) struct Arriving {
-    body: Incoming,
-    bytes: Option<u64>,
-    timeout: Duration,
-}
-
-impl Arriving {
-    /// How long the service says that it is.
-    pub(crate) fn bytes(&self) -> Option<u64> {
-        self.bytes
-    }
-
-    /// The next bytes of it; none after the last. Each have the time of a whole answer, while somebody waits for them.
-    ///
-    /// # Errors
-    /// The answer ends early, or too little of it comes in time.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        loop {
-            let frame = within(&SystemClock, self.timeout, self.body.frame()).await;
-            let frame = frame.ok_or_else(late)?.transpose().map_err(|e| Failure::Lost(e.to_string()))?;
-            match frame.map(Frame::into_data) {
-                None => return Ok(None),
-                Some(Ok(bytes)) => return Ok(Some(bytes)),
-                // Trailers.
-                Some(Err(_)) => {}
-            }
-        }
-    }
-}
-
-/// For one answer, and before the second attempt, which finds another server; doubled before the third.
-fn pace(service: &str) -> (Duration, Duration) {
-    match service {
-        // They take milliseconds, and a visitor waits.
-        "dynamodb" | "sqs" => (Duration::from_secs(2), Duration::from_millis(50)),
-        // A body of 16 MB at the 50 Mbit/s of a small function.
-        "s3" => (Duration::from_secs(5), Duration::from_millis(50)),
-        // They take some hundred milliseconds.
-        _ => (Duration::from_secs(5), Duration::from_millis(100)),
-    }
 }
 
 fn service(action: &str) -> &str {
@@ -159,43 +101,17 @@ impl Caller {
         let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
         let url = self.url(service(action), "/");
         let call = Call { action, method: Method::POST, url: &url, headers: &headers, body: body.into() };
-        let answer = self.call(call).await.map_err(|failure| failure.judge(action, &what, false))?;
-        Ok(answer.body)
+        self.call(call).await.map_err(|failure| failure.judge(action, &what, false))
     }
 
     /// Calls, and again if another attempt may bring another answer. A call that writes must be one that may be repeated.
     ///
     /// # Errors
     /// That of the last attempt.
-    pub(crate) async fn call(&self, call: Call<'_>) -> Result<Answer, Failure> {
-        self.repeat(call, read).await
-    }
-
-    /// The same for an answer that is large: its body is read by the caller, and not asked for again.
-    ///
-    /// # Errors
-    /// That of the last attempt.
-    pub(crate) async fn begin(&self, call: Call<'_>) -> Result<Arriving, Failure> {
-        let (timeout, _) = pace(service(call.action));
-        let arriving = |answer: Response<Incoming>| {
-            let (head, body) = answer.into_parts();
-            ready(Ok(Arriving { body, bytes: length(&head), timeout }))
-        };
-        self.repeat(call, arriving).await
-    }
-
-    /// Calls, and again if another attempt may bring another answer, of which `take` takes what is wanted.
-    async fn repeat<T, F>(&self, call: Call<'_>, take: impl Fn(Response<Incoming>) -> F) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        let (timeout, mut back_off) = pace(service(call.action));
-        let mut attempt = 1;
+    pub(crate) async fn call(&self, call: Call<'_>) -> Result<Bytes, Failure> {
+        let (mut attempt, mut back_off) = (1, BACK_OFF);
         loop {
-            match within(&SystemClock, timeout, self.attempt(&call, attempt, &take))
-                .await
-                .unwrap_or_else(|| Err(late()))
-            {
+            match in_time(self.attempt(&call, attempt)).await {
                 Err(failure) if attempt < ATTEMPTS && failure.may_pass() => {
                     SystemClock.sleep(some_of(back_off)).await;
                 }
@@ -208,33 +124,25 @@ impl Caller {
 
     /// Opens a connection to a host, and leaves it to be used; whatever is answered.
     pub(crate) async fn open(&self, url: &str) -> Result<(), Failure> {
-        let request = Request::head(url).body(Full::default());
+        let request = Request::head(url).body(SdkBody::empty());
         let request = request.map_err(|e| Failure::NotSent(e.to_string()))?;
-        let answer = async { read(self.send(request).await?).await.map(drop) };
-        within(&SystemClock, pace("").0, answer).await.unwrap_or_else(|| Err(late()))
+        in_time(async { read(self.send(request).await?).await.map(drop) }).await
     }
 
-    async fn attempt<T, F>(
-        &self,
-        call: &Call<'_>,
-        attempt: u32,
-        take: impl Fn(Response<Incoming>) -> F,
-    ) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
+    async fn attempt(&self, call: &Call<'_>, attempt: u32) -> Result<Bytes, Failure> {
         let request = self.signed(call, attempt, SystemClock.now());
         let request = request.map_err(|e| Failure::NotSent(e.to_string()))?;
         let answer = self.send(request).await?;
-        if answer.status().is_success() {
-            return take(answer).await;
+        let status = answer.status();
+        let body = read(answer).await?;
+        if status.is_success() {
+            return Ok(body);
         }
-        let Answer { head, body } = read(answer).await?;
         let (code, message) = error_of(&String::from_utf8_lossy(&body));
-        Err(Failure::Answered { status: head.status.as_u16(), code, message, body })
+        Err(Failure::Answered { status: status.as_u16(), code, message })
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+    async fn send(&self, request: Request<SdkBody>) -> Result<Response<Incoming>, Failure> {
         self.http.request(request).await.map_err(|e| Failure::of_client(&e))
     }
 
@@ -243,21 +151,14 @@ impl Caller {
         call: &Call<'_>,
         attempt: u32,
         now: Millis,
-    ) -> Result<Request<Full<Bytes>>, Box<dyn Error + Send + Sync>> {
+    ) -> Result<Request<SdkBody>, Box<dyn Error + Send + Sync>> {
         let service = service(call.action);
-        let mut settings = SigningSettings::default();
-        if service == "s3" {
-            // Objects' names are taken as they are sent (<https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>).
-            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-            settings.percent_encoding_mode = PercentEncodingMode::Single;
-            settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-        }
         let parameters = v4::SigningParams::builder()
             .identity(&self.identity)
             .region(endpoint(service, &self.region).1)
             .name(service)
             .time(now.to_system())
-            .settings(settings)
+            .settings(SigningSettings::default())
             .build()?
             .into();
         let body = SignableBody::Bytes(&call.body);
@@ -270,27 +171,23 @@ impl Caller {
         }
         // As the SDKs tell it, for whoever reads a trace.
         request = request.header("amz-sdk-request", format!("attempt={attempt}; max={ATTEMPTS}"));
-        let mut request = request.body(Full::new(call.body.clone()))?;
+        let mut request = request.body(SdkBody::from(call.body.clone()))?;
         instructions.apply_to_request_http1x(&mut request);
         Ok(request)
     }
 }
 
-async fn read(response: Response<Incoming>) -> Result<Answer, Failure> {
-    let (head, body) = response.into_parts();
-    let body = match length(&head) {
-        Some(length) if ANSWER_BYTES_MAX < length => Bytes::new(),
-        _ => body.collect().await.map_err(|e| Failure::Lost(e.to_string()))?.to_bytes(),
-    };
-    Ok(Answer { head, body })
+/// An answer's body; empty if it is larger than [`ANSWER_BYTES_MAX`].
+async fn read(answer: Response<Incoming>) -> Result<Bytes, Failure> {
+    let length = answer.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    match length {
+        Some(length) if ANSWER_BYTES_MAX < length => Ok(Bytes::new()),
+        _ => Ok(answer.into_body().collect().await.map_err(|e| Failure::Lost(e.to_string()))?.to_bytes()),
+    }
 }
 
-fn length(head: &Parts) -> Option<u64> {
-    head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn late() -> Failure {
-    Failure::Lost("no answer came in time".into())
+async fn in_time<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    within(&SystemClock, ATTEMPT_TIMEOUT, call).await.unwrap_or_else(|| Err(Failure::late()))
 }
 
 /// Between none and all of a pause, so that those who were refused together do not come back together.
@@ -341,14 +238,6 @@ mod tests {
     use crate::aws::http::client;
     use crate::settings::Settings;
 
-    /// Who asks for a lease says what time it is. The last attempt must not take a lease that was granted since for the
-    /// promise of a clock that is ahead.
-    #[test]
-    fn a_call_for_a_lease_is_shorter_than_clocks_may_differ() {
-        let (timeout, back_off) = pace("dynamodb");
-        assert!((timeout + 2 * back_off) * ATTEMPTS < crate::freshness::CLOCK_SKEW_MAX);
-    }
-
     fn caller(more: &[(&str, &str)]) -> Caller {
         let (id, key) = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
         let given = [
@@ -362,29 +251,6 @@ mod tests {
         let given = given.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let aws = Settings::read(given).unwrap().aws.unwrap();
         Caller::new(&aws, client(&aws).unwrap(), Credentials::new(id, key, None, None, "test"))
-    }
-
-    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
-    #[test]
-    fn objects_are_signed_as_amazons_examples_are() {
-        let (caller, host) = (caller(&[]), "https://examplebucket.s3.amazonaws.com");
-        let signature = |action, method, path: &str, headers: &[(&'static str, &str)], body| {
-            let url = format!("{host}{path}");
-            let call = Call { action, method, url: &url, headers, body: Bytes::from_static(body) };
-            let request = caller.signed(&call, 1, Millis(1_369_353_600_000)).unwrap();
-            let text = request.headers()["authorization"].to_str().unwrap();
-            text.split_once("Signature=").unwrap().1.to_owned()
-        };
-        assert_eq!(
-            signature("s3:GetObject", Method::GET, "/test.txt", &[("range", "bytes=0-9")], b""),
-            "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
-        );
-        let headers =
-            [("date", "Fri, 24 May 2013 00:00:00 GMT"), ("x-amz-storage-class", "REDUCED_REDUNDANCY")];
-        assert_eq!(
-            signature("s3:PutObject", Method::PUT, "/test%24file.text", &headers, b"Welcome to Amazon S3."),
-            "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"
-        );
     }
 
     #[test]

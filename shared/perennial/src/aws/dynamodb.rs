@@ -1,127 +1,70 @@
-//! DynamoDB's JSON, for the operations that the pages need
-//! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html>).
+//! One table, and the few kinds of calls that are made to it.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
-use http::Method;
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::primitives::Blob;
+pub(crate) use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValuesOnConditionCheckFailure, Select};
 
-use super::call::{Call, Caller};
 use super::errors::Failure;
 
 /// An item, or its key.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// One attribute of an item.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) enum AttributeValue {
-    S(String),
-    /// A number, as text.
-    N(String),
-    #[serde(serialize_with = "as_base64")]
-    B(Bytes),
-    #[serde(rename = "BOOL")]
-    Bool(bool),
-    /// Of a type that this library does not write.
-    #[serde(skip)]
-    Other,
-}
-
-fn as_base64<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&BASE64.encode(bytes))
-}
-
-impl<'de> Deserialize<'de> for AttributeValue {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Typed;
-
-        impl<'de> Visitor<'de> for Typed {
-            type Value = AttributeValue;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an attribute: a type and a value")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AttributeValue, A::Error> {
-                let kind: &str =
-                    map.next_key()?.ok_or_else(|| A::Error::custom("an attribute has a type"))?;
-                Ok(match kind {
-                    "S" => AttributeValue::S(map.next_value()?),
-                    "N" => AttributeValue::N(map.next_value()?),
-                    "B" => {
-                        let bytes = BASE64.decode(map.next_value::<&str>()?).map_err(A::Error::custom)?;
-                        AttributeValue::B(bytes.into())
-                    }
-                    "BOOL" => AttributeValue::Bool(map.next_value()?),
-                    _ => map.next_value::<IgnoredAny>().map(|_| AttributeValue::Other)?,
-                })
-            }
-        }
-
-        from.deserialize_map(Typed)
-    }
+/// An attribute of bytes.
+pub(crate) fn blob(bytes: &[u8]) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
 }
 
 /// One table.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    caller: Caller,
-    url: String,
-    name: String,
+    client: Client,
+    name: Arc<str>,
 }
 
 /// One call, and what it asks for. Absent fields are left to DynamoDB.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     table: Table,
-    action: &'static str,
+    operation: Operation,
+    /// The key, or the item that is put; none of a query.
+    item: Item,
     asked: Asked,
 }
 
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Get,
+    Put,
+    Update,
+    Delete,
+    Query,
+}
+
+#[derive(Clone, Debug, Default)]
 struct Asked {
-    table_name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<Item>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    item: Option<Item>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    update_expression: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    condition_expression: Option<String>,
-    #[serde(skip_serializing_if = "HashMap::is_empty")]
-    expression_attribute_names: HashMap<&'static str, &'static str>,
-    #[serde(skip_serializing_if = "HashMap::is_empty")]
-    expression_attribute_values: HashMap<&'static str, AttributeValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    return_values: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    return_values_on_condition_check_failure: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    index_name: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_condition_expression: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    select: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    consistent_read: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scan_index_forward: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exclusive_start_key: Option<Item>,
+    update: Option<String>,
+    condition: Option<String>,
+    names: Option<HashMap<String, String>>,
+    values: Option<Item>,
+    return_values: Option<ReturnValue>,
+    on_refusal: Option<ReturnValuesOnConditionCheckFailure>,
+    index: Option<String>,
+    select: Option<Select>,
+    limit: Option<i32>,
+    consistent: Option<bool>,
+    forward: Option<bool>,
+    start: Option<Item>,
 }
 
 /// What DynamoDB answers to a [`Request`].
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[derive(Debug, Default)]
 pub(crate) struct Answer {
     /// Of a read of one item, if it is there.
     pub(crate) item: Option<Item>,
@@ -135,105 +78,57 @@ pub(crate) struct Answer {
     pub(crate) last_evaluated_key: Option<Item>,
 }
 
-/// What DynamoDB answers to [`Table::get_some`].
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub(crate) struct Found {
-    /// Found, by table, in any order.
-    responses: HashMap<String, Vec<Item>>,
-    /// Not looked for, by table.
-    unprocessed_keys: HashMap<String, Unprocessed>,
-}
-
-impl Found {
-    /// What was found, and the keys that were not looked for.
-    pub(crate) fn into_parts(self) -> (Vec<Item>, Vec<Item>) {
-        let left = self.unprocessed_keys.into_values().flat_map(|left| left.keys);
-        (self.responses.into_values().flatten().collect(), left.collect())
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Unprocessed {
-    keys: Vec<Item>,
-}
-
 impl Table {
-    pub(crate) fn new(caller: Caller, name: String) -> Self {
-        Self { url: caller.url("dynamodb", "/"), caller, name }
+    pub(crate) fn new(client: Client, name: &str) -> Self {
+        Self { client, name: name.into() }
     }
 
-    fn request(&self, action: &'static str) -> Request {
-        let asked = Asked { table_name: self.name.clone(), ..Asked::default() };
-        Request { table: self.clone(), action, asked }
+    fn request(&self, operation: Operation, item: Item) -> Request {
+        Request { table: self.clone(), operation, item, asked: Asked::default() }
     }
 
     pub(crate) fn get_item(&self, key: Item) -> Request {
-        self.request("dynamodb:GetItem").with(|asked| asked.key = Some(key))
+        self.request(Operation::Get, key)
     }
 
     pub(crate) fn update_item(&self, key: Item) -> Request {
-        self.request("dynamodb:UpdateItem").with(|asked| asked.key = Some(key))
+        self.request(Operation::Update, key)
     }
 
     pub(crate) fn put_item(&self, item: Item) -> Request {
-        self.request("dynamodb:PutItem").with(|asked| asked.item = Some(item))
+        self.request(Operation::Put, item)
     }
 
     pub(crate) fn delete_item(&self, key: Item) -> Request {
-        self.request("dynamodb:DeleteItem").with(|asked| asked.key = Some(key))
+        self.request(Operation::Delete, key)
     }
 
     /// Of an index, by the condition on its key.
-    pub(crate) fn query(&self, index: &'static str, condition: &'static str) -> Request {
-        self.request("dynamodb:Query").with(|asked| {
-            asked.index_name = Some(index);
-            asked.key_condition_expression = Some(condition);
+    pub(crate) fn query(&self, index: &str, condition: &str) -> Request {
+        self.request(Operation::Query, Item::new()).with(|asked| {
+            asked.index = Some(index.to_owned());
+            asked.condition = Some(condition.to_owned());
         })
     }
 
     /// Of the table itself, by the condition on its key. Strongly consistent.
-    pub(crate) fn query_items(&self, condition: &'static str) -> Request {
-        self.request("dynamodb:Query").with(|asked| {
-            asked.key_condition_expression = Some(condition);
-            asked.consistent_read = Some(true);
+    pub(crate) fn query_items(&self, condition: &str) -> Request {
+        self.request(Operation::Query, Item::new()).with(|asked| {
+            asked.condition = Some(condition.to_owned());
+            asked.consistent = Some(true);
         })
     }
 
-    /// Reads items, each strongly consistent and once.
-    pub(crate) async fn get_some(&self, keys: &[Item]) -> Result<Found, Failure> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Wanted<'a> {
-            consistent_read: bool,
-            keys: &'a [Item],
-        }
-
-        #[derive(Serialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Asked<'a> {
-            request_items: HashMap<&'a str, Wanted<'a>>,
-        }
-
-        let wanted = Wanted { consistent_read: true, keys };
-        let asked = Asked { request_items: HashMap::from([(&*self.name, wanted)]) };
-        self.call("dynamodb:BatchGetItem", &asked).await
-    }
-
-    async fn call<A: for<'de> Deserialize<'de>>(
-        &self,
-        action: &'static str,
-        asked: &impl Serialize,
-    ) -> Result<A, Failure> {
-        let body = serde_json::to_vec(asked).map_err(|e| Failure::NotSent(e.to_string()))?;
-        let operation = action.trim_start_matches("dynamodb:");
-        let target = format!("DynamoDB_20120810.{operation}");
-        let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", &*target)];
-        let call =
-            Call { action, method: Method::POST, url: &self.url, headers: &headers, body: body.into() };
-        let answer = self.caller.call(call).await?;
-        serde_json::from_slice(&answer.body).map_err(|e| Failure::Lost(format!("it cannot be read: {e}")))
+    /// Reads items, each strongly consistent and once: what was found, in any order, and the keys that were not looked
+    /// for.
+    pub(crate) async fn get_some(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>), Failure> {
+        let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
+        let wanted = wanted.map_err(|e| Failure::NotSent(e.to_string()))?;
+        let call = self.client.batch_get_item().request_items(&*self.name, wanted);
+        let answer = Box::pin(call.send()).await.map_err(|e| Failure::of(&e))?;
+        let found = answer.responses.into_iter().flatten().flat_map(|(_, items)| items);
+        let left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys);
+        Ok((found.collect(), left.collect()))
     }
 }
 
@@ -244,100 +139,151 @@ impl Request {
     }
 
     pub(crate) fn update_expression(self, text: impl Into<String>) -> Self {
-        self.with(|asked| asked.update_expression = Some(text.into()))
+        self.with(|asked| asked.update = Some(text.into()))
     }
 
     pub(crate) fn condition_expression(self, text: impl Into<String>) -> Self {
-        self.with(|asked| asked.condition_expression = Some(text.into()))
+        self.with(|asked| asked.condition = Some(text.into()))
     }
 
-    pub(crate) fn expression_attribute_names(self, name: &'static str, attribute: &'static str) -> Self {
-        self.with(|asked| asked.expression_attribute_names.extend([(name, attribute)]))
+    pub(crate) fn expression_attribute_names(self, name: &str, attribute: &str) -> Self {
+        self.with(|asked| {
+            asked.names.get_or_insert_default().extend([(name.to_owned(), attribute.to_owned())])
+        })
     }
 
-    pub(crate) fn expression_attribute_values(self, name: &'static str, value: AttributeValue) -> Self {
-        self.with(|asked| asked.expression_attribute_values.extend([(name, value)]))
+    pub(crate) fn expression_attribute_values(self, name: &str, value: AttributeValue) -> Self {
+        self.with(|asked| asked.values.get_or_insert_default().extend([(name.to_owned(), value)]))
     }
 
-    /// `ALL_OLD`, `ALL_NEW`, `UPDATED_NEW`.
-    pub(crate) fn return_values(self, which: &'static str) -> Self {
+    /// Has a write tell what was there, or is now.
+    pub(crate) fn return_values(self, which: ReturnValue) -> Self {
         self.with(|asked| asked.return_values = Some(which))
     }
 
-    /// Has a refusal tell the item that was in the way: [`refused_by`].
+    /// Has a refusal tell the item that was in the way: [`Failure::Refused`].
     pub(crate) fn return_refusing_item(self) -> Self {
-        self.with(|asked| asked.return_values_on_condition_check_failure = Some("ALL_OLD"))
+        self.with(|asked| asked.on_refusal = Some(ReturnValuesOnConditionCheckFailure::AllOld))
     }
 
     /// Has a query count alone.
     pub(crate) fn only_count(self) -> Self {
-        self.with(|asked| asked.select = Some("COUNT"))
+        self.with(|asked| asked.select = Some(Select::Count))
     }
 
     pub(crate) fn limit(self, items: usize) -> Self {
-        self.with(|asked| asked.limit = Some(items))
+        self.with(|asked| asked.limit = Some(i32::try_from(items).unwrap_or(i32::MAX)))
     }
 
     /// Has a query begin at its end.
     pub(crate) fn backwards(self) -> Self {
-        self.with(|asked| asked.scan_index_forward = Some(false))
+        self.with(|asked| asked.forward = Some(false))
     }
 
     /// Has a single item read as it is now.
     pub(crate) fn consistent(self) -> Self {
-        self.with(|asked| asked.consistent_read = Some(true))
+        self.with(|asked| asked.consistent = Some(true))
     }
 
     pub(crate) fn set_exclusive_start_key(self, key: Option<Item>) -> Self {
-        self.with(|asked| asked.exclusive_start_key = key)
+        self.with(|asked| asked.start = key)
     }
 
     pub(crate) async fn send(self) -> Result<Answer, Failure> {
-        self.table.call(self.action, &self.asked).await
-    }
-}
-
-/// Whether a write was refused because its condition did not hold.
-pub(crate) fn is_refusal(failure: &Failure) -> bool {
-    failure.code() == Some("ConditionalCheckFailedException")
-}
-
-/// The item that was in the way of a refused write, if DynamoDB told it.
-pub(crate) fn refused_by(failure: &Failure) -> Option<Item> {
-    #[derive(Deserialize)]
-    struct Refusal {
-        #[serde(rename = "Item")]
-        item: Item,
-    }
-
-    let Failure::Answered { body, .. } = failure else { return None };
-    serde_json::from_slice::<Refusal>(body).ok().map(|refusal| refusal.item)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attributes_are_written_as_they_are_read() {
-        let json = r#"{"B":"AP8="}{"BOOL":true}{"N":"-1.5"}{"S":"é\"\n"}"#;
-        let mut read = serde_json::Deserializer::from_str(json).into_iter::<AttributeValue>();
-        let values: Vec<_> = read.by_ref().map(Result::unwrap).collect();
-        let bytes = AttributeValue::B(Bytes::from_static(&[0, 255]));
-        let (number, text) = (AttributeValue::N("-1.5".into()), AttributeValue::S("é\"\n".into()));
-        assert_eq!(values, [bytes, AttributeValue::Bool(true), number, text]);
-        let written: String = values.iter().map(|value| serde_json::to_string(value).unwrap()).collect();
-        assert_eq!(written, json);
-    }
-
-    #[test]
-    fn what_others_have_added_to_an_item_is_passed_over() {
-        let json = r#"{"a":{"M":{"b":{"L":[{"NULL":true}]}}},"c":{"SS":["d"]},"e":{"S":"f"}}"#;
-        let item: Item = serde_json::from_str(json).unwrap();
-        assert_eq!(item["a"], AttributeValue::Other);
-        assert_eq!(item["e"], AttributeValue::S("f".into()));
-        for bad in [r#"{"a":{}}"#, r#"{"a":{"S":1}}"#, r#"{"a":{"B":"*"}}"#, r#"{"a":"b"}"#] {
-            assert!(serde_json::from_str::<Item>(bad).is_err(), "{bad}");
+        match self.operation {
+            Operation::Get => Box::pin(self.get()).await,
+            Operation::Put => Box::pin(self.put()).await,
+            Operation::Update => Box::pin(self.update()).await,
+            Operation::Delete => Box::pin(self.delete()).await,
+            Operation::Query => Box::pin(self.query()).await,
         }
+    }
+
+    async fn get(self) -> Result<Answer, Failure> {
+        let Self { table: Table { client, name }, item, asked, .. } = self;
+        let call = client.get_item().table_name(&*name).set_key(Some(item));
+        let answer = call.set_consistent_read(asked.consistent).send().await;
+        let answer = answer.map_err(|e| Failure::of(&e))?;
+        Ok(Answer { item: answer.item, ..Answer::default() })
+    }
+
+    async fn put(self) -> Result<Answer, Failure> {
+        let Self { table: Table { client, name }, item, asked, .. } = self;
+        let call = client
+            .put_item()
+            .table_name(&*name)
+            .set_item(Some(item))
+            .set_condition_expression(asked.condition)
+            .set_expression_attribute_names(asked.names)
+            .set_expression_attribute_values(asked.values)
+            .set_return_values(asked.return_values)
+            .set_return_values_on_condition_check_failure(asked.on_refusal);
+        let answer = call.send().await.map_err(|error| match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
+                Failure::Refused(refusal.item.clone())
+            }
+            _ => Failure::of(&error),
+        })?;
+        Ok(Answer { attributes: answer.attributes, ..Answer::default() })
+    }
+
+    async fn update(self) -> Result<Answer, Failure> {
+        let Self { table: Table { client, name }, item, asked, .. } = self;
+        let call = client
+            .update_item()
+            .table_name(&*name)
+            .set_key(Some(item))
+            .set_update_expression(asked.update)
+            .set_condition_expression(asked.condition)
+            .set_expression_attribute_names(asked.names)
+            .set_expression_attribute_values(asked.values)
+            .set_return_values(asked.return_values)
+            .set_return_values_on_condition_check_failure(asked.on_refusal);
+        let answer = call.send().await.map_err(|error| match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+                Failure::Refused(refusal.item.clone())
+            }
+            _ => Failure::of(&error),
+        })?;
+        Ok(Answer { attributes: answer.attributes, ..Answer::default() })
+    }
+
+    async fn delete(self) -> Result<Answer, Failure> {
+        let Self { table: Table { client, name }, item, asked, .. } = self;
+        let call = client
+            .delete_item()
+            .table_name(&*name)
+            .set_key(Some(item))
+            .set_condition_expression(asked.condition)
+            .set_expression_attribute_values(asked.values);
+        let answer = call.send().await.map_err(|error| match error.as_service_error() {
+            Some(DeleteItemError::ConditionalCheckFailedException(refusal)) => {
+                Failure::Refused(refusal.item.clone())
+            }
+            _ => Failure::of(&error),
+        })?;
+        Ok(Answer { attributes: answer.attributes, ..Answer::default() })
+    }
+
+    async fn query(self) -> Result<Answer, Failure> {
+        let Self { table: Table { client, name }, asked, .. } = self;
+        let call = client
+            .query()
+            .table_name(&*name)
+            .set_index_name(asked.index)
+            .set_key_condition_expression(asked.condition)
+            .set_expression_attribute_values(asked.values)
+            .set_select(asked.select)
+            .set_limit(asked.limit)
+            .set_consistent_read(asked.consistent)
+            .set_scan_index_forward(asked.forward)
+            .set_exclusive_start_key(asked.start);
+        let answer = call.send().await.map_err(|e| Failure::of(&e))?;
+        Ok(Answer {
+            items: answer.items.unwrap_or_default(),
+            count: usize::try_from(answer.count).unwrap_or_default(),
+            last_evaluated_key: answer.last_evaluated_key,
+            ..Answer::default()
+        })
     }
 }

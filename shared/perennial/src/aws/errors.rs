@@ -3,9 +3,12 @@
 use std::error::Error;
 use std::fmt::Display;
 
-use bytes::Bytes;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use hyper_util::client::legacy::Error as ClientError;
 
+use super::dynamodb::Item;
 use crate::store::StoreError;
 
 /// The error of a call that changes nothing. `action` is the permission it needs (`dynamodb:GetItem`), `what` ends the
@@ -34,33 +37,57 @@ pub(crate) enum Failure {
         code: String,
         /// What the service says.
         message: String,
-        /// All of its answer.
-        body: Bytes,
     },
+    /// The condition of a write to the table did not hold. The item that was in the way, if it was asked for and told.
+    Refused(Option<Item>),
 }
 
 impl Failure {
+    /// How a call of the SDK failed, after all its attempts.
+    pub(crate) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
+        match error {
+            SdkError::ConstructionFailure(_) => {
+                Self::NotSent("the request cannot be written (is a setting no URL or no region?)".into())
+            }
+            SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
+                Some(error) => Self::of_connector(error),
+                None => Self::Lost("the connection broke".into()),
+            },
+            SdkError::ServiceError(answer) => Self::Answered {
+                status: answer.raw().status().as_u16(),
+                code: answer.err().code().unwrap_or_default().to_owned(),
+                message: answer.err().message().unwrap_or_default().to_owned(),
+            },
+            SdkError::TimeoutError(_) => Self::late(),
+            _ => Self::Lost("the answer cannot be read".into()),
+        }
+    }
+
+    /// How a request failed that the client was given by the SDK.
+    pub(crate) fn of_connector(error: &ConnectorError) -> Self {
+        let client = chain(error).find_map(|cause| cause.downcast_ref::<ClientError>());
+        match client {
+            Some(client) => Self::of_client(client),
+            None => Self::Lost(causes(error)),
+        }
+    }
+
     /// How a request failed that the client was given.
     pub(crate) fn of_client(error: &ClientError) -> Self {
         if error.is_connect() { Self::NotSent(causes(error)) } else { Self::Lost(causes(error)) }
     }
 
-    /// The service's name for the error that it has answered with.
-    pub(crate) fn code(&self) -> Option<&str> {
-        match self {
-            Self::Answered { code, .. } => Some(code),
-            Self::NotSent(_) | Self::Lost(_) => None,
-        }
+    /// Nothing came in time.
+    pub(crate) fn late() -> Self {
+        Self::Lost("no answer came in time".into())
     }
 
     /// Whether another attempt may bring another answer.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            // S3 has waited too long for a request: a connection that was slow.
-            Self::Answered { status, code, .. } => {
-                *status >= 500 || is_throttling(code) || code == "RequestTimeout"
-            }
+            Self::Answered { status, code, .. } => *status >= 500 || is_throttling(code),
             Self::NotSent(_) | Self::Lost(_) => true,
+            Self::Refused(_) => false,
         }
     }
 
@@ -72,13 +99,14 @@ impl Failure {
                 format!("cannot {what}: {service} cannot be reached ({cause}): {}", unreachable(cause))
             }
             Self::Lost(cause) => format!("cannot {what}: {service} gave no answer ({cause})"),
-            Self::Answered { status, code, message, .. } => {
+            Self::Answered { status, code, message } => {
                 let advice = advice(action, code, *status);
                 format!("cannot {what}: {service} answered {status} {code} ({message}){advice}")
             }
+            Self::Refused(_) => format!("cannot {what}: its condition does not hold"),
         };
         let landed = match self {
-            Self::NotSent(_) => false,
+            Self::NotSent(_) | Self::Refused(_) => false,
             Self::Lost(_) => true,
             Self::Answered { status, code, .. } => *status >= 500 && !is_throttling(code),
         };
@@ -183,7 +211,7 @@ mod tests {
     use super::*;
 
     fn answered(status: u16, code: &str) -> Failure {
-        Failure::Answered { status, code: code.into(), message: "said".into(), body: Bytes::new() }
+        Failure::Answered { status, code: code.into(), message: "said".into() }
     }
 
     fn shown(action: &str, failure: &Failure) -> String {
@@ -213,11 +241,10 @@ mod tests {
     #[test]
     fn what_will_not_change_is_not_asked_again() {
         for (failure, may_pass) in [
-            (answered(400, "ConditionalCheckFailedException"), false),
+            (Failure::Refused(None), false),
             (answered(403, "AccessDenied"), false),
             (answered(404, ""), false),
             (answered(400, "ThrottlingException"), true),
-            (answered(400, "RequestTimeout"), true),
             (answered(500, "InternalServerError"), true),
             (Failure::Lost("connection reset".into()), true),
         ] {

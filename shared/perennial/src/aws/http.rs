@@ -6,9 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector as SdkConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
 use http::Uri;
-use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -32,7 +36,7 @@ const ROOTS: &[u8] = include_bytes!("roots.pem");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The client. Cheap to clone; the connections are shared.
-pub(crate) type Http = Client<Connector, Full<Bytes>>;
+pub(crate) type Http = Client<Connector, SdkBody>;
 
 /// Opens no connection yet.
 ///
@@ -51,6 +55,31 @@ pub(crate) fn client(aws: &Aws) -> Result<Http, StoreError> {
     let https =
         HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
     Ok(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(Connector(https)))
+}
+
+/// The same client, as the SDK's clients take one.
+pub(crate) fn for_sdk(http: &Http) -> SharedHttpClient {
+    let connector = SharedHttpConnector::new(Shared(http.clone()));
+    http_client_fn(move |_, _| connector.clone())
+}
+
+#[derive(Debug)]
+struct Shared(Http);
+
+impl SdkConnector for Shared {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let request = match request.try_into_http1x() {
+            Ok(request) => request,
+            Err(e) => return HttpConnectorFuture::ready(Err(ConnectorError::user(e.into()))),
+        };
+        let answer = self.0.request(request);
+        HttpConnectorFuture::new(async move {
+            // Of whatever kind, another attempt finds another connection.
+            let answer = answer.await.map_err(|e| ConnectorError::io(e.into()))?;
+            HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+                .map_err(|e| ConnectorError::other(e.into(), None))
+        })
+    }
 }
 
 /// Connects within [`CONNECT_TIMEOUT`].

@@ -33,8 +33,8 @@ impl AwsStores {
     /// The stores that the settings name, for the build that they name. Opens no connection yet: see
     /// [`AwsStores::warm`].
     pub fn new(account: &Account, settings: &Settings, site: &ReadySite, clock: Arc<dyn Clock>) -> Self {
-        let (aws, build, caller) = (&account.aws, &settings.build_id, &account.caller);
-        let table = Table::new(caller.clone(), aws.table.clone());
+        let (aws, build) = (&account.aws, &settings.build_id);
+        let table = Table::new(account.dynamodb(), &aws.table);
         let order = Order {
             by_tag: aws.edge_purge == EdgePurge::Tags,
             items_max: aws.max_purges,
@@ -51,8 +51,13 @@ impl AwsStores {
             pages: DynamoPages::new(table.clone(), build.clone(), clock.clone()),
             publishes: DynamoPublishes::new(table.clone(), clock),
             table,
-            bodies: S3Bodies::new(caller.clone(), &aws.bucket, build, settings.limits.max_body_bytes),
-            jobs: SqsJobs::new(caller.clone(), aws.queue_url.clone()),
+            bodies: S3Bodies::new(
+                account.lazily(Account::s3),
+                &aws.bucket,
+                build,
+                settings.limits.max_body_bytes,
+            ),
+            jobs: SqsJobs::new(account.lazily(Account::sqs), aws.queue_url.clone()),
             edge: CloudFront::new(account.clone(), distribution(aws), order),
         }
     }

@@ -26,8 +26,8 @@ use self::item::{
 use super::{
     Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Stamp, Wanted, Warmest,
 };
-use crate::aws::dynamodb::{AttributeValue, Request, Table, is_refusal, refused_by};
-use crate::aws::errors::write_error;
+use crate::aws::dynamodb::{Request, ReturnValue, Table, blob};
+use crate::aws::errors::{Failure, write_error};
 use crate::clock::{Clock, Millis};
 use crate::freshness::Epochs;
 use crate::key::PageKey;
@@ -89,7 +89,7 @@ impl DynamoPages {
         let mut item = self.keys().body(page, form);
         item.insert("generation".into(), n(record.generation));
         item.insert("sha256".into(), s(&*body.sha256));
-        item.insert("body".into(), AttributeValue::B(bytes.clone()));
+        item.insert("body".into(), blob(bytes));
         let put = self.table.put_item(item);
         let put = put
             .condition_expression(SUPERSEDES)
@@ -110,13 +110,13 @@ impl DynamoPages {
             .expression_attribute_values(":generation", n(record.generation))
             .expression_attribute_values(":record", s(&*json))
             .expression_attribute_values(":page", s(page.as_str()))
-            .return_values("ALL_OLD")
+            .return_values(ReturnValue::AllOld)
             .return_refusing_item();
         match put.send().await {
             Ok(put) => Ok(Some(put.attributes.as_ref().and_then(item::record))),
-            Err(error) if is_refusal(&error) => {
+            Err(Failure::Refused(item)) => {
                 // This very record: the call was repeated because the answer to the first was lost.
-                let ours = refused_by(&error).is_some_and(|item| item::text(&item, "record") == Some(&*json));
+                let ours = item.is_some_and(|item| item::text(&item, "record") == Some(&*json));
                 Ok(ours.then_some(None))
             }
             Err(error) => Err(write_error("dynamodb:UpdateItem", "write a record", &error)),
@@ -158,7 +158,7 @@ impl DynamoPages {
 async fn write_if(write: Request, action: &str, what: &str) -> Result<Option<Item>, StoreError> {
     match write.send().await {
         Ok(done) => Ok(Some(done.attributes.unwrap_or_default())),
-        Err(error) if is_refusal(&error) => Ok(None),
+        Err(Failure::Refused(_)) => Ok(None),
         Err(error) => Err(write_error(action, what, &error)),
     }
 }

@@ -13,8 +13,8 @@
 use std::sync::Arc;
 
 use super::{DELIVERY_KEPT, Fate, Kept, Mark, Publish, Publishes};
-use crate::aws::dynamodb::{Item, Table, is_refusal};
-use crate::aws::errors::{read_error, write_error};
+use crate::aws::dynamodb::{Item, Table};
+use crate::aws::errors::{Failure, read_error, write_error};
 use crate::aws::item::{key, n, name, number, s, text};
 use crate::clock::{Clock, Millis};
 use crate::store::StoreError;
@@ -123,7 +123,7 @@ impl Publishes for DynamoPublishes {
         let put = self.table.put_item(item(fate_key.clone(), kept_until, "fate", fate.as_str().to_owned()));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => return Ok(fate),
-            Err(error) if is_refusal(&error) => {}
+            Err(Failure::Refused(_)) => {}
             Err(error) => return Err(write_error("dynamodb:PutItem", "write the journal", &error)),
         }
         // Another call's, or this one's whose answer was lost.

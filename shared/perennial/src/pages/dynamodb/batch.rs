@@ -51,9 +51,8 @@ impl DynamoPages {
     async fn get_batch(&self, mut keys: Vec<Item>, found: &mut Vec<Item>) -> Result<(), StoreError> {
         let mut pause = FIRST_PAUSE;
         for _ in 0..ROUNDS_MAX {
-            let answer = self.table.get_some(&keys).await;
-            let answer = answer.map_err(|e| read_error("dynamodb:BatchGetItem", "read pages", &e))?;
-            let (items, left) = answer.into_parts();
+            let answer = self.table.get_some(keys).await;
+            let (items, left) = answer.map_err(|e| read_error("dynamodb:BatchGetItem", "read pages", &e))?;
             found.extend(items);
             keys = left;
             if keys.is_empty() {

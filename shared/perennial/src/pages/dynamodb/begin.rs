@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::item::{Item, SlotItem, n, number, s};
 use super::{DynamoPages, LISTED, UNCOMMITTED_KEPT_MS, listed_item, write_if};
-use crate::aws::dynamodb::{Request, is_refusal, refused_by};
-use crate::aws::errors::write_error;
+use crate::aws::dynamodb::{Request, ReturnValue};
+use crate::aws::errors::{Failure, write_error};
 use crate::clock::Millis;
 use crate::freshness::CLOCK_SKEW_MAX;
 use crate::key::{PageKey, hex};
@@ -71,16 +71,12 @@ fn condition(ask: &Ask) -> String {
 impl DynamoPages {
     /// A conditional update that gives a lease; its answer tells what is there now.
     async fn change(&self, page: &PageKey, update: Request) -> Result<Changed, StoreError> {
-        let update = update.return_values("ALL_NEW").return_refusing_item();
-        let error = match update.send().await {
+        let update = update.return_values(ReturnValue::AllNew).return_refusing_item();
+        match update.send().await {
             Ok(done) => return Ok(Changed::Yes(done.attributes.unwrap_or_default())),
-            Err(error) => error,
-        };
-        if !is_refusal(&error) {
-            return Err(write_error("dynamodb:UpdateItem", "ask for a lease", &error));
-        }
-        if let Some(item) = refused_by(&error) {
-            return Ok(Changed::No(item));
+            Err(Failure::Refused(Some(item))) => return Ok(Changed::No(item)),
+            Err(Failure::Refused(None)) => {}
+            Err(error) => return Err(write_error("dynamodb:UpdateItem", "ask for a lease", &error)),
         }
         // A server that does not tell what is in the way.
         let key = self.keys().slot(page);

@@ -114,7 +114,7 @@ pub(super) fn body(item: Item, sha256: &str) -> Option<Bytes> {
     let same = text(&item, "sha256") == Some(sha256);
     let bytes = item.into_iter().find(|(name, _)| name == "body")?.1;
     match bytes {
-        AttributeValue::B(bytes) if same => Some(bytes),
+        AttributeValue::B(bytes) if same => Some(Bytes::from(bytes.into_inner())),
         _ => None,
     }
 }

@@ -4,6 +4,7 @@ use tokio::task::JoinSet;
 
 use super::item::{epoch, epoch_key, n, s, tag_key};
 use super::{DynamoPages, WRITES_AT_ONCE};
+use crate::aws::dynamodb::ReturnValue;
 use crate::aws::errors::write_error;
 use crate::pages::Stamp;
 use crate::record::Epoch;
@@ -16,7 +17,7 @@ impl DynamoPages {
             .update(epoch_key())
             .update_expression("ADD epoch :one")
             .expression_attribute_values(":one", n(1))
-            .return_values("UPDATED_NEW");
+            .return_values(ReturnValue::UpdatedNew);
         let advanced =
             update.send().await.map_err(|e| write_error("dynamodb:UpdateItem", "advance the epoch", &e))?;
         let epoch = epoch(advanced.attributes.as_ref());
