@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 pub(crate) use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValuesOnConditionCheckFailure, Select};
 
@@ -218,11 +221,11 @@ impl Request {
             .set_expression_attribute_values(asked.values)
             .set_return_values(asked.return_values)
             .set_return_values_on_condition_check_failure(asked.on_refusal);
-        let answer = call.send().await.map_err(|error| match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                Failure::Refused(refusal.item.clone())
-            }
-            _ => Failure::of(&error),
+        let answer = call.send().await.map_err(|e| {
+            failed(&e, |e| match e {
+                PutItemError::ConditionalCheckFailedException(refusal) => Some(refusal),
+                _ => None,
+            })
         })?;
         Ok(Answer { attributes: answer.attributes, ..Answer::default() })
     }
@@ -239,11 +242,11 @@ impl Request {
             .set_expression_attribute_values(asked.values)
             .set_return_values(asked.return_values)
             .set_return_values_on_condition_check_failure(asked.on_refusal);
-        let answer = call.send().await.map_err(|error| match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
-                Failure::Refused(refusal.item.clone())
-            }
-            _ => Failure::of(&error),
+        let answer = call.send().await.map_err(|e| {
+            failed(&e, |e| match e {
+                UpdateItemError::ConditionalCheckFailedException(refusal) => Some(refusal),
+                _ => None,
+            })
         })?;
         Ok(Answer { attributes: answer.attributes, ..Answer::default() })
     }
@@ -255,12 +258,15 @@ impl Request {
             .table_name(&*name)
             .set_key(Some(item))
             .set_condition_expression(asked.condition)
-            .set_expression_attribute_values(asked.values);
-        let answer = call.send().await.map_err(|error| match error.as_service_error() {
-            Some(DeleteItemError::ConditionalCheckFailedException(refusal)) => {
-                Failure::Refused(refusal.item.clone())
-            }
-            _ => Failure::of(&error),
+            .set_expression_attribute_names(asked.names)
+            .set_expression_attribute_values(asked.values)
+            .set_return_values(asked.return_values)
+            .set_return_values_on_condition_check_failure(asked.on_refusal);
+        let answer = call.send().await.map_err(|e| {
+            failed(&e, |e| match e {
+                DeleteItemError::ConditionalCheckFailedException(refusal) => Some(refusal),
+                _ => None,
+            })
         })?;
         Ok(Answer { attributes: answer.attributes, ..Answer::default() })
     }
@@ -272,6 +278,7 @@ impl Request {
             .table_name(&*name)
             .set_index_name(asked.index)
             .set_key_condition_expression(asked.condition)
+            .set_expression_attribute_names(asked.names)
             .set_expression_attribute_values(asked.values)
             .set_select(asked.select)
             .set_limit(asked.limit)
@@ -285,5 +292,16 @@ impl Request {
             last_evaluated_key: answer.last_evaluated_key,
             ..Answer::default()
         })
+    }
+}
+
+/// How a write failed. `refusal` tells whether that was because its condition did not hold.
+fn failed<E: ProvideErrorMetadata>(
+    error: &SdkError<E, HttpResponse>,
+    refusal: impl FnOnce(&E) -> Option<&ConditionalCheckFailedException>,
+) -> Failure {
+    match error.as_service_error().and_then(refusal) {
+        Some(refusal) => Failure::Refused(refusal.item.clone()),
+        None => Failure::of(error),
     }
 }

@@ -65,9 +65,9 @@ impl Failure {
 
     /// How a request failed that the client was given by the SDK.
     pub(crate) fn of_connector(error: &ConnectorError) -> Self {
-        let client = chain(error).find_map(|cause| cause.downcast_ref::<ClientError>());
-        match client {
+        match chain(error).find_map(|cause| cause.downcast_ref::<ClientError>()) {
             Some(client) => Self::of_client(client),
+            None if error.is_user() => Self::NotSent(causes(error)),
             None => Self::Lost(causes(error)),
         }
     }
@@ -235,6 +235,38 @@ mod tests {
             assert_eq!(matches!(written, StoreError::Unsure(_)), landed, "{failure:?}");
             let read = read_error("s3:GetObject", "read x", &failure);
             assert!(matches!(read, StoreError::Refused(_)), "a read changes nothing: {failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_of_the_sdk_says_whether_the_call_left() {
+        use aws_smithy_runtime_api::http::StatusCode;
+        use aws_smithy_types::body::SdkBody;
+        use aws_smithy_types::error::ErrorMetadata;
+
+        type Sdk = SdkError<ErrorMetadata, HttpResponse>;
+        let said = ErrorMetadata::builder().code("ValidationException").message("said").build();
+        let answer = HttpResponse::new(StatusCode::try_from(400).unwrap(), SdkBody::empty());
+        let broken = || std::io::Error::other("broken").into();
+        for (error, expected) in [
+            (Sdk::construction_failure("no region"), "NotSent"),
+            (Sdk::dispatch_failure(ConnectorError::user(broken())), "NotSent"),
+            (Sdk::dispatch_failure(ConnectorError::io(broken())), "Lost"),
+            (Sdk::timeout_error("2 s"), "Lost"),
+            (
+                Sdk::response_error(
+                    "no JSON",
+                    HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::empty()),
+                ),
+                "Lost",
+            ),
+            (
+                Sdk::service_error(said, answer),
+                "Answered { status: 400, code: \"ValidationException\", message: \"said\" }",
+            ),
+        ] {
+            let told = format!("{:?}", Failure::of(&error));
+            assert!(told.starts_with(expected), "{told} of {error:?}");
         }
     }
 
