@@ -63,8 +63,9 @@ async fn age_survives_a_restart() {
     let h = Host::new().await;
     h.up.on("/blog/a", json!({ "revalidate": 2 }));
     let site = h.launch.start().await;
-    let born = Instant::now();
     let old = site.get("/blog/a").await.expect(200, "MISS");
+    // At the latest.
+    let born = Instant::now();
     pass(Duration::from_millis(1000)).await;
     site.stop().await.success();
     let site = h.launch.start().await;
