@@ -26,8 +26,7 @@ pub struct Built {
 /// If it has not been run.
 pub fn built() -> [Built; 3] {
     FUNCTIONS.map(|function| {
-        let resource = function[..1].to_uppercase() + &function[1..];
-        let path = folder_of_builds().join(resource).join("bootstrap");
+        let path = folder_of_builds().join(resource_of(function)).join("bootstrap");
         let elf = std::fs::read(&path)
             .unwrap_or_else(|e| panic!("{}: {e}: run `tests/run aws`, which builds it", path.display()));
         Built { function, path, elf }
@@ -80,14 +79,18 @@ impl Deployed {
             plan.launcher(function, &format!("{}\"${{0%/*}}/program\"", program.emulator()));
             let beside = plan.folder.path().join(function).join("program");
             std::fs::copy(&program.path, beside).expect("a copy");
-            let resource = function[..1].to_uppercase() + &function[1..];
-            let source = format!("CodeUri: {resource}\n");
+            let source = format!("CodeUri: {}\n", resource_of(function));
             assert!(template.contains(&source), "the template has no {source}");
             template = template.replace(&source, &format!("CodeUri: {function}\n"));
         }
         sam_deploy(&calls, &plan, &template).await;
         Self::of(&calls, plan).await
     }
+}
+
+/// What the template calls a function.
+fn resource_of(function: &str) -> String {
+    function[..1].to_uppercase() + &function[1..]
 }
 
 fn root() -> PathBuf {

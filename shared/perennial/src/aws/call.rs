@@ -15,6 +15,7 @@ use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
+use super::ATTEMPTS;
 use super::errors::Failure;
 use super::http::Http;
 use crate::clock::{Clock, Millis, SystemClock, within};
@@ -23,9 +24,6 @@ use crate::store::StoreError;
 
 /// For one answer. These services take some hundred milliseconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// All that is called here may be repeated.
-const ATTEMPTS: u32 = 3;
 
 /// Before the second attempt; doubled before the third.
 const BACK_OFF: Duration = Duration::from_millis(100);

@@ -4,13 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 pub(crate) use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValuesOnConditionCheckFailure, Select};
 
@@ -64,6 +61,27 @@ struct Asked {
     consistent: Option<bool>,
     forward: Option<bool>,
     start: Option<Item>,
+}
+
+/// Carries out a write. Each kind has its own types for the same conditions, answers and errors.
+macro_rules! written {
+    ($write:expr, $asked:ident, $error:ident) => {{
+        let call = $write
+            .set_condition_expression($asked.condition)
+            .set_expression_attribute_names($asked.names)
+            .set_expression_attribute_values($asked.values)
+            .set_return_values($asked.return_values)
+            .set_return_values_on_condition_check_failure($asked.on_refusal);
+        match call.send().await {
+            Ok(answer) => Ok(Answer { attributes: answer.attributes, ..Answer::default() }),
+            Err(error) => Err(match error.as_service_error() {
+                Some($error::ConditionalCheckFailedException(refusal)) => {
+                    Failure::Refused(refusal.item.clone())
+                }
+                _ => Failure::of(&error),
+            }),
+        }
+    }};
 }
 
 /// What DynamoDB answers to a [`Request`].
@@ -212,63 +230,21 @@ impl Request {
 
     async fn put(self) -> Result<Answer, Failure> {
         let Self { table: Table { client, name }, item, asked, .. } = self;
-        let call = client
-            .put_item()
-            .table_name(&*name)
-            .set_item(Some(item))
-            .set_condition_expression(asked.condition)
-            .set_expression_attribute_names(asked.names)
-            .set_expression_attribute_values(asked.values)
-            .set_return_values(asked.return_values)
-            .set_return_values_on_condition_check_failure(asked.on_refusal);
-        let answer = call.send().await.map_err(|e| {
-            failed(&e, |e| match e {
-                PutItemError::ConditionalCheckFailedException(refusal) => Some(refusal),
-                _ => None,
-            })
-        })?;
-        Ok(Answer { attributes: answer.attributes, ..Answer::default() })
+        written!(client.put_item().table_name(&*name).set_item(Some(item)), asked, PutItemError)
     }
 
     async fn update(self) -> Result<Answer, Failure> {
         let Self { table: Table { client, name }, item, asked, .. } = self;
-        let call = client
-            .update_item()
-            .table_name(&*name)
-            .set_key(Some(item))
-            .set_update_expression(asked.update)
-            .set_condition_expression(asked.condition)
-            .set_expression_attribute_names(asked.names)
-            .set_expression_attribute_values(asked.values)
-            .set_return_values(asked.return_values)
-            .set_return_values_on_condition_check_failure(asked.on_refusal);
-        let answer = call.send().await.map_err(|e| {
-            failed(&e, |e| match e {
-                UpdateItemError::ConditionalCheckFailedException(refusal) => Some(refusal),
-                _ => None,
-            })
-        })?;
-        Ok(Answer { attributes: answer.attributes, ..Answer::default() })
+        written!(
+            client.update_item().table_name(&*name).set_key(Some(item)).set_update_expression(asked.update),
+            asked,
+            UpdateItemError
+        )
     }
 
     async fn delete(self) -> Result<Answer, Failure> {
         let Self { table: Table { client, name }, item, asked, .. } = self;
-        let call = client
-            .delete_item()
-            .table_name(&*name)
-            .set_key(Some(item))
-            .set_condition_expression(asked.condition)
-            .set_expression_attribute_names(asked.names)
-            .set_expression_attribute_values(asked.values)
-            .set_return_values(asked.return_values)
-            .set_return_values_on_condition_check_failure(asked.on_refusal);
-        let answer = call.send().await.map_err(|e| {
-            failed(&e, |e| match e {
-                DeleteItemError::ConditionalCheckFailedException(refusal) => Some(refusal),
-                _ => None,
-            })
-        })?;
-        Ok(Answer { attributes: answer.attributes, ..Answer::default() })
+        written!(client.delete_item().table_name(&*name).set_key(Some(item)), asked, DeleteItemError)
     }
 
     async fn query(self) -> Result<Answer, Failure> {
@@ -292,16 +268,5 @@ impl Request {
             last_evaluated_key: answer.last_evaluated_key,
             ..Answer::default()
         })
-    }
-}
-
-/// How a write failed. `refusal` tells whether that was because its condition did not hold.
-fn failed<E: ProvideErrorMetadata>(
-    error: &SdkError<E, HttpResponse>,
-    refusal: impl FnOnce(&E) -> Option<&ConditionalCheckFailedException>,
-) -> Failure {
-    match error.as_service_error().and_then(refusal) {
-        Some(refusal) => Failure::Refused(refusal.item.clone()),
-        None => Failure::of(error),
     }
 }

@@ -100,10 +100,9 @@ impl S3Bodies {
     }
 }
 
-/// The next bytes of an object; none after the last. Each have the time of a whole one, while somebody waits for them.
+/// The next bytes of an object; none after the last.
 async fn next(body: &mut ByteStream) -> Result<Option<Bytes>, Failure> {
-    let chunk = within(&SystemClock, BODY_TIMEOUT, body.next()).await.ok_or_else(Failure::late)?;
-    chunk.transpose().map_err(|e| Failure::Lost(e.to_string()))
+    body.try_next().await.map_err(|e| Failure::Lost(e.to_string()))
 }
 
 /// An object that is read as it arrives.
@@ -114,8 +113,11 @@ pub struct ObjectChunks {
 }
 
 impl Chunks for ObjectChunks {
+    /// Each have the time of a whole object, while somebody waits for them.
     async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
-        next(&mut self.body).await.map_err(|e| read_error("s3:GetObject", &self.what, &e))
+        let chunk = within(&SystemClock, BODY_TIMEOUT, next(&mut self.body)).await;
+        let chunk = chunk.unwrap_or_else(|| Err(Failure::late()));
+        chunk.map_err(|e| read_error("s3:GetObject", &self.what, &e))
     }
 }
 
