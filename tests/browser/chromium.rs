@@ -67,6 +67,10 @@ impl Browser {
 
     /// Gives an order and waits for its answer; what happens meanwhile is noted.
     pub(crate) async fn order(&mut self, method: &str, params: Value) -> Value {
+        self.try_order(method, params).await.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    async fn try_order(&mut self, method: &str, params: Value) -> Result<Value, Value> {
         self.sent += 1;
         let id = self.sent;
         let mut order = json!({ "id": id, "method": method, "params": params });
@@ -84,8 +88,8 @@ impl Browser {
                 assert_eq!(bytes.pop(), Some(0), "`chromium` has ended; run `tests/tools/install chromium`");
                 let mut told: Value = serde_json::from_slice(&bytes).expect("JSON");
                 if told["id"] == id {
-                    assert!(told["error"].is_null(), "{method}: {}", told["error"]);
-                    return told["result"].take();
+                    let error = told["error"].take();
+                    return if error.is_null() { Ok(told["result"].take()) } else { Err(error) };
                 }
                 self.note(&told);
             }
@@ -113,15 +117,20 @@ impl Browser {
 
     /// The value of an expression in the page; a promise's when it is kept.
     pub(crate) async fn value(&mut self, expression: &str) -> Value {
-        let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true });
-        let mut result = self.order("Runtime.evaluate", params).await;
-        assert!(result["exceptionDetails"].is_null(), "{expression}: {}", result["exceptionDetails"]);
-        result["result"]["value"].take()
+        self.try_value(expression).await.unwrap_or_else(|error| panic!("{expression}: {error}"))
     }
 
-    /// Waits until an expression holds.
+    async fn try_value(&mut self, expression: &str) -> Result<Value, Value> {
+        let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true });
+        let mut result = self.try_order("Runtime.evaluate", params).await?;
+        assert!(result["exceptionDetails"].is_null(), "{expression}: {}", result["exceptionDetails"]);
+        Ok(result["result"]["value"].take())
+    }
+
+    /// Waits until an expression holds. A page that is left while it is asked has no answer.
     pub(crate) async fn wait(&mut self, expression: &str) {
-        until(expression, async || (self.value(expression).await == true).then_some(())).await;
+        until(expression, async || self.try_value(expression).await.is_ok_and(|v| v == true).then_some(()))
+            .await;
     }
 
     /// Types text where the focus is, as a person does.

@@ -3,11 +3,12 @@
 
 mod chromium;
 mod console;
+mod shell;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -40,6 +41,29 @@ async fn a_shell_fetches_its_page_and_shows_it() {
     assert!(page.contains("<h1>Hello café \"x\"</h1>"), "{page}");
 }
 
+/// Nothing is stored under development, and nothing is said of what is.
+#[tokio::test]
+async fn an_error_under_development_is_shown_as_it_is() {
+    let origin = Origin::dev(site::site().route(Route::new("/broken/{name}", Broken))).await;
+    let page = origin.open("/broken/a").await;
+    assert!(page.contains("the upstream of a is down") && page.contains("Under development"), "{page}");
+    assert!(!page.contains("earlier one"), "{page}");
+}
+
+struct Broken;
+
+impl Page for Broken {
+    type Props = ();
+
+    async fn props(&self, cx: &Context) -> Result<Outcome<()>, Failure> {
+        Err(Failure::new(format!("the upstream of {} is down", cx.param("name"))))
+    }
+
+    fn render(&self, (): &(), _: &Context) -> Result<String, Failure> {
+        Ok(String::new())
+    }
+}
+
 struct Hello;
 
 impl Page for Hello {
@@ -59,6 +83,8 @@ struct Origin {
     addr: SocketAddr,
     server: tokio::task::JoinHandle<()>,
     folder: TempDir,
+    /// Paths that were asked for.
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Drop for Origin {
@@ -69,18 +95,31 @@ impl Drop for Origin {
 
 impl Origin {
     async fn start(site: Site) -> Self {
+        Self::with(site, false).await
+    }
+
+    /// Under development.
+    async fn dev(site: Site) -> Self {
+        Self::with(site, true).await
+    }
+
+    async fn with(site: Site, dev: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Arc::new(SystemClock);
         let stores = EmbeddedStores::open(&folder.path().join("store"), &"dev-build".into(), clock.clone());
         let site = Arc::new(site.ready(None, None).expect("a valid site"));
         let limits: Limits = Settings::default().limits;
-        let serve = Arc::new(Serve::new(Engine::new(site, stores, clock, limits), Renewal::Before));
+        let make = if dev { Engine::dev } else { Engine::new };
+        let serve = Arc::new(Serve::new(make(site, stores, clock, limits), Renewal::Before));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("a bound port");
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let noted = asked.clone();
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let serve = serve.clone();
+                let (serve, noted) = (serve.clone(), noted.clone());
                 let answer = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                    noted.lock().expect("no panic").push(request.uri().path().to_owned());
                     let serve = serve.clone();
                     async move { Ok::<_, Infallible>(serve.handle(&request.into_parts().0).await) }
                 });
@@ -89,7 +128,21 @@ impl Origin {
                 );
             }
         });
-        Self { addr, server, folder }
+        Self { addr, server, folder, asked }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    /// How often the document at this path was asked for.
+    fn documents(&self, path: &str) -> usize {
+        self.asked.lock().expect("no panic").iter().filter(|asked| *asked == path).count()
+    }
+
+    /// How often a page's data was asked for.
+    fn data(&self) -> usize {
+        self.asked.lock().expect("no panic").iter().filter(|asked| asked.ends_with(".json")).count()
     }
 
     /// Opens a page in a browser and gives its document once its scripts have nothing left to do.
@@ -97,7 +150,7 @@ impl Origin {
         let mut browser = Command::new("chromium");
         browser.args(chromium::ARGUMENTS).args(["--virtual-time-budget=5000", "--dump-dom"]);
         browser.arg(format!("--user-data-dir={}", self.folder.path().join("browser").display()));
-        browser.arg(format!("http://{}{path}", self.addr)).stdin(Stdio::null()).kill_on_drop(true);
+        browser.arg(self.url(path)).stdin(Stdio::null()).kill_on_drop(true);
         let output = soon("the browser's document", browser.output()).await;
         let output = output.unwrap_or_else(|e| panic!("`chromium`: {e}; run `tests/tools/install chromium`"));
         let page = String::from_utf8_lossy(&output.stdout).into_owned();

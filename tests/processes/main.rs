@@ -12,6 +12,7 @@ mod b09_store;
 mod b10_console;
 mod b10_several;
 mod b15_build;
+mod b15_panics;
 
 use std::path::{Path, PathBuf};
 

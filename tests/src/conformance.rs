@@ -90,6 +90,7 @@ impl Page for Controlled {
 
     async fn paths(&self) -> Result<Vec<Params>, Failure> {
         let answer = self.upstream.get("paths", &[("route", self.pattern)]).await?;
+        panic_if_asked(&answer)?;
         let listed = answer.get("params").and_then(Value::as_array);
         let listed =
             listed.ok_or_else(|| Failure::new(format!("paths of {}: no list `params`", self.pattern)))?;
@@ -152,9 +153,7 @@ fn outcome(answer: &Value, cx: &Context, period: Option<u32>) -> Result<Outcome<
     if let Some(message) = text(answer, "throw")? {
         return Err(Failure::new(message));
     }
-    if flag(answer, "panic")? {
-        panic!("the upstream asked for a panic");
-    }
+    panic_if_asked(answer)?;
     let redirect = answer.get("redirect").filter(|r| !r.is_null());
     let results = [flag(answer, "not_found")?, redirect.is_some(), flag(answer, "keep_stale")?];
     if results.iter().filter(|given| **given).count() > 1 {
@@ -180,6 +179,15 @@ fn outcome(answer: &Value, cx: &Context, period: Option<u32>) -> Result<Outcome<
         outcome = outcome.expires_at(time::OffsetDateTime::parse(&instant, rfc3339)?.into());
     }
     Ok(outcome)
+}
+
+/// Panics with the upstream's words, or with some if it gives none.
+fn panic_if_asked(answer: &Value) -> Result<(), Failure> {
+    match answer.get("panic") {
+        Some(Value::String(message)) => panic!("{message}"),
+        _ if flag(answer, "panic")? => panic!("the upstream asked for a panic"),
+        _ => Ok(()),
+    }
 }
 
 fn props(answer: &Value, cx: &Context) -> Result<Props, Failure> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use perennial::build::{BuildStep, Built, BuiltRoute};
 use perennial::function::{FunctionError, OnStores, SecretSource};
+use perennial::telemetry::on_one_line;
 use perennial::{Engine, Fallback, Stores};
 
 use crate::say;
@@ -27,13 +28,15 @@ async fn build<S: Stores>(engine: &Arc<Engine<S>>) -> Result<(), FunctionError> 
         .build_site(|step| match step {
             BuildStep::Listed(pages) => bar.set_length(pages as u64),
             BuildStep::Rendered(path) => {
-                bar.set_message(path);
+                bar.set_message(on_one_line(path));
                 bar.inc(1);
             }
         })
         .await;
     bar.finish_and_clear();
-    say(format_args!("{}", table(&built?, engine.build())));
+    for line in table(&built?, engine.build()).lines() {
+        say(format_args!("{line}"));
+    }
     Ok(())
 }
 

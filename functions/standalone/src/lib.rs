@@ -22,7 +22,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use perennial::embedded::EmbeddedStores;
 use perennial::function::{self, OnStores};
-use perennial::telemetry::{self, LogFormat};
+use perennial::telemetry::{self, LogFormat, on_one_line};
 use perennial::{Engine, ReadySite, Settings, Site};
 
 /// A site with Incremental Static Regeneration. Settings are environment variables; the README lists them.
@@ -129,9 +129,9 @@ impl Program {
     }
 }
 
-/// Writes a line for whoever typed the command.
+/// Writes a line for whoever typed the command. It stays one line, whatever strangers' text it holds.
 fn say(line: std::fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
     // A closed pipe is the reader's way of having seen enough.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    let _ = writeln!(out, "{}", on_one_line(line)).and_then(|()| out.flush());
 }

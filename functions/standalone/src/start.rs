@@ -11,6 +11,7 @@ use ::revalidate::{ENDPOINT, Revalidate};
 use ::serve::{Renewal, Serve};
 use anyhow::{Context as _, Result};
 use perennial::Engine;
+use perennial::build::BuildError;
 use perennial::draft::Drafts;
 use perennial::embedded::{EmbeddedStores, live_secrets, secret_file};
 use perennial::key::RESERVED_SEGMENT;
@@ -94,15 +95,8 @@ async fn list_if_new(engine: &Arc<Engine<EmbeddedStores>>) {
                 build = &**engine.build(),
                 "the store holds nothing of this build: pages are rendered when they are first visited (run `build` first)"
             );
-            let engine = engine.clone();
             // Beside serving, and not waited for when the server stops: the site's listing may be slow, or down.
-            tokio::spawn(async move {
-                if let Err(error) = engine.list_pages().await {
-                    tracing::warn!(
-                        "routes that serve listed paths only have none until `build` has run: {error}"
-                    );
-                }
-            });
+            tokio::spawn(list_until_done(engine.clone()));
         }
         Ok(_) => {}
         Err(error) => tracing::error!("the store cannot be read: {error}"),
@@ -111,9 +105,6 @@ async fn list_if_new(engine: &Arc<Engine<EmbeddedStores>>) {
 
 /// How often a server asks whether its store still knows which pages are listed.
 const LISTED_EVERY: Duration = Duration::from_secs(1);
-
-/// How long it waits after a listing that failed.
-const LIST_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// A store that goes on without what was damaged does not know which pages the routes list; any server of the build
 /// tells it again.
@@ -124,13 +115,34 @@ async fn list_if_lost(engine: Arc<Engine<EmbeddedStores>>) {
         if engine.stores().pages().knows_listed().await.unwrap_or(true) {
             continue;
         }
-        match engine.list_pages().await {
-            Ok(()) => tracing::info!("the store knows again which pages are listed"),
-            Err(error) => {
-                tracing::warn!("the store has lost which pages are listed: {error}");
-                engine.clock().sleep(LIST_AGAIN_AFTER).await;
-            }
-        }
+        tracing::warn!("the store has lost which pages are listed: the routes are asked again");
+        list_until_done(engine.clone()).await;
+        tracing::info!("the store knows again which pages are listed");
+    }
+}
+
+/// After a listing that failed the routes are asked again after this long, and after twice as long each further time.
+const LIST_AGAIN_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest wait between two listings.
+const LIST_AGAIN_MAX: Duration = Duration::from_secs(60);
+
+/// Tells the store which pages the routes list. A route that cannot tell is asked again; until then the store keeps the
+/// list that it has.
+async fn list_until_done(engine: Arc<Engine<EmbeddedStores>>) {
+    let mut pause = LIST_AGAIN_FIRST;
+    loop {
+        let error = match engine.list_pages().await {
+            Ok(()) => return,
+            Err(BuildError::Pages(failures)) => failures.join("; "),
+            Err(BuildError::Store(error)) => error.to_string(),
+        };
+        tracing::warn!(
+            "which pages the routes list cannot be told, so routes that serve listed pages only have no others than \
+             before; it is tried again in {pause:?}: {error}"
+        );
+        engine.clock().sleep(pause).await;
+        pause = (pause * 2).min(LIST_AGAIN_MAX);
     }
 }
 

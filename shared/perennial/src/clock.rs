@@ -37,7 +37,8 @@ impl From<SystemTime> for Millis {
 /// A future that a [`Clock`] completes.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The port through which everything learns the time and waits.
+/// The port through which everything learns the time and waits. Neither method may panic: what asks for the time would
+/// end with it.
 pub trait Clock: Send + Sync + 'static {
     /// The present instant. May step in either direction.
     fn now(&self) -> Millis;

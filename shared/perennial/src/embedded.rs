@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::jobs::Job;
 use crate::jobs::sqlite::{SqliteJobs, Taken};
 use crate::pages::sqlite::SqlitePages;
+use crate::panics::guarded_async;
 use crate::publishes::sqlite::SqlitePublishes;
 use crate::store::{StoreError, Stores};
 
@@ -88,10 +89,12 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
             let (engine, stop) = (self.clone(), stop.clone());
             self.tasks.spawn(async move {
                 while !stop.is_cancelled() {
-                    match engine.work_next().await {
-                        Ok(true) => continue,
-                        Ok(false) => {}
-                        Err(error) => tracing::error!("the queue cannot be read: {error}"),
+                    match guarded_async(engine.work_next()).await {
+                        Ok(Ok(true)) => continue,
+                        Ok(Ok(false)) => {}
+                        Ok(Err(error)) => tracing::error!("the queue cannot be read: {error}"),
+                        // Without its worker the queue would stand still in the end.
+                        Err(panic) => tracing::error!("a job comes again once its lease has ended: {panic}"),
                     }
                     tokio::select! {
                         () = stop.cancelled() => {}

@@ -73,6 +73,7 @@ pub mod metrics;
 pub mod overview;
 pub mod page;
 pub mod pages;
+mod panics;
 mod passing;
 pub mod pattern;
 pub mod progress;

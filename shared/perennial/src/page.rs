@@ -21,7 +21,8 @@ pub trait Page: Send + Sync + 'static {
     /// The page's data. Its JSON is served at the page's data URL as `{"props": …}`.
     type Props: Serialize + Send + 'static;
 
-    /// The paths that `build` renders, and all that a route with [`Fallback::NotFound`](crate::Fallback) serves.
+    /// The paths that `build` renders, and all that a route with [`Fallback::NotFound`](crate::Fallback) serves. An error
+    /// or a panic fails the build; a server keeps the list that it has, and asks again.
     fn paths(&self) -> impl Future<Output = Result<Vec<Params>, Failure>> + Send {
         async { Ok(Vec::new()) }
     }
@@ -33,8 +34,8 @@ pub trait Page: Send + Sync + 'static {
     fn render(&self, props: &Self::Props, cx: &Context) -> Result<String, Failure>;
 
     /// What a person sees of a page nobody has generated yet, on a route with [`Fallback::Shell`](crate::Fallback).
-    /// [`SHELL_DATA_URL`] in it becomes the page's data URL. The default fetches that, which generates the page,
-    /// and reloads.
+    /// It is asked for once, at the start. [`SHELL_DATA_URL`] in it becomes the page's data URL. The default fetches that, which generates the page,
+    /// and reloads once the answer is good. A failure is tried again a few times, then told, with a button.
     fn shell(&self) -> String {
         DEFAULT_SHELL.to_owned()
     }
@@ -43,10 +44,8 @@ pub trait Page: Send + Sync + 'static {
 /// In a shell, stands for the URL of the page's data JSON; asking for that URL generates the page.
 pub const SHELL_DATA_URL: &str = "%PERENNIAL_DATA_URL%";
 
-const DEFAULT_SHELL: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-<meta name=\"viewport\" content=\"width=device-width\"><title>Loading…</title><p>Loading…</p>\
-<script data-url=\"%PERENNIAL_DATA_URL%\">fetch(document.currentScript.dataset.url).then(()=>location.reload())</script>\
-</html>";
+/// Its script reloads the page after a good answer alone, and a few times at most.
+const DEFAULT_SHELL: &str = include_str!("page/shell.html");
 
 /// What a render is told.
 #[derive(Clone, Debug)]

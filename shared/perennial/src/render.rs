@@ -11,6 +11,7 @@ use crate::clock::{Clock, Millis, within};
 use crate::content::Content;
 use crate::judge::{Judged, Judgement, Refused, judge};
 use crate::page::{Context, Failure, Reason};
+use crate::panics::panic_text;
 use crate::record::{Epoch, Record, Stored, Ticket};
 use crate::route::{Documents, Resolved};
 use crate::settings::Limits;
@@ -206,13 +207,6 @@ impl Renders {
         };
         Ok(Draft { record, html, data })
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panic: {}", text.unwrap_or("without a message"))
 }
 
 /// The data JSON of a page that does not exist.

@@ -10,6 +10,7 @@ use crate::beside::beside;
 use crate::key::{PageKey, Params};
 use crate::metrics::Counters;
 use crate::page::{Context, Failure, Kind, Meta, Page};
+use crate::panics::guarded_async;
 use crate::pattern::Pattern;
 
 /// What a visitor gets of a path that nobody has generated (getStaticPaths' `fallback`).
@@ -207,14 +208,14 @@ impl ReadyRoute {
     /// The pages this route lists, in the listing's order without repetitions.
     ///
     /// # Errors
-    /// The page's own failure, or what is wrong with a listed path.
+    /// The page's own failure, its panic among them, or what is wrong with a listed path.
     pub async fn paths(self: &Arc<Self>) -> Result<Vec<Resolved>, Failure> {
         if !self.pattern.is_dynamic() {
             return Ok(vec![self.resolve(Params::new(), Vec::new())]);
         }
         let mut pages: Vec<Resolved> = Vec::new();
         let mut seen = std::collections::HashSet::new();
-        for given in self.page.paths().await? {
+        for given in guarded_async(self.page.paths()).await.map_err(Failure::new)?? {
             let params = self.pattern.arrange(&given).map_err(Failure::new)?;
             let page = self.resolve(params, Vec::new());
             if seen.insert(page.key.clone()) {
@@ -318,7 +319,8 @@ pub(crate) trait AnyPage: Send + Sync + 'static {
 
 impl<P: Page> AnyPage for P {
     fn paths(&self) -> BoxFuture<'_, Result<Vec<Params>, Failure>> {
-        Box::pin(Page::paths(self))
+        // Called in the future, so that a panic before the first wait is one of the future.
+        Box::pin(async { Page::paths(self).await })
     }
 
     fn render(self: Arc<Self>, cx: Context) -> BoxFuture<'static, Result<Rendered, Failure>> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::clock::{Clock, SystemClock};
 use crate::draft::CLOSE_DRAFT;
 use crate::key::{PageKey, Params};
+use crate::panics::guarded;
 use crate::pattern::Pattern;
 use crate::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
 use crate::webhooks::Webhooks;
@@ -210,7 +211,10 @@ fn ready_route(
     }
     errors.extend(mistakes(&pattern, &route.options));
     let shell = match route.options.fallback {
-        Fallback::Shell => route.page.shell(),
+        Fallback::Shell => guarded(|| route.page.shell()).unwrap_or_else(|panic| {
+            errors.push(format!("the shell of route {}: {}", pattern.as_str(), panic.escape_debug()));
+            String::new()
+        }),
         _ => String::new(),
     };
     let is_one = !pattern.is_dynamic() && route.options.query.is_empty();
@@ -343,17 +347,6 @@ impl ReadySite {
         let cx = ErrorContext { status, path, base_path: &self.base_path, error };
         guarded(|| (self.error)(&cx)).unwrap_or_else(|_| plain_error_page(&cx))
     }
-}
-
-fn guarded(page: impl FnOnce() -> String) -> Result<String, String> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(page)).map_err(|panic| panic_text(&*panic))
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panic: {}", text.unwrap_or("without a message"))
 }
 
 fn plain_draft_banner(cx: &DraftContext<'_>) -> String {

@@ -32,10 +32,13 @@ fn not_found(cx: &ErrorContext<'_>) -> Markup {
 
 fn failed(cx: &ErrorContext<'_>) -> Markup {
     html! {
-        p { "It could not be rendered, and there is no earlier one to show. The next request tries again." }
         @if let Some(error) = cx.error {
-            p.eyebrow { "What went wrong, for you as its author" }
+            p { "It could not be rendered. Under development every request renders its page anew: mend the error, then reload." }
+            p.eyebrow { "The error, shown under development only" }
             pre tabindex="0" { code { (error) } }
+        } @else {
+            // An older page may be stored that must not be shown: nothing is said of it.
+            p { "It could not be rendered just now. Reload it to try again." }
         }
     }
 }
@@ -52,6 +55,17 @@ mod tests {
             assert!(!html.contains("<script>") && !html.contains("<boom>"));
             assert!(html.contains("href=\"/docs\""), "links keep the base path");
             assert_eq!(html.contains("&lt;boom&gt;"), status == 500);
+        }
+    }
+
+    /// What is stored, and whether anything is, differs from page to page, and under development nothing is.
+    #[test]
+    fn an_error_page_says_only_what_it_knows() {
+        let html = |error| page(&ErrorContext { status: 500, path: "/a", base_path: "", error });
+        assert!(html(Some("boom")).contains("Under development every request renders"));
+        assert!(!html(None).contains("Under development"));
+        for html in [html(Some("boom")), html(None)] {
+            assert!(!html.contains("earlier one") && !html.contains("next request"), "{html}");
         }
     }
 }
