@@ -7,6 +7,7 @@ mod j03_on_demand;
 mod j04_errors;
 mod j04_upstream;
 mod j05_outcomes;
+mod j06_agents;
 mod j06_policies;
 mod j07_tags;
 mod j08_crowds;

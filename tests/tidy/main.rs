@@ -6,10 +6,12 @@
 //! | [`shape`] | lengths of files and functions, no `mod.rs` |
 //! | [`words`] | unfinished work, reasons for exceptions, tests that wait for time |
 //! | [`guides`] | the guides name tests that exist |
+//! | [`bots`] | the list of bots is what its tool made |
 //! | [`readme`] | the README speaks of every setting, and of no file that is not there |
 #![allow(missing_docs, reason = "a test program has no readers of its documentation")]
 
 mod arrows;
+mod bots;
 mod guides;
 mod readme;
 mod shape;
@@ -36,6 +38,11 @@ fn nothing_is_left_unfinished_or_unexplained() {
 #[test]
 fn the_readme_tells_the_truth() {
     report(&readme::broken(&Tree::read()));
+}
+
+#[test]
+fn the_list_of_bots_is_as_it_was_made() {
+    report(&bots::broken(&Tree::read()));
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod bots;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use memchr::memmem;
+
 use crate::clock::{Clock, SystemClock};
 use crate::draft::CLOSE_DRAFT;
 use crate::key::{PageKey, Params};
@@ -46,7 +48,7 @@ pub struct Site {
     not_found: ErrorPage,
     error: ErrorPage,
     draft_banner: DraftBanner,
-    bots: Vec<String>,
+    bots: Vec<Cow<'static, str>>,
     base_path: Option<String>,
     trailing_slash: Option<bool>,
     webhooks: Option<Cow<'static, str>>,
@@ -67,7 +69,7 @@ impl Site {
             not_found: Box::new(plain_error_page),
             error: Box::new(plain_error_page),
             draft_banner: Box::new(plain_draft_banner),
-            bots: DEFAULT_BOTS.iter().map(|&b| b.to_owned()).collect(),
+            bots: DEFAULT_BOTS.iter().map(|&bot| bot.into()).collect(),
             base_path: None,
             trailing_slash: None,
             webhooks: None,
@@ -103,9 +105,17 @@ impl Site {
         self
     }
 
-    /// Replaces [`DEFAULT_BOTS`].
-    pub fn bots(mut self, parts: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.bots = parts.into_iter().map(|p| p.into().to_ascii_lowercase()).collect();
+    /// Replaces [`DEFAULT_BOTS`]: the bots that get the page where a person gets its shell. A name is a part of the user
+    /// agent; a name that begins with `^` is its beginning. ASCII letters match in either case. Empty names match nothing.
+    ///
+    /// ```
+    /// # use perennial::Site;
+    /// use perennial::site::DEFAULT_BOTS;
+    /// Site::new().bots(DEFAULT_BOTS.iter().copied().chain(["ExampleBot"]));
+    /// ```
+    pub fn bots(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let names = names.into_iter().map(|name| name.into().to_ascii_lowercase());
+        self.bots = names.filter(|name| !name.trim_start_matches('^').is_empty()).map(Cow::Owned).collect();
         self
     }
 
@@ -256,7 +266,7 @@ pub struct ReadySite {
     not_found: ErrorPage,
     error: ErrorPage,
     draft_banner: DraftBanner,
-    bots: Vec<String>,
+    bots: Vec<Cow<'static, str>>,
     base_path: String,
     trailing_slash: bool,
     webhooks: Webhooks,
@@ -316,13 +326,14 @@ impl ReadySite {
         })
     }
 
-    /// Whether a user agent is a crawler that must not get a shell.
+    /// Whether a user agent is that of a bot that gets the page where a person gets its shell.
     pub fn is_bot(&self, user_agent: &[u8]) -> bool {
         let head = &user_agent[..user_agent.len().min(USER_AGENT_BYTES_MAX)];
         let head = head.to_ascii_lowercase();
-        self.bots
-            .iter()
-            .any(|bot| !bot.is_empty() && head.windows(bot.len()).any(|window| window == bot.as_bytes()))
+        self.bots.iter().any(|bot| match bot.strip_prefix('^') {
+            Some(beginning) => head.starts_with(beginning.as_bytes()),
+            None => memmem::find(&head, bot.as_bytes()).is_some(),
+        })
     }
 
     /// The 404 page. A page that panics is answered as a 500.
@@ -460,5 +471,16 @@ mod tests {
         let mut long = vec![b'a'; USER_AGENT_BYTES_MAX];
         long.extend_from_slice(b"googlebot");
         assert!(!site.is_bot(&long));
+    }
+
+    #[test]
+    fn a_bots_name_is_a_part_or_a_beginning_and_never_nothing() {
+        let site = Site::new().bots(["", "^", "Example-Bot", "^Fetch/"]).ready(None, None).unwrap();
+        for bot in ["Mozilla/5.0 (example-bot/1)", "fetch/2 (a person's click)"] {
+            assert!(site.is_bot(bot.as_bytes()), "{bot}");
+        }
+        for other in ["", "Mozilla/5.0 fetch/2", "^fetch/2", "example bot"] {
+            assert!(!site.is_bot(other.as_bytes()), "{other}");
+        }
     }
 }
