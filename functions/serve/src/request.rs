@@ -74,10 +74,22 @@ fn page_target<'a>(path: &'a str, query: Option<&str>, site: &ReadySite, build: 
     if plain && (is_root || path.ends_with('/') != end.is_empty()) {
         return Target::Page(Form::Html, segments);
     }
-    let query = query.map_or_else(String::new, |query| format!("?{query}"));
+    let query = query.and_then(without_secret).map_or_else(String::new, |query| format!("?{query}"));
     let path =
         if is_root { "/".to_owned() } else { format!("/{}{end}", raw().collect::<Vec<_>>().join("/")) };
     Target::Elsewhere(in_ascii(format!("{path}{query}")))
+}
+
+/// A query without its parameters `secret`, as they would be read by the revalidate endpoint. A publisher whose address
+/// is misspelt (`//api/revalidate?secret=…`) gets a redirect, and the secret must not be in that: a `Location` ends up in
+/// logs and histories. `None`: nothing is left of it.
+fn without_secret(query: &str) -> Option<Cow<'_, str>> {
+    let is_secret = |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name == "secret");
+    if !query.split('&').any(|pair| is_secret(&pair)) {
+        return Some(query.into());
+    }
+    let kept: Vec<_> = query.split('&').filter(|pair| !is_secret(pair)).collect();
+    (!kept.is_empty()).then(|| kept.join("&").into())
 }
 
 /// A URL is ASCII (RFC 3986 section 2), and Lambda answers with no other header fields; but a target may come raw.
@@ -209,6 +221,12 @@ mod tests {
             ("/blog\\a", to("/blog/a")),
             ("/\\evil.example", to("/evil.example")),
             ("//caf\u{e9}?\u{f6}=%FC", to("/caf%C3%A9?%C3%B6=%FC")),
+            ("//api/revalidate?secret=s", to("/api/revalidate")),
+            ("/api//revalidate?path=/a&secret=s&tag=b", to("/api/revalidate?path=/a&tag=b")),
+            ("/api\\revalidate?s%65cret=s", to("/api/revalidate")),
+            ("/never/?secret=s&secret=t", to("/never")),
+            ("/never/?secrets=s&x&=&", to("/never?secrets=s&x&=&")),
+            ("/never/?", to("/never?")),
             ("/blog/a%2Fb", page(Form::Html, &["blog", "a/b"])),
             ("/blog/%2e%2e", page(Form::Html, &["blog", ".."])),
             ("/blog/%252e", page(Form::Html, &["blog", "%2e"])),

@@ -86,8 +86,8 @@ impl Pattern {
         self.segments.iter().any(|s| !matches!(s, Segment::Literal(_)))
     }
 
-    /// The parameters of these decoded segments, if they fit. What is empty, or begins as Perennial's own URLs do, fits
-    /// nothing.
+    /// The parameters of these decoded segments, if they fit. What is empty, is a dot segment, or begins as Perennial's
+    /// own URLs do, fits nothing.
     pub fn matches(&self, path: &[Cow<'_, str>]) -> Option<Params> {
         self.fit(path).filter(|params| self.names_a_page(params))
     }
@@ -112,7 +112,8 @@ impl Pattern {
         (path.len() == self.segments.len()).then_some(Params(params))
     }
 
-    /// Whether a path with these values can be asked for. Literal segments were checked when the pattern was read.
+    /// Whether a path with these values can be asked for. Literal segments were checked when the pattern was read. A
+    /// dot segment, encoded or not, names another path (RFC 3986, sections 5.2.4 and 6.2.2.2): browsers never send one.
     fn names_a_page(&self, params: &Params) -> bool {
         let mut all = params.0.iter().flat_map(|(_, param)| match param {
             Param::One(value) => std::slice::from_ref(value),
@@ -120,7 +121,9 @@ impl Pattern {
         });
         let begins_dynamic = !matches!(self.segments.first(), Some(Segment::Literal(_)));
         let is_reserved = begins_dynamic && all.clone().next().is_some_and(|first| first == RESERVED_SEGMENT);
-        !is_reserved && all.all(|value| !value.is_empty() && !value.contains('\0'))
+        let is_segment =
+            |value: &String| !value.is_empty() && value != "." && value != ".." && !value.contains('\0');
+        !is_reserved && all.all(is_segment)
     }
 
     /// Whether it has a path of these segments, `None` being any, and of more behind them if more may follow.
@@ -223,8 +226,8 @@ impl Pattern {
         let params = Params(params);
         if !self.names_a_page(&params) {
             return Err(format!(
-                "no URL leads to the page {} of route {}: it holds a NUL, or begins with `/{RESERVED_SEGMENT}`, which is \
-                 kept for Perennial's own",
+                "no URL leads to the page {} of route {}: it holds a NUL, or a segment that is `.` or `..`, or begins \
+                 with `/{RESERVED_SEGMENT}`, which is kept for Perennial's own",
                 params.to_json(),
                 self.text
             ));
@@ -351,6 +354,17 @@ mod tests {
         let [one, rest] = ["/{x}", "/{*y}"].map(|text| Pattern::parse(text).unwrap());
         assert!(one.arrange(&Params::new().with("x", "_perennial")).unwrap_err().contains("no URL"));
         assert!(one.arrange(&Params::new().with("x", "a\0")).unwrap_err().contains("no URL"));
+        for dots in [".", ".."] {
+            assert!(one.arrange(&Params::new().with("x", dots)).unwrap_err().contains("no URL"));
+            assert_eq!(one.matches(&[dots.into()]), None);
+            assert_eq!(rest.matches(&["a".into(), dots.into(), "b".into()]), None);
+            assert_eq!(rest.parse_key(&format!("/{{*y}}|a/{dots}")), None);
+        }
+        assert!(
+            one.matches(&["../never".into()]).is_some(),
+            "a text with a slash in it, sent as `..%2Fnever`"
+        );
+        assert!(one.matches(&["...".into()]).is_some());
         assert_eq!(rest.matches(&["_perennial".into(), "a".into()]), None);
         assert!(rest.matches(&["a".into(), "_perennial".into()]).is_some());
         for text in ["/{*y}|_perennial/a", "/{*y}|a//b", "/{*y}|a?b=1&a=2", "/{*y}|a?b=1&b=2"] {
