@@ -215,6 +215,16 @@ async fn devs_publishing_page_needs_no_secret() {
         f.get(target).await.expect(401, "");
         f.ask(ask(target).header("host", "attacker.example")).await.expect(401, "");
     }
+    // Through a proxy on this machine, anybody may call.
+    for field in ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"] {
+        let forwarded = |target| ask(target).header("host", "localhost:3000").header(field, "127.0.0.1");
+        for target in
+            ["/api/publish/pages", "/api/publish/events", "/_perennial/metrics", "/api/revalidate?path=/"]
+        {
+            f.ask(forwarded(target)).await.expect(401, "");
+        }
+    }
+    f.ask(ask("/_perennial/metrics")).await.expect(200, "");
     // A draft's cookie would open drafts elsewhere too.
     page("/api/draft?path=/never").await.expect(401, "");
 }
@@ -298,6 +308,24 @@ async fn a_taken_port() {
     second.run(&["start"]).await.failure(&[&addr.to_string(), "PERENNIAL_LISTEN"]);
     f.get("/never").await.expect(200, "MISS");
     f.launch.run(&["begin"]).await.failure(&["begin"]);
+}
+
+/// The command shows the first secret that is for showing.
+#[tokio::test]
+async fn the_command_calls_with_a_secret_that_is_for_calls() {
+    let up = Upstream::start().await;
+    let of = |secrets: &str| crate::launch(&up, &[("PERENNIAL_REVALIDATE_SECRETS", secrets)]);
+    let signing = "github:0123456789abcdef,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let both = format!("{signing},secret:for-calls-and-more");
+    let (launch, _store) = of(&both);
+    let site = launch.start().await;
+    let server = site.client().addr.to_string();
+    launch.run(&["revalidate", "/never", "--server", &server]).await.success();
+    let (without, _store) = of(signing);
+    without
+        .run(&["revalidate", "/never", "--server", &server])
+        .await
+        .failure(&["secrets that publishers sign with"]);
 }
 
 /// B15.197: answers and renders are counted by route and outcome, for those who know a secret.

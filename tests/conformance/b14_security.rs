@@ -1,6 +1,11 @@
 //! B14. Security and poisoning.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::Method;
 use serde_json::json;
+use sha2::Sha256;
 use tests::answer::PERSON;
 use tests::{Ask, Asks as _, data_target};
 
@@ -168,6 +173,40 @@ async fn secrets_are_never_echoed() {
     assert!(!log.contains("test-secret"), "{log}");
 }
 
+/// A secret that was sent to a misspelt address is in no redirect: those are kept in logs and histories.
+#[tokio::test]
+async fn no_redirect_has_a_secret_in_it() {
+    let f = Fixture::start().await;
+    for path in [
+        "//api/revalidate",
+        "/api//revalidate",
+        "/api\\revalidate",
+        "/x/../api/revalidate",
+        "/x/%2e%2e/api/revalidate",
+        "/./api/revalidate",
+        "/x//%2e%2E/api/revalidate/",
+        "//api/draft",
+        "//api/publish/pages",
+        "/_perennial//metrics",
+        "/never/",
+    ] {
+        for query in [
+            "secret=test-secret&path=/never",
+            "path=/never&s%65cret=test-secret",
+            "secret=a&secret=test-secret",
+        ] {
+            for method in [Method::GET, Method::HEAD, Method::POST] {
+                let target = format!("{path}?{query}");
+                let answer = f.ask(Ask::new(method.clone(), target.as_str())).await;
+                assert!(!answer.to_string().contains("test-secret"), "{method} {target}: {answer}");
+                assert!(matches!(answer.status, 308 | 400 | 401 | 404 | 405), "{method} {target}: {answer}");
+            }
+        }
+    }
+    assert_eq!(f.up.count_all(), 0);
+    assert!(!f.whole_log().await.contains("test-secret"));
+}
+
 /// B14.188: a stranger's text is escaped wherever it is shown, and cannot write log lines.
 #[tokio::test]
 async fn strangers_text_is_escaped() {
@@ -207,4 +246,54 @@ async fn forged_draft_cookies_are_nothing() {
         assert_eq!(answer.id(), page.id(), "{cookie}");
     }
     assert_eq!(f.up.count_all(), 1);
+}
+
+/// Secrets that are short, or of no one publisher, are told at the start by their key ids, and go on working.
+#[tokio::test]
+async fn secrets_that_had_better_be_changed_are_told_at_the_start() {
+    // Of each, the first eight digits of its SHA-256.
+    let f = Fixture::with(&[(
+        "PERENNIAL_REVALIDATE_SECRETS",
+        "test-secret,secret:0123456789abcdef,github:short",
+    )])
+    .await;
+    f.site.log.wait_for(&["fewer than 16 bytes", "9caf06bb", "f9b0078b"]).await;
+    f.site.log.wait_for(&["without a name", "9caf06bb", "`secret:…`", "`github:…`"]).await;
+    assert_eq!(f.revalidate("/never").await.status, 200);
+    let log = f.whole_log().await;
+    assert_eq!(log.matches("without a name").count(), 1, "{log}");
+    for secret in ["test-secret", "0123456789abcdef", "github:short"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+/// A secret that is named for one publisher opens no call, and signs for nobody else.
+#[tokio::test]
+async fn a_named_secret_is_for_one_publisher() {
+    let secrets = "secret:for-calls-and-more,github:0123456789abcdef,secret:github:as-it-stands";
+    let f = Fixture::with(&[("PERENNIAL_REVALIDATE_SECRETS", secrets)]).await;
+    let call = |secret: &str| {
+        let ask = Ask::new(Method::POST, "/api/revalidate?path=/never");
+        ask.header("authorization", format!("Bearer {secret}"))
+    };
+    for right in ["for-calls-and-more", "github:as-it-stands"] {
+        assert_eq!(f.ask(call(right)).await.status, 200, "{right}");
+    }
+    for wrong in ["secret:for-calls-and-more", "github:0123456789abcdef", "0123456789abcdef", "as-it-stands"]
+    {
+        f.ask(call(wrong)).await.expect(401, "");
+    }
+    let signed = |field: &str, value: String| {
+        Ask::new(Method::POST, "/api/revalidate?path=/never").header(field, value).body("{}")
+    };
+    let mac = |secret: &[u8]| {
+        let mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key").chain_update("{}");
+        mac.finalize().into_bytes()
+    };
+    let hex = |secret: &[u8]| mac(secret).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let right = signed("x-hub-signature-256", format!("sha256={}", hex(b"0123456789abcdef")));
+    assert_eq!(f.ask(right).await.status, 200);
+    let of_calls = signed("x-hub-signature-256", format!("sha256={}", hex(b"for-calls-and-more")));
+    f.ask(of_calls).await.expect(401, "");
+    f.ask(signed("x-shopify-hmac-sha256", STANDARD.encode(mac(b"0123456789abcdef")))).await.expect(401, "");
 }

@@ -2,10 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
 use perennial::Clock as _;
 use serde_json::{Value, json};
+use sha1::Sha1;
 use sha2::Sha256;
 use tests::until::until;
 use tests::{Answer, Ask, Asks as _, Reply};
@@ -162,6 +163,20 @@ async fn a_delivery_is_carried_out_once() {
     let cancels = Ask { method: Method::DELETE, ..delivery(&w, "msg_3", "/api/revalidate/p1-ab", "{}") };
     let refused = w.ask(cancels).await.expect(400, "").json();
     assert_eq!(refused["message"], "to cancel a publish needs a secret");
+    // And so could the address, to read what was published: that needs a secret, too.
+    for (method, target) in [
+        (Method::GET, "/api/revalidate/log"),
+        (Method::POST, "/api/revalidate/log?limit=5"),
+        (Method::POST, "/api/revalidate/p1-ab"),
+        (Method::GET, "/api/revalidate/1"),
+        (Method::GET, "/api/publish/pages"),
+        (Method::POST, "/api/publish/pages/"),
+        (Method::GET, "/api/publish/events"),
+    ] {
+        let read = Ask { method, ..delivery(&w, "msg_4", target, "{}") };
+        let refused = w.ask(read).await.expect(401, "").nostore().json();
+        assert_eq!(refused, json!({ "message": "Invalid token" }), "{target}");
+    }
     // Calls with a secret have no name, and are carried out as often as they come.
     for _ in 0..2 {
         call(&w, "path=/never").await.expect(200, "");
@@ -181,4 +196,97 @@ async fn a_delivery_marks_once() {
     w.settle().await;
     assert_eq!(w.ask(mark()).await.expect(200, "").json()["duplicate"], json!(true));
     w.get("/tagged/a").await.expect(200, "HIT");
+}
+
+/// A delivery that is signed by the body alone.
+fn signed_body(signature: &str, id: Option<(&str, &str)>, to: &str, body: &str) -> Ask {
+    let mac = match signature {
+        "webhook-signature" => hex(&mac_of::<Hmac<Sha1>>(body)),
+        _ => hex(&mac_of::<Hmac<Sha256>>(body)),
+    };
+    let value = match signature {
+        "x-hub-signature-256" => format!("sha256={mac}"),
+        "x-shopify-hmac-sha256" => STANDARD.encode(mac_of::<Hmac<Sha256>>(body)),
+        _ => mac,
+    };
+    let ask = Ask::new(Method::POST, to).header(signature, value).body(body.to_owned());
+    id.into_iter().fold(ask, |ask, (name, id)| ask.header(name, id))
+}
+
+fn mac_of<M: Mac + KeyInit>(body: &str) -> Vec<u8> {
+    let mac = <M as KeyInit>::new_from_slice(b"test-secret").expect("a key");
+    mac.chain_update(body).finalize().into_bytes().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Who has seen a delivery whose time is not signed can send it under another id, or under none: it does nothing for five
+/// minutes. Later it counts, because a sender whose bodies are all the same would else lose a publish.
+#[tokio::test]
+async fn a_delivery_is_known_by_its_body_for_five_minutes() {
+    let w = World::new().await;
+    let to = "/api/revalidate?path=/never";
+    for (signature, id) in
+        [("x-hub-signature-256", "x-github-delivery"), ("x-shopify-hmac-sha256", "x-shopify-webhook-id")]
+    {
+        let body = format!(r#"{{"id":"{id}"}}"#);
+        let before = w.up.count("/never");
+        let deliver = async |id: Option<&str>| {
+            let ask = signed_body(signature, id.map(|value| (id_field(signature), value)), to, &body);
+            w.ask(ask).await.expect(200, "").json()["duplicate"] == json!(true)
+        };
+        assert!(!deliver(Some("one")).await);
+        for (later, id) in [(0, Some("two")), (0, None), (299, Some("three"))] {
+            w.advance(s(later));
+            assert!(deliver(id).await, "{signature} {id:?}");
+        }
+        w.advance(s(1));
+        assert!(!deliver(Some("four")).await, "{signature}: for five minutes");
+        w.advance(s(86_400));
+        assert!(deliver(Some("one")).await, "{signature}: under its own id for three days");
+        assert_eq!(w.up.count("/never"), before + 2);
+        // Another body is another delivery.
+        let other = signed_body(signature, None, to, "{}");
+        assert_eq!(w.ask(other).await.expect(200, "").json().get("duplicate"), None);
+        w.advance(s(3600));
+    }
+}
+
+fn id_field(signature: &str) -> &'static str {
+    if signature.starts_with("x-hub") { "x-github-delivery" } else { "x-shopify-webhook-id" }
+}
+
+/// The bodies of Storyblok are the same each time that a story is published: none may be lost.
+#[tokio::test]
+async fn a_story_may_be_published_twice_in_a_minute() {
+    let w = World::new().await;
+    let body = r#"{"action":"published","space_id":1,"story_id":2,"full_slug":"never"}"#;
+    for published in 1..=2 {
+        let ask = signed_body("webhook-signature", None, "/api/revalidate?path=/never", body);
+        assert_eq!(w.ask(ask).await.expect(200, "").json().get("duplicate"), None);
+        assert_eq!(w.up.count("/never"), published);
+    }
+}
+
+/// What the same secret signs for another purpose is no delivery of a publisher that signs bodies alone.
+#[tokio::test]
+async fn what_is_signed_for_another_purpose_does_nothing() {
+    let w = World::new().await;
+    let until = w.clock.now().0 / 1000 + 60;
+    for signature in ["x-hub-signature-256", "x-shopify-hmac-sha256", "webhook-signature"] {
+        for signed in [
+            format!("perennial draft v1:{until}"),
+            until.to_string(),
+            format!("{until}.{{}}"),
+            format!("msg_1.{until}.{{}}"),
+            "POST\n/api/revalidate\nx-contentful-timestamp:1\n{}".to_owned(),
+        ] {
+            let ask = signed_body(signature, None, "/api/revalidate?path=/never", &signed);
+            let refused = w.ask(ask).await.expect(401, "").nostore().json();
+            assert_eq!(refused, json!({ "message": "Invalid token" }), "{signature}: {signed}");
+        }
+    }
+    assert_eq!(w.up.count_all(), 0);
 }

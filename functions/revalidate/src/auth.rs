@@ -6,17 +6,19 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use perennial::Millis;
 use perennial::draft::Drafts;
+use perennial::secrets::{SECRET_BYTES_ADVISED, Secret};
+use perennial::webhooks::Provider;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::publisher::key_id;
-use crate::webhook::{self, Delivery, Refusal, SIGNING_SECRET_PREFIX, SigningKey, Vouched};
+use crate::webhook::{self, Delivery, Refusal, SigningKey, Vouched};
 
 /// The live secrets; any of them opens the door. At least one.
 pub struct Secrets {
     passwords: Vec<Password>,
     signing: Vec<SigningKey>,
     drafts: Drafts,
+    advice: Vec<String>,
 }
 
 struct Password {
@@ -25,23 +27,29 @@ struct Password {
 }
 
 impl Secrets {
-    /// From settings.
+    /// From settings: each as [`Secret::parse`] reads it.
     ///
     /// # Errors
-    /// There is none, or an empty one: the endpoint is never open.
-    pub fn new(secrets: &[String]) -> Result<Self, String> {
-        if secrets.is_empty() || secrets.iter().any(String::is_empty) {
-            return Err(
-                "set PERENNIAL_REVALIDATE_SECRETS to one or more secrets, separated by commas: without one \
-                        anybody could have pages rendered"
-                    .into(),
-            );
+    /// There is none, or an empty one: the endpoint is never open. Or one cannot sign as its name or its beginning says.
+    pub fn new(written: &[String]) -> Result<Self, String> {
+        let none = "set PERENNIAL_REVALIDATE_SECRETS to one or more secrets, separated by commas: without one anybody could \
+                    have pages rendered";
+        if written.is_empty() {
+            return Err(none.into());
         }
-        let signing = secrets.iter().map(|secret| SigningKey::parse(secret)).collect::<Result<_, _>>()?;
-        // A secret for signing is not also a password: whoever sends it has given it away.
-        let plain = secrets.iter().filter(|secret| !secret.starts_with(SIGNING_SECRET_PREFIX));
-        let passwords = plain.map(|s| Password { id: key_id(s), digest: digest(s) }).collect();
-        Ok(Self { passwords, signing, drafts: Drafts::new(secrets) })
+        let secrets: Vec<_> = written.iter().map(|secret| Secret::parse(secret)).collect::<Result<_, _>>()?;
+        let signs = |secret: &&Secret| Provider::ALL.into_iter().any(|provider| secret.signs_for(provider));
+        let signing = secrets.iter().filter(signs).map(SigningKey::of).collect::<Result<_, _>>()?;
+        let shown = secrets.iter().filter(|secret| secret.is_password());
+        let passwords = shown.map(|s| Password { id: s.id(), digest: digest(s.text()) }).collect();
+        Ok(Self { passwords, signing, drafts: Drafts::new(written), advice: advice(&secrets) })
+    }
+
+    /// Tells in the log which secrets had better be changed or named, by their key ids: once, at the start.
+    pub fn warn(&self) {
+        for line in &self.advice {
+            tracing::warn!("{line}");
+        }
     }
 
     /// Whether the request carries a right secret, and no wrong one beside it: in the `secret` query parameter, as
@@ -66,7 +74,7 @@ impl Secrets {
         }
         let key = self.shown(request).ok_or(Refusal::NoSecret)?.to_owned();
         let provider = webhook::provider(&request.headers);
-        Ok(Delivery { provider, id: None, key, vouched: Vouched::Request })
+        Ok(Delivery { provider, id: None, key, vouched: Vouched::Request, signed: None })
     }
 
     /// Whether a request is signed in a way that its body may yet make right.
@@ -79,8 +87,8 @@ impl Secrets {
         &self.drafts
     }
 
-    /// The name of the secret that a request carries.
-    fn shown(&self, request: &Parts) -> Option<&str> {
+    /// The name of the secret that a request carries: [`perennial::secrets::key_id`] of it.
+    pub(crate) fn shown(&self, request: &Parts) -> Option<&str> {
         let query = form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes());
         let in_query = query.filter(|(name, _)| name == "secret").map(|(_, secret)| secret.into_owned());
         let values =
@@ -117,6 +125,32 @@ fn credentials(value: &str) -> Option<String> {
     } else {
         None
     }
+}
+
+/// What is better changed. Secrets are named by their key ids, as in the journal.
+fn advice(secrets: &[Secret]) -> Vec<String> {
+    let ids = |which: &dyn Fn(&Secret) -> bool| -> String {
+        secrets.iter().filter(|secret| which(secret)).map(Secret::id).collect::<Vec<_>>().join(", ")
+    };
+    let short = ids(&|secret| secret.text().len() < SECRET_BYTES_ADVISED);
+    let unnamed = ids(&|secret| secret.of().is_none());
+    let mut advice = Vec::new();
+    if !short.is_empty() {
+        advice.push(format!(
+            "secrets of fewer than {SECRET_BYTES_ADVISED} bytes can be guessed: replace {short} in \
+             PERENNIAL_REVALIDATE_SECRETS by one of `openssl rand -hex 32`"
+        ));
+    }
+    if !unnamed.is_empty() {
+        let providers = Provider::ALL.into_iter().filter(|provider| provider.signs());
+        let names: Vec<_> = providers.map(|provider| format!("`{}:…`", provider.as_str())).collect();
+        advice.push(format!(
+            "secrets without a name count for every publisher: write {unnamed} in PERENNIAL_REVALIDATE_SECRETS as `secret:…` \
+             if calls show it, or with the name of the one publisher that signs with it ({})",
+            names.join(", ")
+        ));
+    }
+    advice
 }
 
 fn digest(secret: &str) -> [u8; 32] {
@@ -159,6 +193,37 @@ mod tests {
     #[test]
     fn there_is_no_open_endpoint() {
         assert!(Secrets::new(&[]).is_err());
-        assert!(Secrets::new(&[String::new()]).is_err());
+        for empty in ["", "secret:", "github:"] {
+            assert!(Secrets::new(&[empty.to_owned()]).is_err(), "{empty}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_signs_is_no_password_and_a_name_is_no_part_of_one() {
+        let written = ["github:of-github", "secret:for-calls", "strapi:of-strapi"].map(str::to_owned);
+        let secrets = Secrets::new(&written).unwrap();
+        let admits = |secret: &str| {
+            let request = http::Request::get("/").header("x-revalidate-secret", secret).body(()).unwrap();
+            secrets.admit(&request.into_parts().0)
+        };
+        assert!(admits("for-calls") && admits("of-strapi"));
+        for wrong in ["of-github", "github:of-github", "secret:for-calls", "strapi:of-strapi"] {
+            assert!(!admits(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn short_and_nameless_secrets_are_told_by_their_key_ids() {
+        let advice = |written: &[&str]| {
+            let written: Vec<_> = written.iter().map(|&secret| secret.to_owned()).collect();
+            Secrets::new(&written).unwrap().advice
+        };
+        // 7692c3ad: the SHA-256 of `one`.
+        let both = advice(&["one", "secret:of-sixteen-bytes", "github:0123456789abcde"]);
+        assert_eq!(both.len(), 2, "{both:?}");
+        assert!(both[0].contains("fewer than 16 bytes") && both[0].contains("7692c3ad, "), "{both:?}");
+        assert!(both[1].contains("write 7692c3ad in") && both[1].contains("`github:…`"), "{both:?}");
+        assert!(!both.concat().contains("one,") && !both.concat().contains("0123456789"));
+        assert!(advice(&["secret:0123456789abcdef", "github:0123456789abcdef"]).is_empty());
     }
 }

@@ -6,6 +6,7 @@
 mod watch;
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
@@ -109,6 +110,7 @@ impl<S: Stores> Revalidate<S> {
         is_at_home.then(|| Delivery {
             provider: provider(&request.headers),
             id: None,
+            signed: None,
             key: "development".to_owned(),
             vouched: Vouched::Request,
         })
@@ -216,19 +218,41 @@ fn hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text.as_bytes())))
 }
 
+/// The address that a request's connection comes from: an extension of the request, set by the server that has accepted
+/// the connection. A server that does not know it sets none, and nobody is at home there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+/// Fields by which a proxy tells that it forwards a request for somebody else (RFC 7239; RFC 9110, section 7.6.3), and
+/// those that proxies use instead. A request with one of them is not of the machine that it comes from.
+const FORWARDING: [&str; 5] = ["forwarded", "via", "x-real-ip", "x-client-ip", "cf-connecting-ip"];
+
+/// And those that begin so: `x-forwarded-for`, `x-forwarded-host`, and others.
+const FORWARDING_PREFIX: &str = "x-forwarded-";
+
 /// What the page sends instead of a secret while the site is under development.
 const AT_HOME: &str = "Development";
 
-/// Whether a request comes from the publishing page on this machine: enough for a site under development. No other
-/// site's page can send this field, nor one whose name was made to lead here this host.
+/// Whether a request comes from the publishing page on this machine: enough for a site under development. The connection
+/// must come from this machine, and not through a proxy: anybody can write a `Host`. No other site's page can send the
+/// field, nor one whose name was made to lead here this host.
 fn is_at_home(request: &Parts) -> bool {
+    let comes_from_here =
+        request.extensions.get::<Peer>().is_some_and(|Peer(address)| address.to_canonical().is_loopback());
+    let is_forwarded = request
+        .headers
+        .keys()
+        .any(|name| FORWARDING.contains(&name.as_str()) || name.as_str().starts_with(FORWARDING_PREFIX));
+    if !comes_from_here || is_forwarded {
+        return false;
+    }
     let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = host.and_then(|host| host.parse::<Authority>().ok());
     let is_local = host.is_some_and(|host| {
         let name = host.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         name == "localhost"
             || name.ends_with(".localhost")
-            || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+            || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     });
     is_local && request.headers.get(AUTHORIZATION).is_some_and(|value| value == AT_HOME)
 }
@@ -280,8 +304,15 @@ mod tests {
 
     #[test]
     fn home_is_this_machine_by_its_own_name() {
+        let from = |peer: Option<&str>, fields: &[(&str, &str)]| {
+            let mut request = request("/", fields);
+            if let Some(peer) = peer {
+                request.extensions.insert(Peer(peer.parse().unwrap()));
+            }
+            is_at_home(&request)
+        };
         let at = |host, authorization| {
-            is_at_home(&request("/", &[("host", host), ("authorization", authorization)]))
+            from(Some("127.0.0.1"), &[("host", host), ("authorization", authorization)])
         };
         for host in
             ["localhost", "LOCALHOST:3000", "127.0.0.1:3000", "127.1.2.3", "[::1]:3000", "a.localhost"]
@@ -292,7 +323,25 @@ mod tests {
         for host in ["example.com", "localhost.example.com", "127.0.0.1.example.com", "10.0.0.1", ""] {
             assert!(!at(host, AT_HOME), "{host}");
         }
-        assert!(!is_at_home(&request("/", &[("host", "localhost")])));
-        assert!(!is_at_home(&request("/", &[("authorization", AT_HOME)])));
+        assert!(!from(Some("127.0.0.1"), &[("host", "localhost")]));
+        assert!(!from(Some("127.0.0.1"), &[("authorization", AT_HOME)]));
+        let page = [("host", "localhost:3000"), ("authorization", AT_HOME)];
+        for (peer, is_home) in [
+            (Some("127.0.0.1"), true),
+            (Some("127.8.9.1"), true),
+            (Some("::1"), true),
+            (Some("::ffff:127.0.0.1"), true),
+            (Some("192.168.1.7"), false),
+            (Some("::ffff:192.168.1.7"), false),
+            (Some("0.0.0.0"), false),
+            (None, false),
+        ] {
+            assert_eq!(from(peer, &page), is_home, "{peer:?}");
+        }
+        for name in
+            ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "X-Forwarded-Proto", "x-real-ip"]
+        {
+            assert!(!from(Some("127.0.0.1"), &[&page[..], &[(name, "127.0.0.1")]].concat()), "{name}");
+        }
     }
 }

@@ -60,8 +60,9 @@ fn plainly(query: &str) -> String {
     out + rest
 }
 
-/// The path as it came, and as it may have been before somebody in between took a prefix off or put one before it.
-/// Nothing hangs on which: query and body say what is to be done.
+/// The path as it came, and as it may have been before somebody in between took the base path off or put it before it:
+/// never what a field like `x-forwarded-prefix` says, because anybody can write one, and would then have a delivery to
+/// another address count here.
 fn paths(request: &Parts, base_path: &str) -> Vec<String> {
     let path = request.uri.path();
     let mut paths = vec![path.to_owned()];
@@ -70,9 +71,6 @@ fn paths(request: &Parts, base_path: &str) -> Vec<String> {
             Some(below) if below.starts_with('/') => below.to_owned(),
             _ => format!("{base_path}{path}"),
         });
-    }
-    if let Some(prefix) = text(&request.headers, "x-forwarded-prefix") {
-        paths.push(format!("{}{path}", prefix.trim_end_matches('/')));
     }
     paths
 }

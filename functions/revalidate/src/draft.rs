@@ -13,13 +13,13 @@ use crate::plan;
 /// How long a draft stays open unless the call says otherwise.
 const DRAFT_DEFAULT: Duration = Duration::from_secs(3600);
 
-/// The redirect to the page, with the cookie that shows it as a draft.
+/// The redirect to the page, with the cookie that shows it as a draft, signed with a key of the secret of that name.
 ///
 /// # Errors
 /// Says what is wrong with the call.
 pub(crate) fn open(
     request: &Parts,
-    drafts: &Drafts,
+    (drafts, key_id): (&Drafts, &str),
     site: &ReadySite,
     limits: &Limits,
     now: Millis,
@@ -38,7 +38,7 @@ pub(crate) fn open(
         },
     };
     let to = location(request, site, limits)?;
-    let value = drafts.sign(now.plus(lasts)).ok_or("there is no secret to sign with")?;
+    let value = drafts.sign(key_id, now.plus(lasts)).ok_or("there is no secret to sign with")?;
     redirect(&to, &value, lasts, site.base_path())
 }
 

@@ -18,7 +18,7 @@ impl OnStores for Publishers {
     ) -> Result<(), FunctionError> {
         let secrets = secrets.live(Secrets::new)?;
         // A door without a lock is found out at the start.
-        secrets.get(engine.now()).await?;
+        secrets.get(engine.now()).await?.warn();
         let revalidate = Arc::new(Revalidate::new(engine, secrets));
         lambda::run(false, move |request, body| {
             let revalidate = revalidate.clone();

@@ -26,7 +26,7 @@ use perennial::instant::to_rfc3339;
 use perennial::publishing::Published;
 use perennial::secrets::LiveSecrets;
 use perennial::webhooks::Read;
-use perennial::wish::{Mode, Publisher, Wish};
+use perennial::wish::{Fingerprint, Mode, Publisher, Wish};
 use perennial::{Body, Engine, Millis, Stores};
 use serde_json::{Value, json};
 
@@ -113,8 +113,10 @@ impl<S: Stores> Revalidate<S> {
         }
         let answered = if path == CLOSE_DRAFT {
             draft::close(request, site, limits).map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
-        } else if path == OPEN_DRAFT && secrets.admit(request) {
-            let opened = draft::open(request, secrets.drafts(), site, limits, self.engine.now());
+        } else if path == OPEN_DRAFT
+            && let Some(key_id) = secrets.shown(request)
+        {
+            let opened = draft::open(request, (secrets.drafts(), key_id), site, limits, self.engine.now());
             opened.map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
         } else {
             Err(self.answer(request, body, &secrets).await)
@@ -153,12 +155,14 @@ impl<S: Stores> Revalidate<S> {
             Err(refusal) => {
                 // Who calls is told nothing: why helps strangers as well.
                 tracing::warn!("a call of the revalidate endpoint was refused: {refusal}");
-                return Done {
-                    status: StatusCode::UNAUTHORIZED,
-                    answer: json!({"message": "Invalid token"}),
-                };
+                return unauthorized();
             }
         };
+        // A signature does not cover the address, and a delivery may have been seen on its way.
+        if reads(path, &request.method) && delivery.vouched != Vouched::Request {
+            tracing::warn!("a signed call asked for what is read with a secret alone");
+            return unauthorized();
+        }
         match below_endpoint(path) {
             Some(LOG) => return journal::list(&self.engine, request).await,
             // A signature does not cover the method.
@@ -234,20 +238,20 @@ impl<S: Stores> Revalidate<S> {
             Ok(wish) => wish,
             Err(message) => return refused(StatusCode::BAD_REQUEST, &message),
         };
-        let (wish, who) = (&wish, delivery.publisher());
-        if let Some(id) = self.engine.carried_out(wish, &who).await {
+        let (wish, who, signed) = (&wish, delivery.publisher(), delivery.signed.as_ref());
+        if let Some(id) = self.engine.carried_out(wish, &who, signed).await {
             // It came again although it had been answered: a time-out in between, or somebody who has listened.
             let answer = json!({"revalidated": true, "duplicate": true, "id": shown_id(&id)});
             return Done { status: StatusCode::OK, answer };
         }
         let now = self.engine.now();
         if let Some(at) = at.filter(|at| now < *at) {
-            return self.schedule(wish, at, who).await;
+            return self.schedule(wish, at, who, signed).await;
         }
         match self.engine.fulfil(wish, who.clone()).await {
             Ok(published) => {
                 if published.failure().is_none() {
-                    self.engine.note_carried_out(wish, &who, &published.id).await;
+                    self.engine.note_carried_out(wish, &who, signed, &published.id).await;
                 }
                 answer(wish, &published)
             }
@@ -257,13 +261,13 @@ impl<S: Stores> Revalidate<S> {
 }
 
 impl<S: Stores> Revalidate<S> {
-    async fn schedule(&self, wish: &Wish, at: Millis, who: Publisher) -> Done {
+    async fn schedule(&self, wish: &Wish, at: Millis, who: Publisher, signed: Option<&Fingerprint>) -> Done {
         if at.since(self.engine.now()) > SCHEDULED_MAX {
             return refused(StatusCode::BAD_REQUEST, "at is more than a year from now");
         }
         match self.engine.schedule(wish, who.clone(), at).await {
             Ok(id) => {
-                self.engine.note_carried_out(wish, &who, &id).await;
+                self.engine.note_carried_out(wish, &who, signed, &id).await;
                 let answer = json!({"scheduled": true, "id": id, "at": to_rfc3339(at)});
                 Done { status: StatusCode::ACCEPTED, answer }
             }
@@ -378,6 +382,17 @@ fn together(mut all: Vec<Done>) -> Done {
         answer["message"] = "Error revalidating".into();
     }
     Done { status, answer }
+}
+
+/// Whether a call reads: the journal, the progress of a publish, the pages of the publishing page, its events.
+fn reads(path: &str, method: &Method) -> bool {
+    let is_of_publishes = below_endpoint(path).is_some() && method != Method::DELETE;
+    is_of_publishes || [CONSOLE_PAGES, CONSOLE_EVENTS].contains(&path)
+}
+
+/// What a caller is told whom no secret and no signature lets in, whatever the reason.
+fn unauthorized() -> Done {
+    Done { status: StatusCode::UNAUTHORIZED, answer: json!({"message": "Invalid token"}) }
 }
 
 fn refused(status: StatusCode, message: &str) -> Done {

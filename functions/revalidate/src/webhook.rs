@@ -1,21 +1,30 @@
 //! Signed deliveries: whether one is signed right, and what is known of its sender. Pure.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::request::Parts;
 use perennial::Millis;
+use perennial::publishes::DELIVERY_KEPT;
+use perennial::secrets::{SIGNING_SECRET_PREFIX, Secret};
 use perennial::webhooks::Provider;
+use perennial::wish::Fingerprint;
+use serde::de::IgnoredAny;
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::contentful;
-use crate::publisher::{Publisher, key_id};
-use crate::schemes::{At, SCHEMES, Scheme, Signed, only, pairs};
+use crate::publisher::Publisher;
+use crate::schemes::{At, SCHEMES, Scheme, Signed, hex, only, pairs};
 pub use crate::schemes::{is_signed, provider};
 
-/// What a secret of Standard Webhooks begins with, base64 of 24 to 64 bytes following. Stripe's begin so too, and are
-/// used as they are.
-pub const SIGNING_SECRET_PREFIX: &str = "whsec_";
+/// How long a delivery that is signed without a time is known by its body, whatever id it comes with. Bodies of GitHub and
+/// Shopify hold times and numbers of their own; one of a sender who only signs like them may be the same at the next
+/// publish, and to lose that would be worse than to do it twice. For Storyblok, whose bodies are the same at each publish of
+/// a story, it is not known at all.
+pub const SAME_BODY_KEPT: Duration = Duration::from_secs(5 * 60);
 
 /// A delivery's id that is longer is none.
 const ID_BYTES_MAX: usize = 255;
@@ -28,6 +37,9 @@ pub struct Delivery {
     /// What its sender calls it; the same when it is tried again. It is only part of what is signed where the provider
     /// is Standard Webhooks or Stripe: of others, who has seen a delivery can send it under another name.
     pub id: Option<String>,
+    /// What tells it from others whatever it calls itself; none for a call with a secret, and where a provider's own
+    /// deliveries do not differ in what is signed.
+    pub signed: Option<Fingerprint>,
     /// Which secret: [`key_id`] of it.
     pub key: String,
     /// How much of the request is the sender's own word.
@@ -60,9 +72,13 @@ pub enum Refusal {
     Untimely(&'static str, u64),
     /// No live secret has signed it.
     #[error(
-        "the {0} signature is of no live secret, or of another body, or (where it covers the address) of another address"
+        "the {0} signature is of no live secret that counts for {0}, or of another body, or (where it covers the address) of \
+         another address: a part of the path that a proxy takes off must be PERENNIAL_BASE_PATH"
     )]
     Wrong(&'static str),
+    /// A live secret has signed it, but it is no delivery: what somebody has signed for another purpose.
+    #[error("the {0} signature is right, but the body is none that {0} sends: a JSON object or list")]
+    NoPayload(&'static str),
 }
 
 impl Delivery {
@@ -79,9 +95,7 @@ impl Delivery {
 
 /// A secret that deliveries are signed with.
 pub struct SigningKey {
-    id: String,
-    /// As publishers use it who show it to their users as it is.
-    raw: Vec<u8>,
+    secret: Secret,
     /// As Standard Webhooks have it.
     decoded: Option<Vec<u8>>,
 }
@@ -90,20 +104,32 @@ impl SigningKey {
     /// Of any secret.
     ///
     /// # Errors
-    /// It begins with `whsec_`, and is not base64 of 24 to 64 bytes. The message does not hold the secret.
-    pub fn parse(secret: &str) -> Result<Self, String> {
-        let decoded = match secret.strip_prefix(SIGNING_SECRET_PREFIX).map(|text| STANDARD.decode(text)) {
+    /// It begins with `whsec_`, or is of Standard Webhooks by its name, and is not base64 of 24 to 64 bytes. The message does
+    /// not hold the secret.
+    pub fn of(secret: &Secret) -> Result<Self, String> {
+        let base64 = match (secret.of(), secret.text().strip_prefix(SIGNING_SECRET_PREFIX)) {
+            // A library of Standard Webhooks takes its secrets with and without the prefix.
+            (Some(Provider::StandardWebhooks), text) => Some(text.unwrap_or(secret.text())),
+            (None, text) => text,
+            (Some(_), _) => None,
+        };
+        let decoded = match base64.map(|text| STANDARD.decode(text)) {
             None => None,
             Some(Ok(bytes)) if (24..=64).contains(&bytes.len()) => Some(bytes),
-            Some(_) => return Err("a secret that begins with `whsec_` in PERENNIAL_REVALIDATE_SECRETS is not base64 of 24 to 64 bytes".into()),
+            Some(_) => {
+                return Err("a secret of Standard Webhooks, or that begins with `whsec_`, in PERENNIAL_REVALIDATE_SECRETS \
+                            is not base64 of 24 to 64 bytes (name it if it is another's, like `stripe:whsec_…`)"
+                    .into());
+            }
         };
-        Ok(Self { id: key_id(secret), raw: secret.as_bytes().to_vec(), decoded })
+        Ok(Self { secret: secret.clone(), decoded })
     }
 
     fn bytes(&self, scheme: &Scheme) -> Option<&[u8]> {
         match scheme.provider {
+            provider if !self.secret.signs_for(provider) => None,
             Provider::StandardWebhooks => self.decoded.as_deref(),
-            _ => Some(&self.raw),
+            _ => Some(self.secret.text().as_bytes()),
         }
     }
 }
@@ -117,7 +143,7 @@ pub fn unverified(headers: &HeaderMap) -> Delivery {
         }
         None => Vouched::Body(Vec::new()),
     };
-    Delivery { provider: provider(headers), id: None, key: String::new(), vouched }
+    Delivery { provider: provider(headers), id: None, signed: None, key: String::new(), vouched }
 }
 
 /// Judges a delivery by its signature, which is over its raw body: one of the keys must have made it, not too long
@@ -223,14 +249,34 @@ impl Scheme {
                 let expected = self.encoding.write(&self.hash.mac(secret, before, body));
                 for given in &given {
                     if bool::from(expected.as_bytes().ct_eq(given.as_bytes())) {
-                        right = Some(key);
+                        right = Some((key, before));
                     }
                 }
             }
         }
-        let key = right.ok_or(Refusal::Wrong(self.provider.as_str()))?;
-        let id = self.id(&request.headers, body);
-        Ok(Delivery { provider: self.provider, id, key: key.id.clone(), vouched: Vouched::Body(fields) })
+        let (key, before) = right.ok_or(Refusal::Wrong(self.provider.as_str()))?;
+        if matches!(self.signed, Signed::Body) && !is_payload(body, self.provider) {
+            return Err(Refusal::NoPayload(self.provider.as_str()));
+        }
+        Ok(Delivery {
+            provider: self.provider,
+            id: self.id(&request.headers, body),
+            signed: self.fingerprint(before, body),
+            key: key.secret.id(),
+            vouched: Vouched::Body(fields),
+        })
+    }
+
+    /// What is signed, and for how long nothing else can be it.
+    fn fingerprint(&self, before: &str, body: &[u8]) -> Option<Fingerprint> {
+        let kept = match (&self.time, &self.id) {
+            // Another delivery has another time.
+            (Some(_), _) => DELIVERY_KEPT,
+            (None, At::Nowhere) => return None,
+            (None, _) => SAME_BODY_KEPT,
+        };
+        let digest = Sha256::new().chain_update(before).chain_update(body).finalize();
+        Some(Fingerprint { digest: hex(&digest), kept })
     }
 
     fn id(&self, headers: &HeaderMap, body: &[u8]) -> Option<String> {
@@ -246,8 +292,31 @@ impl Scheme {
     }
 }
 
+/// Whether a body may be a delivery of a publisher who signs bodies alone: a JSON object or list, nothing, or the form
+/// `payload=…` of GitHub. What the same secret has signed for another purpose begins otherwise: with a time, an id, a
+/// method, or a label.
+fn is_payload(body: &[u8], provider: Provider) -> bool {
+    let is_json = |text: &[u8]| {
+        let begins = text.trim_ascii_start().first().is_some_and(|byte| matches!(byte, b'{' | b'['));
+        begins && serde_json::from_slice::<IgnoredAny>(text).is_ok()
+    };
+    let is_form = || {
+        let mut pairs = form_urlencoded::parse(body);
+        let only = pairs.next().filter(|_| pairs.next().is_none());
+        body.starts_with(b"payload=") && only.is_some_and(|(_, value)| is_json(value.as_bytes()))
+    };
+    // A byte order mark is no part of JSON, and some senders write one (RFC 8259, section 8.1).
+    let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    body.is_empty() || is_json(text) || (provider == Provider::GitHub && is_form())
+}
+
+#[cfg(test)]
+mod apart;
+
 #[cfg(test)]
 mod tests {
+    use perennial::secrets::key_id;
+
     use super::*;
 
     const STANDARD_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -316,9 +385,16 @@ mod tests {
         }
     }
 
-    /// From the specification of Standard Webhooks and GitHub's documentation; made with the publishers' own packages
+    /// GitHub's own example, whose body is none that it ever sends.
+    #[test]
+    fn hashes_are_as_github_has_them() {
+        let mac = crate::schemes::Hash::Sha256.mac(b"It's a Secret to Everybody", "", b"Hello, World!");
+        assert_eq!(hex(&mac), "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17");
+    }
+
+    /// From the specification of Standard Webhooks; made with the publishers' own packages
     /// for Node (`@contentful/node-apps-toolkit` 3.16, `@sanity/webhook` 4.0, `stripe` 23.1), the one of `{"_id":…}`
-    /// being in that package's tests; and with `node:crypto`, as Shopify and Storyblok describe it.
+    /// being in that package's tests; and with `node:crypto` and `hmac` of Python, as GitHub, Shopify and Storyblok describe it.
     fn vectors() -> Vec<Vector> {
         let of_body = |provider, key, fields, body, id| Vector {
             provider,
@@ -338,11 +414,11 @@ mod tests {
                 vec![
                     (
                         "x-hub-signature-256",
-                        "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+                        "sha256=71f9bffa4e7268a09f6e6a3c98847e83ec8016b2fe0d0c5aedc3762c0bd60af3",
                     ),
                     ("x-github-delivery", "72d3162e"),
                 ],
-                "Hello, World!",
+                PAYLOAD,
                 Some("72d3162e"),
             ),
             Vector {
@@ -390,7 +466,8 @@ mod tests {
         fn judge(&self, keys: &[&str], base: &str, now: u64) -> Option<Result<Delivery, Refusal>> {
             let request =
                 self.fields.iter().fold(http::Request::post(self.target), |r, (n, v)| r.header(*n, *v));
-            let keys: Vec<_> = keys.iter().map(|key| SigningKey::parse(key).unwrap()).collect();
+            let of = |key: &&str| SigningKey::of(&Secret::parse(key).unwrap()).unwrap();
+            let keys: Vec<_> = keys.iter().map(of).collect();
             let parts = request.body(()).unwrap().into_parts().0;
             verify(&parts, self.body.as_bytes(), &keys, base, Millis(now))
         }
@@ -517,15 +594,18 @@ mod tests {
         let below = plain("/revalidate");
         assert!(below.judge(&[CONTENTFUL_KEY], "", below.sent).unwrap().is_err());
         assert!(below.judge(&[CONTENTFUL_KEY], "/api", below.sent).unwrap().is_ok());
-        let mut forwarded = below;
-        forwarded.fields.push(("x-forwarded-prefix", "/api/"));
-        forwarded.judged().unwrap();
+        // A field that anybody can write says nothing of it.
+        for prefix in ["/api", "/api/", "/api/revalidate?x=", "/api,/api"] {
+            let mut forwarded = plain("/revalidate");
+            forwarded.fields.push(("x-forwarded-prefix", prefix));
+            assert!(forwarded.judged().is_err(), "{prefix}");
+        }
         // Or has put it before.
         let above = plain("/docs/api/revalidate");
         assert!(above.judge(&[CONTENTFUL_KEY], "/docs", above.sent).unwrap().is_ok());
         assert!(above.judged().is_err());
         // The same query with more escapes, and another that looks like it.
-        let escaped = Vector { target: "/docs/api/revalidate?%61=1%3Fb=2", ..forwarded };
+        let escaped = Vector { target: "/docs/api/revalidate?%61=1%3Fb=2", ..plain("/") };
         assert!(escaped.judged().is_err(), "a `?` that is escaped is part of what is signed");
         // Its encoding of marks, twice over.
         of_contentful(
@@ -539,8 +619,12 @@ mod tests {
     #[test]
     fn a_secret_that_cannot_sign_is_refused_without_being_told() {
         for bad in ["whsec_", "whsec_short", "whsec_!!!!", "whsec_AAAA"] {
-            let error = SigningKey::parse(bad).map(|_| ()).unwrap_err();
-            assert!(error.contains("whsec_") && !error.contains(&bad[6..]) | bad[6..].is_empty());
+            for written in [bad.to_owned(), format!("standard-webhooks:{bad}")] {
+                let secret = Secret::parse(&written).unwrap();
+                let error = SigningKey::of(&secret).map(|_| ()).unwrap_err();
+                assert!(error.contains("whsec_") && !error.contains(&bad[6..]) | bad[6..].is_empty());
+            }
+            assert!(SigningKey::of(&Secret::parse(&format!("stripe:{bad}")).unwrap()).is_ok());
         }
     }
 

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use perennial::embedded::secret_file;
 use perennial::instant::to_rfc3339;
+use perennial::secrets::Secret;
 use perennial::{Clock as _, Millis, SystemClock};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -198,8 +199,14 @@ fn line(progress: &Value) -> String {
 }
 
 fn secret(program: &Program) -> Result<String> {
-    if let Some(secret) = program.settings.revalidate_secrets.first() {
-        return Ok(secret.clone());
+    let given = &program.settings.revalidate_secrets;
+    let mut shown = given.iter().filter_map(|secret| Secret::parse(secret).ok()).filter(Secret::is_password);
+    match shown.next() {
+        Some(secret) => return Ok(secret.text().to_owned()),
+        None if given.is_empty() => {}
+        None => bail!(
+            "PERENNIAL_REVALIDATE_SECRETS holds only secrets that publishers sign with: add one for calls, as `secret:…`"
+        ),
     }
     let file = secret_file(&program.settings.store);
     match std::fs::read_to_string(&file) {

@@ -17,6 +17,7 @@ use perennial::embedded::EmbeddedStores;
 use perennial::metrics::prometheus;
 use perennial::{Body, Engine, Millis};
 use revalidate::Revalidate;
+use revalidate::console::Peer;
 use serve::{Serve, reply};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -64,7 +65,7 @@ pub(crate) async fn run(
             () = stop.cancelled() => break,
             place = connections.clone().acquire_owned() => place?,
         };
-        let (stream, _) = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
@@ -81,7 +82,7 @@ pub(crate) async fn run(
         let handlers = handlers.clone();
         let answer = service_fn(move |request| {
             let handlers = handlers.clone();
-            async move { Ok::<_, std::convert::Infallible>(handlers.answer(request).await) }
+            async move { Ok::<_, std::convert::Infallible>(handlers.answer(request, Peer(peer.ip())).await) }
         });
         let connection =
             graceful.watch(http.timer(HeadTimer::default()).serve_connection(TokioIo::new(wire), answer));
@@ -118,8 +119,12 @@ fn has_one_host(request: &Parts) -> bool {
 type Answer = Response<Body>;
 
 impl Handlers {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let (request, body) = request.into_parts();
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answer {
+        let (mut request, body) = request.into_parts();
+        if self.engine.is_dev() {
+            // Nothing else goes by the peer, so that no other request pays for it.
+            request.extensions.insert(peer);
+        }
         let mut response = if !has_one_host(&request) {
             reply::bad_request(&request, "HTTP/1.1 needs one Host.\n")
         } else if self.revalidate.is_for_events(&request) {

@@ -33,18 +33,18 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
     let secrets = live_secrets(settings).context("the revalidate endpoint has no secret")?;
     let listener = listen(settings.listen)
         .with_context(|| format!("cannot listen on {} (PERENNIAL_LISTEN)", settings.listen))?;
+    let revalidate_secrets = LiveSecrets::given(secrets.clone(), Secrets::new).map_err(anyhow::Error::msg)?;
+    if !settings.revalidate_secrets.is_empty() {
+        revalidate_secrets.get(engine.now()).await?.warn();
+    }
     let address = listener.local_addr()?;
     let base = program.site.base_path();
     let stop = CancellationToken::new();
     let handlers = Arc::new(Handlers {
         serve: Serve::new(engine.clone(), Renewal::Beside).with_drafts(
-            LiveSecrets::given(secrets.clone(), |secrets| Ok(Drafts::new(secrets)))
-                .map_err(anyhow::Error::msg)?,
+            LiveSecrets::given(secrets, |secrets| Ok(Drafts::new(secrets))).map_err(anyhow::Error::msg)?,
         ),
-        revalidate: Revalidate::new(
-            engine.clone(),
-            LiveSecrets::given(secrets, Secrets::new).map_err(anyhow::Error::msg)?,
-        ),
+        revalidate: Revalidate::new(engine.clone(), revalidate_secrets),
         listeners: Listeners::new(settings.limits.max_listeners, stop.clone()),
         metrics: format!("{base}/{RESERVED_SEGMENT}/metrics"),
         engine: engine.clone(),

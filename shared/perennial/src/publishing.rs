@@ -16,7 +16,7 @@ use crate::publishes::{Item, Publish, Publishes, Went};
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
 use crate::tags::path_tag;
-use crate::wish::{Mode, Publisher, Wish, WishedPath};
+use crate::wish::{Fingerprint, Mode, Publisher, Wish, WishedPath};
 
 /// An answer waits this long for the journal at most.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(1);
@@ -196,14 +196,29 @@ impl<S: Stores> Engine<S> {
         Ok(Demand::Revalidated(purged))
     }
 
-    /// The id of the publish by which this very delivery was carried out before; none for a call that is no delivery, and
-    /// if the journal cannot tell: then it is carried out again, which is harmless.
-    pub async fn carried_out(&self, wish: &Wish, who: &Publisher) -> Option<String> {
-        let delivery = delivery(wish, who)?;
-        let known = within(&*self.clock, JOURNAL_PATIENCE, async {
-            self.stores.publishes().carried_out(&delivery, self.now()).await
-        });
-        match known.await {
+    /// The id of the publish by which this very delivery was carried out before: one of the same id, or one in which the
+    /// same was signed. None for a call that is no delivery, and if the journal cannot tell: then it is carried out again,
+    /// which is harmless.
+    pub async fn carried_out(
+        &self,
+        wish: &Wish,
+        who: &Publisher,
+        signed: Option<&Fingerprint>,
+    ) -> Option<String> {
+        if let Some(delivery) = delivery(wish, who)
+            && let Some(id) = self.known(&delivery).await
+        {
+            return Some(id);
+        }
+        let noted = self.known(&sealed(wish, who, signed?)).await?;
+        let (until, id) = noted.split_once(' ')?;
+        (self.now().0 < until.parse().ok()?).then(|| id.to_owned())
+    }
+
+    /// What is noted of a delivery that was carried out.
+    async fn known(&self, delivery: &str) -> Option<String> {
+        let asking = self.stores.publishes().carried_out(delivery, self.now());
+        match within(&*self.clock, JOURNAL_PATIENCE, asking).await {
             Some(Ok(known)) => known,
             Some(Err(error)) => {
                 tracing::warn!("whether a delivery was carried out before cannot be told: {error}");
@@ -214,12 +229,27 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Notes that a delivery was carried out, so that it does nothing when it comes again.
-    pub async fn note_carried_out(self: &Arc<Self>, wish: &Wish, who: &Publisher, id: &str) {
-        let Some(delivery) = delivery(wish, who).filter(|_| !self.dev) else { return };
-        let (engine, id) = (self.clone(), id.to_owned());
+    pub async fn note_carried_out(
+        self: &Arc<Self>,
+        wish: &Wish,
+        who: &Publisher,
+        signed: Option<&Fingerprint>,
+        id: &str,
+    ) {
+        let named = delivery(wish, who).map(|delivery| (delivery, id.to_owned()));
+        // The journal keeps all its notes for the same time; this one says itself for how long it counts.
+        let note = |signed: &Fingerprint| format!("{} {id}", self.now().plus(signed.kept).0);
+        let sealed = signed.map(|signed| (sealed(wish, who, signed), note(signed)));
+        let notes: Vec<_> = named.into_iter().chain(sealed).collect();
+        if notes.is_empty() || self.dev {
+            return;
+        }
+        let engine = self.clone();
         let noting = self.tasks.spawn(async move {
-            let noted = engine.stores.publishes().note_carried_out(&delivery, &id, engine.now()).await;
-            log_failure(noted);
+            for (delivery, note) in notes {
+                let noted = engine.stores.publishes().note_carried_out(&delivery, &note, engine.now()).await;
+                log_failure(noted);
+            }
         });
         let _ = within(&*self.clock, JOURNAL_PATIENCE, noting).await;
     }
@@ -271,4 +301,11 @@ fn delivery(wish: &Wish, who: &Publisher) -> Option<String> {
     let id = who.delivery_id.as_deref()?;
     let asked = serde_json::to_vec(&(wish, &who.key_id, &who.provider)).expect("a wish has string keys");
     Some(format!("{}#{id}", hex(&Sha256::digest(asked)[..8])))
+}
+
+/// What a delivery is known by whatever it calls itself, and by whichever publisher's rules it comes: what was signed with
+/// which key, and what it asks for.
+fn sealed(wish: &Wish, who: &Publisher, signed: &Fingerprint) -> String {
+    let asked = serde_json::to_vec(&(wish, &who.key_id)).expect("a wish has string keys");
+    format!("{}#signed#{}", hex(&Sha256::digest(asked)[..8]), signed.digest)
 }

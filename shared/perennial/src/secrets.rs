@@ -1,4 +1,7 @@
-//! The secrets that are live, read again now and then, so that one can be changed without a restart.
+//! The publishers' secrets: what each is for, and which are live. They are read again now and then, so that one can be
+//! changed without a restart.
+
+mod named;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,6 +12,8 @@ use tokio::sync::Mutex;
 
 use crate::clock::Millis;
 use crate::store::StoreError;
+
+pub use named::{Purpose, SECRET_BYTES_ADVISED, SIGNING_SECRET_PREFIX, Secret, key_id};
 
 /// Secrets that are kept elsewhere are read again after this long. Until then one that was added is refused, and one
 /// that was taken away is accepted: have both live for as long when you change them.

@@ -78,6 +78,11 @@ impl Provider {
         Self::Secret,
     ];
 
+    /// Whether its deliveries carry a signature. Others show a secret.
+    pub fn signs(self) -> bool {
+        !matches!(self, Self::Strapi | Self::Secret)
+    }
+
     /// Its name in rules, logs and answers.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,5 +1,7 @@
 //! What a publisher wants, in the words that calls, jobs and the journal share. Pure.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
@@ -39,6 +41,16 @@ pub struct Publisher {
     /// What a signed delivery calls itself. It comes again under the same name when it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_id: Option<String>,
+}
+
+/// What tells a signed delivery from every other: what its sender has signed. The fields around that, with the delivery's
+/// id, may be another's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// SHA-256 of all that is signed, in hexadecimal.
+    pub digest: String,
+    /// For how long a delivery with the same fingerprint is taken for the same delivery.
+    pub kept: Duration,
 }
 
 /// What is wanted, read and found to be possible.

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
+use crate::key::hex;
 use crate::settings::Settings;
 
 /// The secrets that are live: those of the settings, or else the store's own. On AWS there is no store that only the
@@ -46,20 +48,17 @@ fn own_secret(store: &Path) -> io::Result<String> {
     fs::create_dir_all(store).map_err(wrong)?;
     let mut random = [0; 24];
     getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
-    let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    // Written whole beside its place: another process that starts now finds all of it or nothing.
-    let part = store.join(format!(".revalidate-secret-{}", std::process::id()));
-    let mut file =
-        fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(wrong)?;
-    file.write_all(secret.as_bytes()).map_err(wrong)?;
-    let linked = fs::hard_link(&part, &path);
-    fs::remove_file(&part).map_err(wrong)?;
-    match linked {
-        Ok(()) => Ok(secret),
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+    let secret = hex(&random);
+    // Written whole beside its place: another process that starts now finds all of it or nothing. The file has a name that
+    // nobody knows beforehand, and is opened with `O_EXCL`: no file or link that somebody has put there is written to.
+    let mut part = NamedTempFile::with_prefix_in(".revalidate-secret-", store).map_err(wrong)?;
+    part.write_all(secret.as_bytes()).map_err(wrong)?;
+    match part.persist_noclobber(&path) {
+        Ok(_) => Ok(secret),
+        Err(e) if e.error.kind() == ErrorKind::AlreadyExists => {
             Ok(fs::read_to_string(&path).map_err(wrong)?.trim().to_owned())
         }
-        Err(e) => Err(wrong(e)),
+        Err(e) => Err(wrong(e.error)),
     }
 }
 
@@ -84,6 +83,28 @@ mod tests {
         assert_eq!(live_secrets(&own).unwrap(), [own_secret(folder.path()).unwrap()]);
     }
 
+    fn names(folder: &Path) -> Vec<String> {
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_temporary_file_is_not_followed() {
+        let [folder, elsewhere] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let target = elsewhere.path().join("target");
+        // As earlier versions called it, whose name everybody could tell.
+        let known = folder.path().join(format!(".revalidate-secret-{}", std::process::id()));
+        std::os::unix::fs::symlink(&target, known).unwrap();
+        assert_eq!(own_secret(folder.path()).unwrap().len(), 48);
+        assert!(!target.exists());
+        // A link in the place of the secret itself is kept: a volume of secrets is full of them. It is never written to.
+        let volume = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(&target, secret_file(volume.path())).unwrap();
+        assert!(own_secret(volume.path()).is_err() && !target.exists());
+        fs::write(&target, "s".repeat(32)).unwrap();
+        assert_eq!(own_secret(volume.path()).unwrap(), "s".repeat(32));
+    }
+
     #[test]
     fn a_store_keeps_its_own_secret_to_its_owner() {
         let folder = tempfile::tempdir().unwrap();
@@ -92,6 +113,7 @@ mod tests {
         assert_eq!(own_secret(folder.path()).unwrap(), secret);
         let mode = fs::metadata(secret_file(folder.path())).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(names(folder.path()), ["revalidate-secret"], "nothing is left beside it");
         let other = tempfile::tempdir().unwrap();
         assert_ne!(own_secret(other.path()).unwrap(), secret);
         fs::write(secret_file(folder.path()), "short").unwrap();
