@@ -157,8 +157,13 @@ async fn a_call_for_many_pages_shows_how_far_it_is() {
     desk.browser.wait("document.getElementById('calls').innerText.includes('3 of 6 pages renewed')").await;
     desk.browser.wait(&says("/blog/4", ".running", "rendering now")).await;
     desk.pictures("progress").await;
+    desk.browser
+        .wait("document.querySelector('#news li').innerText.includes('renewing, 3 of 6 pages')")
+        .await;
     gate.open();
     desk.browser.wait("document.getElementById('calls').innerText.includes('All 6 pages are renewed')").await;
+    desk.browser.wait("document.querySelector('#calls .layers').innerText.includes('stored')").await;
+    desk.browser.wait("document.querySelector('#news li').innerText.includes('visible after')").await;
     desk.browser
         .wait(&format!("Number({}.querySelector('.generation').innerText) > 1", row("/blog/5")))
         .await;
@@ -167,6 +172,57 @@ async fn a_call_for_many_pages_shows_how_far_it_is() {
     desk.browser.value("document.getElementById('prefix').focus()").await;
     desk.browser.type_text("/blog/5").await;
     desk.browser.wait("document.getElementById('count').innerText === '1 page'").await;
+    desk.no_complaints();
+}
+
+/// Publishes what is typed, as a kind of thing: a page, a tag.
+async fn publish(desk: &mut Desk, kind: &str, name: &str) {
+    desk.browser.value(&format!("document.querySelector('#kinds input[value={kind}]').click()")).await;
+    desk.browser
+        .value("document.getElementById('name').value = ''; document.getElementById('name').focus()")
+        .await;
+    desk.browser.type_text(name).await;
+    desk.browser.press("Enter").await;
+}
+
+/// More pages than a call itself looks at, of which some fail; a tag and a page that there are not.
+#[tokio::test]
+async fn what_a_call_came_to_is_told_as_it_is() {
+    let mut desk = Desk::with("start", &[("PERENNIAL_MAX_CONCURRENT_RENDERS", "1")]).await;
+    desk.up.otherwise(|_| json!({ "revalidate": 3600, "tags": ["posts"] }).into());
+    for n in 0..130 {
+        desk.site.get(&format!("/blog/{n:03}")).await;
+    }
+    for n in 20..23 {
+        desk.up.on(&format!("/blog/{n:03}"), Reply::throw("no luck"));
+    }
+    desk.open().await;
+    desk.enter("test-secret").await;
+    desk.browser.wait(&says("/blog/000", ".state", "fresh")).await;
+    // Whatever is said at any moment is kept.
+    let source = "window.said = []; new MutationObserver(() => said.push(document.getElementById('calls').innerText)).observe(\
+                  document.getElementById('calls'), { subtree: true, childList: true, characterData: true })";
+    desk.browser.value(source).await;
+    publish(&mut desk, "tag", "posts").await;
+    let calls = |text: &str| format!("document.querySelector('#calls li').innerText.includes('{text}')");
+    desk.browser.wait(&calls("127 of 130 pages renewed, 3 failed")).await;
+    desk.browser.wait(&calls("/blog/021 no luck")).await;
+    desk.browser.wait("!document.querySelector('#calls progress')").await;
+    desk.browser
+        .wait("document.querySelector('#news li').innerText.includes('done with failures, 3 of 130 pages')")
+        .await;
+    let told = "said.join(' ').match(/-?\\d+ of \\d+/g).map((pair) => pair.split(' of ').map(Number))";
+    let is_so = format!("{told}.every(([done, whole]) => done >= 0 && done <= whole && whole === 130)");
+    assert_eq!(desk.browser.value(&is_so).await, true, "{}", desk.browser.value("said").await);
+    desk.pictures("failures").await;
+
+    publish(&mut desk, "tag", "psots").await;
+    desk.browser.wait(&calls("No page carries the tag psots; did you mean posts?")).await;
+    desk.browser.wait(&calls("untouched")).await;
+    desk.up.on("/blog/none", json!({ "not_found": true }));
+    publish(&mut desk, "path", "/blog/none").await;
+    desk.browser.wait(&calls("Renewed: it is a 404 now")).await;
+    desk.pictures("mistyped").await;
     desk.no_complaints();
 }
 

@@ -372,7 +372,7 @@ async fn a_payload_is_explained_without_being_carried_out() {
     for line in [
         "payload of github",
         "  counts: github: posts in the repository",
-        "  does not: stripe: products: provider is not \"stripe\": \"github\"",
+        "  does not: stripe: products: provider must be \"stripe\"; found \"github\"",
         "now     /docs/blog/a%20b  (a page of /blog/{slug})",
         r#"{"mode":"now","paths":["/docs/blog/a%20b"],"tags":[]}"#,
     ] {
@@ -380,7 +380,7 @@ async fn a_payload_is_explained_without_being_carried_out() {
     }
     dry_run(&payload, &["-H", "X-GitHub-Event: ping"])
         .await
-        .failure(&["nothing matched", "is not \"push\": \"ping\""]);
+        .failure(&["nothing matched", "must be \"push\"; found \"ping\""]);
     dry_run(&payload, &[]).await.failure(&["payload of secret", "nothing matched"]);
     dry_run(&payload, &["--provider", "github"])
         .await

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use perennial::Millis;
 use perennial::jobs::{Again, BadJob, Job, Task, Walk};
-use perennial::publishes::{Item, Mark, Publish, Went};
+use perennial::publishes::{Item, Mark, Publish, Renewal, Went};
 use perennial::wish::{Due, Mode, Publisher, Wish, WishedPath};
 use proptest::collection::vec;
 use proptest::option;
@@ -31,7 +31,8 @@ pub(crate) const GOLDEN_JOBS: [&str; 9] = [
     r#"{"v":1,"build":"","key":"","task":"publish","id":"","at":0,"due":0,"who":{"key_id":""},"wish":{"mode":"delete"}}"#,
 ];
 
-const GOLDEN_PUBLISHES: [&str; 2] = [
+const GOLDEN_PUBLISHES: [&str; 3] = [
+    r#"{"v":1,"id":"7","at":5,"kept_until":9000,"build":"b","key_id":"7692c3ad","mode":"now","tags":["tag:t"],"epoch":7,"went":"done_with_failures","renewal":{"total":5,"left":1,"failing":1,"at_least":true,"failures":[{"path":"/a","error":"no"}]}}"#,
     r#"{"v":1,"id":"7","at":5,"kept_until":9000,"build":"b","key_id":"7692c3ad","provider":"p","delivery_id":"d","mode":"now","paths":["/a"],"tags":["tag:t"],"epoch":7,"due":6,"went":"failed","results":[{"path":"/a","error":"no"}],"error":"no","visible_ms":12}"#,
     r#"{"v":1,"id":"p5","at":5,"kept_until":9000,"build":"b","key_id":"7692c3ad","mode":"stale","went":"scheduled"}"#,
 ];
@@ -42,7 +43,7 @@ const GOLDEN_MARKS: [&str; 2] = [
 ];
 
 /// Members that an older program does not write, or need not.
-const OPTIONAL: [&str; 23] = [
+const OPTIONAL: [&str; 26] = [
     "again",
     "publish",
     "kept_until",
@@ -61,6 +62,9 @@ const OPTIONAL: [&str; 23] = [
     "tags",
     "due",
     "results",
+    "renewal",
+    "at_least",
+    "failures",
     "error",
     "visible_ms",
     "mode",
@@ -153,13 +157,26 @@ fn kind(task: &Task) -> &'static str {
 const KINDS: usize = 5;
 
 fn publish() -> BoxedStrategy<Publish> {
-    let went = select(vec![Went::Scheduled, Went::Begun, Went::Done, Went::Failed, Went::Cancelled]);
-    let item = (any::<String>(), maybe_text()).prop_map(|(path, error)| Item { path, error });
+    let went = select(vec![
+        Went::Scheduled,
+        Went::Begun,
+        Went::Accepted,
+        Went::Done,
+        Went::DoneWithFailures,
+        Went::Failed,
+        Went::Cancelled,
+    ]);
+    let item = || (any::<String>(), maybe_text()).prop_map(|(path, error)| Item { path, error });
+    let numbers = (any::<u32>(), any::<u32>(), any::<u32>(), any::<bool>());
+    let renewal = (numbers, vec(item(), 0..3)).prop_map(|((total, left, failing, at_least), failures)| {
+        let [total, left, failing] = [total, left, failing].map(|n| n as usize);
+        Renewal { total, left, failing, at_least, failures }
+    });
     let head = (any::<String>(), millis(), millis(), any::<String>(), any::<String>(), any::<String>());
     let whose = (maybe_text(), maybe_text(), texts(), texts());
-    let rest = (option::of(number()), option::of(millis()), went, vec(item, 0..3), maybe_text());
-    (head, whose, rest, option::of(number()))
-        .prop_map(|(head, whose, rest, visible_ms)| {
+    let rest = (option::of(number()), option::of(millis()), went, vec(item(), 0..3), maybe_text());
+    (head, whose, rest, option::of(number()), option::of(renewal))
+        .prop_map(|(head, whose, rest, visible_ms, renewal)| {
             let (id, at, kept_until, build, key_id, mode) = head;
             let (provider, delivery_id, paths, tags) = whose;
             let (epoch, due, went, results, error) = rest;
@@ -178,6 +195,7 @@ fn publish() -> BoxedStrategy<Publish> {
                 epoch,
                 due,
                 went,
+                renewal,
                 results,
                 error,
                 visible_ms,

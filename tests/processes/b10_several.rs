@@ -329,7 +329,7 @@ async fn a_renewal_can_be_waited_for() {
 
     h.up.on("/tagged/3", Reply::throw("no"));
     let failed = beside.run(&["revalidate", "--tag", "t", "--wait"]).await;
-    failed.failure(&["5 renewed, 1 failed, 1 left (1 failing)", "failed: \"/tagged/3\"", "no"]);
+    failed.failure(&["5 renewed, 1 failed, 1 left (1 failing) of 6 pages", "failed: \"/tagged/3\"", "no"]);
     let later = beside.run(&["revalidate", "/never", "--at", "2099-01-01T00:00:00Z"]).await;
     later.failure(&["more than a year from now"]);
     let in_an_hour = to_rfc3339(SystemClock.now().plus(Duration::from_secs(3600)));

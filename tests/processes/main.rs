@@ -13,6 +13,7 @@ mod b10_console;
 mod b10_several;
 mod b15_build;
 mod b15_panics;
+mod b15_words;
 
 use std::path::{Path, PathBuf};
 

@@ -5,9 +5,7 @@
 
 mod watch;
 
-use std::fmt::Display;
 use std::net::IpAddr;
-use std::str::FromStr;
 use std::sync::OnceLock;
 
 use base64::Engine as _;
@@ -22,6 +20,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use perennial::draft::OPEN_DRAFT;
 use perennial::overview::{Found, Search};
 use perennial::record::Epoch;
+use perennial::written::read;
 use perennial::{Body, Engine, Millis, Stores};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -76,8 +75,8 @@ impl Asked {
                 "prefix" => search.prefix = value.into_owned(),
                 "state" => search.state = value.into_owned(),
                 "after" => search.after = Some(value.into_owned()).filter(|after| !after.is_empty()),
-                "limit" => search.limit = number("limit", &value)?,
-                "call" => asked.calls.push(number("call", &value)?),
+                "limit" => search.limit = read("limit", &value)?,
+                "call" => asked.calls.push(read("call", &value)?),
                 other => return Err(format!("`{}` is no parameter of this address", other.escape_debug())),
             }
         }
@@ -95,10 +94,6 @@ impl Asked {
         }
         Ok(asked)
     }
-}
-
-fn number<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, String> {
-    value.parse().map_err(|e| format!("{name} is `{}`: {e}", value.escape_debug()))
 }
 
 impl<S: Stores> Revalidate<S> {
@@ -268,21 +263,21 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_bounded() {
-        let read = |query: &str| Asked::read(&request(&format!("/?{query}"), &[]));
-        let asked = read("prefix=/caf%C3%A9&state=stale&after=%2Fa&limit=100&call=1&call=2").unwrap();
+        let asked_by = |query: &str| Asked::read(&request(&format!("/?{query}"), &[]));
+        let asked = asked_by("prefix=/caf%C3%A9&state=stale&after=%2Fa&limit=100&call=1&call=2").unwrap();
         assert_eq!((&*asked.search.prefix, asked.search.after.as_deref()), ("/café", Some("/a")));
         assert_eq!((asked.search.limit, asked.calls), (100, vec![1, 2]));
-        assert_eq!(read("after=").unwrap().search.after, None);
+        assert_eq!(asked_by("after=").unwrap().search.after, None);
         for (query, part) in [
             ("limit=0", "1 to 100"),
             ("limit=101", "1 to 100"),
-            ("limit=x", "limit is `x`"),
+            ("limit=x", "limit is `x`: it must be a whole number"),
             ("state=old", "give fresh"),
-            ("call=-1", "call is"),
+            ("call=-1", "call is `-1`: it must be a whole number"),
             ("call=1&call=2&call=3&call=4&call=5", "4 at most"),
             ("path=/", "no parameter"),
         ] {
-            assert!(read(query).unwrap_err().contains(part), "{query}");
+            assert!(asked_by(query).unwrap_err().contains(part), "{query}");
         }
     }
 

@@ -6,6 +6,7 @@ use http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use perennial::draft::{DRAFT_COOKIE, DRAFT_MAX, Drafts};
+use perennial::written::read;
 use perennial::{Body, Limits, Millis, ReadySite};
 
 use crate::plan;
@@ -26,14 +27,11 @@ pub(crate) fn open(
 ) -> Result<Response<Body>, String> {
     let lasts = match parameter(request, "seconds") {
         None => DRAFT_DEFAULT,
-        Some(text) => match text.parse().map(Duration::from_secs) {
-            Ok(lasts) if lasts > Duration::ZERO && lasts <= DRAFT_MAX => lasts,
-            _ => {
-                return Err(format!(
-                    "seconds is `{}`: give 1 to {}",
-                    text.escape_debug(),
-                    DRAFT_MAX.as_secs()
-                ));
+        Some(text) => match Duration::from_secs(read("seconds", &text)?) {
+            lasts if lasts > Duration::ZERO && lasts <= DRAFT_MAX => lasts,
+            lasts => {
+                let (given, most) = (lasts.as_secs(), DRAFT_MAX.as_secs());
+                return Err(format!("seconds is {given}: give 1 to {most}"));
             }
         },
     };

@@ -5,11 +5,12 @@ use http::request::Parts;
 use perennial::demand::Undone;
 use perennial::later::Cancel;
 use perennial::progress::Progress;
-use perennial::publishes::{Mark, Publish, Publishes as _};
+use perennial::publishes::{Mark, Publish};
+use perennial::written::read;
 use perennial::{Engine, Stores};
 use serde_json::{Value, json};
 
-use crate::{Done, failed, refused, shown_id};
+use crate::{Done, failed, layers, refused, shown_id, unknown_tags};
 
 /// Entries in one answer unless the call says otherwise.
 const ENTRIES_DEFAULT: usize = 50;
@@ -22,18 +23,19 @@ pub(crate) async fn list<S: Stores>(engine: &Engine<S>, request: &Parts) -> Done
     let (mut limit, mut after) = (ENTRIES_DEFAULT, None);
     for (name, value) in form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes()) {
         match &*name {
-            "limit" => match value.parse() {
+            "limit" => match read("limit", &value) {
                 Ok(given @ 1..=ENTRIES_MAX) => limit = given,
-                _ => {
-                    let message = format!("limit is `{}`: give 1 to {ENTRIES_MAX}", value.escape_debug());
+                Ok(given) => {
+                    let message = format!("limit is {given}: give 1 to {ENTRIES_MAX}");
                     return refused(StatusCode::BAD_REQUEST, &message);
                 }
+                Err(message) => return refused(StatusCode::BAD_REQUEST, &message),
             },
             "after" => after = Some(value.into_owned()),
             _ => {}
         }
     }
-    match engine.stores().publishes().list(after.as_deref(), limit).await {
+    match engine.entries(after.as_deref(), limit).await {
         Ok(entries) => {
             let next = entries.last().filter(|_| entries.len() == limit).map(Publish::place);
             Done { status: StatusCode::OK, answer: json!({"publishes": entries, "next": next}) }
@@ -48,7 +50,13 @@ pub(crate) async fn list<S: Stores>(engine: &Engine<S>, request: &Parts) -> Done
 /// `GET /api/revalidate/<id>`.
 pub(crate) async fn progress<S: Stores>(engine: &Engine<S>, id: &str) -> Done {
     match engine.progress(id).await {
-        Ok(Some(progress)) => Done { status: StatusCode::OK, answer: shown(id, &progress) },
+        Ok(Some(progress)) => {
+            let mut answer = told(id, &progress);
+            if let Some(publish) = &progress.publish {
+                answer["publish"] = json!(publish);
+            }
+            Done { status: StatusCode::OK, answer }
+        }
         Ok(None) => refused(StatusCode::NOT_FOUND, &unknown(id)),
         Err(error) => failed(&Undone::Store(error.to_string().into()), json!({})),
     }
@@ -84,12 +92,15 @@ pub fn has_begun(id: &str) -> String {
 pub fn unknown(id: &str) -> String {
     let why = match id.parse::<u64>() {
         Ok(_) => "no call was given that number",
-        Err(_) => "no call was given that name, or the journal has kept it for long enough",
+        Err(_) => {
+            "no call was given that name, or the journal has forgotten it (PERENNIAL_PUBLISHES_KEPT_DAYS)"
+        }
     };
     format!("no publish `{}` is known: {why}", id.escape_debug())
 }
 
-fn shown(id: &str, progress: &Progress) -> Value {
+/// How far a renewal is, in numbers that were counted at the same time.
+pub(crate) fn told(id: &str, progress: &Progress) -> Value {
     let sum = |what: fn(&Mark) -> u64| progress.marks.iter().map(what).sum::<u64>();
     let mut answer = json!({
         "id": shown_id(id),
@@ -101,7 +112,14 @@ fn shown(id: &str, progress: &Progress) -> Value {
         "renewed": sum(|mark| mark.renewed),
         "failed": sum(|mark| mark.failed),
         "looked_at": sum(|mark| mark.looked),
+        "layers": layers::of_progress(progress),
     });
+    if let Some(total) = progress.total {
+        answer["total"] = total.into();
+    }
+    if !progress.uncarried.is_empty() {
+        answer["unknown_tags"] = unknown_tags(&progress.uncarried);
+    }
     if !progress.failures.is_empty() {
         answer["failures"] = json!(progress.failures);
     }
@@ -116,9 +134,6 @@ fn shown(id: &str, progress: &Progress) -> Value {
     }
     if progress.marks.iter().any(|mark| mark.left_out) {
         answer["left_to_visitors"] = true.into();
-    }
-    if let Some(publish) = &progress.publish {
-        answer["publish"] = json!(publish);
     }
     answer
 }

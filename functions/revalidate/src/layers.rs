@@ -3,6 +3,7 @@
 
 use perennial::demand::{Demand, Marked, Undone};
 use perennial::edge::Purged;
+use perennial::progress::Progress;
 use serde_json::{Value, json};
 
 use crate::plan::Mode;
@@ -14,7 +15,7 @@ const CHECKED: &str = "checked";
 pub(crate) fn of_page(mode: Mode, result: &Result<Demand, Undone>) -> Value {
     let done = if mode == Mode::Delete { "deleted" } else { "stored" };
     let (store, edge) = match result {
-        Ok(Demand::Revalidated(purged)) => (done, Some(edge(*purged))),
+        Ok(Demand::Revalidated { edge: purged, .. }) => (done, Some(edge(*purged))),
         Ok(Demand::NotGenerated) | Err(Undone::NotListed | Undone::Dynamic) => ("untouched", None),
         Err(Undone::Failed(_) | Undone::Kept) => ("stale", None),
         Err(Undone::Store(_)) => ("failed", None),
@@ -23,9 +24,13 @@ pub(crate) fn of_page(mode: Mode, result: &Result<Demand, Undone>) -> Value {
     json!({"store": store, "queue": 0, "memory": CHECKED, "edge": edge})
 }
 
-/// After pages were marked, or all that carry a tag removed.
-pub(crate) fn of_marked(mode: Mode, marked: &Marked) -> Value {
-    let store = if mode == Mode::Delete { "deleted" } else { "stale" };
+/// After pages were marked, or all that carry a tag removed. Where nothing is stored that carries it, nothing has changed.
+pub(crate) fn of_marked(mode: Mode, marked: &Marked, has_found: bool) -> Value {
+    let store = match mode {
+        _ if !has_found => "untouched",
+        Mode::Delete => "deleted",
+        Mode::Now | Mode::Stale => "stale",
+    };
     json!({"store": store, "queue": marked.queued, "memory": CHECKED, "edge": edge(marked.edge)})
 }
 
@@ -36,6 +41,17 @@ pub(crate) fn of_unmarked(undone: &Undone) -> Value {
         _ => ("failed", None),
     };
     json!({"store": store, "queue": Value::Null, "memory": CHECKED, "edge": edge})
+}
+
+/// While the queue renews what was marked, and after it. What the shared cache was told does not change by that.
+pub(crate) fn of_progress(progress: &Progress) -> Value {
+    let store = match progress.left {
+        0 if progress.total == Some(0) && progress.is_exact => "untouched",
+        0 if progress.is_done() => "stored",
+        _ => "stale",
+    };
+    let queue = if progress.has_ended() { 0 } else { progress.left };
+    json!({"store": store, "queue": queue, "memory": CHECKED})
 }
 
 fn edge(purged: Purged) -> &'static str {

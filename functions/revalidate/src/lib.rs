@@ -20,6 +20,7 @@ use std::time::Duration;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use perennial::carriers::Uncarried;
 use perennial::demand::{Demand, Marked, Undone};
 use perennial::draft::{CLOSE_DRAFT, OPEN_DRAFT};
 use perennial::instant::to_rfc3339;
@@ -279,8 +280,7 @@ impl<S: Stores> Revalidate<S> {
 /// What a publisher is told.
 fn answer(wish: &Wish, published: &Published) -> Done {
     let results = published.results.iter();
-    let shown: Vec<Value> =
-        results.map(|(path, result)| shown(wish.mode, path, result, published.marked)).collect();
+    let shown: Vec<Value> = results.map(|(path, result)| shown(wish, path, result, published)).collect();
     let id = shown_id(&published.id);
     let mut answer = match (published.failure(), &shown[..]) {
         (Some(undone), [only]) => return failed(undone, with_id(only.clone(), id)),
@@ -297,7 +297,12 @@ fn answer(wish: &Wish, published: &Published) -> Done {
         if wish.mode == Mode::Delete {
             answer["deleted"] = marked.removed.into();
         }
-        answer["layers"] = layers::of_marked(wish.mode, &marked);
+        answer["layers"] = layers::of_marked(wish.mode, &marked, has_found(wish, published, &marked));
+    }
+    if !published.uncarried.is_empty() {
+        let sentences: Vec<_> = published.uncarried.iter().map(ToString::to_string).collect();
+        answer["message"] = sentences.join("; ").into();
+        answer["unknown_tags"] = unknown_tags(&published.uncarried);
     }
     if let (Mode::Now, Some(marked)) = (wish.mode, published.marked) {
         answer["queued"] = marked.queued.into();
@@ -307,6 +312,20 @@ fn answer(wish: &Wish, published: &Published) -> Done {
         return Done { status: StatusCode::ACCEPTED, answer };
     }
     Done { status: StatusCode::OK, answer }
+}
+
+/// Whether anything stored belongs to what was marked, as far as a call looks.
+fn has_found(wish: &Wish, published: &Published, marked: &Marked) -> bool {
+    match wish.mode {
+        Mode::Now => marked.queued > 0 || marked.more,
+        Mode::Delete => marked.removed > 0,
+        Mode::Stale => published.uncarried.len() < wish.tags.len() || !wish.paths.is_empty(),
+    }
+}
+
+/// Tags that no page carries, with those that were meant perhaps.
+fn unknown_tags(uncarried: &[Uncarried]) -> Value {
+    uncarried.iter().map(|unknown| json!({"tag": unknown.tag, "nearest": unknown.nearest})).collect()
 }
 
 fn with_id(mut answer: Value, id: Value) -> Value {
@@ -351,15 +370,19 @@ fn publish_id(path: &str) -> Option<&str> {
 }
 
 /// One path of a call; where the path is only marked, the layers are those of the mark.
-fn shown(mode: Mode, path: &str, result: &Result<Demand, Undone>, marked: Option<Marked>) -> Value {
+fn shown(wish: &Wish, path: &str, result: &Result<Demand, Undone>, published: &Published) -> Value {
     let mut shown = match result {
-        Ok(Demand::Revalidated(_)) => json!({"revalidated": true, "path": path}),
+        // A page is what one expects; that it is none is said.
+        Ok(Demand::Revalidated { kind: Some(kind), .. }) if *kind != "page" => {
+            json!({"revalidated": true, "path": path, "kind": kind})
+        }
+        Ok(Demand::Revalidated { .. }) => json!({"revalidated": true, "path": path}),
         Ok(Demand::NotGenerated) => json!({"revalidated": true, "path": path, "generated": false}),
         Err(undone) => json!({"revalidated": false, "path": path, "error": undone.to_string()}),
     };
-    shown["layers"] = match marked.filter(|_| mode == Mode::Stale) {
-        Some(marked) => layers::of_marked(mode, &marked),
-        None => layers::of_page(mode, result),
+    shown["layers"] = match published.marked.filter(|_| wish.mode == Mode::Stale) {
+        Some(marked) => layers::of_marked(wish.mode, &marked, true),
+        None => layers::of_page(wish.mode, result),
     };
     shown
 }

@@ -7,8 +7,9 @@ use perennial::key::decode_path;
 use perennial::tags::{SITE_TAG, route_tag, user_tag};
 pub use perennial::wish::Mode;
 use perennial::wish::{Wish, WishedPath};
-use perennial::{Limits, Millis, ReadySite, Resolved, check_tag};
-use serde::Deserialize;
+use perennial::{Limits, Millis, ReadySite, Resolved, check_tag, written};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::mapped::Over;
@@ -54,7 +55,18 @@ struct Call {
     routes: Vec<String>,
     site: bool,
     at: Option<String>,
+    #[serde(deserialize_with = "whole_seconds")]
     look_again_after: Option<u32>,
+}
+
+/// Serde's own words would be Rust's: "expected u32".
+fn whole_seconds<'de, D: Deserializer<'de>>(given: D) -> Result<Option<u32>, D::Error> {
+    let given = Value::deserialize(given)?;
+    let seconds = given.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+    if seconds.is_none() && !given.is_null() {
+        return Err(D::Error::custom(format!("look_again_after is {given}: it must be a whole number")));
+    }
+    Ok(seconds)
 }
 
 /// Names of a call's members.
@@ -144,7 +156,7 @@ fn of_query(request: &Parts) -> Result<(Call, Option<Mode>), String> {
             "site" => call.site = flag("site", &value)?,
             "only_generated" => call.only_generated = flag("only_generated", &value)?,
             "at" => call.at = Some(value),
-            "look_again_after" => call.look_again_after = Some(seconds(&value)?),
+            "look_again_after" => call.look_again_after = Some(written::read("look_again_after", &value)?),
             "mode" => {
                 if given_mode.is_some() {
                     return Err("mode is given more than once".into());
@@ -202,11 +214,6 @@ fn check_look(seconds: u32) -> Result<(), String> {
 /// A second look comes fifteen minutes after the first at most: the longest delay of a message in SQS.
 const LOOK_AGAIN_MAX_S: u32 = 900;
 
-fn seconds(text: &str) -> Result<u32, String> {
-    let wrong = |_| format!("look_again_after is `{}`: give seconds", text.escape_debug());
-    text.parse().map_err(wrong)
-}
-
 fn instant(text: &str) -> Result<Millis, String> {
     // In a query a plus sign that is not encoded is a space.
     let spelt =
@@ -234,7 +241,7 @@ impl Plan {
 }
 
 fn flag(name: &str, value: &str) -> Result<bool, String> {
-    value.parse().map_err(|_| format!("{name} is `{}`: give true or false", value.escape_debug()))
+    written::read(name, value)
 }
 
 /// The pages a path may mean, the most exact route's first. Query, fragment, a trailing slash and the base path are
@@ -336,16 +343,18 @@ mod tests {
             ("/", "", "name what has changed"),
             ("/?path=/a&mode=soon", "", "now, stale or delete"),
             ("/?path=/a&mode=now&mode=delete", "", "more than once"),
-            ("/?path=/a&only_generated=1", "", "true or false"),
+            ("/?path=/a&only_generated=1", "", "must be `true` or `false`"),
             ("/?pfad=/a", "", "`pfad` is no parameter"),
             ("/?tag=a,b", "", "commas"),
             ("/?route=/nowhere", "", "no route"),
             ("/?path=/a&at=tomorrow", "", "like 2026-11-23T09:00:00Z"),
-            ("/?path=/a&look_again_after=soon", "", "give seconds"),
+            ("/?path=/a&look_again_after=soon", "", "must be a whole number"),
             ("/?path=/a&look_again_after=0", "", "1 to 900"),
             ("/?path=/a&look_again_after=901", "", "1 to 900"),
             ("/?path=/a&look_again_after=9&mode=stale", "", "with mode now"),
             ("/", "{\"paths\":\"/a\"}", "not a JSON call"),
+            ("/", "{\"look_again_after\":\"x\"}", "look_again_after is \"x\": it must be a whole number"),
+            ("/", "{\"look_again_after\":-1}", "must be a whole number"),
             ("/", "{\"unknown\":1}", "not a JSON call"),
             (&format!("/?{many}"), "", "PERENNIAL_MAX_REVALIDATIONS"),
         ] {

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use perennial::build::{BuildStep, Built, BuiltRoute};
 use perennial::function::{FunctionError, OnStores, SecretSource};
 use perennial::telemetry::on_one_line;
+use perennial::written::counted;
 use perennial::{Engine, Fallback, Stores};
 
 use crate::say;
@@ -60,7 +61,7 @@ fn table(built: &Built, build: &str) -> String {
     }
     let pages: usize = built.routes.iter().map(|r| r.pages).sum();
     let bytes = built.routes.iter().map(|r| r.html_bytes).sum();
-    let _ = write!(text, "built {pages} pages, {} of HTML, as {build}", size(bytes));
+    let _ = write!(text, "built {}, {} of HTML, as {build}", counted(pages as u64, "page"), size(bytes));
     text
 }
 

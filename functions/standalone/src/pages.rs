@@ -7,6 +7,7 @@ use perennial::freshness::fresh_until;
 use perennial::function::{FunctionError, OnStores, SecretSource};
 use perennial::overview::Overview;
 use perennial::pages::Pages as _;
+use perennial::written::times;
 use perennial::{Engine, Millis, Stores};
 use serde_json::Value;
 
@@ -90,7 +91,7 @@ fn as_text(page: &Overview, now: Millis) -> String {
     let error = slot
         .failure
         .as_ref()
-        .map_or_else(String::new, |f| format!("{} times: {}", f.count, f.message.escape_debug()));
+        .map_or_else(String::new, |f| format!("{}: {}", times(f.count.into()), f.message.escape_debug()));
     let path = page.path.escape_debug().to_string();
     format!("{path:32}  {:7}  {age:>10}  {next:>12}  {:>10}  {error}", page.state, page.snapshot.generation)
         .trim_end()

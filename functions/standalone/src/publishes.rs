@@ -7,7 +7,8 @@ use ::revalidate::journal::{has_begun, unknown};
 use perennial::function::{FunctionError, OnStores, SecretSource};
 use perennial::instant::to_rfc3339;
 use perennial::later::Cancel;
-use perennial::publishes::{Publish, Publishes as _, Went};
+use perennial::publishes::{Publish, Renewal, Went};
+use perennial::written::Written;
 use perennial::{Engine, Stores};
 use serde_json::json;
 
@@ -20,7 +21,7 @@ const BATCH: usize = 200;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many, newest first
-    #[arg(long, short = 'n', default_value_t = 20)]
+    #[arg(long, short = 'n', default_value_t = 20, value_parser = <usize as Written>::read)]
     limit: usize,
     /// One JSON object a line
     #[arg(long)]
@@ -41,13 +42,13 @@ impl OnStores for Journal {
         }
         if !json {
             say(format_args!(
-                "{:20}  {:20}  {:9}  {:>9}  {:24}  what",
+                "{:20}  {:20}  {:22}  {:>9}  {:24}  what",
                 "when", "id", "went", "visible", "who"
             ));
         }
         let (mut left, mut after) = (limit, None);
         while left > 0 {
-            let entries = engine.stores().publishes().list(after.as_deref(), BATCH.min(left)).await?;
+            let entries = engine.entries(after.as_deref(), BATCH.min(left)).await?;
             let Some(last) = entries.last() else { break };
             (left, after) = (left - entries.len(), Some(last.place()));
             for entry in &entries {
@@ -73,13 +74,7 @@ async fn cancel_publish<S: Stores>(engine: &Engine<S>, id: &str) -> Result<(), F
 }
 
 fn as_text(entry: &Publish) -> String {
-    let went = match entry.went {
-        Went::Scheduled => "scheduled",
-        Went::Begun => "begun",
-        Went::Done => "done",
-        Went::Failed => "failed",
-        Went::Cancelled => "cancelled",
-    };
+    let went = went(entry);
     let visible = entry.visible_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
     let who = [Some(&entry.key_id), entry.provider.as_ref(), entry.delivery_id.as_ref()];
     let who: Vec<_> = who.into_iter().flatten().map(|part| part.escape_debug().to_string()).collect();
@@ -94,9 +89,26 @@ fn as_text(entry: &Publish) -> String {
     for (path, error) in failed {
         let _ = write!(what, "; {}: {}", path.escape_debug(), error.escape_debug());
     }
+    for failure in entry.renewal.iter().flat_map(|renewal| &renewal.failures) {
+        let error = failure.error.as_deref().unwrap_or_default();
+        let _ = write!(what, "; {}: {}", failure.path.escape_debug(), error.escape_debug());
+    }
     if let Some(error) = &entry.error {
         let _ = write!(what, "; {}", error.escape_debug());
     }
     let (when, id, who) = (to_rfc3339(entry.at), &entry.id, who.join(" "));
-    format!("{when:20}  {id:20}  {went:9}  {visible:>9}  {who:24}  {what}")
+    format!("{when:20}  {id:20}  {went:22}  {visible:>9}  {who:24}  {what}")
+}
+
+/// `renewing 7 of 23`, `done with failures (3)`.
+fn went(entry: &Publish) -> String {
+    match (entry.went, &entry.renewal) {
+        (Went::Renewing, Some(Renewal { total, left, at_least, .. })) => {
+            let most = if *at_least { "at least " } else { "" };
+            format!("renewing {} of {most}{total}", total.saturating_sub(*left))
+        }
+        (Went::Done, Some(Renewal { total: 0, .. })) => "done, no such page".to_owned(),
+        (went @ Went::DoneWithFailures, Some(Renewal { failing, .. })) => format!("{went} ({failing})"),
+        (went, _) => went.to_string(),
+    }
 }

@@ -11,9 +11,11 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use perennial::carriers::Uncarried;
 use perennial::embedded::secret_file;
 use perennial::instant::to_rfc3339;
 use perennial::secrets::Secret;
+use perennial::written::{Written, counted};
 use perennial::{Clock as _, Millis, SystemClock};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -47,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "INSTANT")]
     at: Option<String>,
     /// Render the pages once more after as many seconds; only a change is then published
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = <u32 as Written>::read)]
     look_again_after: Option<u32>,
     /// How far the renewal with this id is, instead of starting one
     #[arg(long, value_name = "ID", conflicts_with_all = ["paths", "tag", "route", "site"])]
@@ -56,7 +58,7 @@ pub(crate) struct Args {
     #[arg(long)]
     wait: bool,
     /// Where the server listens [default: PERENNIAL_LISTEN]
-    #[arg(long)]
+    #[arg(long, value_parser = <SocketAddr as Written>::read)]
     server: Option<SocketAddr>,
 }
 
@@ -166,11 +168,7 @@ impl Server {
                 shown = line;
             }
             if progress["ended"] == true {
-                let failures = progress["failures"].as_array().into_iter().flatten();
-                for failure in failures {
-                    let (path, error) = (&failure["path"], &failure["error"]);
-                    say(format_args!("failed: {path}: {error}"));
-                }
+                tell_end(&progress);
                 return Ok(code(progress["done"] == true));
             }
             SystemClock.sleep(ASK_EVERY).await;
@@ -178,13 +176,34 @@ impl Server {
     }
 }
 
-/// `40 renewed, 1 failed, 3 left (1 failing), 8.2 a second`.
+/// What a person asks next once a renewal has ended: which pages have failed, and whether the tag was mistyped.
+fn tell_end(progress: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let failures = progress["failures"].as_array().map_or(&[][..], Vec::as_slice);
+    for failure in failures {
+        say(format_args!("failed: {}: {}", text(&failure["path"]), text(&failure["error"])));
+    }
+    let failing = progress["failing"].as_u64().unwrap_or(0);
+    let unnamed = failing.saturating_sub(failures.len() as u64);
+    if unnamed > 0 {
+        say(format_args!("failed: {unnamed} more"));
+    }
+    for unknown in progress["unknown_tags"].as_array().into_iter().flatten() {
+        let nearest = unknown["nearest"].as_array().into_iter().flatten().map(text).collect();
+        say(format_args!("{}", Uncarried { tag: text(&unknown["tag"]), nearest }));
+    }
+}
+
+/// `40 renewed, 1 failed, 3 left (1 failing) of 43 pages, 8.2 a second`.
 fn line(progress: &Value) -> String {
     let at_least = if progress["left_is"] == "exact" { "" } else { "at least " };
     let mut line = format!(
         "{} renewed, {} failed, {at_least}{} left ({} failing)",
         progress["renewed"], progress["failed"], progress["left"], progress["failing"]
     );
+    if let Some(total) = progress["total"].as_u64() {
+        line.push_str(&format!(" of {at_least}{}", counted(total, "page")));
+    }
     if let Some(rate) = progress["per_second"].as_f64() {
         line.push_str(&format!(", {rate} a second"));
     }

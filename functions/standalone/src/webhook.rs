@@ -76,7 +76,7 @@ fn explain(mapped: &Mapped<'_>) {
         match &read.result {
             Ok(_) => say(format_args!("  counts: {}", read.rule)),
             Err(unfit) => {
-                let found = unfit.found.as_ref().map_or_else(String::new, |found| format!(": {found}"));
+                let found = unfit.found.as_ref().map_or_else(String::new, |found| format!("; found {found}"));
                 say(format_args!("  does not: {}: {unfit}{found}", read.rule));
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::edge::Purged;
 use crate::engine::Engine;
 use crate::first::POLL;
+use crate::memory::Entry;
 use crate::page::Reason;
 use crate::pages::{Begun, Pages, Snapshot, Stamp, Urgency, Wanted};
 use crate::record::{Epoch, Stored, Ticket};
@@ -25,8 +26,13 @@ pub type Demanded = Result<Demand, Undone>;
 /// What a publisher's call for one page came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
-    /// The page was rendered after the call came, and is what everybody sees; and what the shared cache was told.
-    Revalidated(Purged),
+    /// The page was rendered after the call came, and is what everybody sees.
+    Revalidated {
+        /// What the shared cache was told.
+        edge: Purged,
+        /// What it is now, as [`Stored::name`] has it: `page`, `not-found` or `redirect`; none if that cannot be told.
+        kind: Option<&'static str>,
+    },
     /// The page had not been generated, and was to be left alone.
     NotGenerated,
 }
@@ -96,7 +102,10 @@ impl<S: Stores> Engine<S> {
                 Err(failure) => return Err(Undone::Failed(failure.message().into())),
             }
             let rendered = self.render_only(page, Reason::OnDemand, false).await;
-            let done = |_| Demand::Revalidated(Purged::NoCache);
+            let done = |entry: Arc<Entry>| Demand::Revalidated {
+                edge: Purged::NoCache,
+                kind: Some(entry.record.stored.name()),
+            };
             return rendered.map(done).map_err(|trouble| Undone::Failed(trouble.message));
         }
         let panicked = || Undone::Failed("the render's task panicked".into());
@@ -139,24 +148,36 @@ impl<S: Stores> Engine<S> {
         if let (Err(_), Err(error)) = (&rendered, &told) {
             tracing::error!(page = page.key.path(), "nor was the shared cache told what changed: {error}");
         }
-        rendered?;
-        told.map(Demand::Revalidated).map_err(Undone::Edge)
+        let kind = rendered?;
+        told.map(|edge| Demand::Revalidated { edge, kind }).map_err(Undone::Edge)
     }
 
-    async fn render_variants(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
+    /// Tells what the page itself is now.
+    async fn render_variants(&self, page: &Resolved, epoch: Epoch) -> Result<Option<&'static str>, Undone> {
         let store = |e: StoreError| Undone::Store(e.to_string().into());
+        let mut kinds = Vec::new();
         for page in self.variants(page).await.map_err(store)? {
-            self.render_since(&page, epoch).await?;
+            kinds.push(self.render_since(&page, epoch).await?);
         }
-        Ok(())
+        match kinds.first() {
+            Some(Some(kind)) => Ok(Some(*kind)),
+            // Another call has rendered it. What it is helps people, and is no reason to fail.
+            _ => {
+                let read = self.stores.pages().read(&page.key, Wanted::default()).await;
+                Ok(read.ok().and_then(|snapshot| Some(snapshot.shown()?.stored.name())))
+            }
+        }
     }
 
     /// Has a page rendered by a render that began at this epoch or later: this one, or another publisher's call's,
     /// wherever that is. It ends: the lease of such a call does, and whatever follows it began later.
-    async fn render_since(&self, page: &Resolved, epoch: Epoch) -> Result<(), Undone> {
+    async fn render_since(&self, page: &Resolved, epoch: Epoch) -> Result<Option<&'static str>, Undone> {
         match self.refresh_since(page, epoch, None).await? {
+            Some(Refreshed::Stored(entry) | Refreshed::Unchanged(entry)) => {
+                Ok(Some(entry.record.stored.name()))
+            }
             // A newer ticket was handed out after this one: that render began after the call as well.
-            None | Some(Refreshed::Stored(_) | Refreshed::Unchanged(_) | Refreshed::Superseded) => Ok(()),
+            None | Some(Refreshed::Superseded) => Ok(None),
             Some(Refreshed::Failed { message, .. }) => Err(Undone::Failed(message)),
             Some(Refreshed::Kept) => Err(Undone::Kept),
             Some(Refreshed::GivenBack(_)) => Err(Undone::Store(STOPPING.into())),

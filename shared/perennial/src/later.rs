@@ -100,7 +100,12 @@ impl<S: Stores> Engine<S> {
         match publish.went {
             Went::Scheduled => {}
             Went::Cancelled => return Ok(Cancel::Cancelled(publish.into())),
-            Went::Begun | Went::Done | Went::Failed => return Ok(Cancel::Begun),
+            Went::Begun
+            | Went::Accepted
+            | Went::Renewing
+            | Went::Done
+            | Went::DoneWithFailures
+            | Went::Failed => return Ok(Cancel::Begun),
         }
         let until = publish.due.unwrap_or(publish.at).plus(FATE_KEPT);
         if self.stores.publishes().settle(id, Fate::Cancelled, until).await? == Fate::Begun {

@@ -46,6 +46,7 @@ mod beside;
 pub mod bodies;
 mod body;
 pub mod build;
+pub mod carriers;
 pub mod clock;
 pub mod content;
 pub mod demand;
@@ -101,6 +102,7 @@ pub mod url;
 pub mod walk;
 pub mod webhooks;
 pub mod wish;
+pub mod written;
 
 pub use body::Body;
 pub use clock::{Clock, Millis, SystemClock};

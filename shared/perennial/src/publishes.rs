@@ -114,14 +114,18 @@ pub struct Publish {
     pub due: Option<Millis>,
     /// How it went.
     pub went: Went,
+    /// How far the renewal of its tags' pages is, or how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<Renewal>,
     /// Each path's result, in the order of the paths; none before there is one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<Item>,
     /// Why it failed as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Milliseconds from its arrival, or from when it was due, until what is new was stored, or the old one marked, and
-    /// the cache in front had accepted the order to forget.
+    /// Milliseconds from its arrival, or from when it was due, until visitors could see what it has changed: all of it was
+    /// stored, or gone, and the cache in front had accepted the order to forget. None before that, and where nothing is
+    /// changed until a visitor comes (mode `stale`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visible_ms: Option<u64>,
 }
@@ -134,12 +138,53 @@ pub enum Went {
     Scheduled,
     /// It was begun. An entry that stays so is of a process that died.
     Begun,
-    /// All of it is done. Pages that the queue renews have marks of their own: [`Mark`].
+    /// Its tags are marked, and the queue is to renew their pages.
+    Accepted,
+    /// The queue renews the pages of its tags. Never stored: [`Engine::entries`](crate::Engine::entries) finds out.
+    Renewing,
+    /// All of it is done.
     Done,
+    /// The queue has done what it does, and pages of its tags have failed: they are stale, and tried again by their
+    /// visitors.
+    #[serde(rename = "done_with_failures")]
+    DoneWithFailures,
     /// Some of it is not: see its results.
     Failed,
     /// It was for later, and will not be carried out.
     Cancelled,
+}
+
+impl std::fmt::Display for Went {
+    /// For people.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Went::Scheduled => "scheduled",
+            Went::Begun => "begun",
+            Went::Accepted => "accepted",
+            Went::Renewing => "renewing",
+            Went::Done => "done",
+            Went::DoneWithFailures => "done with failures",
+            Went::Failed => "failed",
+            Went::Cancelled => "cancelled",
+        })
+    }
+}
+
+/// How far the renewal of all pages of a publish's tags is. All numbers were counted at the same time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// Pages that belong to its tags.
+    pub total: usize,
+    /// Those of them that have not been rendered since, for whatever reason.
+    pub left: usize,
+    /// Those of the latter whose last render failed.
+    pub failing: usize,
+    /// Whether the store holds more pages than were counted: then all numbers are at least.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_least: bool,
+    /// The first pages that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Item>,
 }
 
 /// What was decided of a scheduled publish.
@@ -228,7 +273,9 @@ impl Publish {
         self.paths.truncate(ITEMS_KEPT_MAX);
         self.tags.truncate(ITEMS_KEPT_MAX);
         self.results.truncate(ITEMS_KEPT_MAX);
-        let results = self.results.iter_mut().flat_map(|item| [Some(&mut item.path), item.error.as_mut()]);
+        let failures = self.renewal.iter_mut().flat_map(|renewal| &mut renewal.failures);
+        let results = self.results.iter_mut().chain(failures);
+        let results = results.flat_map(|item| [Some(&mut item.path), item.error.as_mut()]);
         let texts = self.paths.iter_mut().chain(&mut self.tags).chain(results.flatten());
         let texts = texts.chain(&mut self.delivery_id).chain(&mut self.error);
         for text in texts {
@@ -267,6 +314,10 @@ mod tests {
         let entry: Publish = serde_json::from_str(golden).unwrap();
         assert_eq!(entry.to_json(), golden);
         assert_eq!(entry.went, Went::Failed);
+        let golden = r#"{"v":1,"id":"7","at":5,"kept_until":9000,"build":"b","key_id":"7692c3ad","mode":"now","tags":["tag:t"],"epoch":7,"went":"done_with_failures","renewal":{"total":5,"left":1,"failing":1,"failures":[{"path":"/a","error":"no"}]}}"#;
+        assert_eq!(Publish::from_json(golden).unwrap().to_json(), golden);
+        let accepted = r#"{"v":1,"id":"7","at":5,"kept_until":9000,"build":"b","key_id":"k","mode":"now","went":"accepted"}"#;
+        assert_eq!(Publish::from_json(accepted).unwrap().to_json(), accepted);
         assert!(Publish::from_json("{}").is_none());
     }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::carriers::Uncarried;
 use crate::clock::{Millis, within};
 use crate::demand::{Demand, Demanded, Marked, Undone};
 use crate::edge::Purged;
 use crate::engine::Engine;
 use crate::key::hex;
-use crate::publishes::{Item, Publish, Publishes, Went};
+use crate::publishes::{Item, Publish, Publishes, Renewal, Went};
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
 use crate::tags::path_tag;
@@ -30,6 +31,8 @@ pub struct Published {
     pub marked: Option<Marked>,
     /// Each path's result, in the order of the paths.
     pub results: Vec<(String, Demanded)>,
+    /// Tags that no page carries.
+    pub uncarried: Vec<Uncarried>,
 }
 
 impl Published {
@@ -85,15 +88,30 @@ impl<S: Stores> Engine<S> {
         // What takes long is told of before it is done: an entry that stays so is of a process that died.
         let takes_long = wish.mode == Mode::Now && !wish.paths.is_empty();
         let begun = takes_long.then(|| self.write_entry(entry.clone()));
-        let published = Published { id, marked, results: self.each(wish).await };
+        let published = Published {
+            id,
+            marked,
+            results: self.each(wish).await,
+            uncarried: self.uncarried_by(wish, marked).await,
+        };
         let visible = self.now().since(publishing.due.unwrap_or(publishing.at));
         let results = published.results.iter().map(|(path, result)| {
             let error = result.as_ref().err().map(ToString::to_string);
             Item { path: path.clone(), error }
         });
-        let went = if published.failure().is_some() { Went::Failed } else { Went::Done };
-        let visible_ms = u64::try_from(visible.as_millis()).ok().filter(|_| went == Went::Done);
-        self.journal(begun, Publish { went, visible_ms, results: results.collect(), ..entry }).await;
+        let is_renewed =
+            wish.mode == Mode::Now && marked.is_some_and(|marked| marked.queued > 0 || marked.more);
+        let went = match published.failure() {
+            Some(_) => Went::Failed,
+            None if is_renewed => Went::Accepted,
+            None => Went::Done,
+        };
+        let is_in_vain = wish.paths.is_empty() && !published.uncarried.is_empty();
+        let renewal = (is_in_vain && published.uncarried.len() == wish.tags.len()).then(Renewal::default);
+        // A mark shows nothing new, and what nothing belongs to is not seen.
+        let is_seen = went == Went::Done && wish.mode != Mode::Stale && !is_in_vain;
+        let visible_ms = u64::try_from(visible.as_millis()).ok().filter(|_| is_seen);
+        self.journal(begun, Publish { went, renewal, visible_ms, results: results.collect(), ..entry }).await;
         Ok(published)
     }
 
@@ -114,10 +132,23 @@ impl<S: Stores> Engine<S> {
             epoch: None,
             due: *due,
             went: Went::Begun,
+            renewal: None,
             results: Vec::new(),
             error: None,
             visible_ms: None,
         }
+    }
+
+    /// Which tags no page carries, where nothing was found that does.
+    async fn uncarried_by(&self, wish: &Wish, marked: Option<Marked>) -> Vec<Uncarried> {
+        let has_found = match (wish.mode, marked) {
+            (_, None) => true,
+            (Mode::Now, Some(marked)) => marked.queued > 0 || marked.more,
+            (Mode::Delete, Some(marked)) => marked.removed > 0,
+            // Nobody has looked yet.
+            (Mode::Stale, Some(_)) => false,
+        };
+        if has_found { Vec::new() } else { self.uncarried(&wish.tags).await }
     }
 
     /// Marks, or removes, what is meant as a whole: tags always, paths where marking is all that is asked for.
@@ -151,7 +182,7 @@ impl<S: Stores> Engine<S> {
             running.spawn(async move {
                 let result = match mode {
                     Mode::Now => engine.demand_first(&pages, only_generated, again).await,
-                    Mode::Stale => Ok(Demand::Revalidated(Purged::NoCache)),
+                    Mode::Stale => Ok(Demand::Revalidated { edge: Purged::NoCache, kind: None }),
                     Mode::Delete => engine.delete_all(&pages).await,
                 };
                 (index, path, result)
@@ -172,7 +203,7 @@ impl<S: Stores> Engine<S> {
         let mut result = Err(Undone::NotListed);
         for page in pages {
             result = self.demand(page, only_generated).await;
-            if let (Ok(Demand::Revalidated(_)), Some(after_s)) = (&result, again_after_s) {
+            if let (Ok(Demand::Revalidated { .. }), Some(after_s)) = (&result, again_after_s) {
                 self.send_again(page, after_s).await;
             }
             if !matches!(result, Err(Undone::NotListed)) {
@@ -193,7 +224,7 @@ impl<S: Stores> Engine<S> {
         for page in pages {
             purged = self.delete(page).await?;
         }
-        Ok(Demand::Revalidated(purged))
+        Ok(Demand::Revalidated { edge: purged, kind: None })
     }
 
     /// The id of the publish by which this very delivery was carried out before: one of the same id, or one in which the
@@ -262,7 +293,12 @@ impl<S: Stores> Engine<S> {
                 // Its failure was logged.
                 let _ = begun.await;
             }
+            let renews = (entry.went == Went::Accepted).then(|| entry.id.clone());
             engine.put_entry(entry).await;
+            if let Some(id) = renews {
+                // The queue may have been faster.
+                engine.end_entry(&id).await;
+            }
         });
         let _ = within(&*self.clock, JOURNAL_PATIENCE, writing).await;
     }

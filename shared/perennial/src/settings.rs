@@ -11,6 +11,7 @@ use std::time::Duration;
 use reader::{Above, Reader};
 
 use crate::record::BodyRef;
+use crate::written::{Written, read_own};
 
 /// Every limit and choice of a deployment. Each field names the variable it is read from and its default.
 #[derive(Clone, Debug)]
@@ -110,8 +111,14 @@ impl FromStr for EdgePurge {
             "tags" => Ok(Self::Tags),
             "paths" => Ok(Self::Paths),
             "off" => Ok(Self::Off),
-            _ => Err("give `tags`, `paths` or `off`"),
+            _ => Err("must be `tags`, `paths` or `off`"),
         }
+    }
+}
+
+impl Written for EdgePurge {
+    fn read(text: &str) -> Result<Self, String> {
+        read_own(text)
     }
 }
 
@@ -339,7 +346,9 @@ mod tests {
         assert_eq!(limit(&[on_lambda, (name, "0")]), Some(0));
         let error = read(&[(name, "never")]).unwrap_err().to_string();
         assert!(
-            error.contains("PERENNIAL_STREAM_BODY_BYTES is `never`: give a number of bytes, or `off`"),
+            error.contains(
+                "PERENNIAL_STREAM_BODY_BYTES is `never`: it must be a whole number of bytes, or `off`"
+            ),
             "{error}"
         );
     }
@@ -353,6 +362,8 @@ mod tests {
             ("PERENNIAL_LISTEN", "localhost"),
             ("PERENNIAL_REVALIDATE_SECRETS", "a,,b"),
             ("PERENNIAL_MEMORY_CASH_BYTES", "1"),
+            ("PERENNIAL_SECRET", "s"),
+            ("PERENNIAL_COLOUR", "green"),
             ("BUILD_ID", "../x"),
             ("PERENNIAL_TABLE", "t"),
             ("PERENNIAL_QUEUE_URL", "http://queue"),
@@ -363,18 +374,20 @@ mod tests {
         .unwrap_err()
         .to_string();
         for part in [
-            "PERENNIAL_LEASE_MS is `soon`",
+            "PERENNIAL_LEASE_MS is `soon`: it must be a whole number",
             "PERENNIAL_MAX_CONCURRENT_RENDERS is `0`",
-            "PERENNIAL_TRAILING_SLASH is `yes`",
-            "PERENNIAL_LISTEN is `localhost`",
+            "PERENNIAL_TRAILING_SLASH is `yes`: it must be `true` or `false`",
+            "PERENNIAL_LISTEN is `localhost`: it must be an IP address and a port",
             "empty secret",
-            "did you mean PERENNIAL_MEMORY_CACHE_BYTES?",
+            "PERENNIAL_MEMORY_CASH_BYTES is no setting; did you mean PERENNIAL_MEMORY_CACHE_BYTES?",
+            "PERENNIAL_SECRET is no setting; did you mean PERENNIAL_REVALIDATE_SECRETS?",
+            "PERENNIAL_COLOUR is no setting; the README lists all",
             "BUILD_ID is `../x`",
             "PERENNIAL_BUCKET and PERENNIAL_TABLE are given together",
             "AWS_REGION is not set",
             "AWS_SECRET_ACCESS_KEY is not set",
-            "PERENNIAL_EDGE_PURGE is `some`: give `tags`, `paths` or `off`",
-            "PERENNIAL_EDGE_WINDOW_MS is `65536`: number too large",
+            "PERENNIAL_EDGE_PURGE is `some`: it must be `tags`, `paths` or `off`",
+            "PERENNIAL_EDGE_WINDOW_MS is `65536`: it must be a whole number, at most 65535",
         ] {
             assert!(error.contains(part), "{part} in {error}");
         }

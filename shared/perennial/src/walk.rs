@@ -320,6 +320,9 @@ impl<S: Stores> Engine<S> {
             "the pages of an invalidation are renewed"
         );
         self.mark_walk(walk, true, left_out).await;
+        if walk.again.is_none() {
+            self.end_entry(&walk.publish).await;
+        }
     }
 
     /// Tells the journal how far a walk is. It goes on whether that can be written or not. What is told there is how far the

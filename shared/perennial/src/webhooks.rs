@@ -440,18 +440,18 @@ mod tests {
         for (when, reason, found) in [
             (
                 json!({"/type": ["post", "page"]}),
-                "`/type` is not \"post\" or \"page\"",
+                "`/type` must be \"post\" or \"page\"",
                 Some(r#""se\ncret""#),
             ),
-            (json!({"/none": "post"}), "`/none` is not \"post\"", None),
-            (json!({"/type": {"exists": false}}), "`/type` is there", Some(r#""se\ncret""#)),
-            (json!({"/none": {"exists": true}}), "`/none` is missing", None),
+            (json!({"/none": "post"}), "`/none` must be \"post\"", Some("nothing")),
+            (json!({"/type": {"exists": false}}), "`/type` must not be there", Some(r#""se\ncret""#)),
+            (json!({"/none": {"exists": true}}), "`/none` must be there", Some("nothing")),
             (
                 json!({"header x-github-event": {"not": "push"}}),
-                "header x-github-event is missing, or is \"push\"",
+                "header x-github-event must be there, and not \"push\"",
                 Some("\"push\""),
             ),
-            (json!({"provider": "stripe"}), "provider is not \"stripe\"", Some("\"github\"")),
+            (json!({"provider": "stripe"}), "provider must be \"stripe\"", Some("\"github\"")),
         ] {
             let unfit = read(&json!({"when": when, "site": true}), None, &body).unwrap_err();
             assert_eq!((&*unfit.reason, unfit.found.as_deref()), (reason, found));

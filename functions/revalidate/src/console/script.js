@@ -196,12 +196,18 @@
       const li = make('li'), time = make('time'), tags = (entry.tags || []).map((tag) => tag.replace(/^tag:/, 'tag ').replace(/^route:/, 'route ').replace(/^path:/, '').replace(/^site$/, 'the whole site'));
       const what = [...new Set([...(entry.paths || []), ...tags])];
       const failed = (entry.results || []).find((result) => result.error);
-      const went = { begun: 'under way', scheduled: `planned, in ${span(entry.due - now())}`, done: entry.mode === 'now' && entry.visible_ms !== undefined && !entry.epoch ? `visible after ${entry.visible_ms} ms` : '' }[entry.went] ?? entry.went;
+      const { failing = 0, left = 0, total = 0 } = entry.renewal || {};
+      const visible = entry.mode === 'now' && entry.visible_ms !== undefined ? `visible after ${entry.visible_ms} ms` : '';
+      const went = {
+        begun: 'under way', scheduled: `planned, in ${span(entry.due - now())}`, renewing: `renewing, ${total - left} of ${pages(total)}`,
+        done: entry.renewal && !total ? 'no stored page belongs to it' : visible || 'done', done_with_failures: `done with failures, ${failing} of ${pages(total)}`,
+      }[entry.went] ?? entry.went;
       const who = [entry.provider || '', `key ${entry.key_id}`].filter(Boolean).join(', ');
       time.dataset.at = entry.at;
       li.append(time, make('span', 'what', what.slice(0, 3).join(', ') + (what.length > 3 ? ` and ${what.length - 3} more` : '')));
       li.append(make('p', 'said soft', [entry.mode === 'now' ? '' : entry.mode, who, went].filter(Boolean).join(' · ')));
-      const error = entry.error || failed?.error;
+      const unrenewed = (entry.failures || [])[0];
+      const error = entry.error || failed?.error || (unrenewed && `${unrenewed.path}: ${unrenewed.error}`);
       if (error) li.append(make('p', 'said bad', error));
       if (entry.went === 'scheduled') li.append(cancelling(entry.id, what.join(', ')));
       return li;
@@ -319,6 +325,7 @@
   // ------------------------------------------------------------ calls
 
   const MODES = { now: 'Revalidate', stale: 'Mark as stale', delete: 'Delete' };
+  const KIND_NOW = { 'not-found': ': it is a 404 now', redirect: ': it is a redirect now' };
   const DONE = { now: 'Renewed', stale: 'Marked: the next visit renews it', delete: 'Deleted' };
 
   function note(what) {
@@ -331,13 +338,22 @@
       li,
       say(text, bad) { said.className = bad ? 'said bad' : 'said'; put(said, text); },
       layers(layers) {
+        li.querySelector('.layers')?.remove();
         const list = make('dl', 'layers');
         // In the order in which a change goes through them.
         for (const name of dev || !layers ? [] : ['store', 'queue', 'memory', 'edge']) {
           if (layers[name] === null || layers[name] === undefined) continue;
           list.appendChild(make('div')).append(make('dt', '', name), make('dd', '', String(layers[name])));
         }
-        if (list.children.length) li.append(list);
+        if (list.children.length) said.after(list);
+      },
+      failures(failures, count) {
+        li.querySelector('.failures')?.remove();
+        if (!failures.length) return;
+        const list = make('ul', 'failures');
+        for (const { path, error } of failures) list.appendChild(make('li')).append(make('b', '', path), ' ', make('code', '', error || ''));
+        if (count > failures.length) list.append(make('li', '', `and ${count - failures.length} more`));
+        li.append(list);
       },
     };
   }
@@ -350,8 +366,9 @@
       const told = await json(answer), took = `${Math.round(performance.now() - began)} ms`;
       if (answer.status === 401) return lock('This secret is not known any more.');
       if (answer.status === 202) follow(told, entry);
-      else if (answer.ok && told.deleted !== undefined) entry.say(`Deleted: ${told.deleted} ${told.deleted === 1 ? 'page' : 'pages'}, in ${took}`);
-      else if (answer.ok) entry.say(dev ? `It can be rendered: ${took}` : `${DONE[mode]}, in ${took}`);
+      else if (answer.ok && told.unknown_tags) entry.say(mistyped(told.unknown_tags), true);
+      else if (answer.ok && told.deleted !== undefined) entry.say(`Deleted: ${pages(told.deleted)}, in ${took}`);
+      else if (answer.ok) entry.say(`${dev ? 'It can be rendered' : DONE[mode]}${KIND_NOW[told.kind] || ''}, in ${took}`);
       else entry.say([told.message, told.error].filter(Boolean).join(': ') || `The answer was ${answer.status}`, true);
       entry.layers(told.layers);
     } catch {
@@ -364,24 +381,36 @@
 
   function follow(told, entry) {
     const bar = make('progress');
-    Object.assign(bar, { max: Math.max(1, told.queued), value: 0 });
     bar.setAttribute('aria-label', 'Pages renewed');
     entry.li.append(bar);
-    followed.set(String(told.id), { entry, bar, queued: told.queued });
+    followed.set(String(told.id), { entry, bar, layers: told.layers || {} });
     while (followed.size > FOLLOWED_MOST) followed.delete(followed.keys().next().value);
-    progress({ id: told.id, left: told.queued, failing: 0, done: told.queued === 0 });
-    if (told.queued) watch();
+    entry.say('Accepted');
+    watch();
   }
 
+  const pages = (count) => (count === 1 ? '1 page' : `${count} pages`);
+
+  // All numbers are of one answer, so that they fit together.
   function progress(told) {
     const it = followed.get(String(told.id));
     if (!it) return;
-    const failing = told.failing ? `, ${told.failing} failing` : '';
-    it.bar.value = told.done ? it.bar.max : it.queued - told.left;
-    const ended = told.left ? `${told.left} pages are left to their visitors` : `All ${it.queued} pages are renewed`;
-    it.entry.say(told.done ? ended : `${it.queued - told.left} of ${it.queued} pages renewed${failing}`, told.failing > 0);
-    if (told.done) { followed.delete(String(told.id)); it.bar.remove(); }
+    const whole = told.total ?? told.renewed + told.left, done = whole - told.left, most = told.left_is === 'exact' ? '' : 'at least ';
+    const failed = told.failing ? `, ${told.failing} failed` : '';
+    Object.assign(it.bar, { max: Math.max(1, whole), value: done });
+    it.entry.layers({ ...it.layers, ...told.layers });
+    it.entry.failures(told.failures || [], told.failing);
+    if (!told.ended) return it.entry.say(`${done} of ${most}${pages(whole)} renewed${failed}`, told.failing > 0);
+    const left = told.left - told.failing;
+    const waits = left > 0 ? `, ${left} left to ${left === 1 ? 'its' : 'their'} visitors` : '';
+    const all = `${whole === 1 ? 'The page is' : `All ${whole} pages are`} renewed`;
+    const none = (told.unknown_tags || []).length ? mistyped(told.unknown_tags) : 'No stored page belongs to it: nothing to renew';
+    it.entry.say(whole === 0 && most === '' ? none : told.left ? `${done} of ${most}${pages(whole)} renewed${failed}${waits}` : all, told.left > 0 || whole === 0);
+    followed.delete(String(told.id));
+    it.bar.remove();
   }
+
+  const mistyped = (tags) => tags.map(({ tag, nearest }) => `No page carries the tag ${tag}${nearest.length ? `; did you mean ${nearest.join(' or ')}?` : ''}`).join('. ');
 
   async function draft(href, path) {
     const entry = note(`Draft of ${path}`);

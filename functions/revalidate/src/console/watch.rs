@@ -11,18 +11,11 @@ use perennial::{Engine, Millis, StoreError, Stores};
 use serde_json::{Value, json};
 
 use super::{Asked, listing};
+use crate::journal::told;
 
 /// A list that nothing was written to is read again after this long: pages come into a state, and go out of it, by
 /// growing old.
 const REREAD: Duration = Duration::from_secs(5);
-
-/// How far a call was when it was told.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Left {
-    left: usize,
-    failing: usize,
-    done: bool,
-}
 
 /// The pages that one listener looks at, and the calls it follows.
 pub struct Watch<S: Stores> {
@@ -32,7 +25,8 @@ pub struct Watch<S: Stores> {
     read: Option<(Option<u64>, Millis)>,
     told: BTreeMap<String, Value>,
     next: Option<String>,
-    calls: Vec<(Epoch, Option<Left>)>,
+    /// Each call, and what was told of it.
+    calls: Vec<(Epoch, Option<Value>)>,
     trouble: Option<String>,
 }
 
@@ -102,15 +96,15 @@ impl<S: Stores> Watch<S> {
     }
 
     async fn call(&mut self, at: usize) -> Result<Option<Event>, StoreError> {
-        let (id, told) = self.calls[at];
-        if told.is_some_and(|left| left.done) {
+        let (id, before) = &self.calls[at];
+        if before.as_ref().is_some_and(|before| before["ended"] == true) {
             return Ok(None);
         }
-        let Some(progress) = self.engine.progress(&id.to_string()).await? else { return Ok(None) };
-        let left = Left { left: progress.left, failing: progress.failing, done: progress.has_ended() };
-        self.calls[at].1 = Some(left);
-        let Left { left: pages, failing, done } = left;
-        let event = json!({"id": id, "left": pages, "failing": failing, "done": done});
-        Ok((told != Some(left)).then_some(("progress", event)))
+        let id = id.to_string();
+        let Some(progress) = self.engine.progress(&id).await? else { return Ok(None) };
+        let told = told(&id, &progress);
+        let is_new = before.as_ref() != Some(&told);
+        self.calls[at].1 = Some(told.clone());
+        Ok(is_new.then_some(("progress", told)))
     }
 }

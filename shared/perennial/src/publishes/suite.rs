@@ -19,6 +19,7 @@ pub fn publish(id: &str, at_ms: u64) -> Publish {
         epoch: None,
         due: None,
         went: Went::Begun,
+        renewal: None,
         results: vec![],
         error: None,
         visible_ms: None,

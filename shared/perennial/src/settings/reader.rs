@@ -1,10 +1,13 @@
 //! Settings as they are read: values by name, and every mistake with a line of its own.
 
-use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::AWS_STORES;
+use crate::written::{Written, nearest, read, read_own};
+
+/// What the names of settings begin with.
+const PREFIX: &str = "PERENNIAL_";
 
 /// What was given, what was asked for, and what was wrong.
 pub(super) struct Reader {
@@ -26,22 +29,16 @@ impl Reader {
         Some(found.1.clone())
     }
 
-    pub(super) fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
+    pub(super) fn optional<T: Written>(&mut self, name: &'static str) -> Option<T> {
         let text = self.text(name)?;
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.errors.push(format!("{name} is `{text}`: {error}"));
-                None
-            }
-        }
+        read(name, &text).map_err(|error| self.errors.push(error)).ok()
     }
 
-    pub(super) fn or<T: FromStr<Err: Display>>(&mut self, name: &'static str, default: T) -> T {
+    pub(super) fn or<T: Written>(&mut self, name: &'static str, default: T) -> T {
         self.optional(name).unwrap_or(default)
     }
 
-    pub(super) fn above_zero<T: FromStr<Err: Display> + Default + PartialEq>(
+    pub(super) fn above_zero<T: Written + Default + PartialEq>(
         &mut self,
         name: &'static str,
         default: T,
@@ -83,13 +80,17 @@ impl Reader {
     /// All that was wrong, unknown names among it.
     pub(super) fn end(mut self) -> Result<(), Vec<String>> {
         for (name, _) in &self.given {
-            if name.starts_with("PERENNIAL_")
+            if name.starts_with(PREFIX)
                 && !name.starts_with("PERENNIAL_SITE_")
                 && !self.known.contains(&&**name)
             {
-                let closest =
-                    self.known.iter().min_by_key(|known| distance(known, name)).expect("some are known");
-                self.errors.push(format!("{name} is no setting; did you mean {closest}?"));
+                let own = |name: &'static str| name.strip_prefix(PREFIX);
+                let known = self.known.iter().filter_map(|name| own(name));
+                let hint = match nearest(&name[PREFIX.len()..], known, 1)[..] {
+                    [closest] => format!("did you mean {PREFIX}{closest}?"),
+                    _ => "the README lists all".to_owned(),
+                };
+                self.errors.push(format!("{} is no setting; {hint}", name.escape_debug()));
             }
         }
         if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
@@ -106,21 +107,12 @@ impl FromStr for Above {
         if text == "off" {
             return Ok(Self(None));
         }
-        text.parse().map(|bytes| Self(Some(bytes))).map_err(|_| "give a number of bytes, or `off`")
+        text.parse().map(|bytes| Self(Some(bytes))).map_err(|_| "must be a whole number of bytes, or `off`")
     }
 }
 
-/// Levenshtein distance, for a suggestion in an error message.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
+impl Written for Above {
+    fn read(text: &str) -> Result<Self, String> {
+        read_own(text)
     }
-    row[b.len()]
 }

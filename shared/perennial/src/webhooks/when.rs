@@ -99,11 +99,13 @@ impl Condition {
         if holds {
             Ok(())
         } else {
-            Err(Unfit { reason: self.to_string(), found: found.map(|value| shown(&value)) })
+            let found = found.map_or_else(|| "nothing".to_owned(), |value| shown(&value));
+            Err(Unfit { reason: self.to_string(), found: Some(found) })
         }
     }
 }
 
+/// What the rule wants.
 impl std::fmt::Display for Condition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.what {
@@ -112,11 +114,11 @@ impl std::fmt::Display for Condition {
             What::Field(pointer) => write!(f, "`{}`", pointer.as_str()),
         }?;
         match &self.wanted {
-            Wanted::OneOf(values) => write!(f, " is not {}", list(values)),
-            Wanted::NoneOf(values) => write!(f, " is missing, or is {}", list(values)),
-            Wanted::Like(before, after) => write!(f, " is not like {before}*{after}"),
-            Wanted::Exists(true) => f.write_str(" is missing"),
-            Wanted::Exists(false) => f.write_str(" is there"),
+            Wanted::OneOf(values) => write!(f, " must be {}", list(values)),
+            Wanted::NoneOf(values) => write!(f, " must be there, and not {}", list(values)),
+            Wanted::Like(before, after) => write!(f, " must be like {before}*{after}"),
+            Wanted::Exists(true) => f.write_str(" must be there"),
+            Wanted::Exists(false) => f.write_str(" must not be there"),
         }
     }
 }
