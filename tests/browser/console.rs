@@ -106,9 +106,9 @@ async fn a_publisher_sees_what_fails_and_renews_it() {
     desk.browser.wait(&format!("Number({}.querySelector('.generation').innerText) > 1", row("/never"))).await;
     assert_eq!(desk.site.get("/never").await.expect(200, "HIT").value(), "mended");
     assert_eq!(desk.browser.value("window.same").await, true, "it was loaded again");
-    desk.browser.wait("document.querySelector('#calls .layers').innerText.includes('stored')").await;
+    desk.browser.wait("document.querySelector('#calls .layers')?.innerText.includes('stored')").await;
     desk.browser.wait("document.querySelectorAll('#news li').length === 2").await;
-    desk.browser.wait("document.querySelector('#news li').innerText.includes('visible after')").await;
+    desk.browser.wait("document.querySelector('#news li')?.innerText.includes('visible after')").await;
     desk.browser
         .wait("document.querySelector('#news li:last-child').innerText.includes('<img src=x>')")
         .await;
@@ -158,12 +158,12 @@ async fn a_call_for_many_pages_shows_how_far_it_is() {
     desk.browser.wait(&says("/blog/4", ".running", "rendering now")).await;
     desk.pictures("progress").await;
     desk.browser
-        .wait("document.querySelector('#news li').innerText.includes('renewing, 3 of 6 pages')")
+        .wait("document.querySelector('#news li')?.innerText.includes('renewing, 3 of 6 pages')")
         .await;
     gate.open();
     desk.browser.wait("document.getElementById('calls').innerText.includes('All 6 pages are renewed')").await;
-    desk.browser.wait("document.querySelector('#calls .layers').innerText.includes('stored')").await;
-    desk.browser.wait("document.querySelector('#news li').innerText.includes('visible after')").await;
+    desk.browser.wait("document.querySelector('#calls .layers')?.innerText.includes('stored')").await;
+    desk.browser.wait("document.querySelector('#news li')?.innerText.includes('visible after')").await;
     desk.browser
         .wait(&format!("Number({}.querySelector('.generation').innerText) > 1", row("/blog/5")))
         .await;
@@ -204,12 +204,12 @@ async fn what_a_call_came_to_is_told_as_it_is() {
                   document.getElementById('calls'), { subtree: true, childList: true, characterData: true })";
     desk.browser.value(source).await;
     publish(&mut desk, "tag", "posts").await;
-    let calls = |text: &str| format!("document.querySelector('#calls li').innerText.includes('{text}')");
+    let calls = |text: &str| format!("document.querySelector('#calls li')?.innerText.includes('{text}')");
     desk.browser.wait(&calls("127 of 130 pages renewed, 3 failed")).await;
     desk.browser.wait(&calls("/blog/021 no luck")).await;
     desk.browser.wait("!document.querySelector('#calls progress')").await;
     desk.browser
-        .wait("document.querySelector('#news li').innerText.includes('done with failures, 3 of 130 pages')")
+        .wait("document.querySelector('#news li')?.innerText.includes('done with failures, 3 of 130 pages')")
         .await;
     let told = "said.join(' ').match(/-?\\d+ of \\d+/g).map((pair) => pair.split(' of ').map(Number))";
     let is_so = format!("{told}.every(([done, whole]) => done >= 0 && done <= whole && whole === 130)");

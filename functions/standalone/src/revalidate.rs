@@ -181,7 +181,7 @@ fn tell_end(progress: &Value) {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let failures = progress["failures"].as_array().map_or(&[][..], Vec::as_slice);
     for failure in failures {
-        say(format_args!("failed: {}: {}", text(&failure["path"]), text(&failure["error"])));
+        say(format_args!("failed: {}: {}", failure["path"], failure["error"]));
     }
     let failing = progress["failing"].as_u64().unwrap_or(0);
     let unnamed = failing.saturating_sub(failures.len() as u64);
