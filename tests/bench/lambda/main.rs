@@ -2,7 +2,8 @@
 //! every later one, and what it weighs; beside a function that does nothing, and one that reads a page with the AWS
 //! SDK as it comes. All over TLS, in one run, on one processor: `tests/run lambda-bench`.
 //!
-//! Judged are the parts that serve takes of the plain function's times, in turns, and its sizes.
+//! Judged are the parts that serve takes of the plain function's times, in turns, and its sizes. A start is judged by its
+//! time on the processor, which a busy machine does not change.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,

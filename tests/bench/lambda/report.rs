@@ -7,8 +7,10 @@ use flate2::write::DeflateEncoder;
 
 use crate::function::{Costs, Function, median};
 
-/// The most that serve may take of the plain function's start, and of its time for an answer.
-const INIT_MAX: f64 = 1.2;
+/// The most that serve may take of the plain function's time on the processor until it asks for its first event. By the
+/// clock this part is printed only: whatever else the machine does between the two starts counts there, too.
+const INIT_CPU_MAX: f64 = 1.2;
+/// The most that it may take of the plain function's time for an answer.
 const WARM_MAX: f64 = 0.65;
 /// The most that it may weigh.
 const ZIP_MB_MAX: f64 = 5.0;
@@ -76,13 +78,14 @@ pub(crate) fn print_and_judge([noop, plain, serve]: &[Measured<'_>; 3]) -> Resul
         println!("{}", measured.line());
     }
     println!(
-        "\nserve of plain: first answer {:.2}, init and first answer {:.2}, CPU of a hit {:.2}",
+        "\nserve of plain: init {:.2}, first answer {:.2}, init and first answer {:.2}, CPU of a hit {:.2}",
+        serve.part(plain, |c| c.init_ms),
         serve.part(plain, |c| c.first_ms),
         serve.part(plain, |c| c.init_ms + c.first_ms),
         serve.part(plain, |c| c.cpu_us),
     );
     let bounds = [
-        ("init of plain's", serve.part(plain, |c| c.init_ms), INIT_MAX),
+        ("CPU of the init of plain's", serve.part(plain, |c| c.init_cpu_ms), INIT_CPU_MAX),
         ("warm hit of plain's", serve.part(plain, |c| c.p50_us), WARM_MAX),
         ("zip MB", serve.zip_mb(), ZIP_MB_MAX),
         ("memory MB", serve.peak_mb(), MEMORY_MB_MAX),
