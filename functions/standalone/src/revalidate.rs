@@ -197,11 +197,17 @@ fn tell_end(progress: &Value) {
 /// `40 renewed, 1 failed, 3 left (1 failing) of 43 pages, 8.2 a second`.
 fn line(progress: &Value) -> String {
     let at_least = if progress["left_is"] == "exact" { "" } else { "at least " };
+    let total = progress["total"].as_u64();
+    // What the queue has noted of its renders lags behind, and does not tell of those that visitors have caused.
+    let renewed = match (total, progress["left"].as_u64()) {
+        (Some(total), Some(left)) => total.saturating_sub(left).into(),
+        _ => progress["renewed"].clone(),
+    };
     let mut line = format!(
-        "{} renewed, {} failed, {at_least}{} left ({} failing)",
-        progress["renewed"], progress["failed"], progress["left"], progress["failing"]
+        "{renewed} renewed, {} failed, {at_least}{} left ({} failing)",
+        progress["failed"], progress["left"], progress["failing"]
     );
-    if let Some(total) = progress["total"].as_u64() {
+    if let Some(total) = total {
         line.push_str(&format!(" of {at_least}{}", counted(total, "page")));
     }
     if let Some(rate) = progress["per_second"].as_f64() {

@@ -65,6 +65,9 @@ pub fn times(count: u64) -> String {
 /// Names alike below this are no suggestion, on a scale from 0 to 1.
 const ALIKE_MIN: f64 = 0.6;
 
+/// Names that are less alike than the best one by more than this are no suggestion beside it.
+const ALIKE_MARGIN: f64 = 0.08;
+
 /// The known names that are most like one that is not known, the most alike first.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
     let mut alike: Vec<_> = known
@@ -74,7 +77,9 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, most: u
         .collect();
     alike.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     alike.dedup_by_key(|(_, known)| *known);
-    alike.into_iter().take(most).map(|(_, known)| known).collect()
+    let least = alike.first().map_or(0.0, |(best, _)| best - ALIKE_MARGIN);
+    let alike = alike.into_iter().filter(|(likeness, _)| *likeness >= least);
+    alike.take(most).map(|(_, known)| known).collect()
 }
 
 /// How alike two names are, from 0 to 1: as a whole, or by their words, some of which one of them may lack.
@@ -144,5 +149,6 @@ mod tests {
         assert_eq!(nearest("psots", tags, 3), ["posts"]);
         assert_eq!(nearest("Post", tags, 3), ["post:1", "posts"]);
         assert!(nearest("x", tags, 3).is_empty());
+        assert_eq!(nearest("guids", ["guides", "guide:security", "guide:webhooks"], 3), ["guides"]);
     }
 }
