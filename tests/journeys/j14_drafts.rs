@@ -92,6 +92,25 @@ async fn a_forged_cookie_is_a_normal_visitor() {
     assert_eq!(w.up.count("/never"), 1);
 }
 
+/// A cache in front keeps no answer under a cookie that is wrong: it may be right soon, when its secret is known here too.
+#[tokio::test]
+async fn a_page_is_kept_under_no_draft_cookie() {
+    let w = World::new().await;
+    let page = w.get("/never").await.expect(200, "MISS");
+    let cookie = open(&w, "path=/never").await;
+    for wrong in
+        [format!("{cookie}0"), "__perennial_draft=x".to_owned(), "a=b; __perennial_draft=".to_owned()]
+    {
+        for path in ["/never", &tests::data_target("dev-build", "/never")] {
+            let answer = w.ask(with(path, &wrong)).await.expect(200, "HIT").nostore();
+            assert_eq!(answer.id(), page.id());
+        }
+    }
+    let other = w.ask(with("/never", "a=b")).await.expect(200, "HIT");
+    assert!(other.header("cache-control").starts_with("public"), "{other}");
+    assert_eq!(w.up.count("/never"), 1);
+}
+
 /// The door: a secret, a page of this site, a bounded time.
 #[tokio::test]
 async fn opening_needs_a_secret_and_a_page_of_the_site() {

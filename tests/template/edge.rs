@@ -1,11 +1,15 @@
 //! What CloudFront passes on to whom, and what it keeps.
 
 use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
 
-use perennial::draft::DRAFT_COOKIE;
+use perennial::draft::{DRAFT_COOKIE, DRAFT_MAX, Drafts};
+use perennial::secrets::key_id;
+use perennial::{Clock as _, Millis, SystemClock};
 use serde_json::{Value, json};
 
-use crate::source::Template;
+use crate::source::{Template, json_of};
 
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/using-managed-cache-policies.html>
 const CACHING_DISABLED: &str = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad";
@@ -17,7 +21,100 @@ pub(crate) fn broken(template: &Template, workspace: &Value) -> Vec<String> {
     let mut complaints = routes(config, workspace);
     complaints.extend(origins(template, config));
     complaints.extend(what_is_kept(template, config));
+    complaints.extend(draft_cookies(template, config));
     complaints
+}
+
+/// CloudFront's own function is before the pages, and takes the right cookies away from nobody.
+fn draft_cookies(template: &Template, config: &Value) -> Vec<String> {
+    let of_pages = &config["DefaultCacheBehavior"]["FunctionAssociations"];
+    let arn = json!({ "Fn::GetAtt": ["DraftCookie", "FunctionMetadata.FunctionARN"] });
+    let function = template.properties("DraftCookie");
+    let mut complaints = Vec::new();
+    if *of_pages != json!([{ "EventType": "viewer-request", "FunctionARN": arn }]) {
+        complaints.push("anybody can have CloudFront ask serve, with a made-up cookie of a draft".to_owned());
+    }
+    if function["AutoPublish"] != true || function["FunctionConfig"]["Runtime"] != "cloudfront-js-2.0" {
+        complaints.push("DraftCookie is not what CloudFront runs".to_owned());
+    }
+    let code = function["FunctionCode"].as_str().unwrap_or_default();
+    // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html#limits-functions
+    if code.len() > 10 * 1024 || !code.contains(DRAFT_COOKIE) {
+        complaints.push("DraftCookie is too long, or of another cookie".to_owned());
+    }
+    complaints
+}
+
+/// What the function of the template leaves of these `Cookie`s, each a list of values of the draft's cookie.
+fn left(code: &str, cookies: &[Vec<String>]) -> Vec<Value> {
+    let event = |values: &Vec<String>| {
+        let mut all = json!({ "session": { "value": "x" } });
+        match &values[..] {
+            [] => {}
+            [only] => all[DRAFT_COOKIE] = json!({ "value": only }),
+            [first, ..] => {
+                let each: Vec<_> = values.iter().map(|value| json!({ "value": value })).collect();
+                all[DRAFT_COOKIE] = json!({ "value": first, "multiValue": each });
+            }
+        }
+        json!({ "version": "1.0", "request": { "uri": "/never", "headers": {}, "cookies": all } })
+    };
+    let events = Value::from(cookies.iter().map(event).collect::<Vec<_>>());
+    let program = format!(
+        "{code}\nconst events = JSON.parse(process.argv[1]);\nconsole.log(JSON.stringify(events.map(handler)));"
+    );
+    let mut node = Command::new("node");
+    let left = json_of(node.args(["-e", &program]).arg(events.to_string()));
+    let requests = left.as_array().expect("a list").iter();
+    requests
+        .map(|request| {
+            assert_eq!(
+                (&request["uri"], &request["cookies"]["session"]["value"]),
+                (&json!("/never"), &json!("x"))
+            );
+            request["cookies"][DRAFT_COOKIE].clone()
+        })
+        .collect()
+}
+
+/// The edge cannot know whether a cookie is right, but it lets nothing through that cannot be.
+#[test]
+fn the_edge_takes_away_what_cannot_be_a_drafts_cookie() {
+    let template = Template::read();
+    let code = template.properties("DraftCookie")["FunctionCode"].as_str().expect("a function");
+    let (now, secret) = (SystemClock.now(), "a secret for calls");
+    let drafts = Drafts::new(&[secret.to_owned()]);
+    let signed = |until: Millis| drafts.sign(&key_id(secret), until).expect("a cookie");
+    let minute = Duration::from_secs(60);
+    let (right, longest) = (signed(now.plus(minute)), signed(now.plus(DRAFT_MAX)));
+    for kept in [&right, &longest] {
+        assert_eq!(left(code, &[vec![kept.clone()]]), [json!({ "value": kept })]);
+    }
+    let forged = [
+        String::new(),
+        "x".to_owned(),
+        "1".to_owned(),
+        ".".to_owned(),
+        format!("{right}0"),
+        format!("0{right}"),
+        right[..right.len() - 1].to_owned(),
+        right.to_ascii_uppercase(),
+        right.replace('.', ""),
+        right.replace('.', "x"),
+        format!("{right}\n"),
+        signed(now),
+        signed(Millis(now.0 - 60_000)),
+        signed(Millis(0)),
+        signed(now.plus(DRAFT_MAX + minute * 60)),
+        signed(Millis(u64::MAX)),
+    ];
+    let cookies: Vec<_> = forged.iter().map(|value| vec![value.clone()]).collect();
+    for (left, value) in left(code, &cookies).iter().zip(&forged) {
+        assert_eq!(*left, Value::Null, "{value:?}");
+    }
+    let among =
+        [vec![], vec!["x".to_owned(), right.clone(), "y".to_owned()], vec!["x".to_owned(), "y".to_owned()]];
+    assert_eq!(left(code, &among), [Value::Null, json!({ "value": right }), Value::Null]);
 }
 
 /// The emulator and CloudFront send the same paths to the same functions.

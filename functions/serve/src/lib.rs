@@ -63,10 +63,7 @@ impl<S: Stores> Serve<S> {
 
     /// Whether an editor asks for drafts, with a right cookie.
     async fn is_draft(&self, request: &Parts) -> bool {
-        // Most requests have no cookies at all.
-        let Some(drafts) = self.drafts.as_ref().filter(|_| has_draft_cookie(&request.headers)) else {
-            return false;
-        };
+        let Some(drafts) = &self.drafts else { return false };
         let now = self.engine.now();
         match drafts.get(now).await {
             Ok(drafts) => drafts.admit(&request.headers, now),
@@ -81,7 +78,17 @@ impl<S: Stores> Serve<S> {
     pub async fn handle(&self, request: &Parts) -> Reply {
         let (site, limits) = (self.engine.site(), self.engine.limits());
         match request::target(request, site, self.engine.build(), limits) {
-            Target::Page(form, segments) => self.page(request, form, &segments).await,
+            // Most requests have no cookies at all.
+            Target::Page(form, segments) if !has_draft_cookie(&request.headers) => {
+                self.page(request, form, &segments, false).await
+            }
+            Target::Page(form, segments) => {
+                let draft = self.is_draft(request).await;
+                let reply = self.page(request, form, &segments, draft).await;
+                // A cache in front has an entry for each value of the cookie. What is wrong now may be right soon: a
+                // secret that is new is not known here yet.
+                if draft { reply } else { reply::not_kept(reply) }
+            }
             Target::Elsewhere(path) => reply::elsewhere(request, path),
             Target::Nothing => self.not_found(request, Form::Html),
             Target::Method => reply::method_not_allowed(request),
@@ -95,8 +102,7 @@ impl<S: Stores> Serve<S> {
         }
     }
 
-    async fn page(&self, request: &Parts, form: Form, segments: &[Cow<'_, str>]) -> Reply {
-        let draft = self.is_draft(request).await;
+    async fn page(&self, request: &Parts, form: Form, segments: &[Cow<'_, str>], draft: bool) -> Reply {
         for page in self.engine.site().candidates(segments, request.uri.query()) {
             let answered = if draft || self.engine.is_dev() || page.route().is_dynamic() {
                 Box::pin(self.rendered_for_one(request, &page, form, draft)).await

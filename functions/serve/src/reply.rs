@@ -276,6 +276,12 @@ fn cache_head(head: &mut HeaderMap, shown: &Shown<'_>, told: Told) {
     }
 }
 
+/// An answer as it is, but for caches, which may not keep it.
+pub fn not_kept(mut reply: Reply) -> Reply {
+    reply.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    reply
+}
+
 /// An answer that no cache may keep: error pages, shells, `dev`.
 pub fn html(request: &Parts, status: StatusCode, html: String, label: Option<Label>) -> Reply {
     no_store(whole(request, status, html.into(), HTML), label)
