@@ -293,3 +293,24 @@ async fn a_payload_has_a_limit() {
     assert_eq!(f.ask(post(2000)).await.status, 200);
     assert_eq!(f.up.count("/blog/long"), 1);
 }
+
+/// With a name, each publisher's secret signs for that publisher, and a secret for calls is shown.
+#[tokio::test]
+async fn named_secrets_sign_for_their_publishers() {
+    let names =
+        ["secret", "github", "standard-webhooks", "stripe", "shopify", "contentful", "sanity", "storyblok"];
+    let named: Vec<_> = names.iter().zip(SECRETS).map(|(name, secret)| format!("{name}:{secret}")).collect();
+    let f = Fixture::with(&[RULES, ("PERENNIAL_REVALIDATE_SECRETS", &named.join(","))]).await;
+    for name in self::names() {
+        let answer = f.ask(delivery(&name, "/api/revalidate")).await.nostore();
+        assert!(matches!(answer.status, 200 | 202), "{name}: {answer}");
+    }
+    // Each under the name of the next one: nobody's signature is right.
+    let moved: Vec<_> =
+        names.iter().cycle().skip(1).zip(SECRETS).map(|(name, secret)| format!("{name}:{secret}")).collect();
+    let moved: Vec<_> = moved.into_iter().filter(|secret| !secret.starts_with("standard-webhooks")).collect();
+    let f = Fixture::with(&[RULES, ("PERENNIAL_REVALIDATE_SECRETS", &moved.join(","))]).await;
+    for name in self::names() {
+        f.ask(delivery(&name, "/api/revalidate")).await.expect(401, "").nostore();
+    }
+}

@@ -148,3 +148,17 @@ async fn sam_deploys_a_new_build() {
     let pages = f.launch.run(&["pages"]).await.success();
     assert!(pages.output.contains("/never"), "{}", pages.output);
 }
+
+/// CloudFront lets through what may be a draft's cookie, and takes away what cannot be one.
+#[tokio::test]
+async fn cloudfront_looks_at_draft_cookies() {
+    let f = Fixture::start().await;
+    f.cloudfront().get("/never").await.expect(200, "MISS");
+    let opened = f.cloudfront().get("/api/draft?secret=test-secret&path=/never").await.expect(307, "");
+    let right = opened.header("set-cookie").split(';').next().expect("a cookie").to_owned();
+    let with = |cookie: &str| Ask::get("/never").header("cookie", cookie.to_owned());
+    f.cloudfront().ask(with(&format!("a=b; {right}"))).await.expect(200, "BYPASS").nostore();
+    // Serve would let no cache keep its answer to a wrong cookie, but does not get to see this one.
+    let answer = f.cloudfront().ask(with("__perennial_draft=x; a=b")).await.expect(200, "HIT");
+    assert!(answer.header("cache-control").starts_with("public"), "{answer}");
+}
