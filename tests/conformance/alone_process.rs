@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use http::Method;
 use serde_json::json;
 use tests::answer::GOOGLEBOT;
 use tests::until::{soon, until, until_true};
@@ -393,8 +394,6 @@ async fn a_payload_is_explained_without_being_carried_out() {
     );
     let told = dry_run(&tags, &[]).await.success().output;
     assert!(told.contains("pages with tag:a") && told.contains("left out: the tag `b c`"), "{told}");
-    dry_run(&file("call.json", r#"{"path":"/never"}"#), &[]).await.success();
-    dry_run(&file("bad.json", "{"), &[]).await.failure(&["bad.json", "not a JSON call"]);
     dry_run("nowhere.json", &[]).await.failure(&["cannot read nowhere.json"]);
     assert_eq!(up.count_all(), 0);
     let without = launch.clone().env("PERENNIAL_WEBHOOKS", "");
@@ -410,4 +409,43 @@ async fn a_payload_is_explained_without_being_carried_out() {
         .run(&["start"])
         .await
         .failure(&["PERENNIAL_WEBHOOKS is `/nowhere/rules.json`, which cannot be read"]);
+}
+
+/// A dry run says what the endpoint says, by the same code: the same status, the same message.
+#[tokio::test]
+async fn a_dry_run_answers_as_the_endpoint_does() {
+    let up = Upstream::start().await;
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/webhooks/rules.json");
+    let (launch, store) = launch(&up, &[("PERENNIAL_WEBHOOKS", rules)]);
+    let file = |name: &str, text: &str| {
+        let path = store.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("a plain name").to_owned()
+    };
+    let dry_run = async |file: &str, more: &[&str]| {
+        launch.run(&[&["webhook", "--dry-run", file][..], more].concat()).await
+    };
+    let told = dry_run(&file("call.json", r#"{"path":"/never"}"#), &[]).await.success().output;
+    assert!(told.contains("it is a call as it stands") && told.contains("the answer would be 200"), "{told}");
+    let told = dry_run(&file("tag.json", r#"{"tag":"a"}"#), &[]).await.success().output;
+    assert!(told.contains("the answer would be 202"), "{told}");
+    let running = launch.start().await;
+    for (text, query, parts) in [
+        ("{", "", ["the answer would be 400", "not a JSON call"]),
+        (r#"{"path":"a"}"#, "", ["the answer would be 400", "the path `a` must be a page's own"]),
+        (r#"{"path":"/nowhere/x"}"#, "", ["the answer would be 400", "no route of the site accepts"]),
+        (r#"{"path":"/nowhere/x"}"#, "rules=true", ["the answer would be 200", "nothing matched"]),
+        (r#"{"a":1}"#, "path=/nowhere/x", ["the answer would be 400", "no route of the site accepts"]),
+        (r#"{"a":1}"#, "mode=soon", ["the answer would be 400", "now, stale or delete"]),
+        ("ping", "", ["the answer would be 400", "not a JSON call"]),
+        ("webhook_id=2", "", ["the answer would be 200", "nothing matched"]),
+    ] {
+        dry_run(&file("bad.json", text), &["--query", query]).await.failure(&parts);
+        // The endpoint says the same.
+        let ask = Ask::new(Method::POST, format!("/api/revalidate?{query}")).body(text);
+        let answer = running.ask(ask.header("authorization", "Bearer test-secret")).await;
+        assert!(parts[0].ends_with(&answer.status.to_string()), "{text}: {answer}");
+        assert!(answer.json()["message"].as_str().is_some_and(|told| told.contains(parts[1])), "{answer}");
+    }
+    running.stop().await.success();
 }

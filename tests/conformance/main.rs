@@ -10,6 +10,7 @@ mod alone_sockets;
 mod b01_freshness;
 mod b02_fallback;
 mod b03_on_demand;
+mod b03_payloads;
 mod b03_webhooks;
 mod b04_errors;
 mod b05_not_found_and_redirect;

@@ -36,6 +36,8 @@ mod b01_freshness;
 mod b02_fallback;
 #[path = "../conformance/b03_on_demand.rs"]
 mod b03_on_demand;
+#[path = "../conformance/b03_payloads.rs"]
+mod b03_payloads;
 #[path = "../conformance/b03_webhooks.rs"]
 mod b03_webhooks;
 #[path = "../conformance/b04_errors.rs"]

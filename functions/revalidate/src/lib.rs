@@ -3,23 +3,24 @@
 pub mod auth;
 pub mod console;
 mod contentful;
+pub mod decide;
 mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
 pub mod journal;
 mod layers;
 pub mod mapped;
+mod payload;
 pub mod plan;
 pub mod publisher;
 mod schemes;
 pub mod webhook;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 use perennial::carriers::Uncarried;
 use perennial::demand::{Demand, Marked, Undone};
 use perennial::draft::{CLOSE_DRAFT, OPEN_DRAFT};
@@ -33,8 +34,8 @@ use serde_json::{Value, json};
 
 use crate::auth::Secrets;
 use crate::console::{CONSOLE, CONSOLE_EVENTS, CONSOLE_PAGES};
-use crate::mapped::{Over, mapped};
-use crate::plan::{Asked, Plan};
+use crate::decide::{Decided, NOTHING_MATCHED, Refused, Step, check_size, decide};
+use crate::mapped::Mapped;
 use crate::webhook::{Delivery, Vouched};
 
 /// Where publishers call.
@@ -46,8 +47,8 @@ const LOG: &str = "log";
 /// Lines of the log about one payload.
 const LEFT_OUT_LOGGED_MAX: usize = 10;
 
-/// Publishes are scheduled for a year from now at most.
-const SCHEDULED_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// Reasons in the answer to one payload.
+const LEFT_OUT_TOLD_MAX: usize = 20;
 
 /// Answers publishers.
 pub struct Revalidate<S: Stores> {
@@ -142,11 +143,8 @@ impl<S: Stores> Revalidate<S> {
             };
         }
         // A function's URL takes 6 MB of anybody, and a signature is over all of it.
-        if body.len() > self.engine.limits().max_webhook_bytes {
-            return refused(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The body is too large (PERENNIAL_MAX_WEBHOOK_BYTES)",
-            );
+        if let Err(Refused { status, message }) = check_size(body, self.engine.limits()) {
+            return refused(status, &message);
         }
         let base = self.engine.site().base_path();
         let at_home = self.at_home(request).map(Ok);
@@ -179,74 +177,56 @@ impl<S: Stores> Revalidate<S> {
             CONSOLE_EVENTS => return console::no_events(),
             _ => {}
         }
-        match plan::plan(request, body, self.engine.site(), self.engine.limits()) {
-            // A signature covers the body, not the URL: who has seen a delivery could send it with another one, and
-            // have pages rendered, but not have them removed.
-            Ok(
-                Asked::Plan(Plan { mode: Mode::Delete, .. })
-                | Asked::Payload(_, Over { mode: Some(Mode::Delete), .. }),
-            ) if delivery.vouched != Vouched::Request => refused(
-                StatusCode::BAD_REQUEST,
-                "mode delete needs a secret: a signature does not cover the URL",
-            ),
-            Ok(Asked::Plan(plan)) => self.act(plan, &delivery).await,
-            Ok(Asked::Payload(payload, over)) => {
-                self.act_by_rules(&delivery, &request.headers, &payload, over).await
+        let (site, limits) = (self.engine.site(), self.engine.limits());
+        match decide(request, body, &delivery, site, limits, self.engine.now()) {
+            Ok(decided) => self.carry_out(decided, &delivery).await,
+            Err(Refused { status, message }) => {
+                tracing::warn!(
+                    provider = delivery.provider.as_str(),
+                    "a request is not carried out: {message}"
+                );
+                refused(status, &message)
             }
-            Err(message) => refused(StatusCode::BAD_REQUEST, &message),
         }
     }
 
-    /// Does what the site's rules make of a publisher's payload.
-    async fn act_by_rules(
-        &self,
-        delivery: &Delivery,
-        headers: &HeaderMap,
-        payload: &Value,
-        over: Over,
-    ) -> Done {
-        let provider = delivery.provider.as_str();
-        let (site, limits) = (self.engine.site(), self.engine.limits());
-        let mapped = match mapped(site, limits, delivery, headers, payload, over) {
-            Ok(mapped) => mapped,
-            Err(message) => {
-                tracing::error!(provider, "a payload cannot be carried out: {message}");
-                return refused(StatusCode::BAD_REQUEST, &message);
-            }
-        };
-        for left_out in mapped.left_out.iter().take(LEFT_OUT_LOGGED_MAX) {
-            tracing::info!(provider, "left out of a payload: {left_out}");
+    /// Does a call, or what the site's rules make of a publisher's payload.
+    async fn carry_out(&self, decided: Decided<'_>, delivery: &Delivery) -> Done {
+        let Decided { rules, steps, accepted } = decided;
+        let is_nothing = steps.is_empty();
+        if let Some(mapped) = &rules {
+            log_rules(mapped, delivery, is_nothing);
         }
-        if mapped.plans.is_empty() {
-            let why: Vec<_> = mapped.rules.iter().take(LEFT_OUT_LOGGED_MAX).filter_map(unfit).collect();
-            tracing::info!(provider, "no rule of webhooks counts for a payload: {}", why.join("; "));
-            return refused(StatusCode::ACCEPTED, "nothing matched");
-        }
-        let rules: Vec<_> = mapped.counting().map(str::to_owned).collect();
-        tracing::info!(provider, "a payload is carried out by {}", rules.join(", "));
         let mut all: Vec<Done> = Vec::new();
-        for plan in mapped.plans {
-            all.push(self.act(plan, delivery).await);
+        for step in steps {
+            let mut done = self.act(step, delivery).await;
+            if done.status == StatusCode::ACCEPTED {
+                done.status = accepted;
+            }
+            all.push(done);
         }
-        let mut done = together(all);
-        done.answer["rules"] = rules.into();
+        let Some(mapped) = rules else { return together(all) };
+        let mut done = match is_nothing {
+            true => refused(StatusCode::OK, NOTHING_MATCHED),
+            false => together(all),
+        };
+        if !is_nothing {
+            done.answer["rules"] = mapped.counting().collect::<Vec<_>>().into();
+        }
+        if !mapped.left_out.is_empty() {
+            done.answer["left_out"] = told(&mapped.left_out).into();
+        }
         done
     }
 
-    async fn act(&self, plan: Plan, delivery: &Delivery) -> Done {
-        let at = plan.at;
-        let wish = match plan.wish(self.engine.site(), self.engine.limits()) {
-            Ok(wish) => wish,
-            Err(message) => return refused(StatusCode::BAD_REQUEST, &message),
-        };
-        let (wish, who, signed) = (&wish, delivery.publisher(), delivery.signed.as_ref());
+    async fn act(&self, step: Step, delivery: &Delivery) -> Done {
+        let (wish, who, signed) = (&step.wish, delivery.publisher(), delivery.signed.as_ref());
         if let Some(id) = self.engine.carried_out(wish, &who, signed).await {
             // It came again although it had been answered: a time-out in between, or somebody who has listened.
             let answer = json!({"revalidated": true, "duplicate": true, "id": shown_id(&id)});
             return Done { status: StatusCode::OK, answer };
         }
-        let now = self.engine.now();
-        if let Some(at) = at.filter(|at| now < *at) {
+        if let Some(at) = step.at {
             return self.schedule(wish, at, who, signed).await;
         }
         match self.engine.fulfil(wish, who.clone()).await {
@@ -263,9 +243,6 @@ impl<S: Stores> Revalidate<S> {
 
 impl<S: Stores> Revalidate<S> {
     async fn schedule(&self, wish: &Wish, at: Millis, who: Publisher, signed: Option<&Fingerprint>) -> Done {
-        if at.since(self.engine.now()) > SCHEDULED_MAX {
-            return refused(StatusCode::BAD_REQUEST, "at is more than a year from now");
-        }
         match self.engine.schedule(wish, who.clone(), at).await {
             Ok(id) => {
                 self.engine.note_carried_out(wish, &who, signed, &id).await;
@@ -385,6 +362,30 @@ fn shown(wish: &Wish, path: &str, result: &Result<Demand, Undone>, published: &P
         None => layers::of_page(wish.mode, result),
     };
     shown
+}
+
+/// A log has the rules' own words, and not the payload's.
+fn log_rules(mapped: &Mapped<'_>, delivery: &Delivery, is_nothing: bool) {
+    let provider = delivery.provider.as_str();
+    for left_out in mapped.left_out.iter().take(LEFT_OUT_LOGGED_MAX) {
+        tracing::info!(provider, "left out of a payload: {left_out}");
+    }
+    if is_nothing {
+        let why: Vec<_> = mapped.rules.iter().take(LEFT_OUT_LOGGED_MAX).filter_map(unfit).collect();
+        tracing::info!(provider, "no rule of webhooks counts for a payload: {}", why.join("; "));
+    } else {
+        let rules: Vec<_> = mapped.counting().collect();
+        tracing::info!(provider, "a payload is carried out by {}", rules.join(", "));
+    }
+}
+
+/// The first reasons, and how many more there are.
+fn told(reasons: &[String]) -> Vec<String> {
+    let mut told: Vec<_> = reasons.iter().take(LEFT_OUT_TOLD_MAX).cloned().collect();
+    if let more @ 1.. = reasons.len().saturating_sub(LEFT_OUT_TOLD_MAX) {
+        told.push(format!("and {more} more"));
+    }
+    told
 }
 
 /// Why a rule does not count.

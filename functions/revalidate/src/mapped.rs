@@ -1,5 +1,7 @@
 //! What a publisher's own payload asks for, by the site's rules: plans, as of a call. Pure.
 
+use std::collections::HashSet;
+
 use http::HeaderMap;
 use perennial::tags::{SITE_TAG, route_tag, user_tag};
 use perennial::webhooks::{Changed, Payload, Read};
@@ -58,12 +60,11 @@ pub fn mapped<'a>(
     };
     let payload = Payload { provider: delivery.provider, headers, vouched, body };
     let rules = site.webhooks().read(&payload, limits);
-    let mut left_out = Vec::new();
+    let mut left_out = left_out(&rules);
     let mut plans: Vec<Plan> = Vec::new();
     let mut too_many = false;
-    for changed in rules.iter().filter_map(|read| read.result.as_ref().ok()) {
+    for changed in counting(&rules) {
         too_many |= changed.too_many;
-        left_out.extend(changed.left_out.iter().cloned());
         let mode = over.mode.unwrap_or(changed.mode);
         let only_generated = over.only_generated || changed.only_generated;
         let found = plans.iter().position(|plan| plan.mode == mode && plan.only_generated == only_generated);
@@ -72,7 +73,8 @@ pub fn mapped<'a>(
             plans.push(Plan { mode, only_generated, at: over.at, look_again_after_s, ..Plan::default() });
             plans.len() - 1
         });
-        add(&mut plans[at], changed, site, limits, &mut left_out);
+        let others: Vec<&Changed> = counting(&rules).filter(|other| other.last.is_some()).collect();
+        add(&mut plans[at], changed, &others, site, limits, &mut left_out);
     }
     // What is to be gone is gone first, and not rendered again; what is rendered need not be marked as well.
     plans.sort_by_key(|plan| (rank(plan.mode), plan.only_generated));
@@ -98,20 +100,68 @@ fn rank(mode: Mode) -> u8 {
     }
 }
 
-fn add(plan: &mut Plan, changed: &Changed, site: &ReadySite, limits: &Limits, left_out: &mut Vec<String>) {
-    for path in &changed.paths {
-        // Below the base path, whatever the payload's own path looks like.
-        let path = format!("{}{path}", site.base_path());
-        match pages(&path, site, limits) {
-            Ok(_) if plan.paths.contains(&path) => {}
-            Ok(_) => plan.paths.push(path),
+fn counting<'a>(rules: &'a [Read<'_>]) -> impl Iterator<Item = &'a Changed> {
+    rules.iter().filter_map(|read| read.result.as_ref().ok())
+}
+
+/// What rules would have named whose conditions hold, and the elements of lists for which no rule counts; each once.
+fn left_out(rules: &[Read<'_>]) -> Vec<String> {
+    let elements = || rules.iter().flat_map(|read| &read.elements);
+    let mut seen: HashSet<&str> =
+        elements().filter(|(_, unfit)| unfit.is_none()).map(|(place, _)| &**place).collect();
+    let mut all: Vec<String> = Vec::new();
+    for read in rules {
+        match &read.result {
+            Ok(changed) => all.extend(changed.left_out.iter().cloned()),
+            Err(unfit) => all.extend(unfit.left_out.iter().cloned()),
+        }
+    }
+    let passed = || elements().filter_map(|(place, unfit)| Some((&**place, unfit.as_ref()?)));
+    for (place, unfit) in passed().filter(|(_, unfit)| !unfit.left_out.is_empty()) {
+        seen.insert(place);
+        all.extend(unfit.left_out.iter().cloned());
+    }
+    for (place, unfit) in passed() {
+        // A payload that is no list is no odd element of one.
+        if !place.is_empty() && seen.insert(place) {
+            all.push(format!("{place}: {unfit}"));
+        }
+    }
+    let mut told = HashSet::new();
+    all.retain(|why| told.insert(why.clone()));
+    all
+}
+
+/// Adds what a rule names to a plan, but for what a later element of the same list has named by another rule.
+fn add(
+    plan: &mut Plan,
+    changed: &Changed,
+    others: &[&Changed],
+    site: &ReadySite,
+    limits: &Limits,
+    left_out: &mut Vec<String>,
+) {
+    let is_last = |name: &str| !others.iter().any(|other| changed.is_overtaken_by(other, name));
+    for path in changed.paths.iter().filter(|path| is_last(path)) {
+        // Below the base path, whatever the payload's own path looks like; but a whole URL has the base path in it.
+        let below = format!("{}{path}", site.base_path());
+        let found = pages(&below, site, limits).map(|_| below);
+        let found = found.or_else(|why| match path.strip_prefix(site.base_path()) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                pages(path, site, limits).map(|_| path.clone())
+            }
+            _ => Err(why),
+        });
+        match found {
+            Ok(path) if plan.paths.contains(&path) => {}
+            Ok(path) => plan.paths.push(path),
             Err(why) => left_out.push(why),
         }
     }
     let tags = changed.tags.iter().map(|tag| user_tag(tag));
     let routes = changed.routes.iter().map(|route| route_tag(route));
     for tag in tags.chain(routes).chain(changed.site.then(|| SITE_TAG.to_owned())) {
-        if !plan.tags.contains(&tag) {
+        if is_last(&tag) && !plan.tags.contains(&tag) {
             plan.tags.push(tag);
         }
     }
@@ -223,5 +273,96 @@ mod tests {
         let long = "x".repeat(5000);
         let found = plans("", &rules, &json!({"slug": ["never", "none", "blog/..", long]}), Over::default());
         assert_eq!(found.unwrap(), [plan(Mode::Now, &["/never"], &[])]);
+    }
+
+    fn of_batch(rules: &Value, body: &Value) -> (Vec<Plan>, Vec<String>) {
+        let delivery = Delivery {
+            provider: Provider::Secret,
+            id: None,
+            signed: None,
+            key: "k".into(),
+            vouched: Vouched::Request,
+        };
+        let limits = Settings::default().limits;
+        let site = site("/docs", rules);
+        let mapped =
+            mapped(&site, &limits, &delivery, &HeaderMap::new(), body, Over::default()).expect("no mistake");
+        (mapped.plans, mapped.left_out)
+    }
+
+    /// A whole URL of a site below a base path has it in it.
+    #[test]
+    fn a_whole_url_is_below_the_base_path() {
+        let rules = json!([{"paths": ["/{*/url|https://www.example.org/*}"]}]);
+        for (base, path, expected) in [
+            ("/docs", "docs/blog/a", "/docs/blog/a"),
+            ("/docs", "blog/a", "/docs/blog/a"),
+            ("/docs", "docs", "/docs"),
+            ("/blog", "blog/never", "/blog/blog/never"),
+        ] {
+            let url = format!("https://www.example.org/{path}");
+            let found = plans(base, &rules, &json!({ "url": url }), Over::default()).unwrap();
+            assert_eq!(found, [plan(Mode::Now, &[expected], &[])], "{base} {path}");
+        }
+        let other = json!({"url": "https://www.example.org/docsblog/a"});
+        assert!(plans("/docs", &rules, &other, Over::default()).unwrap().is_empty());
+    }
+
+    /// Two rules on one list: published is rendered, unpublished is gone, and anything else is passed over and told.
+    #[test]
+    fn each_element_of_a_batch_is_treated_by_its_own_action() {
+        let rule = |action: &str, mode: &str| {
+            json!({
+                "each": "/notifications", "mode": mode, "when": {"/type": "post", "/action": action},
+                "paths": ["/blog/{/slug}"], "tags": ["post:{/slug}"],
+            })
+        };
+        let rules = json!([rule("published", "now"), rule("unpublished", "delete")]);
+        let event =
+            |kind: &str, action: &str, slug: &str| json!({"type": kind, "action": action, "slug": slug});
+        let body = json!({"notifications": [
+            event("post", "published", "kept"),
+            event("post", "unpublished", "gone"),
+            event("author", "published", "somebody"),
+            5,
+        ]});
+        let (plans, left_out) = of_batch(&rules, &body);
+        assert_eq!(
+            plans,
+            [
+                plan(Mode::Delete, &["/docs/blog/gone"], &["tag:post:gone"]),
+                plan(Mode::Now, &["/docs/blog/kept"], &["tag:post:kept"]),
+            ]
+        );
+        assert_eq!(
+            left_out,
+            [
+                "/notifications/2: `/type` must be \"post\"",
+                "/notifications/3: `/action` must be \"published\"",
+            ]
+        );
+        // Of several events of one page, the last one counts.
+        for (first, second, mode) in
+            [("published", "unpublished", Mode::Delete), ("unpublished", "published", Mode::Now)]
+        {
+            let body = json!({"notifications": [event("post", first, "a"), event("post", second, "a")]});
+            assert_eq!(
+                of_batch(&rules, &body).0,
+                [plan(mode, &["/docs/blog/a"], &["tag:post:a"])],
+                "{first}"
+            );
+        }
+        // Nothing but odd elements is nothing, and told.
+        let (plans, left_out) = of_batch(&rules, &json!({"notifications": [null, "x"]}));
+        assert!(plans.is_empty() && left_out.len() == 2, "{left_out:?}");
+    }
+
+    /// A rule of which nothing is left says what it would have named.
+    #[test]
+    fn what_is_left_out_is_told_even_if_nothing_is_left() {
+        let rules = json!([{"paths": ["/blog/{/entry/slug}"]}, {"when": {"/x": "y"}, "site": true}]);
+        let (plans, left_out) = of_batch(&rules, &json!({"entry": "null"}));
+        assert!(plans.is_empty());
+        assert_eq!(left_out, ["the payload has no text at `/entry/slug`"]);
     }
 }

@@ -5,6 +5,7 @@ use http::request::Parts;
 use perennial::instant::parse_rfc3339;
 use perennial::key::decode_path;
 use perennial::tags::{SITE_TAG, route_tag, user_tag};
+use perennial::webhooks::Provider;
 pub use perennial::wish::Mode;
 use perennial::wish::{Wish, WishedPath};
 use perennial::{Limits, Millis, ReadySite, Resolved, check_tag, written};
@@ -13,6 +14,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::mapped::Over;
+use crate::payload::Posted;
+use crate::webhook;
 
 /// What a call says.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub struct Plan {
 }
 
 /// The JSON body of a POST, every member optional; the query parameters have the same names. It is read only if the
-/// query names nothing that has changed. Any other JSON is for the site's rules, if it has any.
+/// query names nothing that has changed. Whatever else is posted is for the site's rules, if it has any.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Call {
@@ -84,28 +87,61 @@ const MEMBERS: [&str; 11] = [
     "look_again_after",
 ];
 
-/// Reads a call.
+/// Reads what somebody asks for who may.
 ///
 /// # Errors
 /// Says what is wrong with it; nothing has been done.
 pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> Result<Asked, String> {
-    let (mut call, mode) = of_query(request)?;
-    // A CMS posts its own payload to a URL that says what to do: then the payload is not ours to read.
+    asked(request, body, webhook::provider(&request.headers), site, limits).map(|(asked, _)| asked)
+}
+
+/// What is asked for, and whether a publisher's own delivery asks for it rather than a call. A call names what has
+/// changed, in its query or in its body. The rules read a body if the query says so (`rules=true`), if it is from a
+/// provider that signs or marks its deliveries, whatever the names of its members, and if it is no call.
+pub(crate) fn asked(
+    request: &Parts,
+    body: &[u8],
+    provider: Provider,
+    site: &ReadySite,
+    limits: &Limits,
+) -> Result<(Asked, bool), String> {
+    let (mut call, mode, asks_rules) = of_query(request)?;
     let named = !call.paths.is_empty() || !call.tags.is_empty() || !call.routes.is_empty() || call.site;
-    if !named && request.method == Method::POST && !body.trim_ascii().is_empty() {
-        let given: Call = match of_body(body) {
-            Ok(given) => given,
-            Err(error) => {
-                let Some(payload) = payload(body, site) else {
-                    return Err(format!("the body is not a JSON call: {error}"));
-                };
-                let at = call.at.as_deref().map(instant).transpose()?;
-                let look_again_after_s = call.look_again_after;
-                look_again_after_s.map_or(Ok(()), check_look)?;
-                let over = Over { mode, only_generated: call.only_generated, at, look_again_after_s };
-                return Ok(Asked::Payload(payload, over));
-            }
-        };
+    let has_rules = !site.webhooks().is_empty();
+    if asks_rules && named {
+        return Err("rules=true has the site's rules name what has changed: name nothing in the query".into());
+    }
+    if asks_rules && !has_rules {
+        return Err("rules=true, and the site has no rules (`Site::webhooks`, PERENNIAL_WEBHOOKS)".into());
+    }
+    let is_marked = asks_rules || provider != Provider::Secret;
+    let posted = match request.method == Method::POST {
+        true => Posted::read(&request.headers, body),
+        false => Ok(Posted::Nothing),
+    };
+    let is_call = posted.as_ref().is_ok_and(is_call);
+    let is_nothing = matches!(posted, Ok(Posted::Nothing));
+    // A CMS posts its own payload to a URL that says what to do: then the payload is not ours to read.
+    let is_delivery = is_marked || !(is_call || is_nothing);
+    let is_read = !named && (request.method == Method::POST || asks_rules);
+    if is_read && has_rules && (is_marked || !is_call) {
+        let payload =
+            posted.map_err(|error| format!("the body is not a JSON call, nor a payload: {error}"))?;
+        let at = call.at.as_deref().map(instant).transpose()?;
+        let look_again_after_s = call.look_again_after;
+        look_again_after_s.map_or(Ok(()), check_look)?;
+        let over = Over { mode, only_generated: call.only_generated, at, look_again_after_s };
+        return Ok((Asked::Payload(payload.into_value(), over), true));
+    }
+    if is_read && !is_nothing {
+        let given = of_body(body).map_err(|error| {
+            let and = if has_rules || is_call {
+                ""
+            } else {
+                "; for payloads, the site has no rules (`Site::webhooks`, PERENNIAL_WEBHOOKS)"
+            };
+            format!("the body is not a JSON call: {error}{and}")
+        })?;
         call = Call {
             mode: mode.unwrap_or(given.mode),
             only_generated: call.only_generated || given.only_generated,
@@ -114,6 +150,20 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
             ..given
         };
     }
+    Ok((Asked::Plan(called(call, site, limits)?), is_delivery))
+}
+
+/// Whether a body is one, with mistakes or without.
+fn is_call(posted: &Posted) -> bool {
+    match posted {
+        Posted::Json(Value::Object(members)) => {
+            !members.is_empty() && members.keys().all(|name| MEMBERS.contains(&&**name))
+        }
+        _ => false,
+    }
+}
+
+fn called(call: Call, site: &ReadySite, limits: &Limits) -> Result<Plan, String> {
     let paths: Vec<_> = call.path.into_iter().chain(call.paths).collect();
     let mut tags = Vec::new();
     for tag in call.tag.iter().chain(&call.tags) {
@@ -132,20 +182,21 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
     let at = call.at.as_deref().map(instant).transpose()?;
     let (mode, only_generated) = (call.mode, call.only_generated);
     let look_again_after_s = call.look_again_after;
-    check(Plan { mode, only_generated, paths, tags, at, look_again_after_s }, limits).map(Asked::Plan)
+    check(Plan { mode, only_generated, paths, tags, at, look_again_after_s }, limits)
 }
 
 /// An object: serde would take a list for one, too.
 fn of_body(body: &[u8]) -> Result<Call, String> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err("it is not an object".into());
     }
     serde_json::from_slice(body).map_err(|e| e.to_string())
 }
 
-/// What a query says, and the mode if it gives one.
-fn of_query(request: &Parts) -> Result<(Call, Option<Mode>), String> {
-    let (mut call, mut given_mode) = (Call::default(), None);
+/// What a query says, the mode if it gives one, and whether it asks the site's rules.
+fn of_query(request: &Parts) -> Result<(Call, Option<Mode>, bool), String> {
+    let (mut call, mut given_mode, mut asks_rules) = (Call::default(), None, false);
     for (name, value) in form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes()) {
         let value = value.into_owned();
         match &*name {
@@ -154,6 +205,7 @@ fn of_query(request: &Parts) -> Result<(Call, Option<Mode>), String> {
             "tag" => call.tags.push(value),
             "route" => call.routes.push(value),
             "site" => call.site = flag("site", &value)?,
+            "rules" => asks_rules = flag("rules", &value)?,
             "only_generated" => call.only_generated = flag("only_generated", &value)?,
             "at" => call.at = Some(value),
             "look_again_after" => call.look_again_after = Some(written::read("look_again_after", &value)?),
@@ -169,19 +221,7 @@ fn of_query(request: &Parts) -> Result<(Call, Option<Mode>), String> {
             other => return Err(format!("`{}` is no parameter of this endpoint", other.escape_debug())),
         }
     }
-    Ok((call, given_mode))
-}
-
-/// A body that is for the site's rules: JSON, and no call with a mistake in it.
-fn payload(body: &[u8], site: &ReadySite) -> Option<Value> {
-    if site.webhooks().is_empty() {
-        return None;
-    }
-    let payload: Value = serde_json::from_slice(body).ok()?;
-    let is_call = |members: &serde_json::Map<String, Value>| {
-        !members.is_empty() && members.keys().all(|name| MEMBERS.contains(&&**name))
-    };
-    (!payload.as_object().is_some_and(is_call)).then_some(payload)
+    Ok((call, given_mode, asks_rules))
 }
 
 fn check(plan: Plan, limits: &Limits) -> Result<Plan, String> {
@@ -317,6 +357,68 @@ mod tests {
         assert_eq!(read("/?route=/&route=/never", "").unwrap().tags, ["route:/", "route:/never"]);
         let body = r#"{"route":"/","routes":["/never"]}"#;
         assert_eq!(read("/", body).unwrap().tags, ["route:/", "route:/never"]);
+    }
+
+    /// What a request is: by how it is authorised and by its address, and only then by its body.
+    #[test]
+    fn calls_and_payloads_are_told_apart() {
+        let rules = r#"{"rules":[{"site":true}]}"#;
+        let site = ["/", "/never"].iter().fold(Site::new(), |s, p| s.route(Route::new(*p, Text)));
+        let site = site.webhooks(rules).ready(None, None).unwrap();
+        let limits = Settings::default().limits;
+        let ask = |method: Method, uri: &str, field: &str, body: &str| {
+            let mut request = http::Request::builder().method(method).uri(uri);
+            if let Some((name, value)) = field.split_once(": ") {
+                request = request.header(name, value);
+            }
+            let request = request.body(()).unwrap().into_parts().0;
+            let provider = webhook::provider(&request.headers);
+            asked(&request, body.as_bytes(), provider, &site, &limits)
+        };
+        const LIKE_A_CALL: &str = r#"{"site":true,"path":"/never"}"#;
+        for (uri, field, body, is_payload, is_delivery) in [
+            ("/", "", LIKE_A_CALL, false, false),
+            ("/", "", "\u{feff}{\"site\":true,\"path\":\"/never\"}", false, false),
+            ("/?path=/", "", "", false, false),
+            ("/?path=/", "", LIKE_A_CALL, false, false),
+            ("/?path=/", "", r#"{"a":1}"#, false, true),
+            ("/?path=/", "", "no JSON", false, true),
+            ("/?path=/", "x-github-event: push", "{}", false, true),
+            ("/", "x-github-event: push", LIKE_A_CALL, true, true),
+            ("/", "x-hub-signature-256: sha256=00", LIKE_A_CALL, true, true),
+            ("/?rules=true", "", LIKE_A_CALL, true, true),
+            ("/?rules=true&mode=stale", "", "", true, true),
+            ("/?rules=false", "", LIKE_A_CALL, false, false),
+            ("/", "", "", true, true),
+            ("/", "", "{}", true, true),
+            ("/", "", "[]", true, true),
+            ("/", "", "null", true, true),
+            ("/", "", "webhook_id=2", true, true),
+            ("/", "", r#"{"site":true,"and":"more"}"#, true, true),
+        ] {
+            let (asked, delivers) = ask(Method::POST, uri, field, body).unwrap();
+            let found = (matches!(asked, Asked::Payload(..)), delivers);
+            assert_eq!(found, (is_payload, is_delivery), "{uri} {field} {body}");
+        }
+        for (uri, field, body, part) in [
+            ("/?rules=true&path=/", "", "", "name nothing in the query"),
+            ("/?rules=yes", "", "", "must be `true` or `false`"),
+            ("/", "", r#"{"site":"blog","path":"/a"}"#, "not a JSON call"),
+            ("/", "", "{", "not a JSON call"),
+            ("/", "x-github-event: push", "{", "not a JSON call, nor a payload"),
+            ("/?rules=true", "", "{\0", "UTF-8"),
+        ] {
+            let error = ask(Method::POST, uri, field, body).unwrap_err();
+            assert!(error.contains(part), "{uri} {field} {body}: {error}");
+        }
+        // Somebody who asks without a body asks by the query alone.
+        assert!(ask(Method::GET, "/", "", "{}").unwrap_err().contains("name what has changed"));
+        assert!(matches!(ask(Method::GET, "/?rules=true", "", "").unwrap().0, Asked::Payload(..)));
+        // Without rules it is as it was.
+        assert!(read("/?rules=true", "").unwrap_err().contains("has no rules"));
+        assert_eq!(read("/", LIKE_A_CALL).unwrap().paths, ["/never"]);
+        assert!(read("/", "{}").unwrap_err().contains("name what has changed"));
+        assert!(read("/", "webhook_id=2").unwrap_err().contains("the site has no rules"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use http::request::Parts;
 use perennial::Millis;
 use perennial::publishes::DELIVERY_KEPT;
 use perennial::secrets::{SIGNING_SECRET_PREFIX, Secret};
-use perennial::webhooks::Provider;
+use perennial::webhooks::{Provider, read_json};
 use perennial::wish::Fingerprint;
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
@@ -283,7 +283,7 @@ impl Scheme {
         let id = match self.id {
             At::Field(name) => only(headers, name)?.to_owned(),
             At::Body(pointer) => {
-                let payload: serde_json::Value = serde_json::from_slice(body).ok()?;
+                let payload = read_json(body).ok()?;
                 payload.pointer(pointer)?.as_str()?.to_owned()
             }
             At::Nowhere | At::InPairs => return None,

@@ -4,16 +4,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ::revalidate::ENDPOINT;
-use ::revalidate::mapped::{Mapped, mapped};
-use ::revalidate::plan::{Asked, Plan, pages, plan};
+use ::revalidate::decide::{NOTHING_MATCHED, Refused, Step, decide};
+use ::revalidate::mapped::Mapped;
+use ::revalidate::plan::pages;
 use ::revalidate::webhook::unverified;
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, bail};
 use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
 use http::{Method, Request};
-use perennial::webhooks::Provider;
+use perennial::webhooks::{Provider, Read};
+use perennial::{Clock as _, SystemClock};
 use serde_json::json;
 
 use crate::{Program, say};
+
+/// Elements of a list that are named for one rule.
+const ELEMENTS_SHOWN_MAX: usize = 20;
 
 /// Which payload.
 #[derive(clap::Args)]
@@ -24,51 +30,60 @@ pub(crate) struct Args {
     /// A field that comes with it, like 'X-GitHub-Event: push' (repeatable)
     #[arg(long, short = 'H', value_name = "FIELD")]
     header: Vec<String>,
+    /// What follows the address after a `?`, like 'rules=true&mode=stale'
+    #[arg(long, short = 'q', default_value = "")]
+    query: String,
     /// Whose it is, where none of the fields tells
     #[arg(long, value_parser = Provider::ALL.map(Provider::as_str))]
     provider: Option<String>,
 }
 
-/// Prints the rules that count, why the others do not, and the resulting call; fails if none counts.
+/// Prints the rules that count, why the others do not, the resulting call, and what the endpoint would answer; fails if
+/// it would do nothing.
 pub(crate) fn run(program: &Program, args: &Args) -> Result<ExitCode> {
     let file = args.dry_run.display();
     let body = std::fs::read(&args.dry_run).with_context(|| format!("cannot read {file}"))?;
+    let request = request(args)?;
+    let mut delivery = unverified(&request.headers);
+    let named = Provider::ALL.into_iter().find(|p| Some(p.as_str()) == args.provider.as_deref());
+    delivery.provider = named.unwrap_or(delivery.provider);
+    let (site, limits) = (&program.site, &program.settings.limits);
+    let decided = match decide(&request, &body, &delivery, site, limits, SystemClock.now()) {
+        Ok(decided) => decided,
+        Err(Refused { status, message }) => {
+            bail!("{file}: the answer would be {}: {message}", status.as_u16())
+        }
+    };
+    match &decided.rules {
+        None => say(format_args!("it is a call as it stands, and no rule is asked")),
+        Some(mapped) => {
+            say(format_args!("payload of {}", delivery.provider.as_str()));
+            explain(mapped);
+        }
+    }
+    show(program, &decided.steps);
+    let status = decided.status().as_u16();
+    if decided.steps.is_empty() {
+        say(format_args!("the answer would be {status}: {NOTHING_MATCHED}"));
+        return Ok(ExitCode::FAILURE);
+    }
+    say(format_args!("the answer would be {status}"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The delivery, as it would arrive.
+fn request(args: &Args) -> Result<Parts> {
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = ENDPOINT.parse()?;
+    let address = format!("{ENDPOINT}?{}", args.query.trim_start_matches('?'));
+    *request.uri_mut() = address.parse().with_context(|| format!("`{}` is no query", args.query))?;
     for field in &args.header {
         let (name, value) = field.split_once(':').unwrap_or((field, ""));
         let name: HeaderName = name.trim().parse().with_context(|| format!("`{field}` is no field"))?;
         let value: HeaderValue = value.trim().parse().with_context(|| format!("`{field}` is no field"))?;
         request.headers_mut().append(name, value);
     }
-    let request = request.into_parts().0;
-    let (site, limits) = (&program.site, &program.settings.limits);
-    let (payload, over) = match plan(&request, &body, site, limits) {
-        Ok(Asked::Payload(payload, over)) => (payload, over),
-        Ok(Asked::Plan(plan)) => {
-            say(format_args!("it is a call as it stands, and no rule is asked"));
-            show(program, &[plan]);
-            return Ok(ExitCode::SUCCESS);
-        }
-        Err(error) if site.webhooks().is_empty() => {
-            return Err(anyhow!("the site has no rules (`Site::webhooks`, PERENNIAL_WEBHOOKS), and {error}"));
-        }
-        Err(error) => return Err(anyhow!("{file}: {error}")),
-    };
-    let mut delivery = unverified(&request.headers);
-    let named = Provider::ALL.into_iter().find(|p| Some(p.as_str()) == args.provider.as_deref());
-    delivery.provider = named.unwrap_or(delivery.provider);
-    say(format_args!("payload of {}", delivery.provider.as_str()));
-    let mapped =
-        mapped(site, limits, &delivery, &request.headers, &payload, over).map_err(anyhow::Error::msg)?;
-    explain(&mapped);
-    if mapped.plans.is_empty() {
-        say(format_args!("nothing matched"));
-        return Ok(ExitCode::FAILURE);
-    }
-    show(program, &mapped.plans);
-    Ok(ExitCode::SUCCESS)
+    Ok(request.into_parts().0)
 }
 
 fn explain(mapped: &Mapped<'_>) {
@@ -80,34 +95,49 @@ fn explain(mapped: &Mapped<'_>) {
                 say(format_args!("  does not: {}: {unfit}{found}", read.rule));
             }
         }
+        passes_over(read);
     }
     for left_out in &mapped.left_out {
         say(format_args!("  left out: {left_out}"));
     }
 }
 
+/// The elements of a list that a rule does not count for.
+fn passes_over(read: &Read<'_>) {
+    let passed = read.elements.iter().filter_map(|(place, unfit)| Some((place, unfit.as_ref()?)));
+    for (place, unfit) in passed.clone().take(ELEMENTS_SHOWN_MAX) {
+        let found = unfit.found.as_ref().map_or_else(String::new, |found| format!("; found {found}"));
+        say(format_args!("    passes over {place}: {unfit}{found}"));
+    }
+    if let more @ 1.. = passed.count().saturating_sub(ELEMENTS_SHOWN_MAX) {
+        say(format_args!("    and over {more} more"));
+    }
+}
+
 /// Each call as the endpoint takes it, and the route of each path.
-fn show(program: &Program, plans: &[Plan]) {
-    for plan in plans {
-        for path in &plan.paths {
+fn show(program: &Program, steps: &[Step]) {
+    for Step { wish, .. } in steps {
+        let mode = wish.mode.as_str();
+        for path in wish.paths.iter().map(|wished| &wished.path) {
             let found = pages(path, &program.site, &program.settings.limits).ok();
             let route =
                 found.as_ref().and_then(|pages| pages.first()).map_or("no route", |page| page.key().route());
-            say(format_args!("{:6}  {path}  (a page of {route})", plan.mode.as_str()));
+            say(format_args!("{mode:6}  {path}  (a page of {route})"));
         }
-        for tag in &plan.tags {
-            say(format_args!("{:6}  pages with {tag}", plan.mode.as_str()));
+        for tag in &wish.tags {
+            say(format_args!("{mode:6}  pages with {tag}"));
         }
         let with =
-            |kind: &str| -> Vec<&str> { plan.tags.iter().filter_map(|tag| tag.strip_prefix(kind)).collect() };
-        let mut call = json!({"mode": plan.mode.as_str(), "paths": plan.paths, "tags": with("tag:")});
-        if plan.only_generated {
+            |kind: &str| -> Vec<&str> { wish.tags.iter().filter_map(|tag| tag.strip_prefix(kind)).collect() };
+        let paths: Vec<_> = wish.paths.iter().map(|wished| &wished.path).collect();
+        let mut call = json!({"mode": mode, "paths": paths, "tags": with("tag:")});
+        if wish.only_generated {
             call["only_generated"] = true.into();
         }
         if !with("route:").is_empty() {
             call["routes"] = with("route:").into();
         }
-        if plan.tags.iter().any(|tag| tag == perennial::tags::SITE_TAG) {
+        if wish.tags.iter().any(|tag| tag == perennial::tags::SITE_TAG) {
             call["site"] = true.into();
         }
         say(format_args!("{call}"));

@@ -13,15 +13,22 @@
 //! }]}
 //! ```
 //!
-//! Every rule whose conditions hold counts; what they name adds up. `when` names a provider, fields of the request
+//! Every rule whose conditions hold counts; what they name adds up. A field that is missing takes away only what needs
+//! it. With `each`, a pointer to a list, a rule judges every element of that list by itself: `when`, `paths` and `tags`
+//! then point into the element, and `$/…` into the whole payload.
+//!
+//! `when` names a provider, fields of the request
 //! (`header NAME`) and fields of the payload, by JSON pointer. Each is compared with a value, with several of which one
 //! must be it, with `{"not": …}`, with `{"like": "a*b"}`, or with `{"exists": true}`. `paths`, `tags` (both with fields of the payload in them,
 //! as `template` says), `routes` and `site` are what changes, and `mode` and `only_generated` how, as in a call.
 
+mod exact;
 mod pointer;
+mod reference;
 mod template;
 mod when;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -31,8 +38,11 @@ use serde_json::Value;
 use crate::judge::check_tag;
 use crate::route::ReadyRoute;
 use crate::settings::Limits;
+use crate::tags::{SITE_TAG, route_tag, user_tag};
 use crate::wish::Mode;
-use template::{Filled, Missing, Template};
+pub use exact::read_json;
+use pointer::{Pointer, Scope};
+use template::{Filled, REASONS_MAX, STEPS_MAX, Template};
 use when::Condition;
 
 /// Rules of one site.
@@ -108,6 +118,8 @@ pub struct Webhooks {
 #[derive(Debug)]
 struct Rule {
     name: String,
+    /// The lists whose elements it judges one by one.
+    each: Option<Pointer>,
     when: Vec<Condition>,
     paths: Vec<Template>,
     tags: Vec<Template>,
@@ -127,6 +139,7 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenRule {
     name: Option<String>,
+    each: Option<String>,
     #[serde(default)]
     when: serde_json::Map<String, Value>,
     #[serde(default)]
@@ -162,6 +175,9 @@ pub struct Read<'a> {
     pub rule: &'a str,
     /// What changes, or why the rule does not count.
     pub result: Result<Changed, Unfit>,
+    /// The elements of the lists that it goes through, each with its place as a JSON pointer, and why the rule does not
+    /// count for it.
+    pub elements: Vec<(String, Option<Unfit>)>,
 }
 
 /// What changes.
@@ -179,19 +195,67 @@ pub struct Changed {
     pub routes: Vec<String>,
     /// Everything.
     pub site: bool,
-    /// What the payload names that is no path and no tag, and why.
+    /// What the payload names that is no path and no tag, or lacks, and why.
     pub left_out: Vec<String>,
     /// The payload names more than fits into a call; what is here is not all of it.
     pub too_many: bool,
+    /// The list that the rule goes through, and by which of its elements each name was given last.
+    pub last: Option<Last>,
+}
+
+/// Which element of a list has named something last: of two rules on one list, the later element has the last word.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Last {
+    list: String,
+    /// By path, or by tag as the store knows it.
+    elements: HashMap<String, usize>,
 }
 
 /// Why a rule does not count. It shows without values, for logs; `found` is for whoever has the payload anyway.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unfit {
     /// What the rule asks for.
     pub reason: String,
     /// What is there instead.
     pub found: Option<String>,
+    /// Where its conditions hold: what it would have named, and why it does not.
+    pub left_out: Vec<String>,
+}
+
+impl Changed {
+    /// Whether an element that comes later in the same list has given the same name by another rule. `name` is a path
+    /// without the base path, or a tag as the store knows it.
+    pub fn is_overtaken_by(&self, other: &Self, name: &str) -> bool {
+        match (&self.last, &other.last) {
+            (Some(own), Some(others)) if own.list == others.list => {
+                others.elements.get(name) > own.elements.get(name)
+            }
+            _ => false,
+        }
+    }
+
+    /// Adds what one element of a list names.
+    fn take(&mut self, more: Self, list: &str, element: usize) {
+        let last = self.last.get_or_insert_with(|| Last { list: list.to_owned(), ..Last::default() });
+        let tags = more.tags.iter().map(|tag| user_tag(tag));
+        let routes = more.routes.iter().map(|route| route_tag(route));
+        let site = more.site.then(|| SITE_TAG.to_owned());
+        for name in more.paths.iter().cloned().chain(tags).chain(routes).chain(site) {
+            last.elements.insert(name, element);
+        }
+        add(&mut self.paths, more.paths);
+        add(&mut self.tags, more.tags);
+        add(&mut self.routes, more.routes);
+        self.site |= more.site;
+        self.too_many |= more.too_many;
+        self.left_out.extend(more.left_out);
+        self.left_out.truncate(REASONS_MAX);
+    }
+
+    fn is_something(&self) -> bool {
+        let named = [&self.paths, &self.tags, &self.routes].iter().any(|names| !names.is_empty());
+        named || self.site || self.too_many
+    }
 }
 
 impl std::fmt::Display for Unfit {
@@ -202,7 +266,7 @@ impl std::fmt::Display for Unfit {
 
 impl Unfit {
     fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), found: None }
+        Self { reason: reason.into(), ..Self::default() }
     }
 }
 
@@ -212,7 +276,7 @@ impl Webhooks {
     /// # Errors
     /// Every mistake, where it is, and what to do.
     pub fn parse(text: &str, routes: &[Arc<ReadyRoute>]) -> Result<Self, Vec<String>> {
-        let written: Written = serde_json::from_str(text)
+        let written: Written = serde_json::from_slice(&exact::readable(text.as_bytes()))
             .map_err(|e| vec![format!("the rules of webhooks cannot be read: {e}")])?;
         if written.rules.len() > RULES_MAX {
             return Err(vec![format!(
@@ -240,8 +304,7 @@ impl Webhooks {
 
     /// What each rule makes of a payload.
     pub fn read(&self, payload: &Payload<'_>, limits: &Limits) -> Vec<Read<'_>> {
-        let read = |rule: &'_ Rule| rule.read(payload, limits);
-        self.rules.iter().map(|rule| Read { rule: &rule.name, result: read(rule) }).collect()
+        self.rules.iter().map(|rule| rule.read(payload, limits)).collect()
     }
 }
 
@@ -268,6 +331,10 @@ impl Rule {
                 Err(error) => errors.push(format!("condition `{field}`: {error}")),
             }
         }
+        let each = written.each.as_deref().map(Pointer::parse).transpose().unwrap_or_else(|error| {
+            errors.push(format!("each: {error}"));
+            None
+        });
         // Whose it is comes first, in what is told as well.
         when.sort_by_key(Condition::rank);
         for route in &written.routes {
@@ -286,39 +353,126 @@ impl Rule {
             return Err(errors);
         }
         let WrittenRule { routes, site, mode, only_generated, .. } = written;
-        Ok(Self { name, when, paths, tags, routes, site, mode, only_generated })
+        Ok(Self { name, each, when, paths, tags, routes, site, mode, only_generated })
     }
 
-    fn read(&self, payload: &Payload<'_>, limits: &Limits) -> Result<Changed, Unfit> {
-        for condition in &self.when {
-            condition.check(payload, self.mode == Mode::Delete)?;
+    fn read(&self, payload: &Payload<'_>, limits: &Limits) -> Read<'_> {
+        let mut elements = Vec::new();
+        let mut steps = STEPS_MAX;
+        let scope = |element| Scope { whole: payload.body, element };
+        let result = match &self.each {
+            None => self
+                .check(payload, scope(payload.body), |_| true)
+                .and_then(|()| self.named(scope(payload.body), limits, &mut steps)),
+            Some(list) => self
+                .check(payload, scope(payload.body), |condition| !condition.is_of_element())
+                .and_then(|()| self.of_each(list, payload, limits, &mut elements)),
+        };
+        Read { rule: &self.name, result, elements }
+    }
+
+    fn check(
+        &self,
+        payload: &Payload<'_>,
+        scope: Scope<'_>,
+        is_asked: impl Fn(&Condition) -> bool,
+    ) -> Result<(), Unfit> {
+        let deletes = self.mode == Mode::Delete;
+        self.when.iter().filter(|c| is_asked(c)).try_for_each(|c| c.check(payload, scope, deletes))
+    }
+
+    /// Judges each element of a list by itself: one that is odd takes away nothing from the others.
+    fn of_each(
+        &self,
+        list: &Pointer,
+        payload: &Payload<'_>,
+        limits: &Limits,
+        elements: &mut Vec<(String, Option<Unfit>)>,
+    ) -> Result<Changed, Unfit> {
+        let Self { mode, only_generated, .. } = *self;
+        let mut changed = Changed { mode, only_generated, ..Changed::default() };
+        let mut steps = STEPS_MAX;
+        for (i, (place, element)) in list.elements(payload.body).into_iter().enumerate() {
+            let scope = Scope { whole: payload.body, element };
+            let named = self
+                .check(payload, scope, Condition::is_of_element)
+                .and_then(|()| self.named(scope, limits, &mut steps));
+            let unfit = match named {
+                Ok(mut named) => {
+                    put_before(&place, &mut named.left_out);
+                    changed.take(named, list.as_str(), i);
+                    None
+                }
+                Err(mut unfit) => {
+                    put_before(&place, &mut unfit.left_out);
+                    Some(unfit)
+                }
+            };
+            elements.push((place, unfit));
+            changed.too_many |= changed.paths.len() + changed.tags.len() > limits.max_revalidations;
+            if changed.too_many {
+                break;
+            }
         }
+        if changed.is_something() {
+            return Ok(changed);
+        }
+        let reason = match elements.len() {
+            0 => format!("the payload has no list with elements at `{}`", list.as_str()),
+            _ => format!("it counts for no element of `{}`", list.as_str()),
+        };
+        Err(Unfit::new(reason))
+    }
+
+    /// What the rule names of a payload, or of one element of a list in it, for which its conditions hold.
+    fn named(&self, scope: Scope<'_>, limits: &Limits, steps: &mut usize) -> Result<Changed, Unfit> {
         let Self { mode, only_generated, site, .. } = *self;
-        let mut changed =
-            Changed { mode, only_generated, site, routes: self.routes.clone(), ..Changed::default() };
+        let routes = self.routes.clone();
+        let mut changed = Changed { mode, only_generated, site, routes, ..Changed::default() };
+        let mut missing: Vec<String> = Vec::new();
         let most = limits.max_revalidations;
-        for template in &self.paths {
-            let filled = template.paths(payload.body, most).map_err(missing)?;
+        let mut note = |filled: &mut Filled, changed: &mut Changed| {
             changed.too_many |= filled.too_many;
-            changed.left_out.extend(filled.left_out);
+            changed.left_out.append(&mut filled.left_out);
+            add(&mut missing, filled.missing.take());
+        };
+        for template in &self.paths {
+            let mut filled = template.paths(scope, most, steps);
+            note(&mut filled, &mut changed);
             add(&mut changed.paths, filled.texts);
         }
         for template in &self.tags {
-            let Filled { texts, left_out, too_many } = template.tags(payload.body, most).map_err(missing)?;
-            changed.too_many |= too_many;
-            changed.left_out.extend(left_out);
-            let (good, bad): (Vec<_>, Vec<_>) =
-                texts.into_iter().map(|tag| check_tag(&tag, limits).map(|()| tag)).partition(Result::is_ok);
+            let mut filled = template.tags(scope, most, steps);
+            note(&mut filled, &mut changed);
+            let (good, bad): (Vec<_>, Vec<_>) = filled
+                .texts
+                .into_iter()
+                .map(|tag| check_tag(&tag, limits).map(|()| tag))
+                .partition(Result::is_ok);
             add(&mut changed.tags, good.into_iter().flatten());
             changed.left_out.extend(bad.into_iter().filter_map(Result::err));
         }
-        let is_something =
-            !changed.paths.is_empty() || !changed.tags.is_empty() || !changed.routes.is_empty();
-        if is_something || site || changed.too_many {
+        let missing: Vec<_> =
+            missing.iter().map(|pointer| format!("the payload has no text at `{pointer}`")).collect();
+        if changed.is_something() {
+            changed.left_out.splice(0..0, missing);
             return Ok(changed);
         }
         let found = (!changed.left_out.is_empty()).then(|| changed.left_out.join("; "));
-        Err(Unfit { reason: "no field of the payload fits into its paths and tags".into(), found })
+        let reason = match &missing[..] {
+            [] => "no field of the payload fits into its paths and tags".to_owned(),
+            missing => missing.join("; "),
+        };
+        let mut left_out = missing;
+        left_out.append(&mut changed.left_out);
+        Err(Unfit { reason, found, left_out })
+    }
+}
+
+/// Says of which element of a list reasons are.
+fn put_before(place: &str, reasons: &mut [String]) {
+    if !place.is_empty() {
+        reasons.iter_mut().for_each(|why| *why = format!("{place}: {why}"));
     }
 }
 
@@ -329,10 +483,6 @@ fn add(all: &mut Vec<String>, more: impl IntoIterator<Item = String>) {
             all.push(text);
         }
     }
-}
-
-fn missing(Missing(pointer): Missing) -> Unfit {
-    Unfit::new(format!("the payload has no text at `{pointer}`"))
 }
 
 /// A path that no page can have is a mistake; told when the site is made ready, and not by the first webhook.
@@ -392,8 +542,114 @@ mod tests {
             ..Changed::default()
         };
         assert_eq!(changed, expected);
-        let unfit = read(&rule, None, &json!({"slug": "a"})).unwrap_err();
-        assert_eq!(unfit, Unfit::new("the payload has no text at `/id`"));
+    }
+
+    /// Strapi's payloads have `"entry":"null"`.
+    #[test]
+    fn a_field_that_is_missing_takes_away_only_what_needs_it() {
+        let rule = json!({"paths": ["/blog/{/entry/slug}"], "tags": ["articles", "a:{/entry/id}"]});
+        for body in [
+            json!({"entry": "null"}),
+            json!({"entry": null}),
+            json!({}),
+            json!({"entry": {"slug": {}}}),
+            json!([]),
+        ] {
+            let changed = read(&rule, None, &body).unwrap();
+            assert_eq!((changed.paths.len(), &changed.tags[..]), (0, &["articles".to_owned()][..]), "{body}");
+            assert_eq!(
+                changed.left_out,
+                ["/entry/slug", "/entry/id"].map(|field| format!("the payload has no text at `{field}`"))
+            );
+        }
+        let only = json!({"paths": ["/blog/{/entry/slug}", "/blog/{/old?}"]});
+        let unfit = read(&only, None, &json!({"entry": "null"})).unwrap_err();
+        assert_eq!(unfit.reason, "the payload has no text at `/entry/slug`");
+        assert_eq!(unfit.left_out, [unfit.reason.clone()]);
+    }
+
+    #[test]
+    fn each_element_of_a_list_is_judged_by_itself() {
+        let rule = |action: &str, mode: &str| {
+            json!({
+                "each": "/events", "mode": mode,
+                "when": {"/type": "post", "/action": action, "$/site": "blog", "header x-github-event": "push"},
+                "paths": ["/blog/{/slug}"], "tags": ["{$/site}:{/id}", "posts"],
+            })
+        };
+        let body = json!({"site": "blog", "events": [
+            {"type": "post", "action": "published", "slug": "kept", "id": 1},
+            {"type": "post", "action": "unpublished", "slug": "gone", "id": 2},
+            {"type": "author", "action": "published", "slug": "somebody", "id": 3},
+            "odd", null, [],
+            {"type": "post", "action": "published", "id": 4},
+        ]});
+        let now = read(&rule("published", "now"), None, &body).unwrap();
+        assert_eq!(
+            (&now.paths[..], &now.tags[..]),
+            (
+                &["/blog/kept".to_owned()][..],
+                &["blog:1".to_owned(), "posts".to_owned(), "blog:4".to_owned()][..]
+            )
+        );
+        assert_eq!(now.left_out, ["/events/6: the payload has no text at `/slug`"]);
+        let delete = read(&rule("unpublished", "delete"), None, &body).unwrap();
+        assert_eq!((delete.mode, &delete.paths[..]), (Mode::Delete, &["/blog/gone".to_owned()][..]));
+        // The later element has the last word, in whichever rule.
+        assert!(!now.is_overtaken_by(&now, "/blog/kept") && !now.is_overtaken_by(&delete, "/blog/kept"));
+        assert!(delete.is_overtaken_by(&now, "tag:posts") && !now.is_overtaken_by(&delete, "tag:posts"));
+        for (each, reason) in [
+            ("/none", "the payload has no list with elements at `/none`"),
+            ("/site", "the payload has no list with elements at `/site`"),
+            ("/events/*/slug", "the payload has no list with elements at `/events/*/slug`"),
+        ] {
+            let rule = json!({"each": each, "site": true});
+            assert_eq!(read(&rule, None, &body).unwrap_err().reason, reason);
+        }
+        let odd = json!({"each": "/events", "when": {"/type": "page"}, "site": true});
+        assert_eq!(read(&odd, None, &body).unwrap_err().reason, "it counts for no element of `/events`");
+        // What is of the whole payload is asked once, and first.
+        let whole = json!({"each": "/events", "when": {"$/site": "shop"}, "site": true});
+        assert_eq!(read(&whole, None, &body).unwrap_err().reason, "`$/site` must be \"shop\"");
+    }
+
+    /// A batch of CloudEvents is a list, one of slugs has texts, and one event may come without its list.
+    #[test]
+    fn a_payload_may_be_the_list() {
+        let events = json!({"each": "", "when": {"/type": "post"}, "paths": ["/blog/{/slug}"]});
+        let event = json!({"type": "post", "slug": "a"});
+        for body in [json!([event, {"type": "x"}]), event] {
+            assert_eq!(read(&events, None, &body).unwrap().paths, ["/blog/a"]);
+        }
+        let slugs = json!({"each": "/slugs", "when": {"": {"not": "b"}}, "paths": ["/blog/{}"]});
+        assert_eq!(read(&slugs, None, &json!({"slugs": ["a", "b", null]})).unwrap().paths, ["/blog/a"]);
+        let many = json!((0..200).map(|i| json!({"type": "post", "slug": i})).collect::<Vec<_>>());
+        assert!(read(&events, None, &many).unwrap().too_many);
+    }
+
+    /// JSON has numbers of any size; a rule may name one.
+    #[test]
+    fn integers_are_compared_and_written_digit_for_digit() {
+        let rules =
+            r#"{"rules":[{"when":{"/id":18446744073709551616},"tags":["{/id}"],"paths":["/blog/{/id}"]}]}"#;
+        let site =
+            Site::new().route(Route::new("/blog/{slug}", Text)).webhooks(rules).ready(None, None).unwrap();
+        let read = |body: &str| {
+            let body = read_json(body.as_bytes()).unwrap();
+            let payload = Payload {
+                provider: Provider::Secret,
+                headers: &HeaderMap::new(),
+                vouched: None,
+                body: &body,
+            };
+            site.webhooks().read(&payload, &Settings::default().limits).remove(0).result
+        };
+        let changed = read(r#"{"id": 18446744073709551616}"#).unwrap();
+        assert_eq!(
+            (&*changed.tags[0], &*changed.paths[0]),
+            ("18446744073709551616", "/blog/18446744073709551616")
+        );
+        assert!(read(r#"{"id": 18446744073709551617}"#).is_err());
     }
 
     #[test]
@@ -496,6 +752,8 @@ mod tests {
             (json!({"path": ["/"]}), "unknown field `path`"),
             (json!({"site": true, "mode": "soon"}), "unknown variant `soon`"),
             (json!({"paths": ["/none/{/x}"]}), "no route of the site has such pages"),
+            (json!({"site": true, "each": "x"}), "each: the field `x` must begin with `/`"),
+            (json!({"paths": ["/{*/x|ftp://a/*}"]}), "a URL of the scheme `ftp` is no page"),
             (json!({"paths": ["/blog"]}), "no route of the site has such pages"),
             (json!({"paths": ["/tags/{/x}"]}), "no route of the site has such pages"),
             (json!({"routes": ["/none"]}), "no route `/none`"),

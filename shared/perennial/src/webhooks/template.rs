@@ -2,28 +2,37 @@
 //!
 //! What stands in braces is a field of the payload, by JSON pointer (RFC 6901). A member that is called `*` cannot be
 //! named, because `*` means each element of a list, and each member of an object; so do lists at a pointer's end.
-//! Fields that go through the same list go through it together.
+//! Fields that go through the same list go through it together. Where a rule goes through a list itself (`each`),
+//! pointers begin at its element, and those with `$` before them at the whole payload.
+//!
+//! In paths, a text is read by what it means: its percent-escapes are decoded once, and a whole URL is the path in it.
+//! A text that cannot be used is left out, and the reason is told; so is a field that is missing.
 //!
 //! | written | means |
 //! |---|---|
 //! | `{/a/b}` | the text of a field, as one segment of a path or a part of one |
-//! | `{*/a/b}` | the text of a field that is a path, each of its segments one of the page's; not in tags |
+//! | `{*/a/b}` | the text of a field that is a path or a URL, each of its segments one of the page's; not in tags |
 //! | `{/a/b?}` | the same, and where there is no such field the template names nothing |
 //! | `{/a/b\|docs/*.md}` | what stands for `*` in texts that look so; others name nothing |
+//! | `{/a/b\|https://a.example/*}` | the same for URLs of one site; those of others are left out |
 
 use serde_json::Value;
 
-use super::pointer::{Pointer, Token, child, children};
-use crate::key::encode_into;
+use super::pointer::{Pointer, Scope, Token, child, children};
+use super::reference::{self, Reference, Shape, decoded};
 
-/// Steps through one payload for one template; more are too many values.
-const STEPS_MAX: usize = 100_000;
+/// Steps through one payload for one rule; more are too many values.
+pub(super) const STEPS_MAX: usize = 200_000;
+
+/// Reasons that are kept for one rule.
+pub(super) const REASONS_MAX: usize = 100;
 
 /// A path or a tag with fields of a payload in it.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     text: String,
     pieces: Vec<Piece>,
+    is_of_tag: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -35,11 +44,21 @@ enum Piece {
 #[derive(Clone, Debug)]
 struct Field {
     pointer: Pointer,
-    /// Its segments are the page's own.
-    is_path: bool,
+    kind: Kind,
     is_optional: bool,
     /// What stands before and after the text that counts.
-    shape: Option<(String, String)>,
+    shape: Option<Shape>,
+}
+
+/// What a text is in a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A part of a tag.
+    Tag,
+    /// A segment of a path, or a part of one.
+    Segment,
+    /// Segments of a path.
+    Path,
 }
 
 /// What a template makes of a payload.
@@ -49,49 +68,65 @@ pub(super) struct Filled {
     pub(super) texts: Vec<String>,
     /// Why others were left out.
     pub(super) left_out: Vec<String>,
+    /// A field that the template needs and the payload, or an element of a list in it, has not.
+    pub(super) missing: Option<String>,
     /// There are more than are wanted: what is here is not all.
     pub(super) too_many: bool,
 }
 
-/// A field that a template needs and a payload has not.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Missing(pub(super) String);
-
 impl Field {
-    fn parse(inner: &str) -> Result<Self, String> {
-        let (inner, is_path) = inner.strip_prefix('*').map_or((inner, false), |rest| (rest, true));
+    fn parse(inner: &str, is_of_tag: bool) -> Result<Self, String> {
+        let (inner, kind) = match inner.strip_prefix('*') {
+            Some(_) if is_of_tag => return Err("`{*…}` is for paths".into()),
+            Some(inner) => (inner, Kind::Path),
+            None => (inner, if is_of_tag { Kind::Tag } else { Kind::Segment }),
+        };
         let (inner, shape) = match inner.split_once('|') {
             None => (inner, None),
-            Some((inner, shape)) => match shape.split_once('*') {
-                Some((before, after)) if !after.contains('*') => {
-                    (inner, Some((before.to_owned(), after.to_owned())))
-                }
-                _ => return Err(format!("`{shape}` must hold one `*`, for the part that counts")),
-            },
+            Some((inner, shape)) => (inner, Some(Shape::parse(shape)?)),
         };
         let (pointer, is_optional) = inner.strip_suffix('?').map_or((inner, false), |rest| (rest, true));
-        Ok(Self { pointer: Pointer::parse(pointer)?, is_path, is_optional, shape })
+        Ok(Self { pointer: Pointer::parse(pointer)?, kind, is_optional, shape })
     }
 
-    /// The part of a text that counts.
-    fn part<'a>(&self, text: &'a str) -> Option<&'a str> {
-        let Some((before, after)) = &self.shape else { return Some(text) };
-        let part = text.strip_prefix(&**before)?.strip_suffix(&**after)?;
-        // As in a shell, where `*` stays in its folder.
-        (!part.is_empty() && (self.is_path || !part.contains('/'))).then_some(part)
+    /// What a text gives to the template: in a path in the spelling of keys. `None` if it does not look so.
+    ///
+    /// # Errors
+    /// It can be no page's, and why.
+    fn part(&self, text: &str) -> Result<Option<String>, String> {
+        let part = match (self.kind, &self.shape) {
+            (Kind::Tag, None) => return Ok(Some(text.to_owned())),
+            (Kind::Tag, Some(shape)) => match shape.cut(text).map(str::to_owned) {
+                Some(part) => Some(part),
+                None => shape.cut_path(text)?.map(|part| decoded(&part).into_owned()),
+            },
+            (Kind::Segment, None) => Some(reference::segment(text)),
+            (Kind::Path, None) => Some(reference::path(Reference::parse(text)?.below_root())),
+            (Kind::Segment | Kind::Path, Some(shape)) => shape.cut_path(text)?,
+        };
+        Ok(match (self.kind, part) {
+            (Kind::Segment, Some(part)) if self.shape.is_none() && part.is_empty() => {
+                return Err("a text is empty".into());
+            }
+            // As in a shell, where `*` stays in its folder.
+            (Kind::Segment, Some(part)) if part.is_empty() || part.contains('/') => None,
+            (Kind::Tag, Some(part)) if part.is_empty() || part.contains('/') => None,
+            (Kind::Path, Some(part)) => Some(part.strip_prefix('/').unwrap_or(&part).to_owned()),
+            (_, part) => part,
+        })
     }
 }
 
 impl Template {
     /// Reads a template.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str, is_of_tag: bool) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((literal, more)) = rest.split_once('{') {
             let (inner, after) =
                 more.split_once('}').ok_or_else(|| "a `{` is not followed by `}`".to_owned())?;
             pieces.push(Piece::Literal(literal.to_owned()));
-            pieces.push(Piece::Field(Field::parse(inner)?));
+            pieces.push(Piece::Field(Field::parse(inner, is_of_tag)?));
             rest = after;
         }
         pieces.push(Piece::Literal(rest.to_owned()));
@@ -100,12 +135,12 @@ impl Template {
             return Err("a `}` is not preceded by `{`".into());
         }
         pieces.retain(|piece| !matches!(piece, Piece::Literal(text) if text.is_empty()));
-        Ok(Self { text: text.to_owned(), pieces })
+        Ok(Self { text: text.to_owned(), pieces, is_of_tag })
     }
 
     /// Reads the template of a path.
     pub(super) fn path(text: &str) -> Result<Self, String> {
-        let template = Self::parse(text)?;
+        let template = Self::parse(text, false)?;
         if !text.starts_with('/') {
             return Err("a path begins with `/`".into());
         }
@@ -122,10 +157,7 @@ impl Template {
 
     /// Reads the template of a tag.
     pub(super) fn tag(text: &str) -> Result<Self, String> {
-        let template = Self::parse(text)?;
-        if template.pieces.iter().any(|piece| matches!(piece, Piece::Field(field) if field.is_path)) {
-            return Err("`{*…}` is for paths".into());
-        }
+        let template = Self::parse(text, true)?;
         let plain = |text: &str| text.bytes().all(|b| (33..=126).contains(&b) && b != b',');
         if !template.pieces.iter().filter_map(Piece::literal).all(plain) {
             return Err("a tag is printable ASCII without spaces and commas".into());
@@ -138,7 +170,7 @@ impl Template {
         let mut segments: Vec<Option<String>> = Vec::new();
         for piece in &self.pieces {
             match piece {
-                Piece::Field(field) if field.is_path => {
+                Piece::Field(field) if field.kind == Kind::Path => {
                     segments.pop();
                     return (segments, true);
                 }
@@ -167,81 +199,39 @@ impl Template {
         (segments, false)
     }
 
-    /// The tags that a payload makes of it.
-    pub(super) fn tags(&self, payload: &Value, most: usize) -> Result<Filled, Missing> {
-        let (all, too_many) = self.fill(payload, most)?;
-        let texts = all.iter().map(|parts| parts.concat()).collect();
-        Ok(Filled { texts, left_out: Vec::new(), too_many })
+    /// Whether a path of the payload's own is all of it, which may be the home page's.
+    fn may_be_home(&self) -> bool {
+        matches!(&self.pieces[..], [Piece::Literal(slash), Piece::Field(_)] if slash == "/")
     }
 
-    /// The paths that a payload makes of it, percent-encoded by the code of keys. A value stays in its segment.
-    pub(super) fn paths(&self, payload: &Value, most: usize) -> Result<Filled, Missing> {
-        let (all, too_many) = self.fill(payload, most)?;
-        let mut filled = Filled { too_many, ..Filled::default() };
-        for parts in all {
-            match self.path_of(&parts) {
-                Some(path) => filled.texts.push(path),
-                None => filled.left_out.push(format!("`{}` would have a segment without a text", self.text)),
-            }
-        }
-        Ok(filled)
+    /// The tags that a payload makes of it. `steps` is what may still be gone, of [`STEPS_MAX`].
+    pub(super) fn tags(&self, scope: Scope<'_>, most: usize, steps: &mut usize) -> Filled {
+        self.fill(scope, most, steps)
     }
 
-    /// The path of these texts of its pieces; `None` if they leave a segment empty, or hold a NUL.
-    fn path_of(&self, parts: &[String]) -> Option<String> {
-        let mut segments: Vec<String> = Vec::new();
-        for (piece, part) in self.pieces.iter().zip(parts) {
-            let texts: Vec<&str> = match piece {
-                Piece::Literal(_) => part.split('/').collect(),
-                Piece::Field(field) if part.is_empty() || !field.is_path => vec![part],
-                // It may begin and end with a slash.
-                Piece::Field(_) => part.trim_matches('/').split('/').collect(),
-            };
-            if part.is_empty() {
-                return None;
-            }
-            for (i, text) in texts.into_iter().enumerate() {
-                match segments.last_mut() {
-                    Some(last) if i == 0 => last.push_str(text),
-                    // What stands before the first slash of all.
-                    None if i == 0 => {}
-                    _ => segments.push(text.to_owned()),
-                }
-            }
+    /// The paths that a payload makes of it, in the spelling of keys. A value stays in its segment.
+    pub(super) fn paths(&self, scope: Scope<'_>, most: usize, steps: &mut usize) -> Filled {
+        let mut filled = self.fill(scope, most, steps);
+        let (paths, bad): (Vec<_>, Vec<_>) = filled.texts.into_iter().partition(|path| {
+            path == "/"
+                || path.split('/').skip(1).all(|segment| !segment.is_empty() && !segment.contains("%00"))
+        });
+        filled.texts = paths;
+        if !bad.is_empty() {
+            filled
+                .left_out
+                .push(format!("`{}` would have a segment without a text, or with a NUL", self.text));
         }
-        // The page at `/`: written so, or by a path of the payload's own that is `/`.
-        let is_root = segments == [""];
-        if !is_root && segments.iter().any(|segment| segment.is_empty() || segment.contains('\0')) {
-            return None;
-        }
-        let mut path = String::new();
-        for segment in &segments {
-            path.push('/');
-            encode_into(&mut path, segment);
-        }
-        Some(path)
+        filled
     }
 
     /// The texts of all pieces, for each way to go through the lists.
-    fn fill(&self, payload: &Value, most: usize) -> Result<(Vec<Vec<String>>, bool), Missing> {
-        let mut filling = Filling {
-            pieces: &self.pieces,
-            payload,
-            most,
-            steps: 0,
-            taken: Vec::new(),
-            parts: Vec::new(),
-            filled: Vec::new(),
-            missing: None,
-            too_many: false,
-        };
+    fn fill(&self, scope: Scope<'_>, most: usize, steps: &mut usize) -> Filled {
+        let filled = Filled::default();
+        let mut filling =
+            Filling { template: self, scope, most, steps, taken: Vec::new(), parts: Vec::new(), filled };
         filling.from(0);
-        match filling.missing {
-            Some(pointer) if filling.filled.is_empty() && !filling.too_many => {
-                Err(Missing(pointer.text.clone()))
-            }
-            _ => Ok((filling.filled, filling.too_many)),
-        }
+        filling.filled
     }
 }
 
@@ -256,25 +246,24 @@ impl Piece {
 
 /// A template being filled.
 struct Filling<'a> {
-    pieces: &'a [Piece],
-    payload: &'a Value,
+    template: &'a Template,
+    scope: Scope<'a>,
     most: usize,
-    steps: usize,
+    steps: &'a mut usize,
     /// Which element of which list is being gone through.
     taken: Vec<(&'a [Token], &'a Value)>,
     parts: Vec<String>,
-    filled: Vec<Vec<String>>,
-    missing: Option<&'a Pointer>,
-    too_many: bool,
+    filled: Filled,
 }
 
 impl<'a> Filling<'a> {
     fn from(&mut self, piece: usize) {
-        match self.pieces.get(piece) {
-            None if self.filled.len() == self.most => self.too_many = true,
-            None => self.filled.push(self.parts.clone()),
-            Some(Piece::Literal(text)) => self.with(text.clone(), piece),
-            Some(Piece::Field(field)) => self.walk(field, 0, self.payload, piece),
+        match self.template.pieces.get(piece) {
+            None if self.filled.texts.len() == self.most => self.filled.too_many = true,
+            None => self.filled.texts.push(self.parts.concat()),
+            Some(Piece::Literal(text)) if self.template.is_of_tag => self.with(text.clone(), piece),
+            Some(Piece::Literal(text)) => self.with(reference::path(text), piece),
+            Some(Piece::Field(field)) => self.walk(field, 0, self.scope.element, piece),
         }
     }
 
@@ -284,14 +273,22 @@ impl<'a> Filling<'a> {
         self.parts.pop();
     }
 
+    /// Whether there are too many steps.
+    fn step(&mut self) -> bool {
+        match self.steps.checked_sub(1) {
+            Some(left) => *self.steps = left,
+            None => self.filled.too_many = true,
+        }
+        self.filled.too_many
+    }
+
     fn walk(&mut self, field: &'a Field, at: usize, value: &'a Value, piece: usize) {
-        self.steps += 1;
-        self.too_many |= self.steps > STEPS_MAX;
-        if self.too_many {
+        if self.step() {
             return;
         }
         let tokens = &field.pointer.tokens;
         match (tokens.get(at), value) {
+            (Some(Token::Whole), _) => self.walk(field, at + 1, self.scope.whole, piece),
             (Some(Token::Each), _) => {
                 let list = &tokens[..=at];
                 if let Some((_, taken)) = self.taken.iter().find(|(taken, _)| *taken == list) {
@@ -311,17 +308,18 @@ impl<'a> Filling<'a> {
                 None => self.lacks(field),
             },
             (None, Value::Array(all)) => {
-                for child in all {
+                // Of a list, some elements may be no texts.
+                for child in all.iter().filter(|child| is_text(child)) {
                     self.text(field, child, piece);
                 }
             }
+            (None, value) if tokens.last() == Some(&Token::Each) && !is_text(value) => {}
             (None, value) => self.text(field, value, piece),
         }
     }
 
     fn text(&mut self, field: &'a Field, value: &Value, piece: usize) {
-        self.steps += 1;
-        if self.too_many {
+        if self.step() {
             return;
         }
         let text = match value {
@@ -330,16 +328,32 @@ impl<'a> Filling<'a> {
             Value::Bool(is) => is.to_string(),
             Value::Null | Value::Array(_) | Value::Object(_) => return self.lacks(field),
         };
-        if let Some(part) = field.part(&text) {
-            self.with(part.to_owned(), piece);
+        match field.part(&text) {
+            Ok(Some(part)) if part.is_empty() && field.kind == Kind::Path && !self.template.may_be_home() => {
+                self.leaves_out("a path is empty");
+            }
+            Ok(Some(part)) => self.with(part, piece),
+            Ok(None) => {}
+            Err(why) => self.leaves_out(&why),
+        }
+    }
+
+    fn leaves_out(&mut self, why: &str) {
+        if self.filled.left_out.len() < REASONS_MAX {
+            self.filled.left_out.push(format!("`{}`: {why}", self.template.text));
         }
     }
 
     fn lacks(&mut self, field: &'a Field) {
         if !field.is_optional {
-            self.missing.get_or_insert(&field.pointer);
+            self.filled.missing.get_or_insert_with(|| field.pointer.text.clone());
         }
     }
+}
+
+/// What is a text in a path or a tag.
+fn is_text(value: &Value) -> bool {
+    matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_))
 }
 
 #[cfg(test)]
@@ -348,14 +362,28 @@ mod tests {
 
     use super::*;
 
+    fn filled(template: Result<Template, String>, payload: &Value, most: usize) -> Filled {
+        let (template, scope) = (template.unwrap(), Scope { whole: payload, element: payload });
+        let mut steps = STEPS_MAX;
+        if template.is_of_tag {
+            template.tags(scope, most, &mut steps)
+        } else {
+            template.paths(scope, most, &mut steps)
+        }
+    }
+
+    fn path(template: &str, payload: &Value) -> Filled {
+        filled(Template::path(template), payload, 10)
+    }
+
     fn paths(template: &str, payload: &Value) -> Vec<String> {
-        let filled = Template::path(template).unwrap().paths(payload, 10).unwrap_or_default();
+        let filled = path(template, payload);
         assert!(!filled.too_many);
         filled.texts
     }
 
     fn tags(template: &str, payload: &Value) -> Vec<String> {
-        Template::tag(template).unwrap().tags(payload, 10).unwrap_or_default().texts
+        filled(Template::tag(template), payload, 10).texts
     }
 
     #[test]
@@ -366,8 +394,8 @@ mod tests {
         assert_eq!(paths("/{/a/b~1c~0d}-{/a/list/0/s}/z", &payload), ["/5-true/z"]);
         assert_eq!(tags("p:{//}", &payload), ["p:y"]);
         for nothing in ["/{/a}", "/{/n}", "/{/b}", "/{/a/list/1/s}", "/{/a/list/s}", "/{/a/en-US/x}"] {
-            let lacks = Template::path(nothing).unwrap().paths(&payload, 10).unwrap_err();
-            assert!(nothing.contains(&lacks.0), "{nothing}");
+            let lacks = path(nothing, &payload).missing.unwrap();
+            assert!(nothing.contains(&lacks), "{nothing}");
         }
         assert!(paths("/{/b?}", &payload).is_empty());
     }
@@ -379,7 +407,11 @@ mod tests {
             ("..", "/blog/.."),
             ("../x", "/blog/..%2Fx"),
             ("100%", "/blog/100%25"),
-            ("%2F", "/blog/%252F"),
+            ("%2F", "/blog/%2F"),
+            ("caf%c3%a9", "/blog/caf%C3%A9"),
+            ("caf%25C3", "/blog/caf%25C3"),
+            ("a+b", "/blog/a%2Bb"),
+            ("https://a.example/b", "/blog/https%3A%2F%2Fa.example%2Fb"),
             ("a b?c#d", "/blog/a%20b%3Fc%23d"),
             ("caf\u{e9}", "/blog/caf%C3%A9"),
             ("\\", "/blog/%5C"),
@@ -387,9 +419,8 @@ mod tests {
         ] {
             assert_eq!(paths("/blog/{/slug}", &json!({ "slug": value })), [path]);
         }
-        for value in ["", "\0", "a\0"] {
-            let filled =
-                Template::path("/blog/{/slug}").unwrap().paths(&json!({ "slug": value }), 10).unwrap();
+        for value in ["", "\0", "a\0", "%00"] {
+            let filled = path("/blog/{/slug}", &json!({ "slug": value }));
             assert!(filled.texts.is_empty() && filled.left_out.len() == 1, "{value:?}");
         }
         assert!(paths("/{/slug}", &json!({"slug": ""})).is_empty(), "not the page at /");
@@ -402,15 +433,25 @@ mod tests {
             ("a/b c", "/docs/a/b%20c"),
             ("/a/b/", "/docs/a/b"),
             ("a", "/docs/a"),
-            ("a%2Fb/c", "/docs/a%252Fb/c"),
+            ("a%2Fb/c", "/docs/a%2Fb/c"),
+            ("caf%C3%A9/100%", "/docs/caf%C3%A9/100%25"),
+            ("a?b=/c#d", "/docs/a"),
+            ("https://www.example.org/a%20b/?c#d", "/docs/a%20b"),
+            ("//www.example.org/a", "/docs/a"),
         ] {
             assert_eq!(paths("/docs/{*/slug}", &json!({ "slug": value })), [path]);
         }
-        for value in ["", "/", "a//b", "//"] {
-            assert!(paths("/docs/{*/slug}", &json!({ "slug": value })).is_empty(), "{value}");
+        for value in
+            ["", "/", "a//b", "//", "https://www.example.org", "ftp://a/b", "a/%00", "?a", "https:///a"]
+        {
+            let filled = path("/docs/{*/slug}", &json!({ "slug": value }));
+            assert!(filled.texts.is_empty() && filled.left_out.len() == 1, "{value}: {filled:?}");
         }
-        assert_eq!(paths("/{*/slug}", &json!({"slug": "/"})), ["/"]);
-        assert!(paths("/{*/slug}", &json!({"slug": ""})).is_empty());
+        for home in ["/", "", "https://www.example.org", "https://www.example.org/?a", "//a.example/", "#top"]
+        {
+            assert_eq!(paths("/{*/slug}", &json!({ "slug": home })), ["/"], "{home}");
+            assert!(paths("/a-{*/slug}", &json!({ "slug": home })).is_empty(), "{home}");
+        }
         assert_eq!(paths("/", &json!({})), ["/"]);
         assert_eq!(paths("/\u{fc}ber uns", &json!({})), ["/%C3%BCber%20uns"]);
     }
@@ -431,11 +472,11 @@ mod tests {
         assert_eq!(paths("/{/posts/*/slug}/{/tags}", &payload).len(), 4, "each with each");
         assert!(paths("/{/none}", &payload).is_empty());
         // An empty list is there; a field that is missing everywhere is not.
-        assert!(Template::tag("{/none/*/x}").unwrap().tags(&payload, 10).is_ok());
-        assert_eq!(
-            Template::tag("{/posts/*/z}").unwrap().tags(&payload, 10).unwrap_err(),
-            Missing("/posts/*/z".into())
-        );
+        assert_eq!(filled(Template::tag("{/none/*/x}"), &payload, 10).missing, None);
+        assert_eq!(filled(Template::tag("{/posts/*/z}"), &payload, 10).missing.unwrap(), "/posts/*/z");
+        // What one element lacks is told as well; that an element of a list is no text is not.
+        assert_eq!(path("/{/posts/*/slug}", &payload).missing.unwrap(), "/posts/*/slug");
+        assert_eq!(filled(Template::tag("{/posts/*/*}{/tags/*}"), &payload, 10).missing, None);
     }
 
     #[test]
@@ -445,20 +486,35 @@ mod tests {
         assert_eq!(paths("/g/{*/files|guides/*.md}", &payload), ["/g/a", "/g/b/c"]);
         assert_eq!(tags("{/files|*.rs}", &json!({"files": "lib.rs"})), ["lib"]);
         // A text that does not look so is not missing.
-        assert!(Template::tag("{/files|x*}").unwrap().tags(&payload, 10).is_ok());
+        let none = filled(Template::tag("{/files|x*}"), &payload, 10);
+        assert!(none.texts.is_empty() && none.missing.is_none() && none.left_out.is_empty());
+    }
+
+    #[test]
+    fn a_url_of_the_site_is_a_path_and_one_of_another_site_is_left_out() {
+        let payload = json!({"url": [
+            "https://www.example.org/guides/caf%C3%A9", "http://WWW.example.org/guides/a/?utm_source=mail#top",
+            "https://www.example.org", "https://evil.example/guides/b", "https://www.example.org/guides/a%2Fb",
+        ]});
+        let all = path("/{*/url|https://www.example.org/*}", &payload);
+        assert_eq!(all.texts, ["/guides/caf%C3%A9", "/guides/a", "/", "/guides/a%2Fb"]);
+        assert!(all.left_out.len() == 1 && all.left_out[0].contains("evil.example"), "{all:?}");
+        let one = paths("/guides/{/url|https://www.example.org/guides/*}", &payload);
+        assert_eq!(one, ["/guides/caf%C3%A9", "/guides/a", "/guides/a%2Fb"], "one segment each");
+        assert_eq!(tags("g:{/url|https://www.example.org/guides/*}", &payload)[..2], ["g:caf\u{e9}", "g:a"]);
     }
 
     #[test]
     fn more_than_fits_is_told() {
         let many: Vec<_> = (0..11).collect();
-        let filled = Template::tag("{/n}").unwrap().tags(&json!({ "n": many }), 10).unwrap();
-        assert!(filled.too_many && filled.texts.len() == 10);
-        let filled = Template::tag("{/n}").unwrap().tags(&json!({ "n": many }), 11).unwrap();
-        assert!(!filled.too_many && filled.texts.len() == 11);
+        let ten = filled(Template::tag("{/n}"), &json!({ "n": many }), 10);
+        assert!(ten.too_many && ten.texts.len() == 10);
+        let all = filled(Template::tag("{/n}"), &json!({ "n": many }), 11);
+        assert!(!all.too_many && all.texts.len() == 11);
         // Lists of lists that fit nothing take no more time than their bound.
         let wide = json!({"a": vec!["x"; 1000], "b": vec!["x"; 1000], "c": vec!["x"; 1000]});
-        let filled = Template::tag("{/a}{/b}{/c|y*}").unwrap().tags(&wide, 10).unwrap();
-        assert!(filled.too_many && filled.texts.is_empty());
+        let none = filled(Template::tag("{/a}{/b}{/c|y*}"), &wide, 10);
+        assert!(none.too_many && none.texts.is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use http::HeaderName;
 use serde_json::Value;
 
-use super::pointer::Pointer;
+use super::pointer::{Pointer, Scope};
 use super::{Payload, Provider, Unfit};
 
 /// What begins the name of a condition on a field of the request.
@@ -49,7 +49,7 @@ impl Condition {
         } else if let Some(name) = what.strip_prefix(HEADER) {
             let name = name.trim().parse().map_err(|_| "it names no field of a request".to_owned())?;
             What::Header(name)
-        } else if what.starts_with('/') {
+        } else if what.is_empty() || what.starts_with(['/', '$']) {
             What::Field(Pointer::parse(what)?)
         } else {
             return Err("give `provider`, `header NAME`, or a field of the payload like `/sys/id`".into());
@@ -66,8 +66,13 @@ impl Condition {
         }
     }
 
+    /// Whether it looks at each element of a list that a rule goes through, and not at the payload as a whole.
+    pub(super) fn is_of_element(&self) -> bool {
+        matches!(&self.what, What::Field(pointer) if !pointer.is_of_whole())
+    }
+
     /// Whether it holds. A rule that deletes goes by nothing that somebody else than the sender may have written.
-    pub(super) fn check(&self, payload: &Payload<'_>, deletes: bool) -> Result<(), Unfit> {
+    pub(super) fn check(&self, payload: &Payload<'_>, scope: Scope<'_>, deletes: bool) -> Result<(), Unfit> {
         let (holds, found) = match &self.what {
             What::Provider => {
                 let provider = Value::from(payload.provider.as_str());
@@ -87,7 +92,7 @@ impl Condition {
             }
             What::Field(pointer) => {
                 let mut first = None;
-                let is_there = pointer.any(payload.body, &mut |value| {
+                let is_there = pointer.any(scope, &mut |value| {
                     if first.is_none() && !value.is_null() {
                         first = Some(value.clone());
                     }
@@ -100,7 +105,7 @@ impl Condition {
             Ok(())
         } else {
             let found = found.map_or_else(|| "nothing".to_owned(), |value| shown(&value));
-            Err(Unfit { reason: self.to_string(), found: Some(found) })
+            Err(Unfit { found: Some(found), ..Unfit::new(self.to_string()) })
         }
     }
 }

@@ -1,0 +1,199 @@
+//! What the endpoint does with a request that may be carried out; [`decide`] is what a dry run asks, too. Pure.
+
+use std::time::Duration;
+
+use http::header::HeaderName;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use perennial::wish::Wish;
+use perennial::{Limits, Millis, ReadySite};
+
+use crate::mapped::{Mapped, Over, mapped};
+use crate::plan::{Asked, Mode, Plan, asked};
+use crate::webhook::{Delivery, Vouched};
+
+/// Publishes are scheduled for a year from now at most.
+const SCHEDULED_MAX: Duration = Duration::from_secs(366 * 86_400);
+
+/// What a sender is told whose payload no rule counts for.
+pub const NOTHING_MATCHED: &str = "nothing matched";
+
+/// RFC 7240.
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// What is to be done.
+#[derive(Debug)]
+pub struct Decided<'a> {
+    /// What the site's rules make of a payload; none: a call.
+    pub rules: Option<Mapped<'a>>,
+    /// Each part, in this order. Nothing if no rule counts.
+    pub steps: Vec<Step>,
+    /// What is answered once something was accepted that is carried out later. A call has 202. Some publishers count
+    /// everything but 200 as a failure, so that a delivery has 200, unless its sender prefers the other (RFC 7240,
+    /// section 4.1: `Prefer: respond-async`).
+    pub accepted: StatusCode,
+}
+
+/// One part of it.
+#[derive(Debug)]
+pub struct Step {
+    /// What, with the pages of each path.
+    pub wish: Wish,
+    /// When, if that is to come.
+    pub at: Option<Millis>,
+}
+
+/// Why nothing is done.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The answer's status.
+    pub status: StatusCode,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl From<String> for Refused {
+    fn from(message: String) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, message }
+    }
+}
+
+/// Whether a body is larger than the endpoint reads.
+///
+/// # Errors
+/// It is.
+pub fn check_size(body: &[u8], limits: &Limits) -> Result<(), Refused> {
+    if body.len() <= limits.max_webhook_bytes {
+        return Ok(());
+    }
+    let message = "The body is too large (PERENNIAL_MAX_WEBHOOK_BYTES)".into();
+    Err(Refused { status: StatusCode::PAYLOAD_TOO_LARGE, message })
+}
+
+impl Decided<'_> {
+    /// The answer's status, if all of it succeeds.
+    pub fn status(&self) -> StatusCode {
+        let is_later =
+            |step: &Step| step.at.is_some() || (step.wish.mode == Mode::Now && !step.wish.tags.is_empty());
+        if self.steps.iter().any(is_later) { self.accepted } else { StatusCode::OK }
+    }
+}
+
+/// Decides what is done.
+///
+/// # Errors
+/// Nothing is: something in it is wrong.
+pub fn decide<'a>(
+    request: &Parts,
+    body: &[u8],
+    delivery: &Delivery,
+    site: &'a ReadySite,
+    limits: &Limits,
+    now: Millis,
+) -> Result<Decided<'a>, Refused> {
+    check_size(body, limits)?;
+    let (asked, is_delivery) = asked(request, body, delivery.provider, site, limits)?;
+    let is_signed = delivery.vouched != Vouched::Request;
+    let accepted = match is_delivery && !prefers_async(&request.headers) {
+        true => StatusCode::OK,
+        false => StatusCode::ACCEPTED,
+    };
+    // A signature covers the body, not the URL: who has seen a delivery could send it with another one, and have pages
+    // rendered, but not have them removed.
+    let deletes_by_url = matches!(
+        &asked,
+        Asked::Plan(Plan { mode: Mode::Delete, .. })
+            | Asked::Payload(_, Over { mode: Some(Mode::Delete), .. })
+    );
+    if is_signed && deletes_by_url {
+        return Err(Refused::from(
+            "mode delete needs a secret: a signature does not cover the URL".to_owned(),
+        ));
+    }
+    let (rules, plans) = match asked {
+        Asked::Plan(plan) => (None, vec![plan]),
+        Asked::Payload(payload, over) => {
+            let mut mapped = mapped(site, limits, delivery, &request.headers, &payload, over)?;
+            let plans = std::mem::take(&mut mapped.plans);
+            (Some(mapped), plans)
+        }
+    };
+    let steps = plans.into_iter().map(|plan| step(plan, site, limits, now)).collect::<Result<_, _>>()?;
+    Ok(Decided { rules, steps, accepted })
+}
+
+fn step(plan: Plan, site: &ReadySite, limits: &Limits, now: Millis) -> Result<Step, Refused> {
+    let at = plan.at.filter(|at| now < *at);
+    if at.is_some_and(|at| at.since(now) > SCHEDULED_MAX) {
+        return Err(Refused::from("at is more than a year from now".to_owned()));
+    }
+    Ok(Step { wish: plan.wish(site, limits)?, at })
+}
+
+fn prefers_async(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    let name = |preference: &str| preference.split([';', '=']).next().unwrap_or_default().trim().to_owned();
+    values.flat_map(|value| value.split(',')).any(|one| name(one).eq_ignore_ascii_case("respond-async"))
+}
+
+#[cfg(test)]
+mod tests {
+    use perennial::testing::Text;
+    use perennial::webhooks::Provider;
+    use perennial::{Route, Settings, Site};
+
+    use super::*;
+
+    fn decided(
+        uri: &str,
+        prefer: &str,
+        vouched: Vouched,
+        body: &str,
+    ) -> Result<(StatusCode, usize), Refused> {
+        let rules = r#"{"rules":[{"paths":["/"],"when":{"/a":1}},{"tags":["t"],"when":{"/a":2}}]}"#;
+        let site = Site::new().route(Route::new("/", Text)).webhooks(rules).ready(None, None).unwrap();
+        let request = http::Request::post(uri).header("prefer", prefer).body(()).unwrap().into_parts().0;
+        let delivery =
+            Delivery { provider: Provider::GitHub, id: None, key: String::new(), vouched, signed: None };
+        let limits = Settings::default().limits;
+        let decided = decide(&request, body.as_bytes(), &delivery, &site, &limits, Millis(0))?;
+        Ok((decided.status(), decided.steps.len()))
+    }
+
+    /// Publishers exist that count everything but 200 as a failure.
+    #[test]
+    fn a_delivery_is_answered_200_unless_its_sender_prefers_202() {
+        let ask = |uri: &str, prefer: &str, body: &str| decided(uri, prefer, Vouched::Request, body).unwrap();
+        for (uri, prefer, body, found) in [
+            ("/", "", r#"{"a":1}"#, (200, 1)),
+            ("/", "", r#"{"a":2}"#, (200, 1)),
+            ("/?tag=t", "", "{}", (200, 1)),
+            ("/", "", r#"{"a":3}"#, (200, 0)),
+            ("/", "respond-async", r#"{"a":1}"#, (200, 1)),
+            ("/", "wait=10, Respond-Async; x=y", r#"{"a":2}"#, (202, 1)),
+            ("/?tag=t", "respond-async", "{}", (202, 1)),
+            ("/?path=/&at=1970-01-02T00:00:00Z", "", "{}", (200, 1)),
+            ("/", "respond-async-not", r#"{"a":2}"#, (200, 1)),
+        ] {
+            let (status, steps) = ask(uri, prefer, body);
+            assert_eq!((status.as_u16(), steps), found, "{uri} {prefer} {body}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused() {
+        let signed = || Vouched::Body(Vec::new());
+        let large = format!("\"{}\"", "x".repeat(Settings::default().limits.max_webhook_bytes));
+        for (uri, vouched, body, status, part) in [
+            ("/?path=/nowhere", Vouched::Request, "", 400, "no route"),
+            ("/?path=/&at=1999-01-01T00:00:00Z", Vouched::Request, "", 400, "more than a year"),
+            ("/?path=/&mode=delete", signed(), "", 400, "does not cover the URL"),
+            ("/?mode=delete", signed(), "{}", 400, "does not cover the URL"),
+            ("/", Vouched::Request, &large, 413, "PERENNIAL_MAX_WEBHOOK_BYTES"),
+        ] {
+            let refused = decided(uri, "", vouched, body).unwrap_err();
+            assert_eq!(refused.status.as_u16(), status, "{uri}");
+            assert!(refused.message.contains(part), "{uri}: {}", refused.message);
+        }
+    }
+}
