@@ -151,6 +151,19 @@ async fn a_page_with_tags_costs_another_round_trip_once() {
     assert_eq!(hit().await, ["BatchGetItem"]);
 }
 
+/// A call reads a hundred keys at most: record and lease, the page's own three tags, and these.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_with_200_tags_costs_two_more_calls_a_hit() {
+    let w = World::new().await;
+    let tags: Vec<_> = (0..200).map(|n| format!("post {n}, новости")).collect();
+    w.up.on("/tagged/b", json!({ "value": "b", "tags": tags }));
+    w.cold().ask(Ask::get("/tagged/b")).await.expect(200, "MISS");
+    let function = w.cold();
+    let hit = || w.costs(&function, Ask::get("/tagged/b"), 200, "HIT");
+    assert_eq!(hit().await, ["BatchGetItem"; 3], "the record first, then its tags");
+    assert_eq!(hit().await, ["BatchGetItem"; 3]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_page_costs_its_winner_a_write_and_a_message_and_others_nothing() {
     let w = World::new().await;

@@ -33,7 +33,7 @@ fn call(query: &str, fields: &[(&'static str, &[u8])]) -> Option<Parts> {
     Some(parts)
 }
 
-fn read(query: &str, body: &[u8]) -> Option<Result<Plan, String>> {
+pub(crate) fn read(query: &str, body: &[u8]) -> Option<Result<Plan, String>> {
     let call = call(query, &[("authorization", format!("Bearer {SECRET}").as_bytes())])?;
     let read = plan(&call, body, &SITES[0].site, &LIMITS).map(|asked| match asked {
         Asked::Plan(plan) => plan,

@@ -1,16 +1,18 @@
-//! What a shared cache is told: the tags of an answer, within the bounds that CloudFront sets them
+//! Tags at both ends, and what a shared cache is told: the tags of an answer, within the bounds that CloudFront sets them
 //! (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-tags.html>).
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use perennial::check_tag;
 use perennial::edge::{cache_tag, cache_tags};
-use perennial::tags::{page_tags, user_tag};
+use perennial::tags::{MANY, kept, page_tags, user_tag};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use revalidate::mapped::{Over, mapped};
+use serde_json::json;
 use serve::request::{Target, target};
 
-use crate::hold;
 use crate::world::{BUILD, LIMITS, SITES, encoded, request, segment};
+use crate::{calls, hold, webhooks};
 
 const TAGS_MAX: usize = 50;
 const TAG_BYTES_MAX: usize = 256;
@@ -32,9 +34,10 @@ fn an_answers_tags_are_those_that_it_is_forgotten_by() {
         (vec!["a,b".to_owned()], vec!["a,b".to_owned(), String::new(), "\r\n".to_owned()]),
         (vec!["é".repeat(100)], vec!["é".to_owned(), "site".to_owned()]),
         (vec!["a".to_owned()], (0..47).map(|n| format!("{n:0>256}")).collect()),
+        (vec!["a".to_owned()], (0..48).map(|n| n.to_string()).collect()),
     ];
     let path = vec(segment(), 1..4);
-    let tags = vec(tag(), 0..=LIMITS.max_tags);
+    let tags = vec(tag(), 0..=TAGS_MAX);
     hold("cache_tags", 2, corpus, (path, tags), |(path, mut tags)| {
         let spelt = &SITES[1];
         let url = encoded(&path);
@@ -44,15 +47,49 @@ fn an_answers_tags_are_those_that_it_is_forgotten_by() {
 
         // As a render's tags are judged before they are stored.
         tags.retain(|tag| check_tag(tag, &LIMITS).is_ok());
+        tags.iter_mut().for_each(|tag| *tag = kept(tag).into_owned());
         tags.sort();
         tags.dedup();
         let header = cache_tags(page.key(), &tags);
         assert!(HeaderValue::try_from(&header).is_ok_and(|value| value.to_str().is_ok()), "{header}");
         let told: Vec<_> = header.split(',').collect();
         assert!(told.len() <= TAGS_MAX && told.iter().all(|tag| is_spelt_right(tag)), "{header}");
+        if tags.len() > TAGS_MAX - 3 {
+            tags = vec![MANY.to_owned()];
+        }
         let all = page_tags(page.key()).into_iter().chain(tags.iter().map(|tag| user_tag(tag)));
         let ordered: Vec<_> = all.map(|tag| cache_tag(&tag).into_owned()).collect();
         assert_eq!(told, ordered);
+    });
+}
+
+/// Whatever text a page gives as a tag, a call in a query, a call in JSON and a webhook name the same one, and no other text
+/// does.
+#[test]
+fn both_ends_spell_a_tag_alike() {
+    let corpus = ["новости", "Breaking News", "a,b", "a\nb", "\0", "e\u{301}", "é", " ", "%41", "A", "a"];
+    let corpus = corpus.map(|tag| (tag.to_owned(), "a".to_owned()));
+    hold("both_ends", 4, corpus, (tag(), tag()), |(text, other)| {
+        let by_query = form_urlencoded::Serializer::new(String::new()).append_pair("tag", &text).finish();
+        let in_json = json!({ "tags": [text] }).to_string();
+        let called = [calls::read(&by_query, b""), calls::read("", in_json.as_bytes())];
+        if check_tag(&text, &LIMITS).is_err() {
+            assert!(called.into_iter().all(|read| read.expect("a call").is_err()), "{text:?}");
+            return;
+        }
+        let carried = user_tag(&kept(&text));
+        for read in called {
+            assert_eq!(read.expect("a call").expect("a right call").tags, [&*carried], "{text:?}");
+        }
+        let rules = json!({ "rules": [{ "tags": ["{/tag}"] }] }).to_string();
+        let site = webhooks::site("", &rules).expect("a rule");
+        let payload = json!({ "tag": text });
+        let made =
+            mapped(&site, &LIMITS, &webhooks::delivery(), &HeaderMap::new(), &payload, Over::default());
+        let made = made.expect("a payload");
+        assert_eq!(made.plans.iter().flat_map(|plan| &plan.tags).collect::<Vec<_>>(), [&carried], "{text:?}");
+        assert_eq!(user_tag(&other) == carried, kept(&other) == kept(&text));
+        assert!(carried.len() <= 260 && !carried.chars().any(char::is_control));
     });
 }
 
@@ -65,6 +102,6 @@ fn two_tags_are_never_spelt_alike() {
     hold("spelt_tags", 16, corpus, (any_tag(), any_tag()), |(a, b)| {
         assert!(is_spelt_right(&cache_tag(&a)) && is_spelt_right(&cache_tag(&user_tag(&b))));
         let [x, y] = [&a, &b].map(|tag| cache_tag(&user_tag(tag)).into_owned());
-        assert_eq!(x == y, a == b);
+        assert_eq!(x == y, kept(&a) == kept(&b));
     });
 }

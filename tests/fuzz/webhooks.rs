@@ -20,13 +20,13 @@ use crate::hold;
 use crate::stored::json;
 use crate::world::{LIMITS, segment, with_changes};
 
-fn site(base: &str, rules: &str) -> Result<ReadySite, String> {
+pub(crate) fn site(base: &str, rules: &str) -> Result<ReadySite, String> {
     let routes = ["/", "/never", "/blog/{slug}", "/blog/new", "/catch/{*all}", "/{a}/in/{b}"];
     let site = routes.iter().fold(Site::new(), |site, route| site.route(Route::new(*route, Text)));
     site.webhooks(rules.to_owned()).ready(Some(base), None).map_err(|e| e.to_string())
 }
 
-fn delivery() -> Delivery {
+pub(crate) fn delivery() -> Delivery {
     Delivery {
         provider: Provider::GitHub,
         id: None,

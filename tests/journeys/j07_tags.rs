@@ -49,6 +49,93 @@ async fn a_first_render_that_was_invalidated_elsewhere_is_answered_as_stale() {
     }
 }
 
+/// Any text is a tag, spelt alike by the page and by whoever publishes it: in a query, in JSON, by a webhook.
+#[tokio::test]
+async fn any_text_is_a_tag_at_both_ends() {
+    let long = "x".repeat(300);
+    let w = World::new().await;
+    for (n, tag) in [
+        "новости",
+        "Breaking News",
+        "a,b",
+        "\"quoted\" & <b>",
+        "a\nb\u{1b}",
+        "%20+",
+        "perennial:many",
+        "tag:a",
+        &long,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (own, other) = (format!("/tagged/own-{n}"), format!("/tagged/other-{n}"));
+        let near = format!("{tag}x");
+        generate(&w, &[(&own, &["z", tag]), (&other, &[&near])]).await;
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("tag", tag).finish();
+        call(&w, &format!("mode=stale&{query}")).await.expect(200, "");
+        assert_eq!(w.get(&own).await.expect(200, "STALE").value(), "old", "{tag:?}");
+        assert_eq!(w.get(&other).await.expect(200, "HIT").value(), "old", "{tag:?}");
+        w.settle().await;
+        w.get(&own).await.expect(200, "HIT");
+        let json = Ask::new(Method::POST, "/api/revalidate?secret=test-secret");
+        w.ask(json.body(json!({ "tags": [tag], "mode": "delete" }).to_string())).await.expect(200, "");
+        assert_eq!(w.get(&own).await.expect(200, "MISS").value(), "new", "{tag:?}");
+        w.get(&other).await.expect(200, "HIT");
+    }
+}
+
+/// However many tags a page has, it is shown, and renewed with each of them, in every mode; others are left alone.
+#[tokio::test]
+async fn any_number_of_tags_is_published_one_by_one() {
+    for count in [48, 200, 251, 3_000] {
+        let w = World::new().await;
+        let tags: Vec<_> = (0..count).map(|n| format!("post:{n}")).collect();
+        let tags: Vec<_> = tags.iter().map(String::as_str).collect();
+        generate(&w, &[("/tagged/many", &tags), ("/tagged/few", &["post:x"])]).await;
+        // The first page with too many tags in a store may be stale at once.
+        w.settle().await;
+        w.get("/tagged/many").await;
+        w.settle().await;
+        w.get("/tagged/many").await.expect(200, "HIT");
+        for tag in [tags[0], tags[count / 2], tags[count - 1]] {
+            let other = w.beside();
+            call(&other, &format!("mode=stale&tag={tag}")).await.expect(200, "");
+            w.get("/tagged/many").await.expect(200, "STALE");
+            w.settle().await;
+            w.get("/tagged/many").await.expect(200, "HIT");
+            let answer = call(&other, &format!("tag={tag}")).await.expect(202, "");
+            assert_eq!(answer.json()["queued"], 1, "{answer}");
+            w.settle().await;
+            w.get("/tagged/many").await.expect(200, "HIT");
+            call(&other, &format!("mode=delete&tag={tag}")).await.expect(200, "");
+            w.get("/tagged/many").await.expect(200, "MISS");
+        }
+        assert_eq!(w.up.count("/tagged/few"), 1, "{count}");
+    }
+}
+
+/// Invariant 2 where the very first page goes by the broad tag while one of its tags is published: whichever comes first,
+/// what was rendered before is not taken for fresh.
+#[tokio::test]
+async fn the_first_page_with_too_many_tags_misses_no_publish() {
+    let w = World::new().await;
+    let tags: Vec<_> = (0..300).map(|n| format!("post:{n}")).collect();
+    let gate = Gate::new();
+    let page = |value: &str| Reply::from(json!({ "value": value, "tags": tags, "revalidate": false }));
+    w.up.next("/tagged/many", page("old").behind(&gate));
+    w.up.on("/tagged/many", page("new"));
+    let waiting = w.begin(Ask::get("/tagged/many"));
+    w.up.wait_for_calls("/tagged/many", 1).await;
+    w.idle().await;
+    call(&w.beside(), "mode=stale&tag=post:7").await.expect(200, "");
+    gate.open();
+    let answer = waiting.await.expect("joined").expect(200, "MISS");
+    assert_eq!((answer.value().as_str(), answer.s_maxage()), ("old", Some(1)), "{answer}");
+    w.get("/tagged/many").await.expect(200, "STALE");
+    w.settle().await;
+    assert_eq!(w.get("/tagged/many").await.expect(200, "HIT").value(), "new");
+}
+
 const PAGES: &[(&str, &[&str])] = &[
     ("/tagged/a", &["red", "round"]),
     ("/tagged/b", &["red"]),

@@ -112,6 +112,38 @@ async fn many_pages_are_one_item() {
     assert_eq!(w.cache.orders()[1..], [["route:/tagged/{slug}"], ["site"]]);
 }
 
+/// What the cache cannot carry goes by one broad tag: it is shown there, and new there after each of its tags was published;
+/// pages with fewer tags are kept, and orders stay as they were where no page has too many.
+#[tokio::test]
+async fn a_page_with_too_many_tags_is_forgotten_with_each_of_them() {
+    for (count, is_too_many) in [(47, false), (48, true), (200, true), (1_000, true)] {
+        let w = World::new().await;
+        let tags: Vec<_> = (0..count).map(|n| format!("post:{n}, новости")).collect();
+        let page = |value: &str| json!({ "value": value, "tags": tags, "revalidate": false });
+        w.up.on("/tagged/few", json!({ "value": "old", "tags": ["few"], "revalidate": false }));
+        w.edge().get("/tagged/few").await.expect(200, "MISS");
+        w.up.on("/tagged/many", page("first"));
+        w.edge().get("/tagged/many").await.expect(200, "MISS");
+        for (n, tag) in [&tags[0], &tags[count / 2], &tags[count - 1]].into_iter().enumerate() {
+            w.ask(call(&json!({"path": "/tagged/many"}))).await.expect(200, "");
+            w.advance(s(2));
+            w.edge().get("/tagged/many").await.expect(200, "HIT");
+            w.up.on("/tagged/many", page(&n.to_string()));
+            w.beside().ask(call(&json!({"tag": tag, "mode": "delete"}))).await.expect(200, "");
+            assert_eq!(w.edge().get("/tagged/many").await.value(), n.to_string(), "{count}: {tag}");
+        }
+        w.edge().get("/tagged/few").await.expect(200, "MISS");
+        assert_eq!(w.up.count("/tagged/few"), 1);
+        let orders = w.cache.orders();
+        let broad = |order: &Vec<String>| order.contains(&"tag:perennial:many".to_owned());
+        assert_eq!(
+            orders.iter().filter(|order| broad(order)).count(),
+            if is_too_many { 3 } else { 0 },
+            "{orders:?}"
+        );
+    }
+}
+
 /// No call is answered before the cache has accepted an order that names its page; orders are gathered meanwhile.
 #[tokio::test]
 async fn calls_wait_for_the_cache_together() {

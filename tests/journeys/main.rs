@@ -19,6 +19,7 @@ mod j17_publishes;
 mod j18_console;
 mod j18_renewals;
 mod j19_later;
+mod j20_carried;
 mod j20_told;
 mod j21_guides;
 mod shared_cache;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use perennial::draft::Drafts;
-use perennial::pages::Pages as _;
+use perennial::pages::{Ask as Wish, Begun, Committed, Inline, Pages as _, Urgency, Wanted};
+use perennial::record::Record;
 use perennial::secrets::LiveSecrets;
 use perennial::testing::ManualClock;
 use perennial::{Clock, Engine, Limits, Millis, ReadySite, Settings, Site, Stores as _};
@@ -135,6 +136,21 @@ impl World {
     /// The site's epoch: how often something was invalidated.
     pub(crate) async fn epoch(&self) -> u64 {
         self.node.engine.stores().pages().epoch().await.expect("the epoch")
+    }
+
+    /// Stores a page's record as something else would have written it.
+    pub(crate) async fn rewrite(&self, path: &str, change: impl FnOnce(&mut Record)) {
+        let (pages, limits) = (self.node.engine.stores().pages(), self.node.engine.limits());
+        let page = self.site.page_of_key(path).expect("a page of the site");
+        let stored = pages.read(page.key(), Wanted::default()).await.expect("the store").record;
+        let mut record = Record::clone(&stored.expect("a stored page"));
+        let wish = Wish { judged: None, urgency: Urgency::Overriding, lease: limits.lease, now: self.now() };
+        let begun = pages.begin(page.key(), wish).await.expect("the store");
+        let Begun::Granted(ticket) = begun else { panic!("not granted: {begun:?}") };
+        record.generation = ticket;
+        change(&mut record);
+        let committed = pages.commit(page.key(), &record, &Inline::default()).await.expect("the store");
+        assert!(matches!(committed, Committed::Stored { .. }), "{committed:?}");
     }
 
     /// Whether a publisher's call has a page's lease.

@@ -33,6 +33,8 @@ mod j18_console;
 mod j18_renewals;
 #[path = "../journeys/j19_later.rs"]
 mod j19_later;
+#[path = "../journeys/j20_carried.rs"]
+mod j20_carried;
 #[path = "../journeys/shared_cache.rs"]
 mod shared_cache;
 mod stores;

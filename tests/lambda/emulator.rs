@@ -24,13 +24,22 @@ pub(crate) struct Lambda {
 impl Lambda {
     /// Starts the emulator and the functions on a new store.
     pub(crate) async fn start() -> Self {
+        Self::of(["serve", "regenerate", "revalidate"].map(|name| (name, None))).await
+    }
+
+    /// The same with one function, which is what the test program `conformance-function` does under that name.
+    pub(crate) async fn of_test_program(name: &'static str) -> Self {
+        Self::of([(name, Some("conformance-function"))]).await
+    }
+
+    async fn of(functions: impl IntoIterator<Item = (&'static str, Option<&str>)>) -> Self {
         let addr = free_address();
         let store = tempfile::tempdir().expect("a temporary folder");
         let mut processes = vec![emulator(addr)];
         let client = Client { addr };
         until("the emulator listens", async || tokio::net::TcpStream::connect(addr).await.ok()).await;
-        for name in ["serve", "regenerate", "revalidate"] {
-            processes.push(function(name, addr, store.path()));
+        for (name, program) in functions {
+            processes.push(function(name, program, addr, store.path()));
         }
         Self { client, _processes: processes, store }
     }
@@ -72,8 +81,9 @@ fn emulator(addr: SocketAddr) -> Child {
     command.spawn().expect("cargo-lambda starts")
 }
 
-fn function(name: &str, addr: SocketAddr, store: &Path) -> Child {
-    let program = programs().join(name);
+/// A function's own program, or one that is told its name.
+fn function(name: &str, told: Option<&str>, addr: SocketAddr, store: &Path) -> Child {
+    let program = programs().join(told.unwrap_or(name));
     assert!(
         program.exists(),
         "{} is not built: run `cargo build --workspace`, or `tests/run`",
@@ -81,6 +91,7 @@ fn function(name: &str, addr: SocketAddr, store: &Path) -> Child {
     );
     let log = std::fs::File::create(log_file(store, name)).expect("a writable folder");
     let mut command = Command::new(program);
+    command.args(told.map(|_| name));
     command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
     command.stdout(log.try_clone().expect("a second handle")).stderr(log);
     command.envs([

@@ -139,6 +139,33 @@ async fn visitors_events_may_be_odd_or_broken() {
     assert_eq!(lambda.get("/").await.expect(200, "HIT").etag(), front.etag());
 }
 
+/// No answer and no panic ends the process: what cannot be said is left out, what cannot be answered is an error of its
+/// own invocation, and the next one is answered by the same process.
+#[tokio::test]
+async fn nothing_that_a_handler_does_ends_the_process() {
+    for function in ["odd", "odd-stream"] {
+        let lambda = Lambda::of_test_program(function).await;
+        let answer = async |path| lambda.invoke(function, &with("/rawPath", path)).await.text();
+        let pid = |text: &str| {
+            let (_, rest) = text.split_once("\"x-pid\":\"").unwrap_or_else(|| panic!("no pid in {text}"));
+            rest.split('"').next().unwrap_or_default().to_owned()
+        };
+        let first = pid(&answer("/good").await);
+        for path in ["/panic", "/field", "/location", "/cookie", "/broken", "/panic"] {
+            let odd = answer(path).await;
+            let is_answered = matches!(path, "/field" | "/location" | "/cookie");
+            assert!(
+                !is_answered || pid(&odd) == first && odd.contains("\"statusCode\":200"),
+                "{path}: {odd}"
+            );
+            assert!(!odd.contains("caf") && !odd.contains("a="), "{path}: {odd}");
+        }
+        lambda.invoke(function, &json!([])).await;
+        let last = answer("/good").await;
+        assert_eq!(pid(&last), first, "another process of {function} answers:\n{}", lambda.log(function));
+    }
+}
+
 /// Rules 5.1 to 5.4 as events: who has no secret, or says something that cannot be read, changes nothing.
 #[tokio::test]
 async fn publishers_events_may_say_anything() {

@@ -77,7 +77,7 @@ impl World {
             return self.breaks(1, what);
         }
         self.history.newest.insert(place.clone(), record.generation);
-        if record.headers.values().any(|value| value.contains(MARK)) {
+        if record.headers.values().flatten().any(|value| value.contains(MARK)) {
             return self.breaks(9, format!("{} keeps what a visitor sent", place.1.path()));
         }
         if record.stored == Stored::Deleted {

@@ -210,7 +210,7 @@ impl World {
 
     pub(crate) fn before_commit(&mut self, record: &mut Record) {
         if self.has(Mistake::StoresTheVisitor) && !self.history.visits.is_empty() {
-            record.headers.insert("x-seen-by".into(), crate::visitors::MARK.into());
+            record.headers.insert("x-seen-by".into(), vec![crate::visitors::MARK.into()]);
         }
     }
 

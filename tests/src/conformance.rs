@@ -174,6 +174,12 @@ fn outcome(answer: &Value, cx: &Context, period: Option<u32>) -> Result<Outcome<
         outcome =
             outcome.tag(tag.as_str().ok_or_else(|| Failure::new(format!("tag {tag} is not a string")))?);
     }
+    for field in answer.get("headers").and_then(Value::as_array).into_iter().flatten() {
+        let [Some(name), Some(value)] = [0, 1].map(|n| field.get(n).and_then(Value::as_str)) else {
+            return Err(Failure::new(format!("the header {field} is not a pair of strings")));
+        };
+        outcome = outcome.header(name, value);
+    }
     if let Some(instant) = text(answer, "expires_at")? {
         let rfc3339 = &time::format_description::well_known::Rfc3339;
         outcome = outcome.expires_at(time::OffsetDateTime::parse(&instant, rfc3339)?.into());

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use perennial::content::Told;
 use perennial::edge::cache_tags;
 use perennial::freshness::State;
+use perennial::headers::{data_fields, fields};
 use perennial::key::PageKey;
 use perennial::memory::Entry;
 use perennial::metrics::Event;
@@ -167,14 +168,7 @@ fn without_content(head: &mut HeaderMap) {
 fn fixed_head(body: &BodyRef, coding: Coding, form: Form, record: &Record) -> HeaderMap {
     let mut head = HeaderMap::with_capacity(16);
     head.insert(CONTENT_TYPE, if form == Form::Html { HTML } else { JSON });
-    if form == Form::Html {
-        for (name, value) in &record.headers {
-            // Both were checked before the record was stored.
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                head.insert(name, value);
-            }
-        }
-    }
+    carry(&mut head, form, record);
     if coding != Coding::Identity {
         head.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
     }
@@ -183,6 +177,21 @@ fn fixed_head(body: &BodyRef, coding: Coding, form: Form, record: &Record) -> He
     let modified_at = record.modified_at.min(HTTP_DATE_MAX);
     head.insert(LAST_MODIFIED, field(httpdate::fmt_http_date(modified_at.to_system())));
     head
+}
+
+/// The page's own fields. A content type that it gives takes the place of the usual one.
+fn carry(head: &mut HeaderMap, form: Form, record: &Record) {
+    let mut add = |(name, value)| {
+        if name == CONTENT_TYPE {
+            head.insert(name, value);
+        } else {
+            head.append(name, value);
+        }
+    };
+    match form {
+        Form::Html => fields(&record.headers).for_each(&mut add),
+        Form::Data => data_fields(&record.headers).for_each(&mut add),
+    }
 }
 
 fn redirect(request: &Parts, shown: &Shown<'_>) -> Reply {
@@ -214,6 +223,10 @@ fn redirect(request: &Parts, shown: &Shown<'_>) -> Reply {
         }
     };
     let mut reply = whole(request, status, body.into(), kind);
+    // Its body is not the page's own: what the page says of that does not go with it.
+    data_fields(&shown.entry.record.headers).for_each(|(name, value)| {
+        reply.headers_mut().append(name, value);
+    });
     if shown.form == Form::Html {
         reply.headers_mut().insert(LOCATION, field(location));
     }

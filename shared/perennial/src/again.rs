@@ -17,7 +17,7 @@ use crate::queue::Worked;
 use crate::refresh::Refreshed;
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
-use crate::tags::{page_tags, path_tag, user_tag};
+use crate::tags::{MANY, is_user_tag, page_tags, path_tag, user_tag};
 use crate::walk::DELAY_MAX;
 
 /// What a second look at a page came to.
@@ -35,7 +35,8 @@ impl Again {
         let Some(record) = snapshot.shown() else { return false };
         let is_renewed = record.epoch >= epoch || snapshot.slot.lease_at(now).is_some();
         let is_due = record.started_at < self.due || record.modified_at >= self.due;
-        let carries = |tag: &String| self.tags.contains(tag);
+        let broad = self.tags.iter().any(|tag| is_user_tag(tag)).then(|| user_tag(MANY));
+        let carries = |tag: &String| self.tags.contains(tag) || broad.as_ref() == Some(tag);
         let user = record.tags.iter().map(|tag| user_tag(tag));
         is_renewed
             && is_due
@@ -115,8 +116,9 @@ impl<S: Stores> Engine<S> {
         }
         tracing::info!(changed = changed.len(), "a second look at pages of tags has found changes");
         let changed: Vec<_> = changed.into_iter().collect();
-        let fewer = if changed.len() <= again.tags.len() { &changed } else { &again.tags };
-        self.tell_of_changes(fewer).await
+        let fewer =
+            if changed.len() <= again.tags.len() { changed } else { self.broadened(&again.tags).await? };
+        self.tell_of_changes(&fewer).await
     }
 
     async fn tell_of_changes(self: &Arc<Self>, tags: &[String]) -> Result<(), StoreError> {

@@ -190,6 +190,7 @@ impl<S: Stores> Engine<S> {
     async fn put_built(&self, page: &Resolved, draft: &mut Draft) -> Result<BuiltPage, StoreError> {
         // From the render's own start: what it waited for a place says nothing about the page.
         let took = self.clock.now().since(draft.record.started_at);
+        self.note_many(page, &draft.record).await?;
         self.put_bodies(page, draft).await?;
         let html_bytes = draft.html.as_ref().map_or(0, |html| html.body().bytes);
         Ok((draft.record.clone(), self.inline(draft), html_bytes, took))

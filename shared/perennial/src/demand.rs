@@ -256,7 +256,7 @@ impl<S: Stores> Engine<S> {
         self.purge(&page_tags(&page.key)[..1]).await.map_err(Undone::Edge)
     }
 
-    /// Marks everything that carries any of these tags: one write a tag, seen by every read from then on. With
+    /// Marks everything that carries any of these tags: a write for each, seen by every read from then on. With
     /// `renew`, the queue then renews pages that this build has stored; what that takes here is the same for any number
     /// of them. It is told under that name in the journal, or under the invalidation's number if the name is empty.
     ///
@@ -271,13 +271,13 @@ impl<S: Stores> Engine<S> {
             return Ok(Marked { epoch: 0, queued: 0, more: false, removed: 0, edge: Purged::NoCache });
         }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
-        let epoch = self.stores.pages().invalidate(tags, Stamp::Stale).await.map_err(store)?;
+        let (epoch, all) = self.stamp(tags, Stamp::Stale).await.map_err(store)?;
         let walked = match renew {
             Some(publish) => self.start_walk(epoch, tags, publish).await,
             None => Ok((0, false)),
         };
         // Whatever came of that: the pages are marked.
-        let told = self.purge(tags).await;
+        let told = self.purge(&all).await;
         let (queued, more) = walked.map_err(store)?;
         Ok(Marked { epoch, queued, more, removed: 0, edge: told.map_err(Undone::Edge)? })
     }

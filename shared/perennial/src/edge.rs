@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::key::{PageKey, hex};
 use crate::store::StoreError;
-use crate::tags::{page_tags, user_tag};
+use crate::tags::{MANY, page_tags, user_tag};
 
 #[cfg(feature = "aws")]
 pub mod cloudfront;
@@ -71,8 +71,20 @@ pub fn cache_tag(tag: &str) -> Cow<'_, str> {
     Cow::Owned(format!("h:{}", hex(&Sha256::digest(tag.as_bytes())[..16])))
 }
 
-/// The tags of an answer in its header: those of its page, and those its render gave.
+/// CloudFront's limit of one answer, in tags (as above). An answer's own are three of them.
+const CACHE_TAGS_MAX: usize = 50;
+const PAGE_TAGS: usize = 3;
+
+/// Whether a shared cache takes all these tags of one answer.
+pub(crate) fn fits(user_tags: &[String]) -> bool {
+    user_tags.len() <= CACHE_TAGS_MAX - PAGE_TAGS
+}
+
+/// The tags of an answer in its header: those of its page, and those its render gave, or if they are too many, the
+/// [broad one](MANY).
 pub fn cache_tags(page: &PageKey, user_tags: &[String]) -> String {
+    let broad = [MANY.to_owned()];
+    let user_tags = if fits(user_tags) { user_tags } else { &broad };
     let all = page_tags(page).into_iter().chain(user_tags.iter().map(|tag| user_tag(tag)));
     let spelt: Vec<_> = all.map(|tag| cache_tag(&tag).into_owned()).collect();
     spelt.join(",")
@@ -89,6 +101,14 @@ mod tests {
         let spelt: Vec<_> = tags.split(',').collect();
         assert_eq!(spelt[..4], ["path:/suite/a%20b", "route:/suite/{name}", "site", "tag:posts"]);
         assert!(spelt.len() == 5 && spelt[4].starts_with("h:"), "{tags}");
+    }
+
+    #[test]
+    fn an_answer_with_too_many_tags_carries_the_broad_one_in_their_place() {
+        let tags: Vec<_> = (0..48).map(|n| format!("{n:0>256}")).collect();
+        assert_eq!(cache_tags(&page("a"), &tags[1..]).split(',').count(), 50);
+        let many = cache_tags(&page("a"), &tags);
+        assert_eq!(many, "path:/suite/a,route:/suite/{name},site,tag:perennial:many");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The engine: a site on its stores. Looks pages up, and has them rendered by [`refresh`](crate::refresh).
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,11 +17,12 @@ use crate::first::First;
 use crate::flights::{Flights, Turns};
 use crate::found::{Found, Seek};
 use crate::freshness::{Epochs, State, state};
+use crate::headers::left_out;
 use crate::held::Held;
 use crate::memory::{Entry, Memory};
 use crate::pages::{Pages, Snapshot, Wanted};
 use crate::purges::Purges;
-use crate::record::{BodyRef, Coding, Epoch, Form, Ticket};
+use crate::record::{BodyRef, Coding, Epoch, Form, Record, Ticket};
 use crate::render::Renders;
 use crate::room::Room;
 use crate::route::Resolved;
@@ -51,6 +53,8 @@ pub struct Engine<S: Stores> {
     pub(crate) tasks: TaskTracker,
     pub(crate) dev: bool,
     complained_at: AtomicU64,
+    /// Whether a page with more tags than can be told apart was reported.
+    pub(crate) many_logged: AtomicBool,
 }
 
 /// A store that fails is reported this often, however many requests meet it.
@@ -135,6 +139,7 @@ impl<S: Stores> Engine<S> {
             tasks: TaskTracker::new(),
             dev,
             complained_at: AtomicU64::new(0),
+            many_logged: AtomicBool::new(false),
         })
     }
 
@@ -251,6 +256,7 @@ impl<S: Stores> Engine<S> {
             }
             match found {
                 Some(Found { html, data, passing }) => {
+                    self.check_headers(page, &record, kept);
                     let coming = passing.map(|passing| self.pass(page, generation, passing));
                     let unsaved = false;
                     let entry =
@@ -286,12 +292,21 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Reports a store that fails, unless it has just been done.
-    pub(crate) fn complain(&self, page: &Resolved, what: &str, error: &StoreError) {
+    pub(crate) fn complain(&self, page: &Resolved, what: &str, error: &dyn Display) {
         let now = self.clock.now();
         let last = Millis(self.complained_at.load(Ordering::Relaxed));
         if now < last || now.since(last) >= COMPLAIN_EVERY {
             self.complained_at.store(now.0, Ordering::Relaxed);
             tracing::error!(page = %page.key.path(), "{what}: {error}");
+        }
+    }
+
+    /// Reports a page that an earlier version has stored with a field that answers leave out, as it comes into memory.
+    fn check_headers(&self, page: &Resolved, record: &Record, kept: Option<&Arc<Entry>>) {
+        if kept.is_none_or(|kept| kept.record.generation != record.generation)
+            && let Some(wrong) = left_out(&record.headers)
+        {
+            self.complain(page, "its answers leave a stored header field out; render the page again", &wrong);
         }
     }
 

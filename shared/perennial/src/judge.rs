@@ -1,14 +1,13 @@
 //! Judges what a render gave before any of it is stored. Pure.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
-
 use crate::clock::Millis;
+use crate::headers::{self, Headers};
 use crate::page::{Kind, Meta, Redirect, Revalidate};
 use crate::route::{Documents, Rendered};
 use crate::settings::Limits;
+use crate::tags::{MANY, kept};
 
 /// A render that may be stored.
 #[derive(Debug)]
@@ -17,7 +16,7 @@ pub(crate) struct Judged {
     pub(crate) period_s: Option<u32>,
     pub(crate) expires_at: Option<Millis>,
     pub(crate) tags: Vec<String>,
-    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) headers: Headers,
 }
 
 #[derive(Debug)]
@@ -35,29 +34,6 @@ pub(crate) enum Refused {
     /// It said to keep what there is.
     KeepStale { retry_after: Option<Duration> },
 }
-
-/// Answers of Perennial itself, and fields that belong to one visitor or one connection (RFC 9110 section 7.6.1).
-const REFUSED_HEADERS: &[&str] = &[
-    "set-cookie",
-    "content-length",
-    "content-encoding",
-    "etag",
-    "age",
-    "vary",
-    "cache-control",
-    "cache-status",
-    "x-perennial-cache",
-    "last-modified",
-    "location",
-    "date",
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 pub(crate) fn judge(rendered: Rendered, limits: &Limits) -> Result<Judged, Refused> {
     let Rendered { kind, meta } = rendered;
@@ -97,51 +73,46 @@ fn check_meta(content: Judgement, meta: Meta, limits: &Limits) -> Result<Judged,
             ));
         }
     };
-    let mut tags = meta.tags;
-    tags.sort();
-    tags.dedup();
-    if tags.len() > limits.max_tags {
-        return Err(format!(
-            "the page has {} tags, the limit is {} (PERENNIAL_MAX_TAGS)",
-            tags.len(),
-            limits.max_tags
-        ));
-    }
-    for tag in &tags {
-        check_tag(tag, limits)?;
-    }
-    let mut headers = BTreeMap::new();
-    for (name, value) in meta.headers {
-        let name = name.to_ascii_lowercase();
-        if REFUSED_HEADERS.contains(&&*name) {
-            return Err(format!("the page sets the header `{name}`, which is not the page's to set"));
-        }
-        if HeaderName::try_from(&name).is_err() || HeaderValue::try_from(&value).is_err() {
-            return Err(format!(
-                "the page sets the header `{name}`, whose name or value HTTP does not allow"
-            ));
-        }
-        headers.insert(name, value);
-    }
+    let tags = check_tags(meta.tags, limits)?;
+    let location_bytes = match &content {
+        Judgement::Redirect(to) => "location: \r\n".len() + to.destination.len(),
+        Judgement::Page(_) | Judgement::NotFound => 0,
+    };
+    let headers = headers::check(meta.headers, location_bytes, limits)?;
     Ok(Judged { content, period_s, expires_at: meta.expires_at.map(Into::into), tags, headers })
 }
 
-/// A tag's text, as CloudFront and other caches take it: printable ASCII without commas, bounded.
+/// The tags that a page keeps. Beyond the limits it keeps the broad one instead of them: it is shown, and renewed too often
+/// rather than never.
+fn check_tags(given: Vec<String>, limits: &Limits) -> Result<Vec<String>, String> {
+    if given.iter().any(String::is_empty) {
+        return Err(EMPTY_TAG.into());
+    }
+    let is_too_long = given.iter().any(|tag| tag.len() > limits.max_tag_bytes);
+    let mut tags: Vec<_> = given.iter().map(|tag| kept(tag).into_owned()).collect();
+    tags.sort();
+    tags.dedup();
+    if is_too_long || tags.len() > limits.max_tags {
+        return Ok(vec![MANY.to_owned()]);
+    }
+    Ok(tags)
+}
+
+const EMPTY_TAG: &str = "a tag is empty: give it a name";
+
+/// Whether a publisher may name this tag: any text, bounded.
 ///
 /// # Errors
 /// Says what is wrong with it.
 pub fn check_tag(tag: &str, limits: &Limits) -> Result<(), String> {
-    if tag.is_empty() || tag.len() > limits.max_tag_bytes {
+    if tag.is_empty() {
+        return Err(EMPTY_TAG.into());
+    }
+    if tag.len() > limits.max_tag_bytes {
         return Err(format!(
-            "a tag has {} bytes; give 1 to {} (PERENNIAL_MAX_TAG_BYTES)",
+            "a tag has {} bytes, the limit is {} (PERENNIAL_MAX_TAG_BYTES)",
             tag.len(),
             limits.max_tag_bytes
-        ));
-    }
-    if !tag.bytes().all(|b| (33..=126).contains(&b) && b != b',') {
-        return Err(format!(
-            "the tag `{}` may only hold printable ASCII without spaces and commas",
-            tag.escape_debug()
         ));
     }
     Ok(())
@@ -181,6 +152,7 @@ mod tests {
     use super::*;
     use crate::page::Outcome;
     use crate::settings::Settings;
+    use crate::tags::user_tag;
 
     fn verdict(outcome: Outcome<Documents>) -> Result<Judged, Refused> {
         judge(Rendered { kind: outcome.kind, meta: outcome.meta }, &Settings::default().limits)
@@ -201,12 +173,16 @@ mod tests {
             (page(""), "rendered to nothing"),
             (page(&"x".repeat(limits.max_body_bytes + 1)), "PERENNIAL_MAX_BODY_BYTES"),
             (page("x").revalidate(0), "at least 1"),
-            (page("x").tags((0..=limits.max_tags).map(|i| i.to_string())), "PERENNIAL_MAX_TAGS"),
-            (page("x").tag("a,b"), "commas"),
-            (page("x").tag(""), "PERENNIAL_MAX_TAG_BYTES"),
-            (page("x").tag("x".repeat(limits.max_tag_bytes + 1)), "PERENNIAL_MAX_TAG_BYTES"),
+            (page("x").tag(""), "a tag is empty"),
             (page("x").header("Set-Cookie", "a=b"), "set-cookie"),
             (page("x").header("x-a", "line\nbreak"), "x-a"),
+            (page("x").header("x-topic", "café"), "RFC 8187"),
+            (Outcome::not_found().header("cdn-cache-control", "max-age=9"), "cdn-cache-control"),
+            (Outcome::redirect(Redirect::temporary("/a")).header("expires", "0"), "expires"),
+            (
+                Outcome::redirect(Redirect::temporary(format!("/{}", "é".repeat(2_000)))),
+                "PERENNIAL_MAX_PAGE_HEADER_BYTES",
+            ),
             (Outcome::redirect(Redirect::with_status("/a", 418)), "418"),
         ] {
             match verdict(outcome) {
@@ -214,6 +190,22 @@ mod tests {
                 other => panic!("{part}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn tags_never_keep_a_page_from_being_shown() {
+        let limits = Settings::default().limits;
+        let tags = |tags: Vec<String>| verdict(page("x").tags(tags)).unwrap().tags;
+        let texts = ["новости", "Breaking News", "a,b", "a", "a,b"].map(str::to_owned);
+        assert_eq!(tags(texts.to_vec()), ["Breaking News", "a", "a,b", "новости"]);
+        let long = tags(vec!["x".repeat(limits.max_tag_bytes)]);
+        assert_eq!(user_tag(&long[0]), user_tag(&"x".repeat(limits.max_tag_bytes)));
+        let many = |n| (0..n).map(|i: usize| i.to_string()).collect::<Vec<_>>();
+        assert_eq!(tags(many(limits.max_tags)).len(), limits.max_tags);
+        assert_eq!(tags(many(limits.max_tags + 1)), [MANY]);
+        assert_eq!(tags(vec!["a".into(), "x".repeat(limits.max_tag_bytes + 1)]), [MANY]);
+        let too_long = check_tag(&"x".repeat(limits.max_tag_bytes + 1), &limits).unwrap_err();
+        assert!(too_long.contains("PERENNIAL_MAX_TAG_BYTES"), "{too_long}");
     }
 
     #[test]

@@ -40,7 +40,12 @@ where
     if stream {
         let service = service_fn(move |request| {
             let answer = answer(request);
-            async move { Ok::<_, Error>(answer.await) }
+            async move {
+                let mut answer = answer.await;
+                let headers = std::mem::take(answer.headers_mut());
+                *answer.headers_mut() = answer::streamable(headers);
+                Ok::<_, Error>(answer)
+            }
         });
         let adapter = StreamAdapter::from(service);
         lambda_runtime::run(service_fn(move |event| adapter.clone().call(tamed(event)))).await

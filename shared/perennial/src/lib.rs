@@ -45,6 +45,7 @@ pub mod aws;
 mod beside;
 pub mod bodies;
 mod body;
+mod broad;
 pub mod build;
 pub mod carriers;
 pub mod clock;
@@ -61,6 +62,7 @@ mod found;
 pub mod freshness;
 #[cfg(any(feature = "aws", feature = "embedded"))]
 pub mod function;
+pub mod headers;
 mod held;
 pub mod instant;
 pub mod jobs;

@@ -227,7 +227,10 @@ impl<P> Outcome<P> {
         self
     }
 
-    /// A name this page can be invalidated by. May be called several times.
+    /// A name this page can be invalidated by: any text but the empty one, taken byte for byte. May be called several times.
+    /// A page may have any number of tags. With more than `PERENNIAL_MAX_TAGS`, or one of more than
+    /// `PERENNIAL_MAX_TAG_BYTES`, it is invalidated with whatever tag a publisher names; with more than 47, that goes for its
+    /// copies in CloudFront.
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
         self.meta.tags.push(tag.into());
         self
@@ -250,7 +253,10 @@ impl<P> Outcome<P> {
         self
     }
 
-    /// A response header to store with the page. `Set-Cookie` and the headers that Perennial answers for are refused.
+    /// A response header to store with the page, 404 or redirect. All its answers carry it; several of one name stay in
+    /// order. The value is visible ASCII with white space inside alone (RFC 9110 section 5.5). Refused, which fails the
+    /// render: what Perennial answers for, what is for one visitor or connection, and what tells caches or proxies
+    /// something else than Perennial does; more than `PERENNIAL_MAX_PAGE_HEADERS` or `PERENNIAL_MAX_PAGE_HEADER_BYTES`.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.meta.headers.push((name.into(), value.into()));
         self

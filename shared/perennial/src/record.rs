@@ -1,14 +1,14 @@
-//! What is stored about a page: version 1, and the reader of every version.
+//! What is stored about a page: versions 1 and 2, and the reader of both.
 //!
 //! Stored as JSON with a leading version number. A reader meets text of a version it does not know, or damaged
 //! text, with [`BadRecord`]; the page then counts as missing and is rendered again.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
+use crate::headers::{self, Headers};
 use crate::page::Reason;
 
 /// Number of a render: handed out when it starts, the page's generation once it is committed. Only grows.
@@ -170,8 +170,8 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// Response headers the render gave.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
+    #[serde(default, with = "headers::stored", skip_serializing_if = "Headers::is_empty")]
+    pub headers: Headers,
     /// What it gave.
     #[serde(flatten)]
     pub stored: Stored,
@@ -184,7 +184,9 @@ struct Versioned<'a> {
     record: Cow<'a, Record>,
 }
 
-const VERSION: u32 = 1;
+/// The newest version. A record is written in the oldest one that can say all of it, so that a program that was rolled back
+/// can read it.
+const VERSION: u32 = 2;
 
 /// A stored record that cannot be read: the page counts as missing.
 #[derive(Debug, thiserror::Error)]
@@ -200,7 +202,9 @@ pub enum BadRecord {
 impl Record {
     /// The stored form.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let versioned = Versioned { v: VERSION, record: Cow::Borrowed(self) };
+        // Version 1 has one value for each name of a header field.
+        let v = if self.headers.values().all(|values| values.len() == 1) { 1 } else { VERSION };
+        let versioned = Versioned { v, record: Cow::Borrowed(self) };
         serde_json::to_vec(&versioned).expect("a record has string keys and no failing parts")
     }
 
@@ -214,7 +218,7 @@ impl Record {
             v: u64,
         }
         match serde_json::from_slice::<Head>(bytes)?.v {
-            1 => Ok(serde_json::from_slice::<Versioned<'_>>(bytes)?.record.into_owned()),
+            1 | 2 => Ok(serde_json::from_slice::<Versioned<'_>>(bytes)?.record.into_owned()),
             newer => Err(BadRecord::Version(newer)),
         }
     }
@@ -264,12 +268,14 @@ pub(crate) mod tests {
             modified_at: Millis(900_000),
             reason: Reason::OnDemand,
             tags: vec!["posts".into()],
-            headers: BTreeMap::new(),
+            headers: Headers::new(),
             stored: Stored::Page { html: body("a"), data: body("b") },
         }
     }
 
     const GOLDEN_PAGE: &str = include_str!("record/v1_page.json");
+    const GOLDEN_HEADERS: &str = include_str!("record/v1_headers.json");
+    const GOLDEN_SEVERAL: &str = include_str!("record/v2_headers.json");
     const GOLDEN_REDIRECT: &str = include_str!("record/v1_redirect.json");
 
     #[test]
@@ -284,13 +290,27 @@ pub(crate) mod tests {
         assert_eq!(String::from_utf8(redirect.to_bytes()).unwrap(), GOLDEN_REDIRECT.trim_end());
     }
 
+    /// As a version before this one wrote it, and as one name with several values is written.
+    #[test]
+    fn header_fields_are_golden_in_both_versions() {
+        let one = Record {
+            headers: [("x-a", "1"), ("x-topic", "café")].map(|(n, v)| (n.into(), vec![v.into()])).into(),
+            ..record()
+        };
+        let two = Record { headers: [("link".into(), vec!["<a>".into(), "<b>".into()])].into(), ..record() };
+        for (record, golden) in [(one, GOLDEN_HEADERS), (two, GOLDEN_SEVERAL)] {
+            assert_eq!(Record::from_bytes(golden.as_bytes()).unwrap(), record);
+            assert_eq!(String::from_utf8(record.to_bytes()).unwrap(), golden.trim_end());
+        }
+    }
+
     #[test]
     fn damage_and_newer_versions_are_told_apart() {
         let golden = GOLDEN_PAGE.trim_end().as_bytes();
         for end in 0..golden.len() {
             assert!(matches!(Record::from_bytes(&golden[..end]), Err(BadRecord::Damaged(_))));
         }
-        let newer = GOLDEN_PAGE.replace("\"v\":1", "\"v\":2");
-        assert!(matches!(Record::from_bytes(newer.as_bytes()), Err(BadRecord::Version(2))));
+        let newer = GOLDEN_PAGE.replace("\"v\":1", "\"v\":3");
+        assert!(matches!(Record::from_bytes(newer.as_bytes()), Err(BadRecord::Version(3))));
     }
 }

@@ -189,6 +189,9 @@ impl<S: Stores> Engine<S> {
         hold: &Hold,
         mut draft: Draft,
     ) -> Refreshed {
+        if let Err(error) = self.note_many(page, &draft.record).await {
+            return self.not_stored(page, grant, reason, draft, error).await;
+        }
         let same = grant.replaces.as_ref().filter(|old| old.same_content(&draft.record));
         if let Some(old) = same {
             // The bodies are there already, under the names the old record gives them.

@@ -27,10 +27,10 @@ impl<S: Stores> Engine<S> {
         }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         // First the mark: from here on nothing of it is shown, by any build.
-        let epoch = self.stores.pages().invalidate(tags, Stamp::Gone).await.map_err(store)?;
+        let (epoch, all) = self.stamp(tags, Stamp::Gone).await.map_err(store)?;
         let removed = self.remove_marked(epoch).await;
         // Whatever came of that: a copy that is fresh for a year would never ask.
-        let told = self.purge(tags).await;
+        let told = self.purge(&all).await;
         Ok(Marked {
             epoch,
             queued: 0,

@@ -158,9 +158,18 @@ pub struct Limits {
     /// `PERENNIAL_SEND_TIMEOUT_MS` (30000): after so long without a byte taken, a client that does not read its answer
     /// loses its connection.
     pub send_timeout: Duration,
-    /// `PERENNIAL_MAX_TAGS` (47): tags of one page. CloudFront takes 50 of an answer, and three are the page's own.
+    /// `PERENNIAL_MAX_PAGE_HEADERS` (64): header fields that one page sets; 255 at most. With Perennial's own they stay below
+    /// the hundred at which many HTTP libraries refuse an answer.
+    pub max_page_headers: u8,
+    /// `PERENNIAL_MAX_PAGE_HEADER_BYTES` (6144): those fields together, and where a redirect leads. CloudFront takes 20,480
+    /// bytes of an answer's head (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html>);
+    /// the page's tags may need 12,900 of them, and Perennial's own fields the rest.
+    pub max_page_header_bytes: usize,
+    /// `PERENNIAL_MAX_TAGS` (250): tags that are kept of one page. A page with more is renewed with whatever tag is published.
+    /// On DynamoDB each tag is a read unit of every hit, and a hundred are a round trip.
     pub max_tags: usize,
-    /// `PERENNIAL_MAX_TAG_BYTES` (256): one tag.
+    /// `PERENNIAL_MAX_TAG_BYTES` (8192): one tag. A page with a longer one is renewed with whatever tag is published; a call
+    /// that names one is refused.
     pub max_tag_bytes: usize,
     /// `PERENNIAL_MAX_STORED_NOT_FOUND` (10000): not-found results of first visits that are kept of one route;
     /// more are answered and forgotten, so that made-up paths cannot fill the store.
@@ -310,8 +319,10 @@ impl Limits {
             max_connections: r.above_zero("PERENNIAL_MAX_CONNECTIONS", 10_000),
             head_timeout: r.millis("PERENNIAL_HEAD_TIMEOUT_MS", 10_000),
             send_timeout: r.millis("PERENNIAL_SEND_TIMEOUT_MS", 30_000),
-            max_tags: r.above_zero("PERENNIAL_MAX_TAGS", 47),
-            max_tag_bytes: r.above_zero("PERENNIAL_MAX_TAG_BYTES", 256),
+            max_page_headers: r.above_zero("PERENNIAL_MAX_PAGE_HEADERS", 64),
+            max_page_header_bytes: r.above_zero("PERENNIAL_MAX_PAGE_HEADER_BYTES", 6 << 10),
+            max_tags: r.above_zero("PERENNIAL_MAX_TAGS", 250),
+            max_tag_bytes: r.above_zero("PERENNIAL_MAX_TAG_BYTES", 8 << 10),
             max_stored_not_found: r.above_zero("PERENNIAL_MAX_STORED_NOT_FOUND", 10_000),
             max_revalidations: r.above_zero("PERENNIAL_MAX_REVALIDATIONS", 100),
             max_renewals: r.above_zero("PERENNIAL_MAX_RENEWALS", 10_000),

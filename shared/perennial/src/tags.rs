@@ -1,8 +1,12 @@
-//! Names that pages can be invalidated by.
+//! Names that pages can be invalidated by. Any text is one: what pages carry and what publishers name is spelt here.
 
-use http::HeaderMap;
+use std::borrow::Cow;
+use std::collections::HashSet;
 
-use crate::key::PageKey;
+use http::{HeaderMap, HeaderValue};
+use sha2::{Digest, Sha256};
+
+use crate::key::{PageKey, hex};
 
 /// The implicit tags of a page: `path:…`, `route:…`, `site`.
 pub fn page_tags(page: &PageKey) -> [String; 3] {
@@ -22,9 +26,33 @@ pub fn route_tag(route: &str) -> String {
     format!("route:{route}")
 }
 
-/// A tag that a render gave; its own name space, so that it cannot stand for an implicit one.
+/// What the tags that renders give begin with: a name space of their own, so that none can stand for an implicit one.
+const USER: &str = "tag:";
+
+/// A tag that a render gave, or that a publisher names.
 pub fn user_tag(name: &str) -> String {
-    format!("tag:{name}")
+    format!("{USER}{}", kept(name))
+}
+
+/// Whether it is one that a render gave.
+pub(crate) fn is_user_tag(tag: &str) -> bool {
+    tag.starts_with(USER)
+}
+
+/// The broad tag of pages that have more tags than can be told apart. Who gives it to a page, or publishes it, renews too
+/// much, and nothing else.
+pub const MANY: &str = "perennial:many";
+
+/// Longer tags are kept by their hash. No setting: processes that spelt a tag differently would lose publishes.
+const AS_GIVEN_BYTES_MAX: usize = 256;
+
+/// A tag as pages keep it: as it was given, byte for byte (NFC and NFD are two tags), or by its hash if it is long or has
+/// control characters, which no log should have to escape. Keeping it again changes nothing.
+pub fn kept(name: &str) -> Cow<'_, str> {
+    if name.len() <= AS_GIVEN_BYTES_MAX && !name.chars().any(char::is_control) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(format!("sha256:{}", hex(&Sha256::digest(name))))
 }
 
 /// Fields in which origins name the tags of an answer, and what separates the tags: `Cache-Tag` (Cloudflare, Akamai,
@@ -36,23 +64,31 @@ const FIELDS: [(&str, &[char]); 3] =
 const CACHE_GROUPS: &str = "cache-groups";
 
 /// The tags that an upstream's answer names in `Cache-Tag`, `Surrogate-Key`, `X-Cache-Tags` and `Cache-Groups` (RFC 9875),
-/// each once. A member of `Cache-Groups` that is no string, and everything after it, is left out, as is a field that is
-/// no text. Whether a tag can be used is judged with all others of its page.
+/// each once. A member of `Cache-Groups` that is no string, and everything after it, is left out. However many there are,
+/// the page can be shown: see [`Outcome::tag`](crate::Outcome::tag).
 pub fn tags_of(headers: &HeaderMap) -> Vec<String> {
-    let mut tags: Vec<String> = Vec::new();
+    let (mut tags, mut known) = (Vec::new(), HashSet::new());
     let mut add = |tag: &str| {
-        if !tag.is_empty() && !tags.iter().any(|known| known == tag) {
+        if !tag.is_empty() && known.insert(tag.to_owned()) {
             tags.push(tag.to_owned());
         }
     };
-    let texts = |name| headers.get_all(name).iter().filter_map(|field| field.to_str().ok());
+    let texts = |name| headers.get_all(name).iter().map(text);
     for (name, separators) in FIELDS {
-        texts(name).flat_map(|text| text.split(separators)).for_each(|tag| add(tag.trim()));
+        texts(name).for_each(|text| text.split(separators).for_each(|tag| add(tag.trim())));
     }
     for text in texts(CACHE_GROUPS) {
-        strings(text).iter().for_each(|tag| add(tag));
+        strings(&text).iter().for_each(|tag| add(tag));
     }
     tags
+}
+
+/// What a field says: UTF-8, as origins write what is not ASCII today, or else ISO 8859-1 (RFC 9110 section 5.5).
+fn text(field: &HeaderValue) -> Cow<'_, str> {
+    match std::str::from_utf8(field.as_bytes()) {
+        Ok(text) => text.into(),
+        Err(_) => field.as_bytes().iter().map(|byte| char::from(*byte)).collect::<String>().into(),
+    }
 }
 
 /// The strings that a list begins with (RFC 9651 sections 3.1 and 3.3.3); their parameters do not matter here.
@@ -107,6 +143,33 @@ mod tests {
         assert_eq!(of(&[("cache-groups", r#""a", "b c";x="1, 2" ,"d\"e\\""#)]), ["a", "b c", "d\"e\\"]);
         assert_eq!(of(&[("x-cache-tags", "a"), ("cache-groups", "\"a\", \"b\"")]), ["a", "b"]);
         assert!(of(&[("etag", "\"a\"")]).is_empty());
+    }
+
+    #[test]
+    fn tags_that_are_not_ascii_are_those_of_their_origin() {
+        for (bytes, tags) in [
+            ("новости, Breaking News".as_bytes(), ["новости", "Breaking News"]),
+            (b"caf\xe9,a", ["café", "a"]),
+        ] {
+            let headers = [("cache-tag".parse().unwrap(), HeaderValue::from_bytes(bytes).unwrap())];
+            assert_eq!(tags_of(&HeaderMap::from_iter(headers)), tags);
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_tag_and_is_spelt_in_one_way() {
+        for name in ["новости", "Breaking News", "a,b", "\"", "perennial:many", &"é".repeat(128)] {
+            assert_eq!(user_tag(name), format!("tag:{name}"));
+        }
+        let long = "x".repeat(300);
+        let mut spelt: Vec<_> =
+            [&*long, &long[1..], &long[44..], "a\nb", "a\u{85}b", "\0"].map(user_tag).into();
+        assert!(spelt.iter().all(|tag| tag.len() <= 260 && !tag.chars().any(char::is_control)), "{spelt:?}");
+        for name in [&*long, "a\nb", "a"] {
+            assert_eq!(user_tag(&kept(name)), user_tag(name), "kept twice");
+        }
+        spelt.dedup();
+        assert_eq!(spelt.len(), 6);
     }
 
     #[test]

@@ -25,7 +25,7 @@ macro_rules! whole_numbers {
     )* };
 }
 
-whole_numbers!(u16, u32, u64, usize);
+whole_numbers!(u8, u16, u32, u64, usize);
 
 impl Written for bool {
     fn read(text: &str) -> Result<Self, String> {

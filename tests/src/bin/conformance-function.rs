@@ -1,5 +1,6 @@
 //! The conformance site as a function of AWS Lambda: `conformance-function serve`, `regenerate` or `revalidate`.
-//! `UPSTREAM_URL` says who decides its renders.
+//! `UPSTREAM_URL` says who decides its renders. `conformance-function odd` and `odd-stream` have no site: their answers are
+//! such as a function is not supposed to give.
 #![allow(clippy::disallowed_methods, reason = "a test program's `main` reads its own setting")]
 
 use std::process::ExitCode;
@@ -13,12 +14,36 @@ async fn main() -> ExitCode {
 }
 
 async fn run(name: &str) -> Result<(), FunctionError> {
+    if let "odd" | "odd-stream" = name {
+        return perennial::lambda::run(name == "odd-stream", |request, _| odd(request)).await;
+    }
     let upstream_url = std::env::var("UPSTREAM_URL").map_err(|e| format!("UPSTREAM_URL: {e}"))?;
     let site = tests::clock::by_given_clock(tests::conformance::site(upstream_url));
     match name {
         "serve" => serve::function::run(site).await,
         "regenerate" => regenerate::function::run(site).await,
         "revalidate" => revalidate::function::run(site).await,
-        _ => Err("say which function: serve, regenerate or revalidate".into()),
+        _ => Err("say which function: serve, regenerate, revalidate, odd or odd-stream".into()),
     }
+}
+
+/// What the path says.
+async fn odd(request: http::request::Parts) -> http::Response<perennial::Body> {
+    let (say, coming) = tokio::sync::mpsc::channel(1);
+    let mut answer = http::Response::new(perennial::Body::from("odd"));
+    let field = |bytes: &[u8]| http::HeaderValue::from_bytes(bytes).expect("what HTTP allows");
+    match request.uri.path() {
+        "/panic" => panic!("as the path says"),
+        "/field" => drop(answer.headers_mut().insert("x-topic", field("café".as_bytes()))),
+        "/location" => drop(answer.headers_mut().insert("location", field(b"/caf\xe9"))),
+        "/cookie" => drop(answer.headers_mut().insert("set-cookie", field(b"a=\xe9"))),
+        "/broken" => {
+            let broken = perennial::StoreError::Refused("as the path says".into());
+            say.send(Err(broken)).await.expect("it has room");
+            *answer.body_mut() = perennial::Body::Coming(coming);
+        }
+        _ => {}
+    }
+    answer.headers_mut().insert("x-pid", std::process::id().into());
+    answer
 }

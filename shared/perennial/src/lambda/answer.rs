@@ -4,7 +4,7 @@
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
+use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 use serde::ser::{SerializeMap as _, SerializeStruct as _};
@@ -36,8 +36,7 @@ impl Serialize for Answer {
         let mut answer = to.serialize_struct("Answer", 5)?;
         answer.serialize_field("statusCode", &self.status.as_u16())?;
         answer.serialize_field("headers", &Fields(&self.headers))?;
-        let cookies: Result<Vec<_>, _> = self.headers.get_all(SET_COOKIE).iter().map(text).collect();
-        answer.serialize_field("cookies", &cookies?)?;
+        answer.serialize_field("cookies", &lines(&self.headers, &SET_COOKIE).collect::<Vec<_>>())?;
         match std::str::from_utf8(&self.body) {
             Ok(text) => {
                 answer.serialize_field("body", text)?;
@@ -59,9 +58,9 @@ impl Serialize for Fields<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut fields = to.serialize_map(None)?;
         for name in self.0.keys().filter(|name| *name != SET_COOKIE) {
-            let mut lines = self.0.get_all(name).iter().map(text);
-            let first = lines.next().transpose()?.unwrap_or_default();
-            match lines.collect::<Result<Vec<_>, _>>()? {
+            let mut lines = lines(self.0, name);
+            let Some(first) = lines.next() else { continue };
+            match lines.collect::<Vec<_>>() {
                 rest if rest.is_empty() => fields.serialize_entry(name.as_str(), first)?,
                 rest => fields.serialize_entry(name.as_str(), &[&[first], &*rest].concat().join(", "))?,
             }
@@ -70,16 +69,41 @@ impl Serialize for Fields<'_> {
     }
 }
 
+/// The lines of one field. One that JSON cannot say is left out: an answer that cannot be written would end the process
+/// (`lambda_runtime` gives such an error to its caller), and the next visitors would wait for another one to start.
+fn lines<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).iter().filter_map(move |value| {
+        let text = value.to_str();
+        if text.is_err() {
+            tracing::error!(field = %name, "the answer leaves a header field out: its value is not visible ASCII");
+        }
+        text.ok()
+    })
+}
+
+/// The header fields of a streamed answer, whose head is written with each line as bytes or text, and several lines of one
+/// field as a list: as [`Answer`] has them instead, but for cookies.
+pub(super) fn streamable(headers: HeaderMap) -> HeaderMap {
+    if headers.len() == headers.keys_len() && headers.values().all(|value| value.to_str().is_ok()) {
+        return headers;
+    }
+    let mut streamed = HeaderMap::with_capacity(headers.len());
+    for name in headers.keys() {
+        let lines = lines(&headers, name).collect::<Vec<_>>();
+        let parts = if name == SET_COOKIE { 1 } else { lines.len().max(1) };
+        for line in lines.chunks(parts) {
+            streamed.extend(HeaderValue::from_str(&line.join(", ")).ok().map(|line| (name.clone(), line)));
+        }
+    }
+    streamed
+}
+
 struct Encoded<'a>(&'a [u8]);
 
 impl Serialize for Encoded<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&Base64Display::new(self.0, &STANDARD))
     }
-}
-
-fn text<E: serde::ser::Error>(value: &HeaderValue) -> Result<&str, E> {
-    value.to_str().map_err(|_| E::custom("a header field is not ASCII"))
 }
 
 #[cfg(test)]
@@ -113,6 +137,36 @@ mod tests {
                 "isBase64Encoded": false,
             })
         );
+    }
+
+    fn odd_fields() -> HeaderMap {
+        let fields: [(&str, &[u8]); 7] = [
+            ("link", b"<a>"),
+            ("x-topic", "café".as_bytes()),
+            ("link", b"\xff"),
+            ("link", b"<b>"),
+            ("set-cookie", b"a=\xe9"),
+            ("set-cookie", b"b=1"),
+            ("set-cookie", b"c=2"),
+        ];
+        let field =
+            |(name, value): (&str, &[u8])| (name.parse().unwrap(), HeaderValue::from_bytes(value).unwrap());
+        fields.map(field).into_iter().fold(HeaderMap::new(), |mut all, (name, value): (HeaderName, _)| {
+            all.append(name, value);
+            all
+        })
+    }
+
+    #[tokio::test]
+    async fn a_field_that_json_cannot_say_is_left_out() {
+        let mut answer = Response::new(crate::Body::from("x"));
+        *answer.headers_mut() = odd_fields();
+        let answer = written(answer).await;
+        assert_eq!(answer["headers"], json!({ "link": "<a>, <b>" }));
+        assert_eq!(answer["cookies"], json!(["b=1", "c=2"]));
+        let streamed = streamable(odd_fields());
+        let streamed: Vec<_> = streamed.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
+        assert_eq!(streamed, [("link", "<a>, <b>"), ("set-cookie", "b=1"), ("set-cookie", "c=2")]);
     }
 
     #[tokio::test]
