@@ -14,6 +14,9 @@ use tokio::process::{Child, Command};
 /// The secret of the revalidate endpoint.
 pub(crate) const SECRET: &str = "lambda-secret";
 
+/// The program that [`Lambda::of_test_program`] runs. The emulator knows functions by the programs of the workspace.
+pub(crate) const TEST_PROGRAM: &str = "conformance-function";
+
 /// Under way; everything is killed and removed when dropped.
 pub(crate) struct Lambda {
     client: Client,
@@ -27,9 +30,9 @@ impl Lambda {
         Self::of(["serve", "regenerate", "revalidate"].map(|name| (name, None))).await
     }
 
-    /// The same with one function, which is what the test program `conformance-function` does under that name.
-    pub(crate) async fn of_test_program(name: &'static str) -> Self {
-        Self::of([(name, Some("conformance-function"))]).await
+    /// The same with one function: the test program [`TEST_PROGRAM`], told what to be.
+    pub(crate) async fn of_test_program(told: &str) -> Self {
+        Self::of([(TEST_PROGRAM, Some(told))]).await
     }
 
     async fn of(functions: impl IntoIterator<Item = (&'static str, Option<&str>)>) -> Self {
@@ -38,8 +41,8 @@ impl Lambda {
         let mut processes = vec![emulator(addr)];
         let client = Client { addr };
         until("the emulator listens", async || tokio::net::TcpStream::connect(addr).await.ok()).await;
-        for (name, program) in functions {
-            processes.push(function(name, program, addr, store.path()));
+        for (name, told) in functions {
+            processes.push(function(name, told, addr, store.path()));
         }
         Self { client, _processes: processes, store }
     }
@@ -81,9 +84,9 @@ fn emulator(addr: SocketAddr) -> Child {
     command.spawn().expect("cargo-lambda starts")
 }
 
-/// A function's own program, or one that is told its name.
+/// The program of that name, which may be told what to be.
 fn function(name: &str, told: Option<&str>, addr: SocketAddr, store: &Path) -> Child {
-    let program = programs().join(told.unwrap_or(name));
+    let program = programs().join(name);
     assert!(
         program.exists(),
         "{} is not built: run `cargo build --workspace`, or `tests/run`",
@@ -91,7 +94,7 @@ fn function(name: &str, told: Option<&str>, addr: SocketAddr, store: &Path) -> C
     );
     let log = std::fs::File::create(log_file(store, name)).expect("a writable folder");
     let mut command = Command::new(program);
-    command.args(told.map(|_| name));
+    command.args(told);
     command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
     command.stdout(log.try_clone().expect("a second handle")).stderr(log);
     command.envs([

@@ -27,10 +27,10 @@ async fn run(name: &str) -> Result<(), FunctionError> {
     }
 }
 
-/// What the path says.
+/// What the path says, and which process it is.
 async fn odd(request: http::request::Parts) -> http::Response<perennial::Body> {
     let (say, coming) = tokio::sync::mpsc::channel(1);
-    let mut answer = http::Response::new(perennial::Body::from("odd"));
+    let mut answer = http::Response::new(perennial::Body::from(format!("process {}\n", std::process::id())));
     let field = |bytes: &[u8]| http::HeaderValue::from_bytes(bytes).expect("what HTTP allows");
     match request.uri.path() {
         "/panic" => panic!("as the path says"),
@@ -44,6 +44,5 @@ async fn odd(request: http::request::Parts) -> http::Response<perennial::Body> {
         }
         _ => {}
     }
-    answer.headers_mut().insert("x-pid", std::process::id().into());
     answer
 }
