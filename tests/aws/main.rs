@@ -10,6 +10,7 @@
 //! | [`scale`] | that the cost of an invalidation does not grow with the number of pages |
 //! | [`faults`] | the suites again, while calls go wrong |
 //! | [`outages`] | what visitors and publishers see while a service fails |
+//! | [`struggles`] | the same, and how soon, while one struggles: hot keys, no answers, slow ones |
 //! | [`sdk`] | the calls signed by hand, beside those of the AWS SDK |
 //! | [`second_opinion`] | records on AWS's own DynamoDB for one machine |
 //! | [`streams`] | bodies that are passed on as they arrive |
@@ -29,6 +30,7 @@ mod second_opinion;
 mod server;
 mod stores;
 mod streams;
+mod struggles;
 
 use std::sync::Arc;
 

@@ -85,8 +85,8 @@ impl World {
         self.is_as_fresh_as_told(&sight);
         if !visit.faulted {
             self.never_older(&sight);
-            self.is_new_enough(&sight);
         }
+        self.is_new_enough(&sight);
     }
 
     /// Planted mistakes of whoever stands between the functions and their visitors.
@@ -214,7 +214,8 @@ impl World {
     }
 
     /// 2 and 6: what was acknowledged before this visitor came has been heard of; and what was deleted is gone, whichever
-    /// build has rendered it.
+    /// build has rendered it. Nothing counts as fresh because a store did not answer; but a page that was deleted by a
+    /// tag is gone only for those who can read that tag.
     fn is_new_enough(&mut self, sight: &Sight<'_>) {
         let Sight { actor, visit, label, number, fetched, version, shown, answer, .. } = sight;
         // A first visitor's answer may be kept for as long as any: it counts as fresh as well.
@@ -227,8 +228,9 @@ impl World {
         for told in told {
             let is_page = told.path.as_ref() == Some(&visit.path) && visit.query.is_empty();
             let must = match told.aim {
+                _ if visit.faulted => false,
                 Aim::Shown => is_page && told.build == visit.build,
-                Aim::Deleted => true,
+                Aim::Deleted => !visit.unchecked,
                 Aim::Stale => false,
             };
             if fresh && self.history.settled {

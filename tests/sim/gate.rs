@@ -73,6 +73,8 @@ pub(crate) enum Verdict {
     Vanish,
     /// Carried out, and its answer lost.
     Lose,
+    /// A read that is carried out but for what is beside the record.
+    Partly,
     /// Carried out by a process that dies meanwhile.
     Die,
 }
@@ -134,7 +136,18 @@ impl Link {
         &self,
         op: Op,
         about: impl Into<Arc<str>>,
+        run: impl FnMut(&mut World) -> T + Send,
+    ) -> Result<T, StoreError> {
+        self.call_partly(op, about, run, |_| {}).await
+    }
+
+    /// A call of which a part may be left out: `leave_out` takes it away.
+    pub(crate) async fn call_partly<T: Send>(
+        &self,
+        op: Op,
+        about: impl Into<Arc<str>>,
         mut run: impl FnMut(&mut World) -> T + Send,
+        leave_out: impl FnOnce(&mut T) + Send,
     ) -> Result<T, StoreError> {
         let about = about.into();
         let mut verdict = self.park(op, &about, false).await;
@@ -155,6 +168,10 @@ impl Link {
             (Verdict::Refuse, _) => Err(StoreError::Refused("the store is busy".into())),
             (Verdict::Vanish | Verdict::Lose, _) | (_, None) => {
                 Err(StoreError::Unsure("the connection was lost".into()))
+            }
+            (Verdict::Partly, Some(mut done)) => {
+                leave_out(&mut done);
+                Ok(done)
             }
             (_, Some(done)) => Ok(done),
         }

@@ -68,6 +68,8 @@ pub(crate) struct Visit {
     pub(crate) servable: bool,
     /// Whether a call on its behalf has failed.
     pub(crate) faulted: bool,
+    /// Whether it could not be told what was done to tags.
+    pub(crate) unchecked: bool,
 }
 
 /// What a publisher's call is to reach.

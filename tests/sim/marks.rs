@@ -33,7 +33,7 @@ impl Store {
         self.version += 1;
         let tag = self.name(build, tag);
         let gone = how == Stamp::Gone && !self.has(Mistake::DeletesOneBuild);
-        let epochs = Epochs { newest: epoch, gone: if gone { epoch } else { 0 } };
+        let epochs = Epochs { newest: epoch, gone: if gone { epoch } else { 0 }, partial: false };
         match self.mistake {
             Some(Mistake::MarksNothing) => {}
             Some(Mistake::MarksInMemory) => self.unkept.push((tag, epochs)),

@@ -13,6 +13,8 @@ pub(crate) enum Mistake {
     MarksNothing,
     /// Reading a page does not look at its tags.
     ForgetsMarks,
+    /// Tags that could not be read count as never invalidated.
+    BelievesWhatIsLeftOut,
     /// A render is told an epoch that has not come yet.
     PreparesAnEpochAhead,
     /// A failed render takes the record with it.
@@ -58,11 +60,12 @@ pub(crate) enum Mistake {
 }
 
 /// All of them, each with the invariant whose check must notice it.
-pub(crate) const ALL: [(Mistake, u8); 26] = [
+pub(crate) const ALL: [(Mistake, u8); 27] = [
     (Mistake::CommitsAnyTicket, 1),
     (Mistake::ForgetsTombstones, 1),
     (Mistake::MarksNothing, 2),
     (Mistake::ForgetsMarks, 2),
+    (Mistake::BelievesWhatIsLeftOut, 2),
     (Mistake::PreparesAnEpochAhead, 2),
     (Mistake::FailuresErase, 3),
     (Mistake::IgnoresLeases, 4),

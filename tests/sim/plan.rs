@@ -31,7 +31,7 @@ pub(crate) struct Plan {
     /// Visitors ask for what there is not.
     pub(crate) strangers: bool,
     /// In a thousand of calls.
-    verdicts: [(Verdict, u32); 5],
+    verdicts: [(Verdict, u32); 6],
     /// In a thousand of processes.
     pub(crate) clock_errors: u32,
     pub(crate) weights: Weights,
@@ -66,6 +66,7 @@ impl Plan {
             (Verdict::Vanish, sometimes(60)),
             (Verdict::Lose, sometimes(60)),
             (Verdict::Twice, sometimes(60)),
+            (Verdict::Partly, sometimes(60)),
         ];
         let weights = Weights {
             visit: 60,
@@ -112,6 +113,7 @@ impl Plan {
             (Verdict::Lose | Verdict::Vanish, true, _) => Verdict::Lose,
             (_, true, _) => Verdict::Go,
             (Verdict::Twice, _, Op::Fetch) => Verdict::Slow,
+            (Verdict::Partly, _, op) if ![Op::Read, Op::Epochs].contains(&op) => Verdict::Go,
             (verdict, ..) => *verdict,
         }
     }

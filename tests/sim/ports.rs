@@ -61,6 +61,12 @@ impl Stores for SimStores {
     }
 }
 
+impl SimStores {
+    fn believes_what_is_left_out(&self) -> bool {
+        self.link.sim.lock().has(Mistake::BelievesWhatIsLeftOut)
+    }
+}
+
 impl Pages for SimStores {
     fn version(&self) -> Option<u64> {
         let store = &self.link.sim.lock().store;
@@ -73,11 +79,24 @@ impl Pages for SimStores {
             let place = world.store.place(&self.build, page);
             world.store.read(&place, page, &tags, form)
         };
-        self.link.call(Op::Read, page.shared(), read).await
+        let believed = self.believes_what_is_left_out();
+        let beside = |snapshot: &mut Snapshot| {
+            snapshot.epochs = if believed { Epochs::default() } else { Epochs::UNKNOWN };
+            snapshot.body = None;
+            // Without a record, a store that cannot read the slot has nothing to say.
+            if snapshot.record.is_some() {
+                (snapshot.slot, snapshot.listed) = Default::default();
+            }
+        };
+        self.link.call_partly(Op::Read, page.shared(), read, beside).await
     }
 
     async fn epochs(&self, tags: &[String]) -> Result<Epochs, StoreError> {
-        self.link.call(Op::Epochs, tags.join(","), |world| world.store.epochs(&self.build, tags)).await
+        let read = |world: &mut World| world.store.epochs(&self.build, tags);
+        let believed = self.believes_what_is_left_out();
+        let left_out =
+            |epochs: &mut Epochs| *epochs = if believed { Epochs::default() } else { Epochs::UNKNOWN };
+        self.link.call_partly(Op::Epochs, tags.join(","), read, left_out).await
     }
 
     async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {

@@ -123,6 +123,7 @@ fn arrive(sim: &Sim, node: &Node, actor: ActorId, wish: &Wish) {
         began_ms: world.now,
         servable,
         faulted: false,
+        unchecked: false,
     };
     world.say(|| format!("n{} #{actor} comes: {wish:?}", node.id));
     world.history.visits.insert(actor, visit);

@@ -138,6 +138,10 @@ impl World {
             Verdict::Go => parked.to_string(),
             verdict => format!("{parked}: {verdict:?}"),
         });
+        let visit = parked.actor.and_then(|actor| self.history.visits.get_mut(&actor));
+        if let Some(visit) = visit.filter(|_| verdict == Verdict::Partly) {
+            visit.unchecked = true;
+        }
         if verdict.is_fault() {
             self.nodes[parked.node].faulted = true;
             if let Some(visit) = parked.actor.and_then(|actor| self.history.visits.get_mut(&actor)) {

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use perennial::{Body, StoreError};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
@@ -30,6 +31,13 @@ pub enum Fault {
     LostMidway,
     /// It takes a while.
     Slow,
+    /// It takes so long.
+    Late(Duration),
+    /// It is never answered, and never carried out.
+    Silent,
+    /// BatchGetItem leaves items unread whose partition key begins so, as DynamoDB does if that key has more readers than
+    /// one key takes; asked for nothing else, it refuses the call. Other calls pass.
+    Hot(&'static str),
     /// The service has an error of its own; nothing happens.
     ServerError,
 }
@@ -142,11 +150,23 @@ async fn pass(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
         }
         Some(Fault::ServerError) => return Ok(error(&call.name, 500, "InternalServerError")),
         Some(Fault::Slow) => crate::until::pass(Duration::from_millis(200)).await,
-        Some(Fault::LostAfter | Fault::LostMidway) | None => {}
+        Some(Fault::Late(pause)) => crate::until::pass(pause).await,
+        Some(Fault::Silent) => std::future::pending().await,
+        Some(Fault::Hot(_) | Fault::LostAfter | Fault::LostMidway) | None => {}
     }
     let is_dynamodb = target(&request).is_some_and(|target| target.starts_with("DynamoDB_"));
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+    let mut body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+    let mut unread = None;
+    if let Some(Fault::Hot(key)) = fault
+        && call.name == "BatchGetItem"
+    {
+        let (rest, left) = without(&body, key);
+        let Some(rest) = rest else {
+            return Ok(error(&call.name, 400, "ProvisionedThroughputExceededException"));
+        };
+        (body, unread) = (rest, left);
+    }
     let mut ask = Ask::new(head.method, head.uri.to_string()).body(body);
     for (name, value) in &head.headers {
         if name != "content-length" && name != "transfer-encoding" {
@@ -158,13 +178,44 @@ async fn pass(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
     if fault == Some(Fault::LostAfter) {
         return Err(broken());
     }
-    let body = if fault == Some(Fault::LostMidway) { half(state, &answer.body) } else { answer.body.into() };
-    let mut response = Response::new(body);
+    let mut response = Response::new(Body::default());
     *response.status_mut() = http::StatusCode::from_u16(answer.status).expect("a status");
     *response.headers_mut() = answer.headers;
+    *response.body_mut() = match (fault, unread) {
+        (Some(Fault::LostMidway), _) => half(state, &answer.body),
+        (_, Some(unread)) => {
+            response.headers_mut().remove("content-length");
+            // The SDK checks it against the body.
+            response.headers_mut().remove("x-amz-crc32");
+            let mut said: Value = serde_json::from_slice(&answer.body).expect("JSON");
+            said["UnprocessedKeys"] = unread;
+            said.to_string().into()
+        }
+        _ => answer.body.into(),
+    };
     response.headers_mut().remove("transfer-encoding");
     response.headers_mut().remove("connection");
     Ok(response)
+}
+
+/// What BatchGetItem asks for without items whose partition key begins with `key`, unless that is nothing; and what it
+/// then leaves unread, if that is anything.
+fn without(asked: &Bytes, key: &str) -> (Option<Bytes>, Option<Value>) {
+    let mut asked: Value = serde_json::from_slice(asked).expect("JSON");
+    let mut unread = asked["RequestItems"].clone();
+    let is_hot = |item: &Value| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(key));
+    let keep = |tables: &mut Value, hot: bool| {
+        let tables = tables.as_object_mut().expect("tables").values_mut();
+        let keys = tables.map(|table| table["Keys"].as_array_mut().expect("keys"));
+        keys.map(|keys| {
+            keys.retain(|item| is_hot(item) == hot);
+            keys.len()
+        })
+        .sum::<usize>()
+    };
+    let rest = keep(&mut asked["RequestItems"], false);
+    let left = keep(&mut unread, true);
+    ((rest > 0).then(|| asked.to_string().into()), (left > 0).then_some(unread))
 }
 
 /// The first half of a body; it breaks off when it is told to.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use perennial::Fallback;
-use perennial::freshness::State;
+use perennial::freshness::{State, Why};
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Circumstances {
 pub fn decide(c: Circumstances) -> Action {
     match c.state {
         State::Fresh { .. } => Action::Answer,
+        // It is as fresh as anybody can tell. To renew it would be more work for a store that has too much.
+        State::Stale { why: Why::Unchecked, .. } => Action::Answer,
         State::Stale { since, .. } => match c.max_stale {
             Some(limit) if since > limit => Action::Render { or_stored: c.stale_on_error },
             _ => Action::AnswerAndRenew,
@@ -58,8 +60,6 @@ pub fn decide(c: Circumstances) -> Action {
 
 #[cfg(test)]
 mod tests {
-    use perennial::freshness::Why;
-
     use super::*;
 
     const MISSING: Circumstances = Circumstances {
@@ -93,6 +93,8 @@ mod tests {
         let stale = |seconds| State::Stale { why: Why::Old, since: Duration::from_secs(seconds) };
         let fresh = State::Fresh { until: None };
         assert_eq!(decide(Circumstances { state: fresh, ..MISSING }), Action::Answer);
+        let unchecked = State::Stale { why: Why::Unchecked, since: Duration::ZERO };
+        assert_eq!(decide(Circumstances { state: unchecked, ..MISSING }), Action::Answer);
         assert_eq!(decide(Circumstances { state: stale(1_000_000), ..MISSING }), Action::AnswerAndRenew);
         let limited = Circumstances { max_stale: Some(Duration::from_secs(60)), ..MISSING };
         assert_eq!(decide(Circumstances { state: stale(60), ..limited }), Action::AnswerAndRenew);

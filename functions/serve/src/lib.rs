@@ -144,7 +144,9 @@ impl<S: Stores> Serve<S> {
                 (Action::NotHere, _) => return None,
                 (Action::Shell, _) => return Some(self.shell(request, page)),
                 (Action::Answer, Some(entry)) => {
-                    return Some(self.shown(request, page, form, (&entry, coming), Label::Hit, false));
+                    let is_fresh = matches!(sight.state, State::Fresh { .. });
+                    let label = if is_fresh { Label::Hit } else { Label::Stale };
+                    return Some(self.shown(request, page, form, (&entry, coming), label, false));
                 }
                 (Action::AnswerAndRenew, Some(entry)) => {
                     self.renew(page, &entry).await;

@@ -8,6 +8,7 @@ pub(crate) mod dynamodb;
 pub(crate) mod errors;
 mod http;
 pub(crate) mod item;
+pub(crate) mod retries;
 mod secrets;
 mod stores;
 
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 use crate::settings::Aws;
 use crate::store::StoreError;
 
-pub(crate) use call::{Call, Caller};
+pub(crate) use call::{Call, Caller, some_of};
 pub use secrets::read_secrets;
 pub use stores::AwsStores;
 

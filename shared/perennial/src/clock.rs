@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,30 @@ impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "this is the clock port")]
     fn sleep(&self, duration: Duration) -> Sleep {
         Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// Lets something be done once in a while, however many ask for it.
+#[derive(Debug)]
+pub(crate) struct Rarely {
+    pause: Duration,
+    last: AtomicU64,
+}
+
+impl Rarely {
+    /// Once in so long.
+    pub(crate) const fn every(pause: Duration) -> Self {
+        Self { pause, last: AtomicU64::new(0) }
+    }
+
+    /// Whether it is to be done now.
+    pub(crate) fn is_due(&self, now: Millis) -> bool {
+        let last = Millis(self.last.load(Ordering::Relaxed));
+        let due = now < last || now.since(last) >= self.pause;
+        if due {
+            self.last.store(now.0, Ordering::Relaxed);
+        }
+        due
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::body::Body;
-use crate::clock::{Clock, Millis};
+use crate::clock::{Clock, Millis, Rarely};
 use crate::content::Content;
 use crate::demand::{Demanded, Undone};
 use crate::first::First;
 use crate::flights::{Flights, Turns};
 use crate::found::{Found, Seek};
-use crate::freshness::{Epochs, State, state};
+use crate::freshness::{Epochs, State, is_shown, state};
 use crate::headers::left_out;
 use crate::held::Held;
 use crate::memory::{Entry, Memory};
@@ -28,7 +28,7 @@ use crate::room::Room;
 use crate::route::Resolved;
 use crate::settings::Limits;
 use crate::site::ReadySite;
-use crate::store::{StoreError, Stores};
+use crate::store::{COMPLAIN_EVERY, StoreError, Stores};
 
 /// A site on its stores, within its limits. One per process; cheap to share.
 pub struct Engine<S: Stores> {
@@ -52,13 +52,10 @@ pub struct Engine<S: Stores> {
     pub(crate) held: Held,
     pub(crate) tasks: TaskTracker,
     pub(crate) dev: bool,
-    complained_at: AtomicU64,
+    complaints: Rarely,
     /// Whether a page with more tags than can be told apart was reported.
     pub(crate) many_logged: AtomicBool,
 }
-
-/// A store that fails is reported this often, however many requests meet it.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// What a look found.
 #[derive(Debug)]
@@ -138,7 +135,7 @@ impl<S: Stores> Engine<S> {
             held: Held::default(),
             tasks: TaskTracker::new(),
             dev,
-            complained_at: AtomicU64::new(0),
+            complaints: Rarely::every(COMPLAIN_EVERY),
             many_logged: AtomicBool::new(false),
         })
     }
@@ -212,7 +209,7 @@ impl<S: Stores> Engine<S> {
             Err(error) => {
                 self.complain(page, "the store cannot be read; serving what is in memory", &error);
                 match kept.filter(|e| e.has(form)) {
-                    Some(entry) => Ok(self.sight(page, entry, now)),
+                    Some(entry) => Ok(self.sight(page, entry.unchecked(), now)),
                     None => Err(error),
                 }
             }
@@ -236,9 +233,10 @@ impl<S: Stores> Engine<S> {
             let mut snapshot = self.stores.pages().read(&page.key, wanted).await?;
             if let Some(unsaved) = kept.filter(|e| e.unsaved && e.has(form)) {
                 // Its tags need not be those of the stored record.
-                let epochs = self.epochs(&unsaved.record.tags).await?;
+                let epochs = self.epochs(page, &unsaved.record.tags).await.max(snapshot.epochs);
                 if outlives(unsaved, &snapshot, epochs.newest, now) {
-                    return Ok(self.sight(page, unsaved.clone(), now));
+                    let entry = if epochs.partial { unsaved.unchecked() } else { unsaved.clone() };
+                    return Ok(self.sight(page, entry, now));
                 }
             }
             let generation = snapshot.generation;
@@ -247,11 +245,20 @@ impl<S: Stores> Engine<S> {
             let Some(record) = snapshot.record.clone() else { return Ok(missing(snapshot.listed)) };
             let (unread, body) = (std::mem::take(&mut snapshot.unread_tags), snapshot.body.take());
             let seek = Seek { page, form, record: &record, kept: kept.map(Arc::as_ref), beside: body };
-            let (epochs, found) = tokio::join!(self.epochs(&unread), self.contents(seek, &wants));
-            snapshot.epochs = epochs?.max(snapshot.epochs);
+            let (epochs, found) = tokio::join!(self.epochs(page, &unread), self.contents(seek, &wants));
+            snapshot.epochs = epochs.max(snapshot.epochs);
+            let same = |kept: &&Arc<Entry>| kept.record.generation == record.generation;
+            if let Some(kept) = kept.filter(same).filter(|_| snapshot.epochs.partial) {
+                // What this process has heard of once, it does not forget because the store does not repeat it.
+                snapshot.epochs = snapshot.epochs.at_least(kept.snapshot.epochs);
+            }
             let known = snapshot.listed || snapshot.shown().is_some();
             let seen = state(&record, snapshot.epochs, now, page.route.options.missing_when_expired);
             if seen == State::Missing {
+                // Nor may it be shown when the store cannot be read.
+                if !is_shown(&record, snapshot.epochs) {
+                    self.memory.remove(&page.key);
+                }
                 return Ok(missing(known));
             }
             match found {
@@ -277,11 +284,15 @@ impl<S: Stores> Engine<S> {
         }
     }
 
-    async fn epochs(&self, unread_tags: &[String]) -> Result<Epochs, StoreError> {
-        match unread_tags {
-            [] => Ok(Epochs::default()),
-            tags => self.stores.pages().epochs(tags).await,
+    /// What was done to tags; a store that does not say so takes no page away.
+    async fn epochs(&self, page: &Resolved, unread_tags: &[String]) -> Epochs {
+        if unread_tags.is_empty() {
+            return Epochs::default();
         }
+        self.stores.pages().epochs(unread_tags).await.unwrap_or_else(|error| {
+            self.complain(page, "it cannot be told whether a page is stale; it is answered as stale", &error);
+            Epochs::UNKNOWN
+        })
     }
 
     fn sight(&self, page: &Resolved, entry: Arc<Entry>, now: Millis) -> Sight {
@@ -293,10 +304,7 @@ impl<S: Stores> Engine<S> {
 
     /// Reports a store that fails, unless it has just been done.
     pub(crate) fn complain(&self, page: &Resolved, what: &str, error: &dyn Display) {
-        let now = self.clock.now();
-        let last = Millis(self.complained_at.load(Ordering::Relaxed));
-        if now < last || now.since(last) >= COMPLAIN_EVERY {
-            self.complained_at.store(now.0, Ordering::Relaxed);
+        if self.complaints.is_due(self.clock.now()) {
             tracing::error!(page = %page.key.path(), "{what}: {error}");
         }
     }

@@ -130,12 +130,15 @@ impl<S: Stores> Engine<S> {
         // As much as is known before the render: what it began before makes it stale also here. A store that cannot be
         // written may still be read.
         let known = self.memory.get(&page.key).map_or(0, |entry| entry.snapshot.epochs.newest);
-        let said =
-            self.stores.pages().read(&page.key, Wanted::default()).await.map_or(0, |said| said.epochs.newest);
-        let epoch = known.max(said);
+        let said = self.stores.pages().read(&page.key, Wanted::default()).await.map(|said| said.epochs);
+        let said = said.unwrap_or(Epochs::UNKNOWN);
+        let epoch = known.max(said.newest);
         let order = Order { page: page.clone(), reason, generation: judged, epoch, draft: false };
         match self.renders.run(order).await {
-            Ok(draft) => Ok(Some(self.keep_unsaved(page, draft, judged))),
+            Ok(draft) => {
+                let entry = self.keep_unsaved(page, draft, judged);
+                Ok(Some(if said.partial { entry.unchecked() } else { entry }))
+            }
             Err(failed) => {
                 self.log_failure(page, reason, &failed, None);
                 Err(Trouble::new(500, failed.message))
@@ -185,12 +188,11 @@ impl<S: Stores> Engine<S> {
         let wanted = Wanted { tags: &entry.record.tags, body: None };
         let epochs = match self.stores.pages().read(&page.key, wanted).await {
             Ok(now) if now.generation > entry.record.generation => return None,
-            Ok(now) => now.epochs.max(entry.snapshot.epochs),
-            // Nobody can mark it either.
-            Err(_) if entry.unsaved => return Some(entry),
+            Ok(now) => now.epochs.at_least(entry.snapshot.epochs),
+            Err(_) if entry.unsaved => return Some(entry.unchecked()),
             Err(error) => {
                 self.complain(page, "it cannot be told whether a new page is stale already", &error);
-                Epochs::from(entry.record.epoch + 1).max(entry.snapshot.epochs)
+                Epochs::UNKNOWN.at_least(entry.snapshot.epochs)
             }
         };
         if !is_shown(&entry.record, epochs) {

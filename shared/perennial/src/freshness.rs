@@ -33,6 +33,8 @@ pub enum Why {
     Invalidated,
     /// It was stamped by a clock that is ahead of this one, so its age cannot be told.
     FromTheFuture,
+    /// The store did not say what was done to its tags, so nobody can tell whether it was invalidated.
+    Unchecked,
 }
 
 /// The end of a record's freshness: `started_at + period`, or `expires_at` if that is earlier.
@@ -56,20 +58,35 @@ pub struct Epochs {
     pub newest: Epoch,
     /// Of deletions: what was rendered before is not shown any more.
     pub gone: Epoch,
+    /// Whether some of the tags could not be read: then both numbers are the least that they can be.
+    pub partial: bool,
 }
 
 impl Epochs {
-    /// The newer ones of both.
+    /// None of the tags could be read.
+    pub const UNKNOWN: Self = Self { newest: 0, gone: 0, partial: true };
+
+    /// Of the tags of both: the newer ones.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
-        Self { newest: self.newest.max(other.newest), gone: self.gone.max(other.gone) }
+        Self {
+            newest: self.newest.max(other.newest),
+            gone: self.gone.max(other.gone),
+            partial: self.partial || other.partial,
+        }
+    }
+
+    /// Of the same tags, when they are known to have had these epochs at least.
+    #[must_use]
+    pub fn at_least(self, known: Self) -> Self {
+        Self { partial: self.partial, ..self.max(known) }
     }
 }
 
 /// Nothing was deleted.
 impl From<Epoch> for Epochs {
     fn from(newest: Epoch) -> Self {
-        Self { newest, gone: 0 }
+        Self { newest, ..Self::default() }
     }
 }
 
@@ -83,7 +100,8 @@ pub fn is_shown(record: &Record, epochs: Epochs) -> bool {
 /// option for pages whose `expires_at` has passed.
 ///
 /// A page from the future is stale at once: its period would otherwise end later than that long after anyone
-/// first saw it (invariant 7 under clock steps).
+/// first saw it (invariant 7 under clock steps). So is one whose tags could not all be read: it may have been
+/// invalidated (invariant 2). What is known to be deleted is missing all the same.
 pub fn state(record: &Record, epochs: impl Into<Epochs>, now: Millis, missing_when_expired: bool) -> State {
     let epochs = epochs.into();
     if !is_shown(record, epochs) {
@@ -100,6 +118,8 @@ pub fn state(record: &Record, epochs: impl Into<Epochs>, now: Millis, missing_wh
         State::Stale { why: Why::FromTheFuture, since }
     } else if until.is_some_and(|until| now >= until) {
         State::Stale { why: Why::Old, since }
+    } else if epochs.partial {
+        State::Stale { why: Why::Unchecked, since }
     } else {
         State::Fresh { until }
     }
@@ -185,6 +205,20 @@ mod tests {
             state(&record(), 3, Millis(999_999), false),
             State::Stale { why: Why::FromTheFuture, .. }
         ));
+    }
+
+    #[test]
+    fn a_page_whose_tags_could_not_be_read_is_stale_and_one_that_is_known_to_be_deleted_is_missing() {
+        let judged = |epochs| state(&record(), epochs, Millis(1_000_001), false);
+        let unchecked = State::Stale { why: Why::Unchecked, since: Duration::ZERO };
+        assert_eq!(judged(Epochs::UNKNOWN), unchecked);
+        let known = |newest, gone| Epochs { newest, gone, partial: true };
+        assert!(matches!(judged(known(4, 0)), State::Stale { why: Why::Invalidated, .. }));
+        assert_eq!(judged(known(4, 4)), State::Missing);
+        assert_eq!(judged(Epochs::UNKNOWN.at_least(known(4, 4))), State::Missing);
+        assert!(matches!(judged(Epochs::default().at_least(known(3, 0))), State::Fresh { .. }));
+        let old = state(&record(), Epochs::UNKNOWN, Millis(9_000_000), false);
+        assert!(matches!(old, State::Stale { why: Why::Old, .. }), "it is to be renewed: {old:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder};
 
 use crate::clock::Millis;
 use crate::content::Content;
+use crate::freshness::Epochs;
 use crate::key::PageKey;
 use crate::pages::Snapshot;
 use crate::record::Record;
@@ -45,6 +46,15 @@ impl Entry {
             && self.version == version
             && now >= self.read_at
             && now.since(self.read_at) < RECHECK_AFTER
+    }
+
+    /// The same page, when nobody can tell what was done to its tags since it was read.
+    pub(crate) fn unchecked(&self) -> Arc<Self> {
+        let epochs = Epochs::UNKNOWN.at_least(self.snapshot.epochs);
+        let snapshot = Snapshot { epochs, ..self.snapshot.clone() };
+        let (record, html, data) = (self.record.clone(), self.html.clone(), self.data.clone());
+        let Self { version, read_at, unsaved, .. } = *self;
+        Arc::new(Self { record, html, data, snapshot, version, read_at, unsaved })
     }
 }
 

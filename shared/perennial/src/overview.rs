@@ -51,6 +51,7 @@ impl Overview {
             Some(State::Stale { why: Why::Old, .. }) => ("stale", Some("old")),
             Some(State::Stale { why: Why::Invalidated, .. }) => ("stale", Some("invalidated")),
             Some(State::Stale { why: Why::FromTheFuture, .. }) => ("stale", Some("from the future")),
+            Some(State::Stale { why: Why::Unchecked, .. }) => ("stale", Some("unchecked")),
         };
         Self {
             path: page.as_ref().map_or_else(|| key.clone(), |p| p.decoded_path() + &query),

@@ -38,15 +38,18 @@ pub trait Pages: Send + Sync + 'static {
     fn version(&self) -> Option<u64>;
 
     /// The page's record, its slot and the newest epoch of its tags. Each is at least as new as the call. A record
-    /// that cannot be read counts as none, and is logged. One round trip: a store that learns of tags only by reading
+    /// that is damaged counts as none, and is logged. One round trip: a store that learns of tags only by reading
     /// the record leaves those that were not `wanted` to [`Pages::epochs`].
+    ///
+    /// A store that could read the record, and not all that is beside it, says what it has: then the epochs are
+    /// [`partial`](Epochs::partial), the slot is as if nobody had ever asked to render, or there is no body.
     fn read(
         &self,
         page: &PageKey,
         wanted: Wanted<'_>,
     ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
 
-    /// The newest epochs of these [`Snapshot::unread_tags`].
+    /// The newest epochs of these [`Snapshot::unread_tags`]; [`partial`](Epochs::partial) if only some could be read.
     fn epochs(&self, tags: &[String]) -> impl Future<Output = Result<Epochs, StoreError>> + Send;
 
     /// Asks for the right to render. Granted iff no lease and no back-off holds (see [`Urgency`]) and the record is

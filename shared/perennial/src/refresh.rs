@@ -60,7 +60,7 @@ impl<S: Stores> Engine<S> {
     fn keep(&self, page: &Resolved, mut entry: Arc<Entry>) -> Arc<Entry> {
         let known = self.memory.get(&page.key).map_or_else(Epochs::default, |kept| kept.snapshot.epochs);
         if let Some(entry) = Arc::get_mut(&mut entry) {
-            entry.snapshot.epochs = entry.snapshot.epochs.max(known);
+            entry.snapshot.epochs = entry.snapshot.epochs.at_least(known);
         }
         self.memory.insert(&page.key, entry.clone());
         entry

@@ -188,6 +188,9 @@ pub struct Limits {
     pub max_listeners: usize,
     /// `PERENNIAL_EDGE_STALE_SECONDS` (86400): `stale-while-revalidate` for routes without `max_stale`.
     pub edge_stale_s: u32,
+    /// `PERENNIAL_MAX_STORE_RETRIES` (10): so often at once one process asks again for what DynamoDB has left unread of
+    /// visitors' calls, and then once for ten calls that it has answered whole; 0 never. A page is answered without.
+    pub max_store_retries: u32,
     /// `PERENNIAL_SHUTDOWN_GRACE_MS` (10000): time for running requests and renders after SIGTERM.
     pub shutdown_grace: Duration,
 }
@@ -332,6 +335,7 @@ impl Limits {
             ),
             max_listeners: r.or("PERENNIAL_MAX_LISTENERS", 32),
             edge_stale_s: r.or("PERENNIAL_EDGE_STALE_SECONDS", 86_400),
+            max_store_retries: r.or("PERENNIAL_MAX_STORE_RETRIES", 10),
             shutdown_grace: r.millis("PERENNIAL_SHUTDOWN_GRACE_MS", 10_000),
         }
     }

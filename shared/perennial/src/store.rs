@@ -1,12 +1,16 @@
 //! What every port to a store shares: its error, and the group of ports a deployment runs on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::bodies::Bodies;
 use crate::edge::Edge;
 use crate::jobs::Jobs;
 use crate::pages::Pages;
 use crate::publishes::Publishes;
+
+/// A store that fails is reported this often, however many requests meet it.
+pub(crate) const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// A store that did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -189,7 +189,7 @@ async fn in_time<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T,
 }
 
 /// Between none and all of a pause, so that those who were refused together do not come back together.
-fn some_of(pause: Duration) -> Duration {
+pub(crate) fn some_of(pause: Duration) -> Duration {
     let mut random = [u8::MAX];
     // Without randomness it is the whole pause.
     let _ = getrandom::fill(&mut random);

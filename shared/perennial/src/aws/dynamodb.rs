@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Config;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 pub(crate) use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValuesOnConditionCheckFailure, Select};
+use aws_smithy_types::retry::RetryConfig;
 
 use super::errors::Failure;
 
@@ -19,6 +21,15 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 /// An attribute of bytes.
 pub(crate) fn blob(bytes: &[u8]) -> AttributeValue {
     AttributeValue::B(Blob::new(bytes))
+}
+
+/// How often a call is made before it has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempts {
+    /// As often as the SDK is told: another attempt finds another connection.
+    Several,
+    /// Once, because the caller repeats it.
+    One,
 }
 
 /// One table.
@@ -142,11 +153,22 @@ impl Table {
 
     /// Reads items, each strongly consistent and once: what was found, in any order, and the keys that were not looked
     /// for.
-    pub(crate) async fn get_some(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>), Failure> {
+    pub(crate) async fn get_some(
+        &self,
+        keys: Vec<Item>,
+        attempts: Attempts,
+    ) -> Result<(Vec<Item>, Vec<Item>), Failure> {
         let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
         let wanted = wanted.map_err(|e| Failure::NotSent(e.to_string()))?;
         let call = self.client.batch_get_item().request_items(&*self.name, wanted);
-        let answer = Box::pin(call.send()).await.map_err(|e| Failure::of(&e))?;
+        let answer = match attempts {
+            Attempts::Several => Box::pin(call.send()).await,
+            Attempts::One => {
+                let once = Config::builder().retry_config(RetryConfig::disabled());
+                Box::pin(call.customize().config_override(once).send()).await
+            }
+        };
+        let answer = answer.map_err(|e| Failure::of(&e))?;
         let found = answer.responses.into_iter().flatten().flat_map(|(_, items)| items);
         let left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys);
         Ok((found.collect(), left.collect()))

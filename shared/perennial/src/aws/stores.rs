@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Account;
 use super::dynamodb::{AttributeValue, Table};
 use super::errors::read_error;
+use super::retries::Retries;
 use crate::bodies::s3::S3Bodies;
 use crate::clock::Clock;
 use crate::edge::cloudfront::{CloudFront, Distribution, Order};
@@ -48,7 +49,12 @@ impl AwsStores {
         Self {
             account: account.clone(),
             build: build.clone(),
-            pages: DynamoPages::new(table.clone(), build.clone(), clock.clone()),
+            pages: DynamoPages::new(
+                table.clone(),
+                build.clone(),
+                clock.clone(),
+                Retries::new(settings.limits.max_store_retries),
+            ),
             publishes: DynamoPublishes::new(table.clone(), clock),
             table,
             bodies: S3Bodies::new(

@@ -20,6 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
+use self::batch::Found;
 use self::item::{
     Item, Keys, SlotItem, epoch, epoch_key, epochs as epochs_of, n, name, number, record, s, tag_key,
 };
@@ -28,11 +29,12 @@ use super::{
 };
 use crate::aws::dynamodb::{Request, ReturnValue, Table, blob};
 use crate::aws::errors::{Failure, write_error};
-use crate::clock::{Clock, Millis};
+use crate::aws::retries::Retries;
+use crate::clock::{Clock, Millis, Rarely};
 use crate::freshness::Epochs;
 use crate::key::PageKey;
 use crate::record::{Epoch, Form, Record, Ticket};
-use crate::store::StoreError;
+use crate::store::{COMPLAIN_EVERY, StoreError};
 use crate::tags::{page_tags, user_tag};
 
 /// A slot without a commit is forgotten this long after it was last asked for: its page has never been there.
@@ -50,12 +52,16 @@ pub struct DynamoPages {
     table: Table,
     build: Arc<str>,
     clock: Arc<dyn Clock>,
+    /// Of visitors' reads.
+    retries: Retries,
+    complaints: Arc<Rarely>,
 }
 
 impl DynamoPages {
-    /// The records of `build` in a table. The clock paces what is asked for again.
-    pub(crate) fn new(table: Table, build: Arc<str>, clock: Arc<dyn Clock>) -> Self {
-        Self { table, build, clock }
+    /// The records of `build` in a table. The clock paces what is logged.
+    pub(crate) fn new(table: Table, build: Arc<str>, clock: Arc<dyn Clock>, retries: Retries) -> Self {
+        let complaints = Arc::new(Rarely::every(COMPLAIN_EVERY));
+        Self { table, build, clock, retries, complaints }
     }
 
     fn keys(&self) -> Keys<'_> {
@@ -154,6 +160,12 @@ impl DynamoPages {
     }
 }
 
+/// The newest epochs of these tags, as far as the table has read them.
+fn epochs_in(found: &Found, tag_keys: &[Item]) -> Epochs {
+    let of_tag = |key| if found.is_unread(key) { Epochs::UNKNOWN } else { epochs_of(found.get(key)) };
+    tag_keys.iter().map(of_tag).fold(Epochs::default(), Epochs::max)
+}
+
 /// Carries out a conditional write. `None`: the condition did not hold.
 async fn write_if(write: Request, action: &str, what: &str) -> Result<Option<Item>, StoreError> {
     match write.send().await {
@@ -190,15 +202,19 @@ impl Pages for DynamoPages {
         let mut all = vec![record_key.clone(), slot_key.clone()];
         all.extend(body_key.iter().map(|(_, key)| key.clone()));
         all.extend_from_slice(&tag_keys);
-        let mut found = self.get_all(all).await?;
+        let mut found = self.get_some(all).await?;
+        // Without its record, or with neither record nor slot, nothing can be told of a page.
+        let needs_slot = found.get(&record_key).is_none();
+        if found.is_unread(&record_key) || (needs_slot && found.is_unread(&slot_key)) {
+            return Err(StoreError::Refused(found.throttled()));
+        }
         let slot = found.get(&slot_key).map(SlotItem::read).unwrap_or_default();
         let (generation, record) = match found.get(&record_key) {
             Some(item) => (number(item, "generation").unwrap_or(0), record(item)),
             // If it was lost, the slot still knows what nobody may render below.
             None => (slot.shown, None),
         };
-        let epochs =
-            tag_keys.iter().map(|key| epochs_of(found.get(key))).fold(Epochs::default(), Epochs::max);
+        let epochs = epochs_in(&found, &tag_keys);
         let unread_tags = record.iter().flat_map(|r| &r.tags).filter(|tag| !wanted.tags.contains(tag));
         let unread_tags = unread_tags.cloned().collect();
         let body = body_key.and_then(|(form, key)| {
@@ -211,8 +227,7 @@ impl Pages for DynamoPages {
 
     async fn epochs(&self, tags: &[String]) -> Result<Epochs, StoreError> {
         let keys: Vec<_> = tags.iter().map(|tag| tag_key(&user_tag(tag))).collect();
-        let found = self.get_all(keys.clone()).await?;
-        Ok(keys.iter().map(|key| epochs_of(found.get(key))).fold(Epochs::default(), Epochs::max))
+        Ok(epochs_in(&self.get_some(keys.clone()).await?, &keys))
     }
 
     async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {

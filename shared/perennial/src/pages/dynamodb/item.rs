@@ -90,7 +90,8 @@ pub(super) fn epoch_key() -> Item {
 
 /// Of a tag.
 pub(super) fn epochs(item: Option<&Item>) -> Epochs {
-    Epochs { newest: epoch(item), gone: item.and_then(|item| number(item, "gone")).unwrap_or(0) }
+    let gone = item.and_then(|item| number(item, "gone")).unwrap_or(0);
+    Epochs { newest: epoch(item), gone, partial: false }
 }
 
 pub(super) fn epoch(item: Option<&Item>) -> Epoch {

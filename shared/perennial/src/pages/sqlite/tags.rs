@@ -32,7 +32,8 @@ pub(super) fn epochs(
     let mut epochs = Epochs::default();
     for tag in tags {
         let of_tag = |row: &Row<'_>| {
-            Ok(Epochs { newest: unsigned(row, 0)?.unwrap_or(0), gone: unsigned(row, 1)?.unwrap_or(0) })
+            let (newest, gone) = (unsigned(row, 0)?.unwrap_or(0), unsigned(row, 1)?.unwrap_or(0));
+            Ok(Epochs { newest, gone, partial: false })
         };
         epochs = epochs.max(statement.query_row([tag], of_tag).optional()?.unwrap_or_default());
     }
