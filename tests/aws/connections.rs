@@ -63,7 +63,7 @@ async fn a_write_whose_answer_is_lost_is_unsure() {
     let sent = stores.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await;
     assert!(matches!(sent, Err(StoreError::Unsure(_))), "{sent:?}");
     let read = stores.bodies().get(&page("a"), EMPTY).await;
-    assert!(matches!(read, Err(StoreError::Refused(_))), "{read:?}");
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
     deaf.abort();
 }
 
@@ -83,6 +83,6 @@ async fn a_bundle_of_roots_replaces_those_of_amazon() {
     let error =
         others.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.unwrap_err();
     let text = error.to_string();
-    assert!(matches!(error, StoreError::Refused(_)), "{text}");
+    assert!(matches!(error, StoreError::Unavailable(_)), "{text}");
     assert!(text.contains("AWS_CA_BUNDLE"), "{text}");
 }

@@ -9,7 +9,7 @@ use perennial::pages::suite::{ask_and_record, page};
 use perennial::pages::{Inline, Pages as _};
 use perennial::record::Record;
 use perennial::testing::ManualClock;
-use perennial::{Body, Engine, Settings, Site, Stores as _};
+use perennial::{Body, Clock, Engine, Settings, Site, Stores as _};
 use serde_json::json;
 use serve::{Renewal, Serve};
 use tests::{Answer, Ask, Aws, Upstream};
@@ -29,8 +29,11 @@ impl Function {
     }
 
     pub(crate) fn of(site: Site, clock: &ManualClock, settings: Settings) -> Self {
+        Self::by(site, Arc::new(clock.clone()), settings)
+    }
+
+    pub(crate) fn by(site: Site, clock: Arc<dyn Clock>, settings: Settings) -> Self {
         let site = Arc::new(site.ready(None, None).expect("a site"));
-        let clock = Arc::new(clock.clone());
         let stores = AwsStores::new(&account(&settings), &settings, &site, clock.clone());
         let engine = Engine::new(site, stores, clock, settings.limits);
         Self { serve: Serve::new(engine.clone(), Renewal::Before), engine }

@@ -154,7 +154,7 @@ async fn a_server_that_is_not_there_has_not_written() {
     ];
     for error in errors {
         let text = error.to_string();
-        assert!(matches!(error, StoreError::Refused(_)), "{text}");
+        assert!(matches!(error, StoreError::Unavailable(_)), "{text}");
         assert!(text.contains("cannot be reached") && text.contains("AWS_ENDPOINT_URL"), "{text}");
     }
     nowhere.warm().await;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use perennial::Settings;
+use perennial::guard::BreakerState;
 use perennial::testing::ManualClock;
 use serde_json::json;
 use tests::between::{Between, Call, Fault};
@@ -36,6 +37,9 @@ struct World {
     settings: Settings,
 }
 
+/// Everything that is asked of the table.
+const TABLE: [&str; 6] = ["BatchGetItem", "GetItem", "UpdateItem", "PutItem", "DeleteItem", "Query"];
+
 impl World {
     async fn new() -> Self {
         let aws = Aws::start().await;
@@ -49,6 +53,12 @@ impl World {
     /// A process that has just started.
     fn cold(&self) -> Function {
         Function::start(&self.up, &self.clock, self.settings.clone())
+    }
+
+    /// A process whose clock is the machine's.
+    fn in_time(&self) -> Function {
+        let site = tests::conformance::site(self.up.url());
+        Function::by(site, Arc::new(perennial::SystemClock), self.settings.clone())
     }
 
     /// A visit, how long it took, and the calls that it made.
@@ -144,4 +154,82 @@ async fn a_page_that_is_known_to_be_deleted_is_not_shown_while_its_tags_cannot_b
     function.ask(Ask::get("/tagged/a")).await.expect(500, "");
     w.plan.set(&["BatchGetItem"], Some(Fault::ServerError));
     function.ask(Ask::get("/tagged/a")).await.expect(500, "");
+}
+
+/// What a page in memory may take once a store is left alone.
+const LEFT_ALONE: Duration = Duration::from_millis(100);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_does_not_answer_is_left_alone_and_tried_by_one_call() {
+    let w = World::new().await;
+    w.up.otherwise(|call| json!({ "value": call.path, "revalidate": 600 }).into());
+    let function = w.in_time();
+    function.ask(Ask::get("/blog/kept")).await.expect(200, "MISS");
+    w.in_time().ask(Ask::get("/blog/stored")).await.expect(200, "MISS");
+    w.plan.set(&TABLE, Some(Fault::Silent));
+    let limits = &w.settings.limits;
+    for visit in 1..=limits.store_failures {
+        let (took, _) = w.stale(&function, "/blog/kept").await;
+        println!("silent table, page in memory, visit {visit}: 200 after {took:.0?}");
+        assert!(took < 2 * limits.store_wait, "PERENNIAL_STORE_WAIT_MS");
+    }
+    let pages = || function.engine.stores().breakers()[0];
+    assert_eq!((pages().state(), pages().opened()), (BreakerState::Open, 1));
+    let (took, calls) = w.stale(&function, "/blog/kept").await;
+    println!("silent table, page in memory, after the first three failures: 200 after {took:.0?}");
+    assert!(took < LEFT_ALONE && calls == 0, "{took:?}, {calls} calls");
+    for path in ["/blog/stored", "/blog/new"] {
+        let (answer, took, calls) = w.visit(&function, path).await;
+        println!("silent table, {path}, after the first three failures: {} after {took:.0?}", answer.status);
+        answer.expect(200, "MISS");
+        assert_eq!(calls, 0, "{path} is rendered, and not kept");
+    }
+    let (answer, took, _) = w.visit(&w.in_time(), "/blog/stored").await;
+    println!(
+        "silent table, stored page, in a process that does not know of it: {} after {took:.0?}",
+        answer.status
+    );
+    answer.expect(200, "MISS");
+
+    tests::until::pass(limits.store_pause).await;
+    let mut calls = 0;
+    for _ in 0..20 {
+        let (took, made) = w.stale(&function, "/blog/kept").await;
+        calls += made;
+        assert!(took < LEFT_ALONE, "nobody waits for the trial: {took:?}");
+    }
+    assert!(calls <= 1, "{calls} calls are a crowd");
+    w.plan.set(&[], None);
+    let hit = async || (function.ask(Ask::get("/blog/kept")).await.label() == "HIT").then_some(());
+    tests::until::until("the table is asked again", hit).await;
+    assert_eq!(pages().state(), BreakerState::Closed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_bucket_holds_up_a_visitor_for_no_longer_than_the_budget() {
+    let w = World::new().await;
+    w.up.on("/blog/l", Reply::value(&crate::requests::large()));
+    w.in_time().ask(Ask::get("/blog/l")).await.expect(200, "MISS");
+    w.plan.set(&["GET"], Some(Fault::Silent));
+    let (answer, took, _) = w.visit(&w.in_time(), "/blog/l").await;
+    println!("silent bucket, stored page whose body is in it: {} after {took:.0?}", answer.status);
+    answer.expect(200, "MISS");
+    assert!(took < 3 * w.settings.limits.store_wait, "PERENNIAL_STORE_WAIT_MS");
+}
+
+/// Whoever is denied, or asks for what must not be, is answered: the store is well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_struggles_leaves_the_pages_alone() {
+    let w = World::new().await;
+    w.up.on("/blog/s", Reply::value("old"));
+    let function = w.cold();
+    function.ask(Ask::get("/blog/s")).await.expect(200, "MISS");
+    w.plan.set(&["SendMessage"], Some(Fault::ServerError));
+    for _ in 0..w.settings.limits.store_failures {
+        w.clock.advance(Duration::from_secs(11));
+        w.stale(&function, "/blog/s").await;
+    }
+    let states = function.engine.stores().breakers().map(|breaker| (breaker.store(), breaker.state()));
+    let open: Vec<_> = states.iter().filter(|(_, state)| *state != BreakerState::Closed).collect();
+    assert_eq!(open, [&("jobs", BreakerState::Open)]);
 }

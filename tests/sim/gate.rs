@@ -165,7 +165,7 @@ impl Link {
             _ => {}
         }
         match (verdict, done) {
-            (Verdict::Refuse, _) => Err(StoreError::Refused("the store is busy".into())),
+            (Verdict::Refuse, _) => Err(StoreError::Unavailable("the store is busy".into())),
             (Verdict::Vanish | Verdict::Lose, _) | (_, None) => {
                 Err(StoreError::Unsure("the connection was lost".into()))
             }

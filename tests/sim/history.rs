@@ -70,6 +70,8 @@ pub(crate) struct Visit {
     pub(crate) faulted: bool,
     /// Whether it could not be told what was done to tags.
     pub(crate) unchecked: bool,
+    /// How long its calls have waited at the gate, in true milliseconds.
+    pub(crate) waited_ms: u64,
 }
 
 /// What a publisher's call is to reach.
@@ -131,6 +133,8 @@ pub(crate) struct History {
     pub(crate) clocks_differ: bool,
     /// Nothing goes wrong any more.
     pub(crate) settled: bool,
+    /// How long a visitor waits for stores.
+    pub(crate) patience_ms: u64,
     /// A page's record was replaced by an older one.
     pub(crate) newest: BTreeMap<Place, Ticket>,
 }

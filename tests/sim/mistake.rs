@@ -35,6 +35,8 @@ pub(crate) enum Mistake {
     LeasesNeverEnd,
     /// A grant does not believe that back-offs end.
     BackOffsNeverEnd,
+    /// A store that has failed is never asked again.
+    NeverTriesAgain,
     /// Long waits have no end of their own.
     LongWaitsNeverEnd,
     /// A stale answer is as cacheable as a fresh one.
@@ -60,7 +62,7 @@ pub(crate) enum Mistake {
 }
 
 /// All of them, each with the invariant whose check must notice it.
-pub(crate) const ALL: [(Mistake, u8); 27] = [
+pub(crate) const ALL: [(Mistake, u8); 28] = [
     (Mistake::CommitsAnyTicket, 1),
     (Mistake::ForgetsTombstones, 1),
     (Mistake::MarksNothing, 2),
@@ -78,6 +80,7 @@ pub(crate) const ALL: [(Mistake, u8); 27] = [
     (Mistake::DeletesOneBuild, 6),
     (Mistake::LeasesNeverEnd, 7),
     (Mistake::BackOffsNeverEnd, 7),
+    (Mistake::NeverTriesAgain, 7),
     (Mistake::LongWaitsNeverEnd, 7),
     (Mistake::StaleIsCacheable, 8),
     (Mistake::ErrorsAreCacheable, 8),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use perennial::guard::BreakerState;
 use perennial::secrets::LiveSecrets;
 use perennial::{Clock, Engine};
 use regenerate::Regenerate;
@@ -57,5 +58,10 @@ impl Node {
             regenerate: Regenerate::new(engine.clone()),
             engine,
         })
+    }
+
+    /// Whether it leaves a store alone, so that nobody can tell what its visitors would have been answered.
+    pub(crate) fn is_struggling(&self) -> bool {
+        self.engine.stores().breakers().iter().any(|breaker| breaker.state() != BreakerState::Closed)
     }
 }

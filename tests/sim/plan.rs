@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     /// Places in [`PATHS`].
     pub(crate) paths: Vec<usize>,
     pub(crate) memory_bytes: u64,
+    /// How long a visitor waits for stores: less than a call may take, or more.
+    pub(crate) store_wait: Duration,
     /// Visitors ask for what there is not.
     pub(crate) strangers: bool,
     /// In a thousand of calls.
@@ -66,7 +68,7 @@ impl Plan {
             (Verdict::Vanish, sometimes(60)),
             (Verdict::Lose, sometimes(60)),
             (Verdict::Twice, sometimes(60)),
-            (Verdict::Partly, sometimes(60)),
+            (Verdict::Partly, sometimes(250)),
         ];
         let weights = Weights {
             visit: 60,
@@ -89,6 +91,7 @@ impl Plan {
             nodes: rng.between(1, MAX_NODES as u64) as usize,
             paths,
             memory_bytes: *rng.pick(&[0, 6_000, 50 << 20, 50 << 20]),
+            store_wait: Duration::from_millis(if rng.permille(250) { 1_000 } else { 3 * CALL_MS_MAX }),
             strangers: rng.permille(200),
             verdicts,
             clock_errors: if rng.permille(150) { 600 } else { 0 },
@@ -133,6 +136,8 @@ pub(crate) fn limits(plan: &Plan, mistake: Option<Mistake>) -> Limits {
         inline_body_bytes: 200,
         max_stored_not_found: MAX_STORED_NOT_FOUND,
         shutdown_grace: Duration::from_secs(2),
+        store_wait: plan.store_wait,
+        store_pause: Duration::from_secs(if has(Mistake::NeverTriesAgain) { 1_000_000 } else { 2 }),
         ..Settings::default().limits
     }
 }

@@ -70,6 +70,7 @@ impl Run {
             world.store.has_version = world.rng.permille(500);
             world.upstream.large = world.rng.permille(100);
             world.history.clocks_differ = plan.weights.clock_step > 0;
+            world.history.patience_ms = plan.store_wait.as_millis() as u64;
             world.say(|| format!("{plan:?}"));
             for (path, _) in PATHS {
                 world.change(path);
@@ -104,6 +105,11 @@ impl Run {
         yield_now().await;
         let mut world = self.sim.lock();
         world.tally.events += 1;
+        world.waiting();
+        for node in self.nodes.iter().filter(|node| node.is_struggling()) {
+            let visits = world.history.visits.values_mut();
+            visits.filter(|visit| visit.node == node.id).for_each(|visit| visit.faulted = true);
+        }
         world.nobody_waits();
         for node in &self.nodes {
             let (used, _) = node.engine.memory_usage();

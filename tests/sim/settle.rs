@@ -23,6 +23,7 @@ impl Run {
             world.history.settled = true;
             world.upstream.moods.values_mut().for_each(|mood| *mood = Mood::Well);
             world.nodes.iter_mut().for_each(|node| node.clock_error_ms = 0);
+            (0..world.nodes.len()).for_each(|node| world.clock_stepped(node));
         }
         if self.nodes.is_empty() {
             self.start();

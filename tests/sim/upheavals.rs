@@ -91,6 +91,7 @@ impl Run {
         world.say(|| format!("n{node}: its clock is wrong by {error} ms from now on"));
         world.tally.happens("clock steps");
         world.nodes[node].clock_error_ms = error;
+        world.clock_stepped(node);
     }
 
     /// A stored body is damaged, which counts as gone.

@@ -97,7 +97,9 @@ pub(crate) async fn visit(sim: Sim, node: Arc<Node>, actor: ActorId, wish: Wish)
     if world.nodes[node.id].dead {
         return;
     }
-    let Some(visit) = world.history.visits.remove(&actor) else { return };
+    world.waiting();
+    let Some(mut visit) = world.history.visits.remove(&actor) else { return };
+    visit.faulted |= node.is_struggling();
     world.answered(actor, &visit, answer);
 }
 
@@ -122,8 +124,9 @@ fn arrive(sim: &Sim, node: &Node, actor: ActorId, wish: &Wish) {
         began,
         began_ms: world.now,
         servable,
-        faulted: false,
+        faulted: node.is_struggling(),
         unchecked: false,
+        waited_ms: 0,
     };
     world.say(|| format!("n{} #{actor} comes: {wish:?}", node.id));
     world.history.visits.insert(actor, visit);

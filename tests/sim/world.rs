@@ -138,9 +138,11 @@ impl World {
             Verdict::Go => parked.to_string(),
             verdict => format!("{parked}: {verdict:?}"),
         });
-        let visit = parked.actor.and_then(|actor| self.history.visits.get_mut(&actor));
-        if let Some(visit) = visit.filter(|_| verdict == Verdict::Partly) {
-            visit.unchecked = true;
+        if let Some(visit) = parked.actor.and_then(|actor| self.history.visits.get_mut(&actor)) {
+            visit.unchecked |= verdict == Verdict::Partly;
+            visit.waited_ms += self.now - parked.since;
+            // What it would need beside that is not asked for.
+            visit.faulted |= visit.waited_ms >= self.history.patience_ms;
         }
         if verdict.is_fault() {
             self.nodes[parked.node].faulted = true;
@@ -154,7 +156,15 @@ impl World {
 
     /// Calls at the gate that somebody still waits for.
     pub(crate) fn waiting(&mut self) -> Vec<usize> {
-        self.parked.retain(|_, parked| !parked.open.is_closed());
+        let (visits, parked) = (&mut self.history.visits, &mut self.parked);
+        parked.retain(|_, parked| {
+            let waits = !parked.open.is_closed();
+            // Its visitor has lost patience, or has gone.
+            if !waits && let Some(visit) = parked.actor.and_then(|actor| visits.get_mut(&actor)) {
+                visit.faulted = true;
+            }
+            waits
+        });
         self.parked.keys().copied().collect()
     }
 
@@ -170,6 +180,12 @@ impl World {
             // It may be gone.
             let _ = sleeper.remove().wake.send(());
         }
+    }
+
+    /// Who waits goes by a clock that has stepped: nobody can tell for how long.
+    pub(crate) fn clock_stepped(&mut self, node: NodeId) {
+        let visits = self.history.visits.values_mut();
+        visits.filter(|visit| visit.node == node).for_each(|visit| visit.faulted = true);
     }
 
     /// Ends a process: nothing that is under way in it goes on.

@@ -107,7 +107,7 @@ impl<S: Stores> Serve<S> {
             let answered = if draft || self.engine.is_dev() || page.route().is_dynamic() {
                 Box::pin(self.rendered_for_one(request, &page, form, draft)).await
             } else {
-                self.stored(request, &page, form).await
+                self.engine.visiting(self.stored(request, &page, form)).await
             };
             if let Some(reply) = answered {
                 return reply;

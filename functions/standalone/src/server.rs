@@ -166,7 +166,9 @@ impl Handlers {
         if ![Method::GET, Method::HEAD].contains(&request.method) {
             reply::method_not_allowed(request)
         } else if self.revalidate.admits(request).await {
-            reply::text(request, StatusCode::OK, prometheus(self.engine.site(), self.engine.memory_usage()))
+            let (site, breakers) = (self.engine.site(), self.engine.stores().breakers());
+            let text = prometheus(site, self.engine.memory_usage(), &breakers);
+            reply::text(request, StatusCode::OK, text)
         } else {
             reply::plain(request, StatusCode::UNAUTHORIZED, "Invalid token\n")
         }

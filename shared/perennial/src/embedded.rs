@@ -98,7 +98,7 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
                     }
                     tokio::select! {
                         () = stop.cancelled() => {}
-                        () = engine.stores.jobs().arrived() => {}
+                        () = engine.stores.unguarded().jobs().arrived() => {}
                         () = engine.clock.sleep(LOOK_EVERY) => {}
                     }
                 }
@@ -111,7 +111,7 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
     /// # Errors
     /// The queue cannot be read or written.
     pub async fn work_next(self: &Arc<Self>) -> Result<bool, StoreError> {
-        let jobs = self.stores.jobs();
+        let jobs = self.stores.unguarded().jobs();
         // A worker that dies gives its job back as it does its page: with the end of a lease.
         let Some(taken) = jobs.take(self.limits.lease).await? else { return Ok(false) };
         match Job::from_json(&taken.message) {
@@ -135,7 +135,7 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
     async fn keep_job(&self, taken: &Taken) -> std::convert::Infallible {
         loop {
             self.clock.sleep(self.limits.lease / 3).await;
-            if let Err(error) = self.stores.jobs().hide(taken, self.limits.lease).await {
+            if let Err(error) = self.stores.unguarded().jobs().hide(taken, self.limits.lease).await {
                 tracing::warn!("a job cannot be kept, another worker may take it as well: {error}");
             }
         }

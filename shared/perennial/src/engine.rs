@@ -17,6 +17,7 @@ use crate::first::First;
 use crate::flights::{Flights, Turns};
 use crate::found::{Found, Seek};
 use crate::freshness::{Epochs, State, is_shown, state};
+use crate::guard::{Guarded, patience};
 use crate::headers::left_out;
 use crate::held::Held;
 use crate::memory::{Entry, Memory};
@@ -33,7 +34,7 @@ use crate::store::{COMPLAIN_EVERY, StoreError, Stores};
 /// A site on its stores, within its limits. One per process; cheap to share.
 pub struct Engine<S: Stores> {
     pub(crate) site: Arc<ReadySite>,
-    pub(crate) stores: S,
+    pub(crate) stores: Guarded<S>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) memory: Memory,
@@ -115,6 +116,8 @@ impl<S: Stores> Engine<S> {
         limits: Limits,
         dev: bool,
     ) -> Arc<Self> {
+        let tasks = TaskTracker::new();
+        let stores = Guarded::new(stores, &clock, &limits, &tasks);
         let renders = Renders::new(site.clone(), clock.clone(), limits.clone(), stores.build().clone());
         Arc::new(Self {
             site,
@@ -133,7 +136,7 @@ impl<S: Stores> Engine<S> {
             purges: Purges::default(),
             triggered: Mutex::default(),
             held: Held::default(),
-            tasks: TaskTracker::new(),
+            tasks,
             dev,
             complaints: Rarely::every(COMPLAIN_EVERY),
             many_logged: AtomicBool::new(false),
@@ -156,8 +159,14 @@ impl<S: Stores> Engine<S> {
     }
 
     /// The ports it runs on.
-    pub fn stores(&self) -> &S {
+    pub fn stores(&self) -> &Guarded<S> {
         &self.stores
+    }
+
+    /// Does what one visitor waits for: all calls of stores together take as long as [`Limits::store_wait`], and then those
+    /// that are to come are not made. What was rendered is stored whatever that takes.
+    pub async fn visiting<T>(&self, work: impl Future<Output = T>) -> T {
+        patience::with(Some(self.limits.store_wait), work).await
     }
 
     /// The build it serves.

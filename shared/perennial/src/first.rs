@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::within;
 use crate::engine::Engine;
 use crate::freshness::{Epochs, is_shown};
+use crate::guard::patience;
 use crate::memory::Entry;
 use crate::page::Reason;
 use crate::pages::{Begun, FailureNote, Lease, Pages, Snapshot, Urgency, Wanted};
@@ -52,8 +53,8 @@ impl<S: Stores> Engine<S> {
         };
         let engine = self.clone();
         let start = || {
-            let page = page.clone();
-            async move { engine.lead(&page, reason, judged).await }
+            let (page, left) = (page.clone(), patience::left());
+            async move { patience::with(left, engine.lead(&page, reason, judged)).await }
         };
         let key = page.key.shared();
         let landing = self.flights.join(&self.tasks, &key, start);
@@ -99,6 +100,8 @@ impl<S: Stores> Engine<S> {
                     waited_for = waited_for.or(Some(lease.ticket));
                     self.clock.sleep(pause).await;
                     pause = (pause * 2).min(POLL.1);
+                    // That was no wait for the store.
+                    patience::begin_again(self.limits.store_wait);
                     self.stores.pages().read(&page.key, Wanted::default()).await
                 }
                 Ok(Begun::Unneeded) => self.stores.pages().read(&page.key, Wanted::default()).await,

@@ -1,6 +1,7 @@
 //! What is read of a page's bodies to answer a visitor: nothing, all of one, or the beginning of a large one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -8,11 +9,15 @@ use crate::bodies::Bodies;
 use crate::body::Body;
 use crate::content::Content;
 use crate::engine::{Engine, Want};
+use crate::guard::patience;
 use crate::memory::Entry;
 use crate::passing::Passing;
 use crate::record::{BodyRef, Form, Record, Stored};
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
+
+/// What a small function reads in a millisecond: 50 Mbit/s. A visitor waits for a large body that much longer.
+const BODY_BYTES_PER_MS: u64 = 6_250;
 
 /// A form of a page whose content is sought.
 pub(crate) struct Seek<'a> {
@@ -68,6 +73,7 @@ impl<S: Stores> Engine<S> {
             }
             found.passing = Some(Passing { body: body.clone(), opened, coding });
         } else {
+            patience::allow(Duration::from_millis(body.stored_bytes / BODY_BYTES_PER_MS));
             let bytes = self.stores.bodies().get(&page.key, &body.sha256).await;
             let bytes = self.readable(page, bytes)?;
             *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));

@@ -62,6 +62,7 @@ mod found;
 pub mod freshness;
 #[cfg(any(feature = "aws", feature = "embedded"))]
 pub mod function;
+pub mod guard;
 pub mod headers;
 mod held;
 pub mod instant;

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::guard::{Breaker, BreakerState};
 use crate::site::ReadySite;
 
 /// What is counted of a route. The names are those of logs and response headers.
@@ -72,8 +73,8 @@ impl Counters {
     }
 }
 
-/// All counters of a site, and the memory cache's bytes and limit.
-pub fn prometheus(site: &ReadySite, (used, limit): (u64, u64)) -> String {
+/// All counters of a site, the memory cache's bytes and limit, and the stores' breakers.
+pub fn prometheus(site: &ReadySite, (used, limit): (u64, u64), breakers: &[&Breaker]) -> String {
     let mut text = String::new();
     for (name, help, events) in [
         ("perennial_answers_total", "Answers to visitors, by route and how they came about.", &ANSWERS[..]),
@@ -94,7 +95,38 @@ pub fn prometheus(site: &ReadySite, (used, limit): (u64, u64)) -> String {
     ] {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
     }
+    of_breakers(&mut text, breakers);
     text
+}
+
+fn of_breakers(text: &mut String, breakers: &[&Breaker]) {
+    let state = |breaker: &Breaker| match breaker.state() {
+        BreakerState::Closed => 0,
+        BreakerState::Open => 1,
+        BreakerState::HalfOpen => 2,
+    };
+    type Of<'a> = &'a dyn Fn(&Breaker) -> u64;
+    let kinds: [(&str, &str, &str, Of<'_>); 3] = [
+        (
+            "perennial_store_breaker",
+            "gauge",
+            "0: the store is asked, 1: left alone, 2: tried by one call.",
+            &state,
+        ),
+        (
+            "perennial_store_breaker_opened_total",
+            "counter",
+            "How often the store was left alone.",
+            &Breaker::opened,
+        ),
+        ("perennial_store_failures_total", "counter", "Calls that the store has failed.", &Breaker::failed),
+    ];
+    for (name, kind, help, of) in kinds {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for breaker in breakers {
+            let _ = writeln!(text, "{name}{{store=\"{}\"}} {}", breaker.store(), of(breaker));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +144,26 @@ mod tests {
         }
         for (times, event) in all.iter().enumerate() {
             assert_eq!(counters.get(*event), times as u64, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn each_store_tells_what_its_breaker_lets_through() {
+        let limits = crate::settings::Settings::default().limits;
+        let (breaker, clock) = (Breaker::new("pages", &limits), crate::testing::ManualClock::default());
+        for _ in 0..limits.store_failures {
+            breaker.note::<()>(&Err(crate::store::StoreError::Unavailable(String::new())), &clock);
+        }
+        let mut text = String::new();
+        of_breakers(&mut text, &[&breaker, &Breaker::new("jobs", &limits)]);
+        for line in [
+            "# TYPE perennial_store_breaker gauge",
+            "perennial_store_breaker{store=\"pages\"} 1",
+            "perennial_store_breaker{store=\"jobs\"} 0",
+            "perennial_store_breaker_opened_total{store=\"pages\"} 1",
+            "perennial_store_failures_total{store=\"pages\"} 3",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} in {text}");
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::bodies::Bodies;
 use crate::engine::Engine;
 use crate::freshness::Epochs;
+use crate::guard::patience;
 use crate::held::Hold;
 use crate::memory::Entry;
 use crate::metrics::Event;
@@ -116,8 +117,9 @@ impl<S: Stores> Engine<S> {
         let hold = self.held.insert(&page.key, ticket);
         let refreshed = tokio::select! {
             biased;
-            refreshed = self.render_and_commit(page, &grant, reason, &hold) => refreshed,
-            never = self.keep_lease(page, ticket, reason, &hold) => match never {},
+            // What was rendered is worth more than a visitor's patience.
+            refreshed = patience::with(None, self.render_and_commit(page, &grant, reason, &hold)) => refreshed,
+            never = patience::with(None, self.keep_lease(page, ticket, reason, &hold)) => match never {},
         };
         self.held.remove(&page.key, ticket);
         let counted = match &refreshed {

@@ -188,6 +188,14 @@ pub struct Limits {
     pub max_listeners: usize,
     /// `PERENNIAL_EDGE_STALE_SECONDS` (86400): `stale-while-revalidate` for routes without `max_stale`.
     pub edge_stale_s: u32,
+    /// `PERENNIAL_STORE_WAIT_MS` (1000): how long one visitor waits for stores, all calls of the visit together, before and
+    /// beside a render. Then the page is shown from memory, or rendered.
+    pub store_wait: Duration,
+    /// `PERENNIAL_STORE_FAILURES` (3): after so many failures in a row (no answer, no connection, too many calls, an error
+    /// of its own) a store is left alone: what is in memory is shown, the rest is rendered and not kept.
+    pub store_failures: u32,
+    /// `PERENNIAL_STORE_PAUSE_MS` (2000): so long; then one call tries it.
+    pub store_pause: Duration,
     /// `PERENNIAL_MAX_STORE_RETRIES` (10): so often at once one process asks again for what DynamoDB has left unread of
     /// visitors' calls, and then once for ten calls that it has answered whole; 0 never. A page is answered without.
     pub max_store_retries: u32,
@@ -335,6 +343,9 @@ impl Limits {
             ),
             max_listeners: r.or("PERENNIAL_MAX_LISTENERS", 32),
             edge_stale_s: r.or("PERENNIAL_EDGE_STALE_SECONDS", 86_400),
+            store_wait: r.millis("PERENNIAL_STORE_WAIT_MS", 1_000),
+            store_failures: r.above_zero("PERENNIAL_STORE_FAILURES", 3),
+            store_pause: r.millis("PERENNIAL_STORE_PAUSE_MS", 2_000),
             max_store_retries: r.or("PERENNIAL_MAX_STORE_RETRIES", 10),
             shutdown_grace: r.millis("PERENNIAL_SHUTDOWN_GRACE_MS", 10_000),
         }

@@ -110,7 +110,11 @@ impl Failure {
             Self::Lost(_) => true,
             Self::Answered { status, code, .. } => *status >= 500 && !is_throttling(code),
         };
-        if writes && landed { StoreError::Unsure(text) } else { StoreError::Refused(text) }
+        match landed {
+            true if writes => StoreError::Unsure(text),
+            _ if self.may_pass() => StoreError::Unavailable(text),
+            _ => StoreError::Refused(text),
+        }
     }
 }
 
@@ -234,7 +238,9 @@ mod tests {
             let written = write_error("s3:PutObject", "write x", &failure);
             assert_eq!(matches!(written, StoreError::Unsure(_)), landed, "{failure:?}");
             let read = read_error("s3:GetObject", "read x", &failure);
-            assert!(matches!(read, StoreError::Refused(_)), "a read changes nothing: {failure:?}");
+            assert!(!matches!(read, StoreError::Unsure(_)), "a read changes nothing: {failure:?}");
+            let in_trouble = matches!(read, StoreError::Unavailable(_));
+            assert_eq!(in_trouble, failure.may_pass(), "whoever is denied has an answer: {failure:?}");
         }
     }
 

@@ -206,7 +206,7 @@ impl Pages for DynamoPages {
         // Without its record, or with neither record nor slot, nothing can be told of a page.
         let needs_slot = found.get(&record_key).is_none();
         if found.is_unread(&record_key) || (needs_slot && found.is_unread(&slot_key)) {
-            return Err(StoreError::Refused(found.throttled()));
+            return Err(found.throttled());
         }
         let slot = found.get(&slot_key).map(SlotItem::read).unwrap_or_default();
         let (generation, record) = match found.get(&record_key) {

@@ -53,12 +53,23 @@ impl Found {
         self.unread.iter().any(|unread| order(unread) == order(key))
     }
 
-    /// What the table does not do, and what to do about it. A key is hot if the table has read others of the same call.
-    pub(super) fn throttled(&self) -> String {
+    /// Whether the table has read others of the same call, and only what many pages share is unread.
+    fn is_hot(&self) -> bool {
+        let mut keys = self.unread.iter().filter_map(|key| text(key, PK));
+        !self.items.is_empty() && keys.all(|key| key.starts_with("tag#") || key == "epoch")
+    }
+
+    /// The error of somebody who cannot do without what is unread.
+    pub(super) fn throttled(&self) -> StoreError {
+        let text = self.advice();
+        if self.is_hot() { StoreError::Refused(text) } else { StoreError::Unavailable(text) }
+    }
+
+    /// What the table does not do, and what to do about it.
+    fn advice(&self) -> String {
         let keys: Vec<_> = self.unread.iter().filter_map(|key| text(key, PK)).collect();
-        let hot = keys.iter().all(|key| key.starts_with("tag#") || *key == "epoch");
         let keys = keys.join("`, `");
-        if hot && !self.items.is_empty() {
+        if self.is_hot() {
             format!(
                 "DynamoDB reads other items, but not `{keys}`: one key takes 3,000 reads a second, whatever the table's limits: \
                  have the shared cache in front answer more visitors (longer periods), or give fewer pages that tag"
@@ -76,7 +87,7 @@ impl DynamoPages {
     /// The table cannot be read, or it leaves some of them unread.
     pub(super) async fn get_all(&self, keys: Vec<Item>) -> Result<Found, StoreError> {
         let found = self.get(keys, ROUNDS_MAX).await?;
-        if found.unread.is_empty() { Ok(found) } else { Err(StoreError::Refused(found.throttled())) }
+        if found.unread.is_empty() { Ok(found) } else { Err(found.throttled()) }
     }
 
     /// The same for somebody who can do without some of the items.
@@ -88,7 +99,7 @@ impl DynamoPages {
         if !found.unread.is_empty() && self.complaints.is_due(self.clock.now()) {
             tracing::warn!(
                 "pages are answered as stale, because nobody can tell whether they are: {}",
-                found.throttled()
+                found.advice()
             );
         }
         Ok(found)
@@ -149,7 +160,7 @@ mod tests {
     #[test]
     fn a_hot_key_is_told_from_a_table_that_is_throttled() {
         let record = || key("page#b#00".into(), "record");
-        let told = |items, unread| Found { items, unread }.throttled();
+        let told = |items, unread| Found { items, unread }.advice();
         let hot = told(vec![record()], vec![tag_key("site"), epoch_key()]);
         assert!(hot.contains("`tag#site`, `epoch`") && hot.contains("3,000 reads a second"), "{hot}");
         for (items, unread) in [
