@@ -1,11 +1,12 @@
 //! Black-box cases of `SEMANTICS.md`: the conformance site as a process, looked at over HTTP alone.
 //!
 //! One module a group, one test a case or a table of cases of one shape; each names its cases. What needs
-//! no process and no socket is in `journeys`, where time costs nothing. All modules but the two `alone_` ones run on
+//! no process and no socket is in `journeys`, where time costs nothing. All modules but the three `alone_` ones run on
 //! the deployed functions as well, in `deployed`.
 #![allow(clippy::disallowed_methods, reason = "a process is watched by the machine's clock")]
 
 mod alone_process;
+mod alone_resources;
 mod alone_sockets;
 mod b01_freshness;
 mod b02_fallback;

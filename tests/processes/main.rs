@@ -7,6 +7,7 @@
 )]
 
 mod b09_kills;
+mod b09_place;
 mod b09_restart;
 mod b09_store;
 mod b10_console;

@@ -27,6 +27,7 @@ use perennial::draft::{CLOSE_DRAFT, OPEN_DRAFT};
 use perennial::instant::to_rfc3339;
 use perennial::publishing::Published;
 use perennial::secrets::LiveSecrets;
+use perennial::telemetry::limits::Line;
 use perennial::webhooks::Read;
 use perennial::wish::{Fingerprint, Mode, Publisher, Wish};
 use perennial::{Body, Engine, Millis, Stores};
@@ -105,7 +106,9 @@ impl<S: Stores> Revalidate<S> {
         let secrets = match self.secrets.get(self.engine.now()).await {
             Ok(secrets) => secrets,
             Err(error) => {
-                tracing::error!("no publisher can be told from a stranger: {error}");
+                self.engine.log(Line::NoSecrets, |left_out| {
+                    tracing::error!(left_out, "no publisher can be told from a stranger: {error}");
+                });
                 return json_response(request, &refused(StatusCode::SERVICE_UNAVAILABLE, "try again"));
             }
         };
@@ -152,14 +155,18 @@ impl<S: Stores> Revalidate<S> {
         let delivery = match at_home.unwrap_or_else(verify) {
             Ok(delivery) => delivery,
             Err(refusal) => {
-                // Who calls is told nothing: why helps strangers as well.
-                tracing::warn!("a call of the revalidate endpoint was refused: {refusal}");
+                // Only the log has the reason: it would help a stranger as well.
+                self.engine.log(refusal.line(), |left_out| {
+                    tracing::warn!(left_out, "a call of the revalidate endpoint was refused: {refusal}");
+                });
                 return unauthorized();
             }
         };
         // A signature does not cover the address, and a delivery may have been seen on its way.
         if reads(path, &request.method) && delivery.vouched != Vouched::Request {
-            tracing::warn!("a signed call asked for what is read with a secret alone");
+            self.engine.log(Line::RefusedCall, |left_out| {
+                tracing::warn!(left_out, "a signed call asked for what is read with a secret alone");
+            });
             return unauthorized();
         }
         match below_endpoint(path) {

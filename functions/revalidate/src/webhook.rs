@@ -9,6 +9,7 @@ use http::request::Parts;
 use perennial::Millis;
 use perennial::publishes::DELIVERY_KEPT;
 use perennial::secrets::{SIGNING_SECRET_PREFIX, Secret};
+use perennial::telemetry::limits::Line;
 use perennial::webhooks::{Provider, read_json};
 use perennial::wish::Fingerprint;
 use serde::de::IgnoredAny;
@@ -79,6 +80,18 @@ pub enum Refusal {
     /// A live secret has signed it, but it is no delivery: what somebody has signed for another purpose.
     #[error("the {0} signature is right, but the body is none that {0} sends: a JSON object or list")]
     NoPayload(&'static str),
+}
+
+impl Refusal {
+    /// The kind of its line in the log.
+    pub fn line(&self) -> Line {
+        match self {
+            Self::NoSecret => Line::RefusedCall,
+            Self::Ambiguous | Self::Malformed(..) => Line::BadSignature,
+            Self::Untimely(..) => Line::UntimelySignature,
+            Self::Wrong(_) | Self::NoPayload(_) => Line::WrongSignature,
+        }
+    }
 }
 
 impl Delivery {

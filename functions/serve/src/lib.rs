@@ -16,11 +16,12 @@ use http::request::Parts;
 use perennial::draft::{Drafts, has_draft_cookie};
 use perennial::edge::Edge as _;
 use perennial::first::Trouble;
-use perennial::freshness::{State, state};
+use perennial::freshness::state;
 use perennial::memory::Entry;
 use perennial::metrics::Event;
 use perennial::record::BodyRef;
 use perennial::secrets::LiveSecrets;
+use perennial::telemetry::limits::Line;
 use perennial::{
     Body, Engine, Fallback, Form, NOT_FOUND_DATA, Reason, Resolved, SHELL_DATA_URL, Sight, Stores, escape,
 };
@@ -68,7 +69,9 @@ impl<S: Stores> Serve<S> {
         match drafts.get(now).await {
             Ok(drafts) => drafts.admit(&request.headers, now),
             Err(error) => {
-                tracing::error!("no draft can be shown: {error}");
+                self.engine.log(Line::NoSecrets, |left_out| {
+                    tracing::error!(left_out, "no draft can be shown: {error}");
+                });
                 false
             }
         }
@@ -126,10 +129,11 @@ impl<S: Stores> Serve<S> {
                 Err(error) if page.route().fallback() == Fallback::NotFound => {
                     return Some(self.trouble(request, form, 503, &error.to_string()));
                 }
-                Err(_) => {
-                    Sight { entry: None, coming: None, state: State::Missing, generation: 0, known: true }
-                }
+                Err(_) => Sight::missing(0, true),
             };
+            if sight.crowded {
+                return Some(self.trouble(request, form, 503, "PERENNIAL_STREAM_MEMORY_BYTES is used up"));
+            }
             let action = decide(Circumstances {
                 state: sight.state,
                 fallback: page.route().fallback(),

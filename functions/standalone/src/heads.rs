@@ -23,6 +23,8 @@ pub(crate) struct Heads {
     last: u8,
     in_head: bool,
     framings: usize,
+    /// How much there is of the head that has not ended.
+    head_bytes: usize,
     /// A request with a body is its connection's last: what follows its head is no head.
     has_ended: bool,
 }
@@ -43,11 +45,17 @@ impl Heads {
         }
     }
 
+    /// How much has come of a head that has not ended.
+    pub(crate) fn head_bytes(&self) -> usize {
+        self.head_bytes
+    }
+
     fn note(&mut self, part: &[u8]) {
         let known = self.line_bytes.min(NAME_BYTES);
         let more = part.len().min(NAME_BYTES - known);
         self.name[known..known + more].copy_from_slice(&part[..more]);
         self.line_bytes += part.len();
+        self.head_bytes += part.len();
         self.last = part.last().copied().unwrap_or(self.last);
     }
 
@@ -61,6 +69,7 @@ impl Heads {
             // The library skips empty lines before a request.
             self.has_ended = self.in_head && self.framings > 0;
             self.in_head = false;
+            self.head_bytes = 0;
         } else {
             self.in_head = true;
             let name = begun.split(|&byte| byte == b':').next().unwrap_or(begun);
@@ -102,6 +111,22 @@ mod tests {
             "GET /transfer-encoding:content-length: HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
         ] {
             assert_eq!(passed(sent), sent);
+        }
+    }
+
+    #[test]
+    fn a_heads_bytes_are_counted_until_it_ends() {
+        let mut heads = Heads::default();
+        for (sent, bytes) in [
+            ("GET / HTTP/1.1\r", 15),
+            ("\nhost: x\r\n", 23),
+            ("\r\n", 0),
+            ("\r\n", 0),
+            ("POST / HTTP/1.1\r\ncontent-length: 9\r\n", 34),
+            ("\r\nno head ", 0),
+        ] {
+            heads.look(&mut sent.as_bytes().to_vec());
+            assert_eq!(heads.head_bytes(), bytes, "{sent:?}");
         }
     }
 

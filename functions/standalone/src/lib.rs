@@ -3,6 +3,7 @@
 //! A site's whole program is `fn main() -> ExitCode { standalone::run(site()) }`.
 
 mod build;
+mod connections;
 mod events;
 mod head_timer;
 mod heads;
@@ -123,7 +124,8 @@ impl Program {
 
     fn engine(&self, dev: bool) -> Arc<Engine<EmbeddedStores>> {
         let clock = self.site.clock().clone();
-        let stores = EmbeddedStores::open(&self.settings.store, &self.settings.build_id, clock.clone());
+        let stores = EmbeddedStores::open(&self.settings.store, &self.settings.build_id, clock.clone())
+            .waiting_for_locks(self.settings.limits.store_lock_wait);
         let make = if dev { Engine::dev } else { Engine::new };
         make(self.site.clone(), stores, clock, self.settings.limits.clone())
     }

@@ -1,6 +1,9 @@
 //! The HTTP server: connections to requests, requests to the two handlers.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -8,24 +11,26 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, RETRY_AFTER, TRANSFER_ENCOD
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
+use perennial::budget::{Budget, Part, STANDS_STILL_AFTER};
 use perennial::embedded::EmbeddedStores;
 use perennial::metrics::prometheus;
+use perennial::telemetry::limits::Line;
 use perennial::{Body, Engine, Millis};
 use revalidate::Revalidate;
 use revalidate::console::Peer;
 use serve::{Serve, reply};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::{Answering, Connections, Place};
 use crate::events::Listeners;
 use crate::head_timer::HeadTimer;
-use crate::wire::Wire;
+use crate::wire::{Shared, Wire};
 
 /// A request's head is read into this much memory at most: enough for the longest that is answered with a status of
 /// its own.
@@ -43,54 +48,61 @@ pub(crate) struct Handlers {
     pub(crate) revalidate: Revalidate<EmbeddedStores>,
     pub(crate) listeners: Listeners,
     pub(crate) metrics: String,
+    /// The memory of bodies whose signature has not been judged.
+    pub(crate) unverified: Arc<Budget>,
     pub(crate) engine: Arc<Engine<EmbeddedStores>>,
 }
 
-/// Answers until `stop`, then lets running requests end, at most as long as the grace allows. Tells when it was
-/// stopped.
+/// Answers at most so many connections at once until `stop`, then lets running requests end, at most as long as the grace
+/// allows. Tells when it was stopped.
 pub(crate) async fn run(
     listener: TcpListener,
     handlers: Arc<Handlers>,
+    max_connections: usize,
     stop: &CancellationToken,
 ) -> Result<Millis> {
     let graceful = GracefulShutdown::new();
-    let connections = Arc::new(Semaphore::new(handlers.engine.limits().max_connections));
+    let connections = Connections::new(max_connections, handlers.engine.clock().clone());
+    let limits = handlers.engine.limits();
+    let shared =
+        Shared { heads: Budget::new(limits.head_memory_bytes), passing: handlers.engine.passing().clone() };
     let mut http = http1::Builder::new();
-    http.header_read_timeout(handlers.engine.limits().head_timeout)
+    http.header_read_timeout(limits.head_timeout)
         .max_buf_size(HEAD_BUFFER_BYTES)
         // A client that has sent its last request may say so before it reads the answer.
         .half_close(true);
     loop {
-        let place = tokio::select! {
-            () = stop.cancelled() => break,
-            place = connections.clone().acquire_owned() => place?,
-        };
         let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::error!("a connection could not be accepted: {error}");
+                    handlers.engine.log(Line::NotAccepted, |left_out| {
+                        tracing::error!(left_out, "a connection could not be accepted: {error}");
+                    });
+                    connections.close_idle();
                     handlers.engine.clock().sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             },
         };
-        // Only speed depends on it.
-        let _ = stream.set_nodelay(true);
-        let wire = Wire::new(stream, handlers.engine.clock().clone(), handlers.engine.limits().send_timeout);
-        let handlers = handlers.clone();
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = connections.place() => place,
+        };
+        let (clock, patience) = (handlers.engine.clock().clone(), limits.send_timeout);
+        let wire = Wire::new(stream, place.connection.clone(), clock, patience, shared.clone());
+        let (handlers, connection) = (handlers.clone(), place.connection.clone());
         let answer = service_fn(move |request| {
-            let handlers = handlers.clone();
-            async move { Ok::<_, std::convert::Infallible>(handlers.answer(request, Peer(peer.ip())).await) }
+            let (handlers, connection) = (handlers.clone(), connection.clone());
+            connection.begin();
+            async move {
+                let answer = handlers.answer(request, Peer(peer.ip())).await;
+                Ok::<_, std::convert::Infallible>(answer.map(|body| Answering { body, connection }))
+            }
         });
-        let connection =
-            graceful.watch(http.timer(HeadTimer::default()).serve_connection(TokioIo::new(wire), answer));
-        tokio::spawn(async move {
-            // A client that breaks off or is malformed has been answered by the HTTP library.
-            let _ = connection.await;
-            drop(place);
-        });
+        let http = http.timer(HeadTimer::default()).serve_connection(TokioIo::new(wire), answer);
+        tokio::spawn(to_its_end(graceful.watch(http), place));
     }
     drop(listener);
     let stopping = handlers.engine.clock().now();
@@ -101,6 +113,22 @@ pub(crate) async fn run(
         }
     }
     Ok(stopping)
+}
+
+/// Lets a connection end, or ends it if another one needs its place.
+async fn to_its_end(connection: impl Future, place: Place) {
+    let mut connection = pin!(connection);
+    let mut is_to_close = pin!(place.connection.is_to_close());
+    let mut is_asked = false;
+    poll_fn(|cx| {
+        // A client that breaks off or is malformed has been answered by the HTTP library.
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        is_asked = is_asked || is_to_close.as_mut().poll(cx).is_ready();
+        if is_asked && place.connection.may_close() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// RFC 9112 section 3.2: a server answers 400 to HTTP/1.1 without a Host, and to any request with two or with what is
@@ -179,9 +207,22 @@ impl Handlers {
         if !self.revalidate.reads_body(request).await {
             return self.revalidate.handle(request, b"").await;
         }
-        let body = Limited::new(body, self.engine.limits().max_webhook_bytes).collect();
+        let max_bytes = self.engine.limits().max_webhook_bytes;
+        // A caller who has shown a secret is known.
+        let part = if self.revalidate.admits(request).await {
+            None
+        } else {
+            let length = body.size_hint().upper().unwrap_or(u64::MAX).min(max_bytes as u64);
+            // As it comes, and in one piece.
+            match self.unverified.take(2 * length, &**self.engine.clock()).await {
+                None => return self.is_used_up(request),
+                part => part,
+            }
+        };
+        let body = Limited::new(body, max_bytes).collect();
         let body = tokio::select! {
             body = body => body,
+            () = self.gives_way(part.as_ref()) => return self.is_used_up(request),
             () = self.engine.clock().sleep(self.engine.limits().head_timeout) => {
                 return reply::plain(request, StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time.\n");
             }
@@ -193,5 +234,22 @@ impl Handlers {
             }
             Err(_) => reply::bad_request(request, "The body is malformed.\n"),
         }
+    }
+
+    /// Completes when others need the memory of a body that does not arrive.
+    async fn gives_way(&self, part: Option<&Part>) {
+        loop {
+            self.engine.clock().sleep(STANDS_STILL_AFTER).await;
+            if part.is_some() && self.unverified.is_wanted() {
+                return;
+            }
+        }
+    }
+
+    fn is_used_up(&self, request: &Parts) -> Answer {
+        self.engine.log(Line::UsedUp, |left_out| {
+            tracing::warn!(left_out, "a delivery gets 503: as many signed bodies arrive as PERENNIAL_UNVERIFIED_MEMORY_BYTES allows");
+        });
+        reply::plain(request, StatusCode::SERVICE_UNAVAILABLE, "Too many deliveries arrive: try again.\n")
     }
 }

@@ -1,6 +1,7 @@
 //! `start` and `dev`: the three functions in one process.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +12,10 @@ use ::revalidate::{ENDPOINT, Revalidate};
 use ::serve::{Renewal, Serve};
 use anyhow::{Context as _, Result};
 use perennial::Engine;
+use perennial::budget::Budget;
 use perennial::build::BuildError;
 use perennial::draft::Drafts;
-use perennial::embedded::{EmbeddedStores, live_secrets, secret_file};
+use perennial::embedded::{EmbeddedStores, keep_secret, live_secrets, secret_file};
 use perennial::key::RESERVED_SEGMENT;
 use perennial::pages::Pages as _;
 use perennial::secrets::LiveSecrets;
@@ -22,6 +24,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::connections;
 use crate::events::Listeners;
 use crate::server::{self, Handlers};
 use crate::{Program, say};
@@ -29,8 +32,11 @@ use crate::{Program, say};
 pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
     program.has_embedded_store()?;
     let settings = &program.settings;
+    let files = raise_file_limit();
+    let max_connections = connections::most(settings.limits.max_connections, files);
     let engine = program.engine(dev);
     let secrets = live_secrets(settings).context("the revalidate endpoint has no secret")?;
+    let own = secrets.first().cloned().unwrap_or_default();
     let listener = listen(settings.listen)
         .with_context(|| format!("cannot listen on {} (PERENNIAL_LISTEN)", settings.listen))?;
     let revalidate_secrets = LiveSecrets::given(secrets.clone(), Secrets::new).map_err(anyhow::Error::msg)?;
@@ -47,8 +53,12 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
         revalidate: Revalidate::new(engine.clone(), revalidate_secrets),
         listeners: Listeners::new(settings.limits.max_listeners, stop.clone()),
         metrics: format!("{base}/{RESERVED_SEGMENT}/metrics"),
+        unverified: Budget::new(settings.limits.unverified_memory_bytes),
         engine: engine.clone(),
     });
+    if settings.revalidate_secrets.is_empty() {
+        tokio::spawn(keep_own_secret(engine.clone(), settings.store.clone(), own));
+    }
     if !dev {
         list_if_new(&engine).await;
         tokio::spawn(list_if_lost(engine.clone()));
@@ -65,24 +75,50 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
             file.display()
         ));
     }
+    say(format_args!(
+        "at most {max_connections} connections at once (PERENNIAL_MAX_CONNECTIONS is {}; {files} files may be open)",
+        settings.limits.max_connections
+    ));
     say(format_args!("publishing page: http://{address}{base}{CONSOLE}"));
     if dev {
         say(format_args!("dev: every request is rendered, nothing is kept"));
     }
-    let stopping = server::run(listener, handlers, &stop).await?;
+    let stopping = server::run(listener, handlers, max_connections, &stop).await?;
     // One grace for both: requests first, then renders.
     let used = engine.now().since(stopping);
     engine.shut_down(settings.limits.shutdown_grace.saturating_sub(used)).await;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Lets this process open as many files as the system allows it to (`RLIMIT_NOFILE`, getrlimit(2)): many systems give it
+/// 1,024 and allow far more. Tells how many there are.
+fn raise_file_limit() -> u64 {
+    rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
+        tracing::warn!(
+            "how many files may be open cannot be told ({error}); {FILES_UNKNOWN} are counted with"
+        );
+        FILES_UNKNOWN
+    })
+}
+
+/// What is counted with where the system does not tell: what most systems give a process at least.
+const FILES_UNKNOWN: u64 = 1024;
+
 /// Connections that may wait to be accepted (the kernel caps it at `net.core.somaxconn`). With the usual 128, some of a
 /// crowd that comes at once are turned away by the kernel and come back a second later.
 const BACKLOG: u32 = 4096;
 
+/// So much of an answer waits in the system to be sent (`TCP_NOTSENT_LOWAT`, tcp(7)); without a limit it is megabytes for
+/// each client that reads slowly. It also tells soon that a client reads on.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 128 << 10;
+
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
+    // Connections inherit it.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -143,6 +179,29 @@ async fn list_until_done(engine: Arc<Engine<EmbeddedStores>>) {
         );
         engine.clock().sleep(pause).await;
         pause = (pause * 2).min(LIST_AGAIN_MAX);
+    }
+}
+
+/// How often a server looks whether the store still has its secret.
+const SECRET_EVERY: Duration = Duration::from_secs(1);
+
+/// A store that was removed under this process gets the secret again that this process knows.
+async fn keep_own_secret(engine: Arc<Engine<EmbeddedStores>>, store: PathBuf, secret: String) {
+    let mut is_kept = true;
+    loop {
+        engine.clock().sleep(SECRET_EVERY).await;
+        let kept = keep_secret(&store, &secret);
+        if is_kept && !matches!(kept, Ok(true)) {
+            let file = secret_file(&store);
+            let why =
+                kept.as_ref().err().map_or_else(|| "it holds another one".to_owned(), ToString::to_string);
+            tracing::error!(
+                "{} is not this process's secret any more: {why}. Restart this process, or call it with the secret that \
+                 it started with.",
+                file.display()
+            );
+        }
+        is_kept = matches!(kept, Ok(true));
     }
 }
 

@@ -119,11 +119,7 @@ impl Content {
 
     /// Memory this takes once every coding has been asked for.
     pub fn weight(&self) -> u64 {
-        let gzip = self.body.stored_bytes + self.body.stored_bytes / 4;
-        match self.body.coding {
-            Coding::Identity => self.body.bytes,
-            _ => self.body.bytes.saturating_add(self.body.stored_bytes + gzip),
-        }
+        self.body.weight()
     }
 
     fn decompress(&self) -> Bytes {
@@ -154,10 +150,13 @@ fn compress(bytes: &[u8]) -> Bytes {
     out.into()
 }
 
+/// The largest window, 512 kB: each visitor for whom a large body is decompressed takes memory for it.
+pub(crate) const WINDOW_BITS_MAX: i32 = 19;
+
 /// The smallest window that holds a whole content: the encoder takes memory for twice the window, and each of the threads
-/// that ever rendered keeps it. The largest is RFC 7932's usual one.
+/// that ever rendered keeps it.
 fn window_bits(bytes: usize) -> i32 {
-    (10..22).find(|bits| bytes <= 1 << bits).unwrap_or(22)
+    (10..WINDOW_BITS_MAX).find(|bits| bytes <= 1 << bits).unwrap_or(WINDOW_BITS_MAX)
 }
 
 fn gzip(bytes: &[u8]) -> Bytes {

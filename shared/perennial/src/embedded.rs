@@ -15,9 +15,11 @@ use crate::jobs::sqlite::{SqliteJobs, Taken};
 use crate::pages::sqlite::SqlitePages;
 use crate::panics::guarded_async;
 use crate::publishes::sqlite::SqlitePublishes;
+use crate::store::folder::prepare;
 use crate::store::{StoreError, Stores};
+use crate::telemetry::limits::Line;
 
-pub use secret::{live_secrets, secret_file};
+pub use secret::{keep_secret, live_secrets, secret_file};
 
 /// SQLite and files in one folder. Any number of processes may use it at the same time.
 #[derive(Clone)]
@@ -32,7 +34,11 @@ pub struct EmbeddedStores {
 impl EmbeddedStores {
     /// Opens or creates the store at `folder` for one build. A folder that cannot be written is reported in the log;
     /// what it holds is served.
+    ///
+    /// The folder is its owner's alone afterwards (`0700`), unless it gives its group access on purpose (`2770`).
     pub fn open(folder: &Path, build: &Arc<str>, clock: Arc<dyn Clock>) -> Self {
+        // If it cannot be made, opening the databases fails and says so.
+        let _ = prepare(folder);
         Self {
             build: build.clone(),
             pages: SqlitePages::open(folder, build.clone(), clock.clone()),
@@ -40,6 +46,16 @@ impl EmbeddedStores {
             jobs: SqliteJobs::open(folder, build.clone(), clock.clone()),
             publishes: SqlitePublishes::open(folder, clock),
         }
+    }
+
+    /// Has calls wait so long at most for a lock that another process holds on a database
+    /// ([`Limits::store_lock_wait`](crate::settings::Limits)).
+    #[must_use]
+    pub fn waiting_for_locks(self, most: Duration) -> Self {
+        self.pages.wait_for_locks(most);
+        self.jobs.wait_for_locks(most);
+        self.publishes.wait_for_locks(most);
+        self
     }
 }
 
@@ -92,7 +108,10 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
                     match guarded_async(engine.work_next()).await {
                         Ok(Ok(true)) => continue,
                         Ok(Ok(false)) => {}
-                        Ok(Err(error)) => tracing::error!("the queue cannot be read: {error}"),
+                        // Each worker meets it, again and again.
+                        Ok(Err(error)) => engine.log(Line::StoreFails, |left_out| {
+                            tracing::error!(left_out, "the queue cannot be read: {error}");
+                        }),
                         // Without its worker the queue would stand still in the end.
                         Err(panic) => tracing::error!("a job comes again once its lease has ended: {panic}"),
                     }

@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::body::Body;
-use crate::clock::{Clock, Millis, Rarely};
+use crate::budget::Budget;
+use crate::clock::{Clock, Millis};
 use crate::content::Content;
 use crate::demand::{Demanded, Undone};
 use crate::first::First;
@@ -29,7 +30,8 @@ use crate::room::Room;
 use crate::route::Resolved;
 use crate::settings::Limits;
 use crate::site::ReadySite;
-use crate::store::{COMPLAIN_EVERY, StoreError, Stores};
+use crate::store::{StoreError, Stores};
+use crate::telemetry::limits::{Line, LogLimits};
 
 /// A site on its stores, within its limits. One per process; cheap to share.
 pub struct Engine<S: Stores> {
@@ -53,9 +55,9 @@ pub struct Engine<S: Stores> {
     pub(crate) held: Held,
     pub(crate) tasks: TaskTracker,
     pub(crate) dev: bool,
-    complaints: Rarely,
     /// Whether a page with more tags than can be told apart was reported.
     pub(crate) many_logged: AtomicBool,
+    pub(crate) passing: Arc<Budget>,
 }
 
 /// What a look found.
@@ -65,6 +67,8 @@ pub struct Sight {
     pub entry: Option<Arc<Entry>>,
     /// That content, if it is too large to be loaded: as it comes from the store, in the coding that was wanted.
     pub coming: Option<Body>,
+    /// Whether that content cannot be passed on now, because too much is being passed on already.
+    pub crowded: bool,
     /// Its state now.
     pub state: State,
     /// The generation that was judged; 0 for none. A missing page may have one: deleted, expired, or damaged.
@@ -82,6 +86,13 @@ pub struct Want {
     pub has: bool,
     /// Whether its length will do: HEAD.
     pub head: bool,
+}
+
+impl Sight {
+    /// A page that there is nothing to show of.
+    pub fn missing(generation: Ticket, known: bool) -> Self {
+        Self { entry: None, coming: None, crowded: false, state: State::Missing, generation, known }
+    }
 }
 
 impl Entry {
@@ -127,6 +138,7 @@ impl<S: Stores> Engine<S> {
             waiting: Semaphore::new(limits.max_waiting_visitors),
             room: Room::default(),
             walks: Semaphore::new(limits.max_concurrent_renders.div_ceil(2)),
+            passing: Budget::new(limits.stream_memory_bytes),
             walked: Arc::new(Semaphore::new(limits.max_concurrent_renders.div_ceil(2))),
             limits,
             stores,
@@ -138,7 +150,6 @@ impl<S: Stores> Engine<S> {
             held: Held::default(),
             tasks,
             dev,
-            complaints: Rarely::every(COMPLAIN_EVERY),
             many_logged: AtomicBool::new(false),
         })
     }
@@ -187,6 +198,11 @@ impl<S: Stores> Engine<S> {
     /// The clock it goes by.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// The memory of answers that are passed on as they are read.
+    pub fn passing(&self) -> &Arc<Budget> {
+        &self.passing
     }
 
     /// Bytes in the memory cache, and their limit.
@@ -249,8 +265,7 @@ impl<S: Stores> Engine<S> {
                 }
             }
             let generation = snapshot.generation;
-            let missing =
-                |known| Sight { entry: None, coming: None, state: State::Missing, generation, known };
+            let missing = |known| Sight::missing(generation, known);
             let Some(record) = snapshot.record.clone() else { return Ok(missing(snapshot.listed)) };
             let (unread, body) = (std::mem::take(&mut snapshot.unread_tags), snapshot.body.take());
             let seek = Seek { page, form, record: &record, kept: kept.map(Arc::as_ref), beside: body };
@@ -271,22 +286,25 @@ impl<S: Stores> Engine<S> {
                 return Ok(missing(known));
             }
             match found {
-                Some(Found { html, data, passing }) => {
+                Some(Found { html, data, passing, crowded }) => {
                     self.check_headers(page, &record, kept);
                     let coming = passing.map(|passing| self.pass(page, generation, passing));
                     let unsaved = false;
                     let entry =
                         Arc::new(Entry { record, html, data, snapshot, version, read_at: now, unsaved });
                     self.memory.insert(&page.key, entry.clone());
-                    return Ok(Sight { entry: Some(entry), coming, state: seen, generation, known });
+                    return Ok(Sight { entry: Some(entry), coming, crowded, state: seen, generation, known });
                 }
                 // A commit may have replaced the record, and its body been removed, since it was read.
                 None if body_gone_of != Some(generation) => body_gone_of = Some(generation),
                 None => {
-                    tracing::error!(
-                        page = %page.key.path(),
-                        "the stored body is gone or damaged; the page is rendered again"
-                    );
+                    self.log(Line::BadBody, |left_out| {
+                        tracing::error!(
+                            page = %page.key.path(),
+                            left_out,
+                            "the stored body is gone or damaged; the page is rendered again"
+                        );
+                    });
                     return Ok(missing(known));
                 }
             }
@@ -308,14 +326,19 @@ impl<S: Stores> Engine<S> {
         let state = state(&entry.record, entry.snapshot.epochs, now, page.route.options.missing_when_expired);
         let generation = entry.record.generation;
         let entry = (state != State::Missing).then_some(entry);
-        Sight { entry, coming: None, state, generation, known: true }
+        Sight { entry, coming: None, crowded: false, state, generation, known: true }
+    }
+
+    /// Has a line written that a stranger can cause, unless there were enough of its kind just now; see [`LogLimits`].
+    pub fn log(&self, line: Line, write: impl FnOnce(Option<u64>)) {
+        LogLimits::of_this_process().write(line, self.clock.now(), write);
     }
 
     /// Reports a store that fails, unless it has just been done.
     pub(crate) fn complain(&self, page: &Resolved, what: &str, error: &dyn Display) {
-        if self.complaints.is_due(self.clock.now()) {
-            tracing::error!(page = %page.key.path(), "{what}: {error}");
-        }
+        self.log(Line::StoreFails, |left_out| {
+            tracing::error!(page = %page.key.path(), left_out, "{what}: {error}");
+        });
     }
 
     /// Reports a page that an earlier version has stored with a field that answers leave out, as it comes into memory.

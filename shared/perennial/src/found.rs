@@ -11,10 +11,11 @@ use crate::content::Content;
 use crate::engine::{Engine, Want};
 use crate::guard::patience;
 use crate::memory::Entry;
-use crate::passing::Passing;
+use crate::passing::{Passing, passing_bytes};
 use crate::record::{BodyRef, Form, Record, Stored};
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
+use crate::telemetry::limits::Line;
 
 /// What a small function reads in a millisecond: 50 Mbit/s. A visitor waits for a large body that much longer.
 const BODY_BYTES_PER_MS: u64 = 6_250;
@@ -36,6 +37,8 @@ pub(crate) struct Found<C> {
     pub(crate) data: Option<Arc<Content>>,
     /// The content that was sought, if it is not to be loaded.
     pub(crate) passing: Option<Passing<C>>,
+    /// Whether it could not be passed on, because too much is already.
+    pub(crate) crowded: bool,
 }
 
 type ChunksOf<S> = <<S as Stores>::Bodies as Bodies>::Chunks;
@@ -50,7 +53,7 @@ impl<S: Stores> Engine<S> {
         let Seek { page, form, record, kept, beside } = seek;
         let kept = kept.filter(|e| !e.unsaved && e.record.answers_alike(record));
         let (html, data) = kept.map_or((None, None), |e| (e.html.clone(), e.data.clone()));
-        let mut found = Found { html, data, passing: None };
+        let mut found = Found { html, data, passing: None, crowded: false };
         let slot = if form == Form::Html { &mut found.html } else { &mut found.data };
         let Some(body) = record.stored.body(form).filter(|_| slot.is_none()) else { return Some(found) };
         let Want { coding, has, head } = wants(body);
@@ -65,13 +68,21 @@ impl<S: Stores> Engine<S> {
             if head {
                 return Some(found);
             }
+            let Some(part) = self.passing.take(passing_bytes(body, coding), &*self.clock).await else {
+                self.log(Line::UsedUp, |left_out| {
+                    tracing::warn!(page = %page.key.path(), left_out, "a visitor gets 503: as many large bodies are passed on as PERENNIAL_STREAM_MEMORY_BYTES allows");
+                });
+                found.crowded = true;
+                return Some(found);
+            };
             let opened = self.stores.bodies().open(&page.key, &body.sha256).await;
             let opened = self.readable(page, opened)?;
             // Cut short, it is as good as gone.
             if opened.bytes != body.stored_bytes {
                 return None;
             }
-            found.passing = Some(Passing { body: body.clone(), opened, coding });
+            found.passing =
+                Some(Passing { body: body.clone(), opened, coding, part, clock: self.clock.clone() });
         } else {
             patience::allow(Duration::from_millis(body.stored_bytes / BODY_BYTES_PER_MS));
             let bytes = self.stores.bodies().get(&page.key, &body.sha256).await;
@@ -93,13 +104,15 @@ impl<S: Stores> Engine<S> {
             return Some(None);
         }
         let seek = Seek { page, form, record: &entry.record, kept: Some(entry), beside: None };
-        let found = self.contents(seek, wants).await?;
+        let found = self.contents(seek, wants).await.filter(|found| !found.crowded)?;
         Some(found.passing.map(|passing| self.pass(page, entry.record.generation, passing)))
     }
 
     fn readable<T>(&self, page: &Resolved, read: Result<Option<T>, StoreError>) -> Option<T> {
         read.unwrap_or_else(|error| {
-            tracing::error!(page = %page.key.path(), "a stored body cannot be read: {error}");
+            self.log(Line::BadBody, |left_out| {
+                tracing::error!(page = %page.key.path(), left_out, "a stored body cannot be read: {error}");
+            });
             None
         })
     }

@@ -146,7 +146,8 @@ async fn on_this_machine(
         function.run(engine, secrets).await
     }
     let clock = site.clock().clone();
-    let stores = crate::embedded::EmbeddedStores::open(&settings.store, &settings.build_id, clock.clone());
+    let stores = crate::embedded::EmbeddedStores::open(&settings.store, &settings.build_id, clock.clone())
+        .waiting_for_locks(settings.limits.store_lock_wait);
     let engine = Engine::new(site, stores, clock, settings.limits.clone());
     go(function, engine, SecretSource::Here(Box::new(settings))).await
 }

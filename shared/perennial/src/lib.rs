@@ -46,6 +46,7 @@ mod beside;
 pub mod bodies;
 mod body;
 mod broad;
+pub mod budget;
 pub mod build;
 pub mod carriers;
 pub mod clock;

@@ -12,7 +12,7 @@ use crate::content::Content;
 use crate::freshness::Epochs;
 use crate::key::PageKey;
 use crate::pages::Snapshot;
-use crate::record::Record;
+use crate::record::{BodyRef, Record};
 
 /// What is kept is read again from the store after this long even if the store says that nothing changed.
 const RECHECK_AFTER: Duration = Duration::from_secs(1);
@@ -60,6 +60,11 @@ impl Entry {
 
 /// How much of the whole limit one page may take, so that a huge one cannot empty the cache.
 const LARGEST_SHARE: u64 = 4;
+
+/// Whether a cache of this size keeps a page with this body, so that its visitors share it.
+pub(crate) fn keeps(limit_bytes: u64, body: &BodyRef) -> bool {
+    ENTRY_BYTES.saturating_add(body.weight()) <= limit_bytes / LARGEST_SHARE
+}
 
 pub(crate) struct Memory {
     cache: Option<Cache<Arc<str>, Arc<Entry>, Weight>>,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::guard::{Breaker, BreakerState};
 use crate::site::ReadySite;
+use crate::telemetry::limits::LogLimits;
 
 /// What is counted of a route. The names are those of logs and response headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,7 @@ impl Counters {
     }
 }
 
-/// All counters of a site, the memory cache's bytes and limit, and the stores' breakers.
+/// All counters of a site, the memory cache's bytes and limit, the stores' breakers, and what was logged under limits.
 pub fn prometheus(site: &ReadySite, (used, limit): (u64, u64), breakers: &[&Breaker]) -> String {
     let mut text = String::new();
     for (name, help, events) in [
@@ -96,6 +97,20 @@ pub fn prometheus(site: &ReadySite, (used, limit): (u64, u64), breakers: &[&Brea
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
     }
     of_breakers(&mut text, breakers);
+    for (name, help, left_out_only) in [
+        (
+            "perennial_limited_log_lines_total",
+            "Log lines that strangers can cause, by kind, written or not.",
+            false,
+        ),
+        ("perennial_left_out_log_lines_total", "Those of them that were not written.", true),
+    ] {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
+        for (kind, all, left_out) in LogLimits::of_this_process().counts() {
+            let count = if left_out_only { left_out } else { all };
+            let _ = writeln!(text, "{name}{{kind=\"{kind}\"}} {count}");
+        }
+    }
     text
 }
 

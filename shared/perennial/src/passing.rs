@@ -12,12 +12,16 @@ use tokio::sync::mpsc;
 
 use crate::bodies::{Chunks, Opened};
 use crate::body::Body;
+use crate::budget::Part;
+use crate::clock::Clock;
+use crate::content::WINDOW_BITS_MAX;
 use crate::engine::Engine;
 use crate::key::hex;
 use crate::page::Reason;
 use crate::record::{BodyRef, Coding, Ticket};
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
+use crate::telemetry::limits::Line;
 
 /// As much is decompressed at a time, however little it is made of.
 const PART_BYTES: usize = 64 << 10;
@@ -28,6 +32,36 @@ pub(crate) struct Passing<C> {
     pub(crate) opened: Opened<C>,
     /// The coding it is sent in: the stored one, or none.
     pub(crate) coding: Coding,
+    /// The memory that it takes.
+    pub(crate) part: Part,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What a body takes on its way besides the decoder: a part that is read, one that is held back, one that waits to be
+/// sent, and what the connection has of it.
+const BUFFERS_BYTES: u64 = 6 * PART_BYTES as u64;
+
+/// What a decoder takes besides its window: tables and room for what it looks up.
+const DECODER_BYTES: u64 = 512 << 10;
+
+/// The memory that one visitor takes at first to whom a body is passed on in a coding.
+pub(crate) fn passing_bytes(body: &BodyRef, coding: Coding) -> u64 {
+    if coding == body.coding { BUFFERS_BYTES } else { decoding_bytes(1 << WINDOW_BITS_MAX) }
+}
+
+fn decoding_bytes(window_bytes: u64) -> u64 {
+    BUFFERS_BYTES + DECODER_BYTES + window_bytes
+}
+
+/// The window that a brotli stream asks its decoder for, by its first byte (RFC 7932 section 9.1).
+fn window_bytes(first: u8) -> u64 {
+    let bits = match (first & 1, first >> 1 & 7, first >> 4 & 7) {
+        (0, ..) => 16,
+        (_, 0, 0) => 17,
+        (_, 0, n) => 8 + n,
+        (_, n, _) => 17 + n,
+    };
+    1 << bits
 }
 
 /// Why a body is not passed on to its end.
@@ -54,11 +88,15 @@ impl<S: Stores> Engine<S> {
             let error = match passing.on_to(&say).await {
                 Ok(()) | Err(Stop::Unheard) => return,
                 Err(Stop::Store(error)) => {
-                    tracing::error!(page = %page.key.path(), sha256, "an answer broke off, because a stored body cannot be read on: {error}");
+                    engine.log(Line::BadBody, |left_out| {
+                        tracing::error!(page = %page.key.path(), sha256, left_out, "an answer broke off, because a stored body cannot be read on: {error}");
+                    });
                     error
                 }
                 Err(Stop::Damaged(how)) => {
-                    tracing::error!(page = %page.key.path(), sha256, "an answer breaks off, because a stored body {how}; the page is rendered again");
+                    engine.log(Line::BadBody, |left_out| {
+                        tracing::error!(page = %page.key.path(), sha256, left_out, "an answer breaks off, because a stored body {how}; the page is rendered again");
+                    });
                     // Before the visitor can come again, and before a function is frozen. What becomes of it is logged.
                     let _ = engine.first(&page, Reason::First, generation).await;
                     StoreError::Refused(format!("a stored body {how}"))
@@ -72,7 +110,7 @@ impl<S: Stores> Engine<S> {
 
 impl<C: Chunks> Passing<C> {
     async fn on_to(self, say: &mpsc::Sender<Result<Bytes, StoreError>>) -> Result<(), Stop> {
-        let Self { body, opened: Opened { bytes: _, mut chunks }, coding } = self;
+        let Self { body, opened: Opened { bytes: _, mut chunks }, coding, mut part, clock } = self;
         let (mut hash, mut stored) = (Sha256::new(), 0);
         let mut decoder = (coding != body.coding).then(Decoder::default);
         let mut out = Outgoing { say, held: Bytes::new(), left: body.bytes_in(coding) };
@@ -82,6 +120,13 @@ impl<C: Chunks> Passing<C> {
             match &mut decoder {
                 None => out.hold(chunk).await?,
                 Some(decoder) => {
+                    // Bodies of earlier versions ask for more than was taken.
+                    let first = chunk.first().copied().filter(|_| stored == chunk.len() as u64);
+                    let needed = first.map_or(0, |first| decoding_bytes(window_bytes(first)));
+                    if !part.grow(needed, &*clock).await {
+                        let used_up = "PERENNIAL_STREAM_MEMORY_BYTES is used up";
+                        return Err(Stop::Store(StoreError::Refused(used_up.into())));
+                    }
                     let mut rest = &chunk[..];
                     while let Some(part) = decoder.next(&mut rest)? {
                         out.hold(part).await?;
@@ -171,6 +216,8 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
+    use crate::budget::Budget;
+    use crate::clock::SystemClock;
     use crate::content::Content;
 
     struct Given(VecDeque<Result<Bytes, StoreError>>);
@@ -191,7 +238,13 @@ mod tests {
         let chunks = Given(stored.chunks(chunk).map(|bytes| Ok(Bytes::copy_from_slice(bytes))).collect());
         let opened = Opened { bytes: stored.len() as u64, chunks };
         let (say, mut parts) = mpsc::channel::<Result<Bytes, StoreError>>(1);
-        let passing = Passing { body: body.clone(), opened, coding };
+        let passing = Passing {
+            body: body.clone(),
+            opened,
+            coding,
+            part: Budget::new(0).try_take(0).unwrap(),
+            clock: Arc::new(SystemClock),
+        };
         let hear = async {
             let mut heard = Vec::new();
             while let Some(part) = parts.recv().await {
@@ -203,6 +256,24 @@ mod tests {
         let pass = async move { passing.on_to(&say).await };
         let (ended, heard) = tokio::join!(pass, hear);
         (heard, ended)
+    }
+
+    #[test]
+    fn the_window_of_a_stream_is_known_from_its_first_byte() {
+        for bits in 10..=24 {
+            let params = brotli::enc::BrotliEncoderParams { quality: 5, lgwin: bits, ..Default::default() };
+            let mut out = Vec::new();
+            brotli::BrotliCompress(&mut &vec![b'x'; 100_000][..], &mut out, &params).unwrap();
+            // The encoder asks for no more than it needs.
+            let least = 1 << bits.min(17);
+            let window = window_bytes(out[0]);
+            assert!((least..=1 << bits.max(16)).contains(&window), "{bits}: {window}");
+        }
+        assert_eq!(window_bytes(0x0b), 1 << 22, "as RFC 7932 has it: 1011");
+        assert_eq!(window_bytes(0x71), 1 << 15, "1110001");
+        let text: String = (0..400_000).map(|n| format!("{n:x} ")).collect();
+        let content = Content::render(text);
+        assert!(window_bytes(content.stored()[0]) <= 1 << WINDOW_BITS_MAX);
     }
 
     fn content() -> (String, Content) {
@@ -264,7 +335,14 @@ mod tests {
         let (say, mut parts) = mpsc::channel::<Result<Bytes, StoreError>>(1);
         let chunks = Given([Ok(content.stored().clone())].into());
         let opened = Opened { bytes: content.body().stored_bytes, chunks };
-        let passing = Passing { body: content.body().clone(), opened, coding: Coding::Identity };
+        let part = Budget::new(0).try_take(0).unwrap();
+        let passing = Passing {
+            body: content.body().clone(),
+            opened,
+            coding: Coding::Identity,
+            part,
+            clock: Arc::new(SystemClock),
+        };
         let task = tokio::spawn(async move { passing.on_to(&say).await.is_ok() });
         let (mut total, mut largest) = (0, 0);
         while let Some(part) = parts.recv().await {

@@ -66,9 +66,13 @@ impl<S: Stores> Engine<S> {
     async fn send(&self, page: &Resolved, ticket: Ticket) {
         let job = self.job(page, Task::Refresh { ticket, reason: Reason::Stale });
         if let Err(error) = self.stores.jobs().send(&job, Duration::ZERO).await {
-            tracing::error!(page = %page.key.path(), "the queue refused to renew a stale page; the next visitor tries again: {error}");
+            self.complain(
+                page,
+                "the queue refused to renew a stale page; the next visitor tries again",
+                &error,
+            );
             if let Err(error) = self.stores.pages().release(&page.key, ticket).await {
-                tracing::error!(page = %page.key.path(), "its lease cannot be given back, it will end by itself: {error}");
+                self.complain(page, "its lease cannot be given back, it will end by itself", &error);
             }
         }
     }

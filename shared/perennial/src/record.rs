@@ -33,6 +33,15 @@ pub struct BodyRef {
 }
 
 impl BodyRef {
+    /// Memory that its content takes once every coding has been asked for.
+    pub fn weight(&self) -> u64 {
+        let gzip = self.stored_bytes.saturating_add(self.stored_bytes / 4);
+        match self.coding {
+            Coding::Identity => self.bytes,
+            _ => self.bytes.saturating_add(self.stored_bytes).saturating_add(gzip),
+        }
+    }
+
     /// The coding that is sent when this one was negotiated.
     pub fn sent_as(&self, negotiated: Coding) -> Coding {
         if self.coding == Coding::Identity { Coding::Identity } else { negotiated }

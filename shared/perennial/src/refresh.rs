@@ -22,6 +22,7 @@ use crate::record::{Record, Stored, Ticket};
 use crate::render::{Draft, NoDraft, Order};
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
+use crate::telemetry::limits::Line;
 
 /// Why a lease was given back.
 pub(crate) const STOPPING: &str = "the process is stopping";
@@ -233,7 +234,7 @@ impl<S: Stores> Engine<S> {
                     self.remove_later(page, &replaced, Some(&draft.record)).await;
                 }
                 let entry = self.keep(page, self.entry_of(draft, false));
-                tracing::info!(page = %page.decoded_path().escape_debug(), reason = %reason, generation = grant.ticket, unchanged, "rendered");
+                self.log_render(page, reason, grant.ticket, unchanged);
                 if unchanged { Refreshed::Unchanged(entry) } else { Refreshed::Stored(entry) }
             }
             Ok(Committed::Superseded) => {
@@ -309,7 +310,7 @@ impl<S: Stores> Engine<S> {
             Some(_writing) => self.stores.pages().fail(&page.key, grant.ticket, failed).await,
         };
         let note = note.unwrap_or_else(|error| {
-            tracing::error!(page = %page.key.path(), "a failed render cannot be noted, its lease will end by itself: {error}");
+            self.complain(page, "a failed render cannot be noted, its lease will end by itself", &error);
             None
         });
         let next = note
@@ -318,6 +319,12 @@ impl<S: Stores> Engine<S> {
         self.log_failure(page, reason, &no_draft, next);
         let NoDraft { message, retry_after, kept } = no_draft;
         if kept { Refreshed::Kept } else { Refreshed::Failed { message: message.into(), retry_after } }
+    }
+
+    fn log_render(&self, page: &Resolved, reason: Reason, generation: Ticket, unchanged: bool) {
+        let write = |left_out: Option<u64>| tracing::info!(page = %page.decoded_path().escape_debug(), reason = %reason, generation, unchanged, left_out, "rendered");
+        // Whoever makes up a path can cause it.
+        if reason == Reason::First { self.log(Line::FirstRender, write) } else { write(None) }
     }
 
     /// One line, whatever the page or its error contain.
@@ -333,10 +340,16 @@ impl<S: Stores> Engine<S> {
         let (page, error) = (path.escape_debug(), failed.message.escape_debug());
         let (attempt, retry_in_ms) = next
             .map_or((1, 0), |(count, delay)| (count, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
-        if failed.kept {
-            tracing::info!(page = %page, reason = %reason, attempt, retry_in_ms, "kept: {error}");
-        } else {
-            tracing::error!(page = %page, reason = %reason, attempt, retry_in_ms, "render failed: {error}");
-        }
+        let write = |left_out: Option<u64>| {
+            if failed.kept {
+                tracing::info!(page = %page, reason = %reason, attempt, retry_in_ms, left_out, "kept: {error}");
+            } else {
+                tracing::error!(page = %page, reason = %reason, attempt, retry_in_ms, left_out, "render failed: {error}");
+            }
+        };
+        // Whoever makes up a path can cause it, and whoever visits a dynamic route, each time. Other renders are held back
+        // after a failure, or a publisher waits for them.
+        let of_visitors = reason == Reason::First || (reason == Reason::Stale && next.is_none());
+        if of_visitors { self.log(Line::FailedFirstRender, write) } else { write(None) }
     }
 }

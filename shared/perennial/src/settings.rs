@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use reader::{Above, Reader};
 
+use crate::memory::keeps;
 use crate::record::BodyRef;
 use crate::written::{Written, read_own};
 
@@ -153,11 +154,24 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// `PERENNIAL_MAX_CONNECTIONS` (10000): connections to the standalone server at once; more wait to be accepted.
     pub max_connections: usize,
+    /// `PERENNIAL_STREAM_MEMORY_BYTES` (50331648): memory of all answers together whose body is passed on as it is read. A
+    /// visitor who takes brotli needs about 400 kB of it, any other 1.5 MB, to decompress (5 MB for bodies of earlier
+    /// versions). More wait for two seconds, and get 503.
+    pub stream_memory_bytes: u64,
+    /// `PERENNIAL_HEAD_MEMORY_BYTES` (8388608): memory of all connections to the standalone server together for request
+    /// heads that have not come at once: 24 kB each, and more for long ones. More are read once others have ended.
+    pub head_memory_bytes: u64,
+    /// `PERENNIAL_UNVERIFIED_MEMORY_BYTES` (8388608): memory of all bodies together that the standalone server reads
+    /// before it knows whether their signature is right. More wait for two seconds, and get 503.
+    pub unverified_memory_bytes: u64,
     /// `PERENNIAL_HEAD_TIMEOUT_MS` (10000): time for a request's head to arrive, and for a webhook's body.
     pub head_timeout: Duration,
     /// `PERENNIAL_SEND_TIMEOUT_MS` (30000): after so long without a byte taken, a client that does not read its answer
     /// loses its connection.
     pub send_timeout: Duration,
+    /// `PERENNIAL_STORE_LOCK_WAIT_MS` (2000): how long a call of the embedded store waits for a lock that another process
+    /// holds. After one that has waited in vain the others do not wait.
+    pub store_lock_wait: Duration,
     /// `PERENNIAL_MAX_PAGE_HEADERS` (64): header fields that one page sets; 255 at most. With Perennial's own they stay below
     /// the hundred at which many HTTP libraries refuse an answer.
     pub max_page_headers: u8,
@@ -307,9 +321,12 @@ impl Aws {
 const AWS_STORES: [&str; 3] = ["PERENNIAL_TABLE", "PERENNIAL_BUCKET", "PERENNIAL_QUEUE_URL"];
 
 impl Limits {
-    /// Whether a stored body is passed on as it is read.
+    /// Whether a stored body is passed on as it is read: it is large, or it would be once it is decompressed, and too
+    /// large to be shared in memory by those who ask for it.
     pub fn passes_on(&self, body: &BodyRef) -> bool {
-        self.stream_body_bytes.is_some_and(|limit| body.stored_bytes > limit)
+        let is_shared = || keeps(self.memory_cache_bytes, body);
+        self.stream_body_bytes
+            .is_some_and(|limit| body.stored_bytes > limit || (body.bytes > limit && !is_shared()))
     }
 
     fn read(r: &mut Reader) -> Self {
@@ -328,8 +345,12 @@ impl Limits {
             max_path_bytes: r.above_zero("PERENNIAL_MAX_PATH_BYTES", 4096),
             max_header_bytes: r.above_zero("PERENNIAL_MAX_HEADER_BYTES", 16 << 10),
             max_connections: r.above_zero("PERENNIAL_MAX_CONNECTIONS", 10_000),
+            stream_memory_bytes: r.above_zero("PERENNIAL_STREAM_MEMORY_BYTES", 48 << 20),
+            head_memory_bytes: r.above_zero("PERENNIAL_HEAD_MEMORY_BYTES", 8 << 20),
+            unverified_memory_bytes: r.above_zero("PERENNIAL_UNVERIFIED_MEMORY_BYTES", 8 << 20),
             head_timeout: r.millis("PERENNIAL_HEAD_TIMEOUT_MS", 10_000),
             send_timeout: r.millis("PERENNIAL_SEND_TIMEOUT_MS", 30_000),
+            store_lock_wait: r.millis("PERENNIAL_STORE_LOCK_WAIT_MS", 2_000),
             max_page_headers: r.above_zero("PERENNIAL_MAX_PAGE_HEADERS", 64),
             max_page_header_bytes: r.above_zero("PERENNIAL_MAX_PAGE_HEADER_BYTES", 6 << 10),
             max_tags: r.above_zero("PERENNIAL_MAX_TAGS", 250),

@@ -5,6 +5,8 @@
 
 mod anew;
 mod changes;
+mod patience;
+mod place;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,14 +16,19 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use self::anew::{Files, emptied, is_damage, is_emptied, is_out_of_reach};
-use self::changes::{Changes, Held, Kind};
+use self::changes::{Changes, Held, Identity, Kind};
+use self::patience::Patience;
 use crate::clock::{Clock, Millis};
 use crate::store::StoreError;
+use crate::store::folder::Access;
 
 pub(crate) use self::anew::{Column, Schema, save_rows};
 
-/// How long a call waits for another process's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a call waits for another process's lock, unless [`Db::wait_for_locks`] says otherwise.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// The pause between two tries to read what a lock keeps readers out of.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// How long whoever meets damage waits for those who write.
 const REPLACE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -48,12 +55,20 @@ pub(crate) struct Db {
     changes: Changes,
     newest: AtomicU64,
     not_replaced_at: AtomicU64,
+    reading: Patience,
+    writing: Patience,
+    /// How often the files at the store's path have become others.
+    life: AtomicU64,
+    looked_at: AtomicU64,
+    /// The database that was opened last to be written: its number, and the file.
+    written: Mutex<Option<(u64, Identity)>>,
 }
 
-/// A connection to the database of that number.
+/// A connection to the database of that number, in that life of the store.
 struct Opened {
     connection: Connection,
     number: u64,
+    life: u64,
 }
 
 /// What kept a call from being carried out.
@@ -69,9 +84,10 @@ impl Db {
     pub(crate) fn open(path: &Path, schema: &'static Schema, clock: Arc<dyn Clock>) -> Arc<Self> {
         if let Some(folder) = path.parent() {
             // If it cannot be made, opening the files fails and says so.
-            let _ = std::fs::create_dir_all(folder);
+            let _ = Access::of(folder).make_folder(folder);
         }
         let files = Files::of(path);
+        files.tighten();
         let db = Arc::new(Self {
             newest: AtomicU64::new(files.newest()),
             files,
@@ -81,6 +97,11 @@ impl Db {
             readers: Mutex::default(),
             changes: Changes::open(path.with_extension("changes")),
             not_replaced_at: AtomicU64::new(0),
+            reading: Patience::new(LOCK_WAIT),
+            writing: Patience::new(LOCK_WAIT),
+            life: AtomicU64::new(0),
+            looked_at: AtomicU64::new(0),
+            written: Mutex::default(),
         });
         if let Err(Broken { error, number, .. }) = db.open_writer() {
             if db.is_damage(&error) {
@@ -100,6 +121,12 @@ impl Db {
         db
     }
 
+    /// Has calls wait so long for another process's lock. After that they fail.
+    pub(crate) fn wait_for_locks(&self, most: Duration) {
+        self.reading.set(most);
+        self.writing.set(most);
+    }
+
     /// See [`Changes::now`].
     pub(crate) fn version(&self) -> Option<u64> {
         self.changes.now()
@@ -110,14 +137,45 @@ impl Db {
         self: &Arc<Self>,
         work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + Sync,
     ) -> Result<T, StoreError> {
-        match self.try_read(&work) {
+        self.look().await;
+        match self.read_patiently(&work).await {
             Err(broken) if self.is_damage(&broken.error) => {
                 self.heal(&broken).await;
-                self.try_read(&work)
+                self.read_patiently(&work).await
+            }
+            Err(_) if self.is_elsewhere() => {
+                self.go_on_there().await;
+                self.read_patiently(&work).await
             }
             read => read,
         }
         .map_err(|broken| self.refused("read", &broken))
+    }
+
+    /// Tries again and again while a lock of another process keeps readers out. No thread waits for it.
+    async fn read_patiently<T>(
+        &self,
+        work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + Sync,
+    ) -> Result<T, Broken> {
+        let mut read = self.try_read(&work);
+        let is_locked_out =
+            |read: &Result<T, Broken>| matches!(read, Err(broken) if is_locked(&broken.error));
+        if is_locked_out(&read) {
+            let wait = self.reading.left(self.clock.now()).unwrap_or_default();
+            // Counted, since a clock may be set back meanwhile.
+            for _ in 0..wait.as_millis() / READ_AGAIN_AFTER.as_millis() {
+                self.clock.sleep(READ_AGAIN_AFTER).await;
+                read = self.try_read(&work);
+                if !is_locked_out(&read) {
+                    break;
+                }
+            }
+        }
+        match is_locked_out(&read) {
+            true => self.reading.note_in_vain(self.clock.now()),
+            false => self.reading.note_got(),
+        }
+        read
     }
 
     /// [`Db::read`] for those who need not know: damage is an error.
@@ -132,7 +190,7 @@ impl Db {
         let number = self.newest();
         let kept = {
             let mut readers = lock(&self.readers);
-            readers.retain(|reader| reader.number == number);
+            readers.retain(|reader| self.is_current(reader, number));
             readers.pop()
         };
         let broken = |error| Broken { error, number, unsure: false };
@@ -165,6 +223,9 @@ impl Db {
         work: impl Fn(&Transaction<'_>) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
         let work = Arc::new(work);
+        if self.is_elsewhere() {
+            self.go_on_there().await;
+        }
         let written = match self.try_write(durable, work.clone()).await? {
             Err(broken) if self.is_damage(&broken.error) => {
                 self.heal(&broken).await;
@@ -185,41 +246,47 @@ impl Db {
     ) -> Result<Result<T, Broken>, StoreError> {
         // Queued here, not on threads: a writer that waits for another process holds up one thread and no reader.
         let mut writer = self.writer.clone().lock_owned().await;
+        let Some(wait) = self.writing.left(self.clock.now()) else { return Err(self.locked("write")) };
         // From here on nobody replaces the database.
-        let Some(held) = self.changes.hold(Kind::Write, BUSY_TIMEOUT, &*self.clock).await else {
-            let path = self.path(self.newest());
-            return Err(StoreError::Refused(format!(
-                "cannot write {}: it is being replaced",
-                path.display()
-            )));
+        let Some(held) = self.changes.hold(Kind::Write, wait, &*self.clock).await else {
+            self.writing.note_in_vain(self.clock.now());
+            return Err(self.locked("write"));
         };
         let db = self.clone();
         let written = tokio::task::spawn_blocking(move || {
             let _held = held;
             let number = db.newest();
-            let mut opened = match writer.take().filter(|writer| writer.number == number) {
+            let mut opened = match writer.take().filter(|writer| db.is_current(writer, number)) {
                 Some(writer) => writer,
-                None => db.open_writer()?,
+                None => db.open_writer_within(wait)?,
             };
-            let result = db.transact(&mut opened, durable, &*work);
+            let result = db.transact(&mut opened, durable, wait, &*work);
             // A connection that met an error may hold a broken file handle: the next call opens a new one.
             if result.is_ok() {
                 *writer = Some(opened);
             }
             result
         });
-        written.await.map_err(|e| StoreError::Unsure(format!("writing was interrupted: {e}")))
+        let written =
+            written.await.map_err(|e| StoreError::Unsure(format!("writing was interrupted: {e}")))?;
+        match &written {
+            Err(broken) if is_locked(&broken.error) => self.writing.note_in_vain(self.clock.now()),
+            _ => self.writing.note_got(),
+        }
+        Ok(written)
     }
 
     fn transact<T>(
         &self,
         opened: &mut Opened,
         durable: Durable,
+        wait: Duration,
         work: impl Fn(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, Broken> {
         let level = if durable == Durable::Yes { "FULL" } else { "NORMAL" };
         let number = opened.number;
         let refused = |error| Broken { error, number, unsure: false };
+        opened.connection.busy_timeout(wait).map_err(refused)?;
         opened.connection.pragma_update(None, "synchronous", level).map_err(refused)?;
         let tx =
             opened.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refused)?;
@@ -249,11 +316,21 @@ impl Db {
         self.files.path(number)
     }
 
+    fn is_current(&self, opened: &Opened, number: u64) -> bool {
+        opened.number == number && opened.life == self.life.load(Ordering::Relaxed)
+    }
+
     fn open_writer(&self) -> Result<Opened, Broken> {
+        self.open_writer_within(LOCK_WAIT)
+    }
+
+    fn open_writer_within(&self, wait: Duration) -> Result<Opened, Broken> {
         let number = self.newest();
+        let life = self.life.load(Ordering::Relaxed);
         let open = || {
+            self.note_file(number);
             let connection = Connection::open(self.path(number))?;
-            connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.busy_timeout(wait)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             // One that was written before has its tables. An emptied one is as damaged as any other: its numbers must
             // not start again.
@@ -264,17 +341,19 @@ impl Db {
             }
             connection.execute_batch(self.schema.sql)?;
             self.schema.add_columns(&connection)?;
-            Ok(Opened { connection, number })
+            Ok(Opened { connection, number, life })
         };
         open().map_err(|error| Broken { error, number, unsure: false })
     }
 
     fn open_reader(&self, number: u64) -> rusqlite::Result<Opened> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let life = self.life.load(Ordering::Relaxed);
         let connection = Connection::open_with_flags(self.path(number), flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // Readers run where they are called: see `Db::read_patiently`.
+        connection.busy_timeout(Duration::ZERO)?;
         connection.set_prepared_statement_cache_capacity(32);
-        Ok(Opened { connection, number })
+        Ok(Opened { connection, number, life })
     }
 
     /// Whether an error says that the database is damaged, and not only out of reach.
@@ -316,13 +395,30 @@ impl Db {
         }
     }
 
+    fn locked(&self, verb: &str) -> StoreError {
+        let path = self.path(self.newest());
+        StoreError::Refused(format!("cannot {verb} {}: {LOCKED}", path.display()))
+    }
+
     fn message(&self, verb: &str, broken: &Broken) -> String {
+        if is_locked(&broken.error) {
+            return format!("cannot {verb} {}: {LOCKED}", self.path(broken.number).display());
+        }
         format!("cannot {verb} {}: {}", self.path(broken.number).display(), broken.error)
     }
 
     fn refused(&self, verb: &str, broken: &Broken) -> StoreError {
         StoreError::Refused(self.message(verb, broken))
     }
+}
+
+/// What keeps a call from being carried out, and what to do.
+const LOCKED: &str = "another process holds its lock for longer than PERENNIAL_STORE_LOCK_WAIT_MS; see who has it open (`fuser`), and end that process";
+
+/// Whether an error says that another process holds a lock.
+fn is_locked(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, FileLockingProtocolFailed};
+    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | FileLockingProtocolFailed))
 }
 
 /// As of one instant.
@@ -351,15 +447,15 @@ mod tests {
         save: |_, new, above| new.execute("INSERT INTO t VALUES (?1)", [above as i64]).map(|_| 0),
     };
 
-    fn open(folder: &Path) -> Arc<Db> {
+    pub(super) fn open(folder: &Path) -> Arc<Db> {
         Db::open(&folder.join("pages.db"), &T, Arc::new(SystemClock))
     }
 
-    async fn add(db: &Arc<Db>, number: i64) -> Result<usize, StoreError> {
+    pub(super) async fn add(db: &Arc<Db>, number: i64) -> Result<usize, StoreError> {
         db.write(Durable::Yes, move |tx| tx.execute("INSERT INTO t VALUES (?1)", [number])).await
     }
 
-    async fn all(db: &Arc<Db>) -> Vec<i64> {
+    pub(super) async fn all(db: &Arc<Db>) -> Vec<i64> {
         let read = db.read(|c| c.prepare("SELECT x FROM t")?.query_map([], |row| row.get(0))?.collect());
         read.await.unwrap()
     }
@@ -369,6 +465,55 @@ mod tests {
         // In place, as a failing disk does: the processes that have it open see it.
         let file = std::fs::File::options().write(true).open(path).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, &vec![7; bytes as usize], 0).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_another_process_holds_delays_one_call_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(folder.path());
+        add(&db, 1).await.unwrap();
+        db.wait_for_locks(Duration::from_millis(20));
+        let other = Connection::open(db.path(0)).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        for _ in 0..3 {
+            let refused = add(&db, 2).await.unwrap_err().to_string();
+            assert!(refused.contains("PERENNIAL_STORE_LOCK_WAIT_MS"), "{refused}");
+            assert_eq!(db.writing.left(SystemClock.now()), None, "the next one does not wait");
+            assert_eq!(all(&db).await, [1], "what is stored can be read");
+        }
+        other.execute_batch("ROLLBACK").unwrap();
+        until_written(&db).await;
+        assert!(db.writing.left(SystemClock.now()).is_some());
+    }
+
+    async fn until_written(db: &Arc<Db>) {
+        while add(db, 3).await.is_err() {
+            SystemClock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Whoever holds the lock that even readers need keeps no thread: there is one here.
+    #[tokio::test]
+    async fn a_lock_against_readers_stops_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(folder.path());
+        add(&db, 1).await.unwrap();
+        drop(db);
+        let other = Connection::open(folder.path().join("pages.db")).unwrap();
+        other
+            .execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; INSERT INTO t VALUES (2)")
+            .unwrap();
+        let db = open(folder.path());
+        db.wait_for_locks(Duration::from_millis(100));
+        let ticks = async {
+            for _ in 0..5 {
+                SystemClock.sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let read = db.read(|c| c.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)));
+        let (read, ()) = tokio::join!(read, ticks);
+        assert!(read.unwrap_err().to_string().contains("another process"));
+        assert_eq!(db.reading.left(SystemClock.now()), None, "the next one does not wait");
     }
 
     #[tokio::test]

@@ -1,5 +1,8 @@
 //! What every port to a store shares: its error, and the group of ports a deployment runs on.
 
+#[cfg(feature = "embedded")]
+pub(crate) mod folder;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Logs: sentences for people, with fields for machines. Each event is one line, whatever its values hold.
 
+pub mod limits;
+
 use std::fmt::{self as text, Display, Write as _};
 use std::future::Future;
 use std::process::ExitCode;
@@ -11,6 +13,9 @@ use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
+
+use self::limits::{Line, LogLimits};
+use crate::clock::{Clock as _, SystemClock};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +111,10 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let is_wanted = backtrace.status() == std::backtrace::BacktraceStatus::Captured;
     let backtrace = is_wanted.then(|| tracing::field::display(&backtrace));
     let message = panic.payload_as_str().unwrap_or("without a message");
-    tracing::error!(at, backtrace, "panic: {message}");
+    // Whoever makes up paths can have a page panic.
+    LogLimits::of_this_process().write(Line::Panic, SystemClock.now(), |left_out| {
+        tracing::error!(at, backtrace, left_out, "panic: {message}");
+    });
 }
 
 /// The `main` of a function: logs as JSON, and says why if it cannot start or go on.

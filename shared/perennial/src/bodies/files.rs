@@ -13,6 +13,7 @@ use super::{Bodies, Chunks, Opened};
 use crate::clock::Millis;
 use crate::key::{PageKey, hex};
 use crate::store::StoreError;
+use crate::store::folder::Access;
 
 /// As much of an open file is read at a time.
 const CHUNK_BYTES: u64 = 64 << 10;
@@ -20,6 +21,7 @@ const CHUNK_BYTES: u64 = 64 << 10;
 /// The [`Bodies`] of one machine.
 #[derive(Clone)]
 pub struct FileBodies {
+    store: Arc<Path>,
     folder: Arc<Path>,
 }
 
@@ -27,7 +29,7 @@ impl FileBodies {
     /// The bodies of `build` in the store at `folder`. The build's name must be one that
     /// [`Settings`](crate::Settings) accepts: it becomes a folder's.
     pub fn open(folder: &Path, build: &str) -> Self {
-        Self { folder: folder.join("bodies").join(build).into() }
+        Self { store: folder.into(), folder: folder.join("bodies").join(build).into() }
     }
 
     fn path(&self, page: &PageKey, sha256: &str) -> PathBuf {
@@ -46,15 +48,16 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Writes beside the final name and renames: readers see the whole file or none.
-fn put(path: &Path, bytes: &[u8], now: Millis) -> io::Result<()> {
+fn put(store: &Path, path: &Path, bytes: &[u8], now: Millis) -> io::Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     if path.metadata().is_ok_and(|m| m.len() == bytes.len() as u64) && fs::read(path)? == bytes {
         return File::options().append(true).open(path)?.set_modified(now.to_system());
     }
     let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
-    fs::create_dir_all(folder)?;
+    let access = Access::of(store);
+    access.make_folder(folder)?;
     let part = folder.join(format!(".{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-    let written = File::create(&part).and_then(|mut file| {
+    let written = access.open(&part).and_then(|mut file| {
         file.write_all(bytes)?;
         file.set_modified(now.to_system())?;
         file.sync_data()?;
@@ -134,7 +137,8 @@ impl Bodies for FileBodies {
     type Chunks = FileChunks;
 
     async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
-        blocking(self.path(page, sha256), "write", move |path| put(path, &bytes, now)).await
+        let store = self.store.clone();
+        blocking(self.path(page, sha256), "write", move |path| put(&store, path, &bytes, now)).await
     }
 
     async fn get(&self, page: &PageKey, sha256: &str) -> Result<Option<Bytes>, StoreError> {

@@ -8,6 +8,7 @@ use tempfile::NamedTempFile;
 
 use crate::key::hex;
 use crate::settings::Settings;
+use crate::store::folder::Access;
 
 /// The secrets that are live: those of the settings, or else the store's own. On AWS there is no store that only the
 /// owner can read, so there the settings must give one.
@@ -45,10 +46,29 @@ fn own_secret(store: &Path) -> io::Result<String> {
         Err(e) if e.kind() == ErrorKind::NotFound => {}
         Err(e) => return Err(wrong(e)),
     }
-    fs::create_dir_all(store).map_err(wrong)?;
     let mut random = [0; 24];
     getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
-    let secret = hex(&random);
+    write_secret(store, hex(&random))
+}
+
+/// Has a store whose folder was removed under its processes keep the secret that they know. Tells whether the store has
+/// that one; if not, another process has made one of its own, and only a restart makes both live with the same.
+///
+/// # Errors
+/// The file cannot be read or made.
+pub fn keep_secret(store: &Path, secret: &str) -> io::Result<bool> {
+    match fs::read_to_string(secret_file(store)) {
+        Ok(there) => Ok(there.trim() == secret),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(write_secret(store, secret.to_owned())? == secret),
+        Err(e) => Err(e),
+    }
+}
+
+/// Writes a secret where there is none; tells which one is there then.
+fn write_secret(store: &Path, secret: String) -> io::Result<String> {
+    let path = secret_file(store);
+    let wrong = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+    Access::of(store).make_folder(store).map_err(wrong)?;
     // Written whole beside its place: another process that starts now finds all of it or nothing. The file has a name that
     // nobody knows beforehand, and is opened with `O_EXCL`: no file or link that somebody has put there is written to.
     let mut part = NamedTempFile::with_prefix_in(".revalidate-secret-", store).map_err(wrong)?;
@@ -118,5 +138,20 @@ mod tests {
         assert_ne!(own_secret(other.path()).unwrap(), secret);
         fs::write(secret_file(folder.path()), "short").unwrap();
         assert_eq!(own_secret(folder.path()).unwrap().len(), 48, "a damaged one is replaced");
+    }
+
+    #[test]
+    fn a_removed_secret_comes_back_unless_there_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store");
+        let secret = own_secret(&store).unwrap();
+        assert!(keep_secret(&store, &secret).unwrap());
+        fs::remove_dir_all(&store).unwrap();
+        assert!(keep_secret(&store, &secret).unwrap());
+        assert_eq!(own_secret(&store).unwrap(), secret);
+        fs::remove_dir_all(&store).unwrap();
+        let other = own_secret(&store).unwrap();
+        assert!(!keep_secret(&store, &secret).unwrap());
+        assert_eq!(own_secret(&store).unwrap(), other);
     }
 }

@@ -50,6 +50,10 @@ impl SqliteJobs {
         Self { db, build, clock, arrived: Arc::default() }
     }
 
+    pub(crate) fn wait_for_locks(&self, most: Duration) {
+        self.db.wait_for_locks(most);
+    }
+
     /// Takes the job that has been due the longest; others cannot take it for `hidden`.
     ///
     /// # Errors

@@ -77,6 +77,10 @@ impl SqlitePages {
         Self { db, build, failed_firsts: Arc::default() }
     }
 
+    pub(crate) fn wait_for_locks(&self, most: Duration) {
+        self.db.wait_for_locks(most);
+    }
+
     /// Whether it can be told which pages the routes list. A store that went on without what was damaged cannot, until
     /// they are published again; then no page counts as one that is not listed.
     ///

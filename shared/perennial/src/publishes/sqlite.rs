@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
@@ -46,6 +47,10 @@ impl SqlitePublishes {
     /// The journal in the store at `folder`.
     pub fn open(folder: &Path, clock: Arc<dyn Clock>) -> Self {
         Self { db: Db::open(&folder.join("publishes.db"), &SCHEMA, clock.clone()), clock }
+    }
+
+    pub(crate) fn wait_for_locks(&self, most: Duration) {
+        self.db.wait_for_locks(most);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::refresh::Refreshed;
 use crate::render::Draft;
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
+use crate::telemetry::limits::Line;
 
 impl<S: Stores> Engine<S> {
     pub(super) async fn not_stored(
@@ -23,7 +24,9 @@ impl<S: Stores> Engine<S> {
         let has_none = grant.replaces.as_ref().is_none_or(|old| old.stored == Stored::Deleted);
         let kept = reason == Reason::First || has_none;
         let then = if kept { "it is kept in memory only" } else { "what is stored stays" };
-        tracing::error!(page = %page.key.path(), reason = %reason, "the page was rendered but cannot be stored; {then}: {error}");
+        self.log(Line::NotStored, |left_out| {
+            tracing::error!(page = %page.key.path(), reason = %reason, left_out, "the page was rendered but cannot be stored; {then}: {error}");
+        });
         // A renewal is tried again after a while. Those who have nothing to show each render for themselves: they
         // are not told that it failed.
         let given_back = if kept {
@@ -33,7 +36,7 @@ impl<S: Stores> Engine<S> {
             self.stores.pages().fail(&page.key, grant.ticket, failed).await.map(drop)
         };
         if let Err(error) = given_back {
-            tracing::error!(page = %page.key.path(), "its lease cannot be given back, it will end by itself: {error}");
+            self.complain(page, "its lease cannot be given back, it will end by itself", &error);
         }
         let entry = self.unsaved_entry(draft, grant.ticket);
         Refreshed::Unsaved(if kept { self.keep(page, entry) } else { entry })

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, Transaction};
 
 use super::changes::{Changes, LOST};
+use crate::store::folder::Access;
 
 /// What a database is made of.
 pub(crate) struct Schema {
@@ -90,6 +91,31 @@ impl Files {
         Self { folder, name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned() }
     }
 
+    /// The folder they are in.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes a database's file where there is none, so that it is nobody else's: SQLite would give it what the umask
+    /// leaves. The files that SQLite makes beside it have its mode.
+    pub(super) fn create(&self, path: &Path) {
+        // Never opened where it exists: closing it would end the locks that SQLite holds on it (`fcntl`, POSIX). If it
+        // cannot be made, SQLite says so.
+        let _ = Access::of(&self.folder).create_new(path);
+    }
+
+    /// Takes from others what earlier versions gave them.
+    pub(super) fn tighten(&self) {
+        let access = Access::of(&self.folder);
+        let database = self.path(self.newest());
+        for side in ["", "-wal", "-shm"] {
+            let mut name = database.clone().into_os_string();
+            name.push(side);
+            access.tighten_file(Path::new(&name));
+        }
+        access.tighten_file(&self.folder.join(format!("{}.changes", self.name)));
+    }
+
     pub(super) fn path(&self, number: u64) -> PathBuf {
         let name = &self.name;
         self.folder.join(if number == 0 { format!("{name}.db") } else { format!("{name}-{number}.db") })
@@ -155,6 +181,7 @@ impl Files {
     }
 
     fn make(&self, part: &Path, number: u64, schema: &Schema, above: u64) -> rusqlite::Result<usize> {
+        self.create(part);
         let mut new = Connection::open(part)?;
         let tx = new.transaction()?;
         tx.execute_batch(schema.sql)?;

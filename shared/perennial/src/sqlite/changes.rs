@@ -1,11 +1,13 @@
 //! The file beside a database that tells of changes, and by which its processes keep out of one another's way.
 
 use std::fs::{File, TryLockError};
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::store::folder::Access;
 
 /// A counter in a file beside the database that tells readers of all processes, with one small read, whether
 /// anything was committed since they last looked.
@@ -16,7 +18,25 @@ use crate::clock::Clock;
 /// killed between the two leaves an odd number: readers then ask the database each time, until the next commit.
 pub(super) struct Changes {
     path: PathBuf,
-    file: Option<File>,
+    file: RwLock<Option<File>>,
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    let opened = Access::of(path.parent().unwrap_or(path)).open(path);
+    // Where nothing can be written, it tells of changes all the same.
+    opened.or_else(|_| File::open(path))
+}
+
+/// What tells a file from all others of the machine while it is open: its device and its number there.
+pub(super) type Identity = (u64, u64);
+
+pub(super) fn identity(file: &std::fs::Metadata) -> Identity {
+    (file.dev(), file.ino())
+}
+
+/// Whether this file has the path.
+pub(super) fn has_path(path: &Path, file: Identity) -> bool {
+    std::fs::metadata(path).is_ok_and(|there| identity(&there) == file)
 }
 
 /// Held until it is dropped. Given back by the system if its process dies.
@@ -38,8 +58,27 @@ const TRY_EVERY: Duration = Duration::from_millis(2);
 
 impl Changes {
     pub(super) fn open(path: PathBuf) -> Self {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        Self { path, file: file.ok() }
+        let file = RwLock::new(open(&path).ok());
+        Self { path, file }
+    }
+
+    /// Goes on with the file that has the path now, or with a new one.
+    pub(super) fn reopen(&self) {
+        let file = open(&self.path).ok();
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = file;
+    }
+
+    /// Whether the file that has the path is another than the one that is open, or is gone.
+    pub(super) fn is_replaced(&self) -> bool {
+        match &*self.file() {
+            Some(file) => file.metadata().is_ok_and(|open| !has_path(&self.path, identity(&open))),
+            // It could not be opened so far.
+            None => File::open(&self.path).is_ok(),
+        }
+    }
+
+    fn file(&self) -> RwLockReadGuard<'_, Option<File>> {
+        self.file.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number that stays only while nothing is committed; `None` while something may be.
@@ -49,12 +88,12 @@ impl Changes {
 
     pub(super) fn get(&self) -> Option<u64> {
         let mut bytes = [0; 8];
-        let read = self.file.as_ref()?.read_at(&mut bytes, 0).ok()?;
+        let read = self.file().as_ref()?.read_at(&mut bytes, 0).ok()?;
         (read == 8).then(|| u64::from_le_bytes(bytes))
     }
 
     fn set(&self, number: u64) {
-        if let Some(file) = &self.file {
+        if let Some(file) = &*self.file() {
             // Its failure shows as an odd or missing number, or as the old one while the commit fails as well:
             // both live on the same disk, and overwriting eight bytes in place needs no space.
             let _ = file.write_at(&number.to_le_bytes(), 0);
@@ -88,8 +127,7 @@ impl Changes {
     /// Holds the file, to write the database or to replace it. `None` if others do now.
     pub(super) fn try_hold(&self, kind: Kind) -> Option<Held> {
         // A file of its own each time: a lock belongs to an opened file, not to whoever asks.
-        let writable = File::options().read(true).write(true).create(true).truncate(false).open(&self.path);
-        let Ok(file) = writable.or_else(|_| File::open(&self.path)) else {
+        let Ok(file) = open(&self.path) else {
             // Where no file can be made, no database can be replaced either.
             return Some(Held { _file: None });
         };
