@@ -13,7 +13,7 @@ use crate::stores;
 
 const DISTRIBUTION: &str = r#"<DistributionConfig xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><CallerReference>REFERENCE</CallerReference><Comment/><Enabled>true</Enabled><Origins><Quantity>1</Quantity><Items><Origin><Id>o</Id><DomainName>example.com</DomainName></Origin></Items></Origins><DefaultCacheBehavior><TargetOriginId>o</TargetOriginId><ViewerProtocolPolicy>allow-all</ViewerProtocolPolicy></DefaultCacheBehavior></DistributionConfig>"#;
 
-async fn distribution(aws: &Aws) -> String {
+pub(crate) async fn distribution(aws: &Aws) -> String {
     let asked = DISTRIBUTION.replace("REFERENCE", &aws.table);
     let made = aws.rest(Method::POST, "/2020-05-31/distribution", asked).await;
     assert_eq!(made.status, 201, "{}", made.text());

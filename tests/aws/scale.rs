@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use perennial::jobs::{Job, Task};
-use perennial::pages::suite;
+use perennial::pages::{Pages as _, suite};
 use perennial::publishes::Publishes as _;
 use perennial::testing::ManualClock;
 use perennial::{Context, Failure, Outcome, Page, Route, Site, Stores as _};
@@ -152,11 +152,13 @@ struct World {
 impl World {
     async fn new() -> Self {
         let (server, aws) = (Dynamo::start().await, Aws::start().await);
+        let distribution = crate::edge::distribution(&aws).await;
         server.ask("CreateTable", &tests::aws::table("pages").to_string()).await;
         let between = Between::beside(&aws, server.client.addr).await;
         let more = [
             ("AWS_ENDPOINT_URL", &*between.url()),
             ("PERENNIAL_TABLE", "pages"),
+            ("PERENNIAL_DISTRIBUTION", &*distribution),
             ("PERENNIAL_INLINE_BODY_BYTES", "0"),
             ("PERENNIAL_MAX_RENEWALS", "20"),
         ];
@@ -177,14 +179,19 @@ impl World {
 
     /// The next walk in the queue, with everything else out of its way.
     async fn walk(&self) -> Job {
-        tests::until::until("a walk is in the queue", async || {
+        self.job("a walk", |task| matches!(task, Task::Walk(_))).await
+    }
+
+    /// The next job of a kind in the queue, with everything else out of its way.
+    async fn job(&self, what: &str, is_it: fn(&Task) -> bool) -> Job {
+        tests::until::until(what, async || {
             let asked = json!({ "QueueUrl": self.aws.queue_url });
             let answer = self.aws.json("AmazonSQS.ReceiveMessage", &asked).await;
             let message = answer["Messages"].get(0)?;
             let done = json!({ "QueueUrl": self.aws.queue_url, "ReceiptHandle": message["ReceiptHandle"] });
             self.aws.json("AmazonSQS.DeleteMessage", &done).await;
             let job = Job::from_json(message["Body"].as_str().expect("a text")).expect("a job");
-            matches!(job.task, Task::Walk(_)).then_some(job)
+            is_it(&job.task).then_some(job)
         })
         .await
     }
@@ -243,4 +250,55 @@ async fn a_tag_costs_the_same_for_any_number_of_records() {
         costs.push(counted.split_off(1));
     }
     assert_eq!(costs[0], costs[1]);
+}
+
+/// Pages of the smaller and of the greater number that are deleted.
+const DELETED: [u64; 2] = [RENDERED, 1_500];
+
+/// What each call to a service takes at least.
+const CALL: Duration = Duration::from_millis(5);
+
+/// Before, the order to the edge was the last of 13,597 calls with 1,501 pages, after 83 s.
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::print_stdout, reason = "a measurement is printed")]
+async fn a_deletion_tells_the_edge_at_once_for_any_number_of_records() {
+    let w = World::new().await;
+    for n in 0..RENDERED {
+        w.function.ask(Ask::get(format!("/suite/{}", Model::name(n)))).await.expect(200, "MISS");
+    }
+    let model = Model::take(&w.server).await;
+    let (engine, tags) = (&w.function.engine, ["tag:t".to_owned()]);
+    let (mut stored, mut writes) = (RENDERED, Vec::new());
+    for count in DELETED {
+        model.fill(&w.server, stored..count).await;
+        stored = count;
+        w.between.delay(CALL);
+        let mut fastest = Duration::MAX;
+        for round in 0..ROUNDS {
+            // The window of the order before has passed.
+            w.clock.advance(Duration::from_secs(60));
+            let (marked, cost) = w.cost(engine.delete_tagged(&tags, "")).await;
+            let marked = marked.expect("deleted");
+            assert_eq!((marked.queued as u64, marked.more), (count.min(100), count > 100));
+            fastest = fastest.min(cost.took);
+            assert!(cost.calls.len() < 30, "{count} pages: {:?}", cost.calls);
+            let is_write = |call: &&String| !["BatchGetItem", "Query"].contains(&call.as_str());
+            let written: Vec<_> = cost.calls.iter().filter(is_write).cloned().collect();
+            writes.push(written);
+            println!("{count} pages, round {round}: {:?} in {} calls", cost.took, cost.calls.len());
+        }
+        println!("a deletion of a tag on {count} pages tells the edge within {fastest:?}");
+        assert!(fastest < Duration::from_secs(1), "{count} pages: {fastest:?}");
+        w.between.delay(Duration::ZERO);
+    }
+    // The epoch, the tag in two writes, one job, one order.
+    assert_eq!(writes[0], ["POST", "SendMessage", "UpdateItem", "UpdateItem", "UpdateItem"]);
+    assert!(writes.iter().all(|round| *round == writes[0]), "{writes:?}");
+
+    let removal = w.job("a removal", |task| matches!(task, Task::Remove(_))).await;
+    assert!(!engine.work_or_retry(&removal).await);
+    let pages = engine.stores().pages();
+    let left = pages.list("", None, usize::MAX).await.expect("a list");
+    assert_eq!(left.len() as u64, stored);
+    assert_eq!(left.iter().filter(|(_, snapshot)| snapshot.is_gone()).count(), 0, "all are removed");
 }

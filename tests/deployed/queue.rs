@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use http::Method;
 use serde_json::{Value, json};
 use tests::conformance::pad;
 use tests::deployed::kill_after;
 use tests::until::{pass, until, until_true};
-use tests::{Answer, Asks as _, Gate, Reply};
+use tests::{Answer, Ask, Asks as _, Gate, Reply};
 
 use crate::{Fixture, until_new};
 
@@ -47,17 +48,12 @@ pub(crate) async fn queue_attributes(f: &Fixture, attributes: Value) {
     f.site.stack.aws.json("AmazonSQS.SetQueueAttributes", &asked).await;
 }
 
-/// A job that the store kept from being carried out is delivered again, without a visitor.
+/// A job that the store kept from being carried out is delivered again, without a visitor, and after seconds: the queue's
+/// own time-out is twelve minutes.
 #[tokio::test]
 async fn a_job_that_found_no_store_is_delivered_again() {
     let f = Fixture::start().await;
     stale(&f).await;
-    queue_attributes(&f, json!({
-        "VisibilityTimeout": "1",
-        // More than it takes to mend the function.
-        "RedrivePolicy": json!({ "deadLetterTargetArn": dead_letters_arn(&f).await, "maxReceiveCount": "100" }).to_string(),
-    }))
-    .await;
     let variables = f.site.stack.environment("Regenerate").await;
     let mut broken = variables.clone();
     broken["PERENNIAL_TABLE"] = "no-such-table".into();
@@ -72,7 +68,33 @@ async fn a_job_that_found_no_store_is_delivered_again() {
     assert_eq!(f.get("/blog/a").await.expect(200, "HIT").value(), "new");
 }
 
-async fn dead_letters_arn(f: &Fixture) -> String {
+/// A renewal that was promised to a publisher goes on seconds after its first step has met a table that fails.
+#[tokio::test]
+async fn a_walk_whose_first_step_finds_no_table_goes_on_within_seconds() {
+    let f = Fixture::start().await;
+    let pages: Vec<_> = (0..3).map(|n| format!("/tagged/{n}")).collect();
+    f.up.otherwise(|_| json!({ "value": "old", "tags": ["t"], "revalidate": false }).into());
+    for page in &pages {
+        f.get(page).await.expect(200, "MISS");
+    }
+    f.up.otherwise(|_| json!({ "value": "new", "tags": ["t"], "revalidate": false }).into());
+    let variables = f.site.stack.environment("Regenerate").await;
+    let mut broken = variables.clone();
+    broken["PERENNIAL_TABLE"] = "no-such-table".into();
+    f.site.stack.set_environment("Regenerate", &broken).await;
+    let target = "/api/revalidate?route=/tagged/%7Bslug%7D";
+    let ask = Ask::new(Method::POST, target).header("authorization", "Bearer test-secret");
+    f.ask(ask).await.expect(202, "");
+    f.site.log.wait_for(&["a job will be tried again", "check PERENNIAL_TABLE"]).await;
+    f.site.stack.set_environment("Regenerate", &variables).await;
+    // No visitor comes before they are rendered.
+    for page in &pages {
+        f.up.wait_for_calls(page, 2).await;
+        until("the new page", async || (f.get(page).await.value() == "new").then_some(())).await;
+    }
+}
+
+pub(crate) async fn dead_letters_arn(f: &Fixture) -> String {
     let asked = json!({ "QueueUrl": f.site.stack.aws.dead_letters_url, "AttributeNames": ["QueueArn"] });
     let answer = f.site.stack.aws.json("AmazonSQS.GetQueueAttributes", &asked).await;
     answer["Attributes"]["QueueArn"].as_str().expect("an ARN").to_owned()

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use perennial::Millis;
-use perennial::jobs::{Again, BadJob, Job, Task, Walk};
+use perennial::jobs::{Again, BadJob, Job, Removal, Task, Walk};
 use perennial::publishes::{Item, Mark, Publish, Renewal, Went};
 use perennial::wish::{Due, Mode, Publisher, Wish, WishedPath};
 use proptest::collection::vec;
@@ -19,13 +19,15 @@ use crate::hold;
 use crate::stored::{damaged, json_object, number, reason};
 
 /// Version 1, everything in it and as little as there may be: what is in a queue stays readable.
-pub(crate) const GOLDEN_JOBS: [&str; 9] = [
+pub(crate) const GOLDEN_JOBS: [&str; 11] = [
     r#"{"v":1,"build":"b1","key":"/blog/{slug}|a","task":"refresh","ticket":4,"reason":"stale"}"#,
     r#"{"v":1,"build":"b1","key":"/","task":"remove_body","sha256":"ab","replaced_at":5}"#,
     r#"{"v":1,"build":"b1","key":"/","task":"again","due":9}"#,
     r#"{"v":1,"build":"b1","key":"","task":"walk","publish":"9","kept_until":8,"epoch":9,"route":"/a","after":"x","began_at":1,"looked":7,"renewed":5,"failed":2,"pauses":1,"waits_until":6}"#,
     r#"{"v":1,"build":"b1","key":"","task":"walk"}"#,
     r#"{"v":1,"build":"b1","key":"","task":"walk","epoch":9,"waits_until":8,"again":{"tags":["tag:t"],"due":8}}"#,
+    r#"{"v":1,"build":"b1","key":"","task":"remove","publish":"9","kept_until":8,"epoch":9,"prefix":"/a","after":"/a|x","began_at":1,"looked":7,"removed":5,"passed_over":1,"is_last":true,"waits_until":6}"#,
+    r#"{"v":1,"build":"b1","key":"","task":"remove"}"#,
     r#"{"v":1,"build":"","key":"","task":"publish","id":"p5-ab","at":5,"due":9,"who":{"key_id":"7692c3ad","provider":"github","delivery_id":"d"},"wish":{"mode":"now","only_generated":false,"paths":[{"path":"/a","keys":["/a"]}],"tags":["tag:t"],"look_again_after_s":3}}"#,
     r#"{"v":1,"build":"","key":"","task":"publish","id":"p5-ab","at":5,"due":9,"who":{"key_id":"7692c3ad"},"wish":{}}"#,
     r#"{"v":1,"build":"","key":"","task":"publish","id":"","at":0,"due":0,"who":{"key_id":""},"wish":{"mode":"delete"}}"#,
@@ -37,13 +39,14 @@ const GOLDEN_PUBLISHES: [&str; 3] = [
     r#"{"v":1,"id":"p5","at":5,"kept_until":9000,"build":"b","key_id":"7692c3ad","mode":"stale","went":"scheduled"}"#,
 ];
 
-const GOLDEN_MARKS: [&str; 2] = [
+const GOLDEN_MARKS: [&str; 3] = [
     r#"{"route":"/a","began_at":1,"at":2,"looked":3,"renewed":2,"failed":1,"waits_until":9,"ended":false,"left_out":true}"#,
     r#"{"route":"/a","began_at":1,"at":2,"looked":3,"renewed":2,"failed":1,"ended":true,"left_out":false}"#,
+    r#"{"route":"","began_at":1,"at":2,"looked":3,"renewed":0,"failed":0,"removed":2,"ended":true,"left_out":false}"#,
 ];
 
 /// Members that an older program does not write, or need not.
-const OPTIONAL: [&str; 26] = [
+const OPTIONAL: [&str; 30] = [
     "again",
     "publish",
     "kept_until",
@@ -56,6 +59,10 @@ const OPTIONAL: [&str; 26] = [
     "failed",
     "pauses",
     "waits_until",
+    "prefix",
+    "removed",
+    "passed_over",
+    "is_last",
     "provider",
     "delivery_id",
     "paths",
@@ -110,6 +117,29 @@ fn walk() -> BoxedStrategy<Walk> {
         .boxed()
 }
 
+fn removal() -> BoxedStrategy<Removal> {
+    let of = (any::<String>(), millis(), number(), any::<String>(), maybe_text());
+    let so_far = (millis(), number(), number(), number(), any::<bool>(), option::of(millis()));
+    (of, so_far)
+        .prop_map(|((publish, kept_until, epoch, prefix, after), so_far)| {
+            let (began_at, looked, removed, passed_over, is_last, waits_until) = so_far;
+            Removal {
+                publish,
+                kept_until,
+                epoch,
+                prefix,
+                after,
+                began_at,
+                looked,
+                removed,
+                passed_over,
+                is_last,
+                waits_until,
+            }
+        })
+        .boxed()
+}
+
 fn due() -> BoxedStrategy<Due> {
     let who = (any::<String>(), maybe_text(), maybe_text())
         .prop_map(|(key_id, provider, delivery_id)| Publisher { key_id, provider, delivery_id });
@@ -133,6 +163,7 @@ pub(crate) fn job() -> BoxedStrategy<Job> {
     let task = prop_oneof![
         (number(), reason()).prop_map(|(ticket, reason)| Task::Refresh { ticket, reason }),
         walk().prop_map(Task::Walk),
+        removal().prop_map(Task::Remove),
         due().prop_map(Task::Publish),
         millis().prop_map(|due| Task::Again { due }),
         (any::<String>(), millis())
@@ -148,13 +179,14 @@ fn kind(task: &Task) -> &'static str {
     match task {
         Task::Refresh { .. } => "refresh",
         Task::Walk(_) => "walk",
+        Task::Remove(_) => "remove",
         Task::Publish(_) => "publish",
         Task::Again { .. } => "again",
         Task::RemoveBody { .. } => "remove_body",
     }
 }
 
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 fn publish() -> BoxedStrategy<Publish> {
     let went = select(vec![
@@ -205,11 +237,11 @@ fn publish() -> BoxedStrategy<Publish> {
 }
 
 fn mark() -> impl Strategy<Value = Mark> {
-    let counts = (number(), number(), number());
+    let counts = (number(), number(), number(), number());
     let ends = (option::of(millis()), any::<bool>(), any::<bool>());
     (any::<String>(), millis(), millis(), counts, ends).prop_map(|(route, began_at, at, counts, ends)| {
-        let ((looked, renewed, failed), (waits_until, ended, left_out)) = (counts, ends);
-        Mark { route, began_at, at, looked, renewed, failed, waits_until, ended, left_out }
+        let ((looked, renewed, failed, removed), (waits_until, ended, left_out)) = (counts, ends);
+        Mark { route, began_at, at, looked, renewed, failed, removed, waits_until, ended, left_out }
     })
 }
 

@@ -20,6 +20,8 @@ mod j18_console;
 mod j18_renewals;
 mod j19_later;
 mod j20_carried;
+mod j20_deletions;
+mod j20_other_builds;
 mod j20_told;
 mod j21_guides;
 mod shared_cache;

@@ -17,9 +17,9 @@ impl Place {
         Self(Arc::new(TempDir::new().expect("a temporary directory")))
     }
 
-    /// As one process opens them.
-    pub(crate) fn open(&self, clock: Arc<dyn Clock>) -> TestStores {
-        EmbeddedStores::open(self.0.path(), &"dev-build".into(), clock)
+    /// As one process of a build opens them.
+    pub(crate) fn open(&self, build: &str, clock: Arc<dyn Clock>) -> TestStores {
+        EmbeddedStores::open(self.0.path(), &build.into(), clock)
     }
 
     /// The names of all bodies in them.

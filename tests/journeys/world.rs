@@ -30,6 +30,9 @@ pub(crate) fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
+/// The build of most of them.
+const BUILD: &str = "dev-build";
+
 /// One engine with its handlers; several may share a store.
 pub(crate) struct World {
     pub(crate) up: Arc<Upstream>,
@@ -50,12 +53,13 @@ impl Node {
     fn open(
         site: &Arc<ReadySite>,
         place: &Place,
+        build: &str,
         cache: &SharedCache,
         clock: &ManualClock,
         limits: Limits,
     ) -> Arc<Self> {
         let clock: Arc<dyn Clock> = Arc::new(clock.clone());
-        let stores = Behind { stores: place.open(clock.clone()), cache: cache.clone() };
+        let stores = Behind { stores: place.open(build, clock.clone()), cache: cache.clone() };
         let engine = Engine::new(site.clone(), stores, clock, limits);
         // Before the answer, as on Lambda: when the answer is there, so is the job.
         let secrets = ["test-secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"].map(str::to_owned);
@@ -115,17 +119,22 @@ impl World {
             change_site(tests::conformance::site(up.url()), &up.url()).ready(None, None).expect("a site");
         let site = Arc::new(site);
         let cache = SharedCache::new(&clock);
-        let node = Node::open(&site, &place, &cache, &clock, limits);
+        let node = Node::open(&site, &place, BUILD, &cache, &clock, limits);
         Self { up, clock, cache, node, site, place }
     }
 
     /// Another engine, as in another process, on the same store, clock and upstream.
     pub(crate) fn beside(&self) -> Self {
+        self.of_build(BUILD)
+    }
+
+    /// The same, of another build.
+    pub(crate) fn of_build(&self, build: &str) -> Self {
         let limits = self.node.engine.limits().clone();
         let (up, clock, site, place) =
             (self.up.clone(), self.clock.clone(), self.site.clone(), self.place.clone());
         let cache = self.cache.clone();
-        Self { node: Node::open(&site, &place, &cache, &clock, limits), up, clock, cache, site, place }
+        Self { node: Node::open(&site, &place, build, &cache, &clock, limits), up, clock, cache, site, place }
     }
 
     /// Its visitors beyond the shared cache.

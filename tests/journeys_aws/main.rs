@@ -35,6 +35,10 @@ mod j18_renewals;
 mod j19_later;
 #[path = "../journeys/j20_carried.rs"]
 mod j20_carried;
+#[path = "../journeys/j20_deletions.rs"]
+mod j20_deletions;
+#[path = "../journeys/j20_other_builds.rs"]
+mod j20_other_builds;
 #[path = "../journeys/shared_cache.rs"]
 mod shared_cache;
 mod stores;

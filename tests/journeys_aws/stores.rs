@@ -66,9 +66,10 @@ impl Place {
         Self { aws: Aws::start().await, queue: Arc::new(TempDir::new().expect("a temporary directory")) }
     }
 
-    /// As one process opens them.
-    pub(crate) fn open(&self, clock: Arc<dyn Clock>) -> TestStores {
-        let settings = Settings::read(self.aws.settings()).expect("settings");
+    /// As one process of a build opens them.
+    pub(crate) fn open(&self, build: &str, clock: Arc<dyn Clock>) -> TestStores {
+        let build = ("BUILD_ID".to_owned(), build.to_owned());
+        let settings = Settings::read(self.aws.settings().into_iter().chain([build])).expect("settings");
         let account = Account::open(settings.aws.as_ref().expect("stores on AWS")).expect("an account");
         let site = Site::new().ready(None, None).expect("an empty site");
         let stores = AwsStores::new(&account, &settings, &site, clock.clone());

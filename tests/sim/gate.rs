@@ -53,6 +53,7 @@ pub(crate) enum Op {
     GetBody,
     RemoveBody,
     Send,
+    GiveBack,
     Purge,
     Journal,
     Fetch,

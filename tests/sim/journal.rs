@@ -54,6 +54,10 @@ impl Publishes for SimStores {
 
     async fn mark(&self, id: &str, mark: &Mark, _: Millis) -> Result<(), StoreError> {
         let place = (id.to_owned(), mark.route.clone());
+        if mark.ended {
+            // Whatever becomes of the note.
+            self.link.sim.lock().promises.ended.insert(place.clone());
+        }
         let note = |world: &mut World| {
             world.journal.marks.insert(place.clone(), mark.clone());
         };

@@ -15,6 +15,7 @@
 //! | [`node`], [`site`] | a process, and the site that it serves |
 //! | [`visitors`], [`publishers`] | who comes |
 //! | [`history`], [`checks`], [`answers`] | what has happened, and whether it may |
+//! | [`promises`] | what publishers were promised of the queue and of the cache in front |
 //! | [`contract`] | the stores keep the contracts of the ports |
 //! | [`found`] | what seeds have found |
 //! | [`mistake`] | what must not go unnoticed |
@@ -37,6 +38,7 @@ mod mistake;
 mod node;
 mod plan;
 mod ports;
+mod promises;
 mod publishers;
 mod run;
 mod settle;

@@ -51,6 +51,12 @@ pub(crate) enum Mistake {
     MarksOneBuild,
     /// A deletion is heard of by its own build alone.
     DeletesOneBuild,
+    /// An order to the cache in front is acknowledged, and goes out when all else is done.
+    PurgesLater,
+    /// The removal of deleted pages is acknowledged by the queue, and forgotten.
+    ForgetsRemovals,
+    /// A job of another build is acknowledged, and nothing was done.
+    AcknowledgesOtherBuilds,
     /// A process renders as many pages at once as it is asked for.
     RendersWithoutLimit,
     /// The memory cache has no limit.
@@ -62,7 +68,7 @@ pub(crate) enum Mistake {
 }
 
 /// All of them, each with the invariant whose check must notice it.
-pub(crate) const ALL: [(Mistake, u8); 28] = [
+pub(crate) const ALL: [(Mistake, u8); 31] = [
     (Mistake::CommitsAnyTicket, 1),
     (Mistake::ForgetsTombstones, 1),
     (Mistake::MarksNothing, 2),
@@ -78,6 +84,9 @@ pub(crate) const ALL: [(Mistake, u8); 28] = [
     (Mistake::MarksInMemory, 6),
     (Mistake::CommitsNothing, 6),
     (Mistake::DeletesOneBuild, 6),
+    (Mistake::PurgesLater, 6),
+    (Mistake::ForgetsRemovals, 6),
+    (Mistake::AcknowledgesOtherBuilds, 6),
     (Mistake::LeasesNeverEnd, 7),
     (Mistake::BackOffsNeverEnd, 7),
     (Mistake::NeverTriesAgain, 7),

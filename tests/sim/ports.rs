@@ -73,6 +73,10 @@ impl Pages for SimStores {
         store.has_version.then_some(store.version)
     }
 
+    fn of_build(&self, build: &Arc<str>) -> Self {
+        Self { build: build.clone(), ..self.clone() }
+    }
+
     async fn read(&self, page: &PageKey, wanted: Wanted<'_>) -> Result<Snapshot, StoreError> {
         let (tags, form) = owned(wanted);
         let read = |world: &mut World| {
@@ -272,6 +276,10 @@ impl Chunks for Parts {
 impl Bodies for SimStores {
     type Chunks = Parts;
 
+    fn of_build(&self, build: &Arc<str>) -> Self {
+        Self { build: build.clone(), ..self.clone() }
+    }
+
     async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
         let put = |world: &mut World| {
             let place = world.store.place(&self.build, page);
@@ -306,11 +314,19 @@ impl Jobs for SimStores {
     async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
         self.link.call(Op::Send, job.key.as_str(), |world| world.send(job, delay)).await
     }
+
+    async fn give_back(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
+        self.link.call(Op::GiveBack, receipt, |world| world.give_back(receipt, delay)).await
+    }
 }
 
 impl Edge for SimStores {
     async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
-        self.link.call(Op::Purge, tags.join(","), |_| Purged::Accepted).await
+        let order = |world: &mut World| {
+            world.ordered(tags);
+            Purged::Accepted
+        };
+        self.link.call(Op::Purge, tags.join(","), order).await
     }
 
     fn tag_header(&self) -> Option<&'static str> {

@@ -9,6 +9,7 @@ use tests::rng::Rng;
 
 use crate::gate::{ACTOR, ActorId, Sim};
 use crate::history::{Aim, Invalidation};
+use crate::mistake::Mistake;
 use crate::node::{Node, SECRET};
 use crate::plan::Plan;
 use crate::upstream::PATHS;
@@ -102,6 +103,7 @@ pub(crate) async fn publish(sim: Sim, node: Arc<Node>, actor: ActorId, order: Or
     let left_alone = body.contains("\"generated\":false");
     if (status == 200 || status == 202) && !left_alone {
         world.history.invalidations[place].acknowledged = Some(moment);
+        world.check_order(place);
     } else if status < 500 && !left_alone {
         world.breaks(6, format!("a publisher's call is answered {status}: {body}"));
     }
@@ -110,11 +112,18 @@ pub(crate) async fn publish(sim: Sim, node: Arc<Node>, actor: ActorId, order: Or
 /// One delivery of the queue.
 pub(crate) async fn deliver(sim: Sim, node: Arc<Node>, actor: ActorId, messages: Vec<Message>) {
     let mut event = SqsEvent::default();
+    let ignored = |message: &&Message| {
+        let of_other = *message.build != *node.build && !message.build.is_empty();
+        of_other && sim.lock().has(Mistake::AcknowledgesOtherBuilds)
+    };
     event.records = messages
         .iter()
+        .filter(|message| !ignored(message))
         .map(|message| {
             let mut record = SqsMessage::default();
             record.message_id = Some(message.id.to_string());
+            record.receipt_handle = record.message_id.clone();
+            record.attributes.insert("ApproximateReceiveCount".to_owned(), message.deliveries.to_string());
             record.body = Some(message.text.clone());
             record
         })
@@ -129,13 +138,9 @@ pub(crate) async fn deliver(sim: Sim, node: Arc<Node>, actor: ActorId, messages:
     let again: Vec<_> =
         answer.batch_item_failures.iter().map(|failure| failure.item_identifier.clone()).collect();
     world.say(|| format!("n{} #{actor} has worked, again: {again:?}", node.id));
-    let now = world.now;
-    world.queue.retain_mut(|message| {
+    // What is delivered again stays hidden until its time.
+    world.queue.retain(|message| {
         let delivered = messages.iter().any(|of| of.id == message.id);
-        let retried = again.contains(&message.id.to_string());
-        if delivered && retried {
-            message.visible_at = now;
-        }
-        !delivered || retried
+        !delivered || again.contains(&message.id.to_string())
     });
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use perennial::jobs::DELIVERIES_MAX;
 use tokio::task::{AbortHandle, yield_now};
 
 use crate::gate::{ActorId, Op, Sim, Verdict};
@@ -47,9 +48,6 @@ pub(crate) const BUILDS: [&str; 3] = ["b0", "b1", "b2"];
 const UNDER_WAY_MAX: usize = 12;
 /// A message that is being worked on is not delivered again before this.
 const HIDDEN_MS: u64 = 20_000;
-/// A message that was delivered so often is set aside.
-const DELIVERIES_MAX: u32 = 4;
-
 pub(crate) struct Run {
     pub(crate) sim: Sim,
     pub(crate) plan: Plan,
@@ -253,7 +251,9 @@ impl Run {
                 (message.visible_at, message.deliveries) = (now + HIDDEN_MS, message.deliveries + 1);
                 messages.push(message.clone());
             }
+            let before = world.queue.len();
             world.queue.retain(|message| message.deliveries <= DELIVERIES_MAX);
+            world.promises.jobs_lost |= world.queue.len() < before;
             // Mostly to a process of the build that sent the first, if there still is one.
             let its_own = self.nodes.iter().filter(|node| *node.build == *messages[0].build);
             let its_own: Vec<_> = its_own.cloned().collect();

@@ -11,6 +11,8 @@ const ANSWERED_MS: u64 = 120_000;
 /// Rounds of visits: longer than the longest back-off.
 const ROUNDS: usize = 14;
 const ROUND_MS: u64 = 3_000;
+/// After so many jobs one by one the queue is empty.
+const DRAIN_ROUNDS: usize = 1_000;
 
 impl Run {
     /// 7: all waits end by themselves. Then each page is visited until it is well.
@@ -38,6 +40,25 @@ impl Run {
                 }
             }
         }
+        if self.drain().await {
+            self.sim.lock().check_promises();
+        }
+    }
+
+    /// Works the queue until nothing is left in it, whatever its jobs wait for.
+    async fn drain(&mut self) -> bool {
+        for _ in 0..DRAIN_ROUNDS {
+            if !self.finish().await {
+                return false;
+            }
+            let mut world = self.sim.lock();
+            let Some(next) = world.queue.iter().map(|message| message.visible_at).min() else { return true };
+            world.pass(next);
+        }
+        let mut world = self.sim.lock();
+        let left = format!("{:?}", world.queue);
+        world.breaks(7, format!("the queue does not come to its end: {left}"));
+        false
     }
 
     /// Lets everything go on until nobody waits for an answer. `false` if something is broken.

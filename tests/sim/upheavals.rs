@@ -118,6 +118,7 @@ impl Run {
         world.number();
         if world.rng.permille(500) {
             world.queue.remove(at);
+            world.promises.jobs_lost = true;
             world.say(|| format!("the message {id} is lost"));
             world.tally.happens("jobs lost");
         } else {

@@ -12,6 +12,7 @@ use crate::gate::{ActorId, NodeId, Parked, Verdict};
 use crate::history::History;
 use crate::journal::Journal;
 use crate::mistake::Mistake;
+use crate::promises::Promises;
 use crate::store::Store;
 use crate::tally::Tally;
 use crate::upstream::Upstream;
@@ -67,6 +68,7 @@ pub(crate) struct World {
     pub(crate) journal: Journal,
     pub(crate) upstream: Upstream,
     pub(crate) history: History,
+    pub(crate) promises: Promises,
     pub(crate) tally: Tally,
     pub(crate) broken: Option<Broken>,
     /// What happened, line by line, if somebody wants to know.
@@ -88,6 +90,7 @@ impl World {
             journal: Journal::default(),
             upstream: Upstream::default(),
             history: History::default(),
+            promises: Promises::default(),
             tally: Tally::default(),
             broken: None,
             log: log.then(Vec::new),
@@ -199,6 +202,9 @@ impl World {
     }
 
     pub(crate) fn send(&mut self, job: &Job, delay: Duration) {
+        if !self.takes(job) {
+            return;
+        }
         let visible_at = self.now + delay.as_millis() as u64;
         let id = self.number();
         self.tally.jobs += 1;
@@ -209,6 +215,13 @@ impl World {
             visible_at,
             deliveries: 0,
         });
+    }
+
+    /// A delivery that failed: its message is visible again after a while.
+    pub(crate) fn give_back(&mut self, receipt: &str, delay: Duration) {
+        let visible_at = self.now + delay.as_millis() as u64;
+        let message = self.queue.iter_mut().find(|message| message.id.to_string() == receipt);
+        message.into_iter().for_each(|message| message.visible_at = visible_at);
     }
 
     /// Whether a visitor's own task has a call at the gate.

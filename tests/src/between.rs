@@ -1,6 +1,7 @@
 //! An HTTP proxy between the stores and the server: writes down each call, and lets some go wrong.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ struct State {
     calls: Mutex<Vec<String>>,
     plan: Plan,
     break_off: Notify,
+    /// How long each call is held, in milliseconds.
+    delay_ms: AtomicU64,
 }
 
 /// Under way until it is dropped.
@@ -88,7 +91,8 @@ impl Between {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("bound");
         let (calls, break_off) = (Mutex::default(), Notify::new());
-        let state = Arc::new(State { server, dynamodb, calls, plan, break_off });
+        let delay_ms = AtomicU64::new(0);
+        let state = Arc::new(State { server, dynamodb, calls, plan, break_off, delay_ms });
         let passed = state.clone();
         let accepting = tokio::spawn(async move {
             loop {
@@ -107,6 +111,12 @@ impl Between {
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// Holds each call for so long from now on.
+    pub fn delay(&self, by: Duration) {
+        let ms = u64::try_from(by.as_millis()).expect("a short time");
+        self.state.delay_ms.store(ms, Ordering::Relaxed);
     }
 
     /// Breaks the connection of an answer that is [`Fault::LostMidway`], or of the next one.
@@ -142,6 +152,10 @@ async fn pass(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
     let call = Call { name: name(&request), is_repeated };
     state.calls.lock().expect("unpoisoned").push(call.name.clone());
     let broken = || std::io::Error::other("as planned");
+    let delay = Duration::from_millis(state.delay_ms.load(Ordering::Relaxed));
+    if !delay.is_zero() {
+        crate::until::pass(delay).await;
+    }
     let fault = (state.plan)(&call);
     match fault {
         Some(Fault::LostBefore) => return Err(broken()),

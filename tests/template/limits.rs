@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use perennial::jobs::DELIVERIES_MAX;
 use serde_json::{Value, json};
 
 use crate::source::{FUNCTIONS, Template};
@@ -140,6 +141,9 @@ fn queue(template: &Template) -> Vec<String> {
     let redrive = &queue["RedrivePolicy"];
     if redrive["deadLetterTargetArn"] != json!({ "Fn::GetAtt": ["DeadLetters", "Arn"] }) {
         complaints.push("jobs that fail again and again are not set aside".to_owned());
+    }
+    if number(&redrive["maxReceiveCount"]) != u64::from(DELIVERIES_MAX) {
+        complaints.push(format!("{redrive}: what the functions count on is {DELIVERIES_MAX} deliveries"));
     }
     // Longest delay of a job, then all its deliveries.
     let lives_ms = number(&queue["MessageRetentionPeriod"]) * 1000;

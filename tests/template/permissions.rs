@@ -35,12 +35,14 @@ fn own(function: &str) -> &'static [&'static str] {
             "secretsmanager:GetSecretValue on secret",
             "ssm:GetParameter on secret",
         ],
-        // `Pages::warmest` of `Task::Walk`; `Bodies::remove` of `Task::RemoveBody`; `Edge::purge` of `Task::Publish` and
-        // `Task::Again`; the last three are Lambda's, which fetches the batches.
+        // `Pages::warmest` of `Task::Walk`, `Pages::list` of `Task::Remove`; `Bodies::remove` of that and of
+        // `Task::RemoveBody`; `Edge::purge` of `Task::Publish` and `Task::Again`; `Jobs::give_back`. The other three on the
+        // queue are Lambda's, which fetches the batches.
         "Regenerate" => &[
             "cloudfront:CreateInvalidation on distribution/Distribution",
             "dynamodb:Query on Table/index/list",
             "s3:DeleteObject on Bucket/*",
+            "sqs:ChangeMessageVisibility on Queue",
             "sqs:DeleteMessage on Queue",
             "sqs:GetQueueAttributes on Queue",
             "sqs:ReceiveMessage on Queue",

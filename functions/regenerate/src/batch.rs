@@ -10,6 +10,10 @@ use perennial::jobs::{BadJob, Job};
 pub struct Item {
     /// What the answer calls it.
     pub message_id: String,
+    /// What the queue calls this delivery of it.
+    pub receipt: Option<String>,
+    /// How often it was delivered, this time included; 1 if the queue does not tell.
+    pub deliveries: u32,
     /// The job in it.
     pub job: Result<Job, BadJob>,
 }
@@ -17,7 +21,13 @@ pub struct Item {
 /// Reads a record. One without an id is given an empty one: such a failure fails the whole batch, as SQS has it.
 pub fn item(record: &SqsMessage) -> Item {
     let job = Job::from_json(record.body.as_deref().unwrap_or(""));
-    Item { message_id: record.message_id.clone().unwrap_or_default(), job }
+    let deliveries = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+    Item {
+        message_id: record.message_id.clone().unwrap_or_default(),
+        receipt: record.receipt_handle.clone(),
+        deliveries: deliveries.unwrap_or(1),
+        job,
+    }
 }
 
 /// The answer that has these records delivered again.
@@ -54,7 +64,16 @@ mod tests {
             item(&record("3", &good.replace("\"v\":1", "\"v\":9"))).job,
             Err(BadJob::Version(9))
         ));
-        assert!(item(&SqsMessage::default()).job.is_err());
+        let least = item(&SqsMessage::default());
+        assert!(least.job.is_err() && least.receipt.is_none() && least.deliveries == 1);
+    }
+
+    #[test]
+    fn a_record_tells_which_delivery_of_its_job_it_is() {
+        let mut record = record("1", "{}");
+        record.receipt_handle = Some("r".to_owned());
+        record.attributes.insert("ApproximateReceiveCount".to_owned(), "7".to_owned());
+        assert_eq!((item(&record).receipt.as_deref(), item(&record).deliveries), (Some("r"), 7));
     }
 
     #[test]

@@ -7,8 +7,11 @@ pub mod function;
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use perennial::jobs::{BadJob, Jobs as _, RETRY_FIRST, retry_after};
 use perennial::{Engine, Stores};
 use tokio::task::JoinSet;
+
+use crate::batch::Item;
 
 /// Works the queue.
 pub struct Regenerate<S: Stores> {
@@ -22,27 +25,39 @@ impl<S: Stores> Regenerate<S> {
     }
 
     /// Carries out a batch, as many jobs at once as may be rendered, and answers per record: only those that the
-    /// store kept from being carried out are delivered again. A render that failed is not: it is noted with its page,
-    /// and a visitor after its back-off tries again. A record that cannot be read is delivered again as well: another
-    /// version of this function may be able to, and if none is, the queue's redrive policy sets it aside where somebody
-    /// can look at it.
+    /// store kept from being carried out are delivered again, after seconds, and later and later while they fail. A
+    /// render that failed is not: it is noted with its page, and a visitor after its back-off tries again. A record that
+    /// cannot be read is delivered again as well: another version of this function may be able to, and if none is, the
+    /// queue's redrive policy sets it aside where somebody can look at it.
     pub async fn handle(&self, event: &SqsEvent) -> SqsBatchResponse {
-        let (mut running, mut retry) = (JoinSet::new(), Vec::new());
+        let mut running = JoinSet::new();
         for record in &event.records {
-            let batch::Item { message_id, job } = batch::item(record);
-            match job {
-                Err(error) => {
-                    tracing::error!(message_id, "a record of the queue cannot be carried out: {error}");
-                    retry.push(message_id);
-                }
-                Ok(job) => {
-                    let engine = self.engine.clone();
-                    running.spawn(async move { (message_id, engine.work_or_retry(&job).await) });
-                }
+            let (engine, item) = (self.engine.clone(), batch::item(record));
+            running.spawn(async move { work(&engine, item).await });
+        }
+        batch::answer(running.join_all().await.into_iter().flatten().collect())
+    }
+}
+
+/// Carries out one job; gives its message's id if it is to be delivered again.
+async fn work<S: Stores>(engine: &Arc<Engine<S>>, item: Item) -> Option<String> {
+    let Item { message_id, receipt, deliveries, job } = item;
+    let pause = match job {
+        Ok(job) => engine.work_or_retry(&job).await.then(|| retry_after(deliveries, &message_id))?,
+        Err(error) => {
+            tracing::error!(message_id, "a record of the queue cannot be carried out: {error}");
+            match error {
+                // There may be a newer function soon.
+                BadJob::Version(_) => retry_after(deliveries, &message_id),
+                // Nobody can read it: the sooner it is set aside, the sooner somebody is told.
+                BadJob::Damaged(_) => RETRY_FIRST,
             }
         }
-        let done = running.join_all().await;
-        retry.extend(done.into_iter().filter(|(_, again)| *again).map(|(id, _)| id));
-        batch::answer(retry)
+    };
+    if let Some(receipt) = receipt
+        && let Err(error) = engine.stores().jobs().give_back(&receipt, pause).await
+    {
+        tracing::warn!(message_id, "a job comes again only after the queue's visibility time-out: {error}");
     }
+    Some(message_id)
 }

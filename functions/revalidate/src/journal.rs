@@ -6,6 +6,7 @@ use perennial::demand::Undone;
 use perennial::later::Cancel;
 use perennial::progress::Progress;
 use perennial::publishes::{Mark, Publish};
+use perennial::wish::Mode;
 use perennial::written::read;
 use perennial::{Engine, Stores};
 use serde_json::{Value, json};
@@ -114,10 +115,16 @@ pub(crate) fn told(id: &str, progress: &Progress) -> Value {
         "looked_at": sum(|mark| mark.looked),
         "layers": layers::of_progress(progress),
     });
-    if let Some(total) = progress.total {
+    let removed = sum(|mark| mark.removed);
+    let deletes = progress.publish.as_ref().is_some_and(|publish| publish.mode == Mode::Delete.as_str());
+    if deletes || removed > 0 {
+        answer["removed"] = removed.into();
+    }
+    if let Some(total) = progress.total.filter(|_| !deletes) {
         answer["total"] = total.into();
     }
-    if !progress.uncarried.is_empty() {
+    // Nothing carries a tag that was deleted.
+    if !progress.uncarried.is_empty() && !deletes {
         answer["unknown_tags"] = unknown_tags(&progress.uncarried);
     }
     if !progress.failures.is_empty() {

@@ -45,7 +45,9 @@ pub(crate) fn of_unmarked(undone: &Undone) -> Value {
 
 /// While the queue renews what was marked, and after it. What the shared cache was told does not change by that.
 pub(crate) fn of_progress(progress: &Progress) -> Value {
+    let deletes = progress.publish.as_ref().is_some_and(|publish| publish.mode == Mode::Delete.as_str());
     let store = match progress.left {
+        _ if deletes => "deleted",
         0 if progress.total == Some(0) && progress.is_exact => "untouched",
         0 if progress.is_done() => "stored",
         _ => "stale",

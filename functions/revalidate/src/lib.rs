@@ -279,7 +279,10 @@ fn answer(wish: &Wish, published: &Published) -> Done {
     }
     if let Some(marked) = published.marked {
         if wish.mode == Mode::Delete {
-            answer["deleted"] = marked.removed.into();
+            answer["deleted"] = marked.queued.into();
+            if marked.more {
+                answer["more"] = true.into();
+            }
         }
         answer["layers"] = layers::of_marked(wish.mode, &marked, has_found(wish, published, &marked));
     }
@@ -301,8 +304,7 @@ fn answer(wish: &Wish, published: &Published) -> Done {
 /// Whether anything stored belongs to what was marked, as far as a call looks.
 fn has_found(wish: &Wish, published: &Published, marked: &Marked) -> bool {
     match wish.mode {
-        Mode::Now => marked.queued > 0 || marked.more,
-        Mode::Delete => marked.removed > 0,
+        Mode::Now | Mode::Delete => marked.queued > 0 || marked.more,
         Mode::Stale => published.uncarried.len() < wish.tags.len() || !wish.paths.is_empty(),
     }
 }

@@ -16,7 +16,7 @@ use http::request::Parts;
 use perennial::draft::{Drafts, has_draft_cookie};
 use perennial::edge::Edge as _;
 use perennial::first::Trouble;
-use perennial::freshness::state;
+use perennial::freshness::{State, state};
 use perennial::memory::Entry;
 use perennial::metrics::Event;
 use perennial::record::BodyRef;

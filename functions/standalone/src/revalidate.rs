@@ -210,6 +210,9 @@ fn line(progress: &Value) -> String {
     if let Some(total) = total {
         line.push_str(&format!(" of {at_least}{}", counted(total, "page")));
     }
+    if let Some(removed) = progress["removed"].as_u64() {
+        line = format!("{removed} removed, {at_least}{} left", progress["left"]);
+    }
     if let Some(rate) = progress["per_second"].as_f64() {
         line.push_str(&format!(", {rate} a second"));
     }

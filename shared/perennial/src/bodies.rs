@@ -1,6 +1,7 @@
 //! The port to bodies: immutable bytes, written before a record points at them.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -37,6 +38,12 @@ pub trait Chunks: Send + 'static {
 pub trait Bodies: Send + Sync + 'static {
     /// An open body's.
     type Chunks: Chunks;
+
+    /// The same store, as a process of another build sees it.
+    #[must_use]
+    fn of_build(&self, build: &Arc<str>) -> Self
+    where
+        Self: Sized;
 
     /// Stores bytes under their name, whole or not at all; stored already, it notes that they were wanted `now`. Who
     /// knows the name has all the bytes, so they are sent from where they are.

@@ -50,12 +50,13 @@ impl<'a> Carriers<'a> {
         Self { tags: tags.iter().map(|tag| (&**tag, false)).collect(), others: BTreeSet::new() }
     }
 
-    /// All tags of an entry of the journal; none if it names single pages, or does not tell all of its tags.
+    /// All tags of an entry of the journal; none if it names single pages, or does not tell all of its tags. Of what was
+    /// deleted nothing is shown that could carry them.
     pub(crate) fn of(publish: &'a Publish) -> Option<Self> {
         let is_whole =
             publish.tags.len() < ITEMS_KEPT_MAX && publish.tags.iter().all(|tag| tag.len() < TEXT_KEPT_BYTES);
         let marks_paths = publish.mode == "stale" && !publish.paths.is_empty();
-        (is_whole && !marks_paths).then(|| Self::new(&publish.tags))
+        (is_whole && !marks_paths && publish.mode != "delete").then(|| Self::new(&publish.tags))
     }
 
     /// Notes what a page carries. Tells whether that is any of the tags.

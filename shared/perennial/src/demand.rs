@@ -63,14 +63,12 @@ pub enum Undone {
 }
 
 /// What an invalidation has marked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marked {
     /// Its number, to ask [`Engine::progress`] with.
     pub epoch: Epoch,
-    /// Pages that the queue renews: of the first [`LOOKED_AT_FIRST`](crate::walk::LOOKED_AT_FIRST) that the store lists.
+    /// Pages that the queue renews, or removes: of the first [`LOOKED_AT_FIRST`](crate::walk::LOOKED_AT_FIRST) that the store lists.
     pub queued: usize,
-    /// Pages removed, by a call that removes what it has marked.
-    pub removed: usize,
     /// Whether the store lists more.
     pub more: bool,
     /// What the shared cache was told.
@@ -239,23 +237,6 @@ impl<S: Stores> Engine<S> {
         Ok(pages)
     }
 
-    /// Removes a page at once, and keeps renders that are under way from bringing it back.
-    ///
-    /// # Errors
-    /// [`Undone::Store`], or [`Undone::Edge`] once the page is gone.
-    pub async fn delete(self: &Arc<Self>, page: &Resolved) -> Result<Purged, Undone> {
-        if self.dev {
-            return Ok(Purged::NoCache);
-        }
-        let store = |e: StoreError| Undone::Store(e.to_string().into());
-        self.stores.pages().invalidate(&[path_tag(page.key.path())], Stamp::Gone).await.map_err(store)?;
-        for page in self.variants(page).await.map_err(store)? {
-            let ticket = self.override_all(&page).await.map_err(store)?;
-            self.remove(&page, ticket).await.map_err(store)?;
-        }
-        self.purge(&page_tags(&page.key)[..1]).await.map_err(Undone::Edge)
-    }
-
     /// Marks everything that carries any of these tags: a write for each, seen by every read from then on. With
     /// `renew`, the queue then renews pages that this build has stored; what that takes here is the same for any number
     /// of them. It is told under that name in the journal, or under the invalidation's number if the name is empty.
@@ -268,17 +249,19 @@ impl<S: Stores> Engine<S> {
         renew: Option<&str>,
     ) -> Result<Marked, Undone> {
         if self.dev {
-            return Ok(Marked { epoch: 0, queued: 0, more: false, removed: 0, edge: Purged::NoCache });
+            return Ok(Marked::default());
         }
         let store = |e: StoreError| Undone::Store(e.to_string().into());
         let (epoch, all) = self.stamp(tags, Stamp::Stale).await.map_err(store)?;
-        let walked = match renew {
-            Some(publish) => self.start_walk(epoch, tags, publish).await,
-            None => Ok((0, false)),
+        let walking = async {
+            match renew {
+                Some(publish) => self.start_walk(epoch, tags, publish).await,
+                None => Ok((0, false)),
+            }
         };
-        // Whatever came of that: the pages are marked.
-        let told = self.purge(&all).await;
+        // Neither waits for the other, and whatever comes of one, the pages are marked.
+        let (told, walked) = tokio::join!(self.purge(&all), walking);
         let (queued, more) = walked.map_err(store)?;
-        Ok(Marked { epoch, queued, more, removed: 0, edge: told.map_err(Undone::Edge)? })
+        Ok(Marked { epoch, queued, more, edge: told.map_err(Undone::Edge)? })
     }
 }

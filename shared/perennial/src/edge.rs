@@ -38,11 +38,12 @@ pub trait Edge: Send + Sync + 'static {
 }
 
 /// What an order to forget came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purged {
     /// The cache has accepted it.
     Accepted,
     /// There is no cache to tell.
+    #[default]
     NoCache,
 }
 

@@ -10,8 +10,8 @@ use crate::bodies::files::FileBodies;
 use crate::clock::Clock;
 use crate::edge::NoEdge;
 use crate::engine::Engine;
-use crate::jobs::Job;
 use crate::jobs::sqlite::{SqliteJobs, Taken};
+use crate::jobs::{DELIVERIES_MAX, Job, Jobs, retry_after};
 use crate::pages::sqlite::SqlitePages;
 use crate::panics::guarded_async;
 use crate::publishes::sqlite::SqlitePublishes;
@@ -91,9 +91,6 @@ impl Stores for EmbeddedStores {
     }
 }
 
-/// When a job is carried out again that met a failing store.
-const RETRY_AFTER: Duration = Duration::from_secs(100);
-
 /// How often an idle worker looks for jobs that another process has sent, or left behind when it died.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -133,20 +130,24 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
         let jobs = self.stores.unguarded().jobs();
         // A worker that dies gives its job back as it does its page: with the end of a lease.
         let Some(taken) = jobs.take(self.limits.lease).await? else { return Ok(false) };
-        match Job::from_json(&taken.message) {
-            Err(error) => tracing::error!("a job was dropped: {error}"),
-            Ok(job) => {
-                let again = tokio::select! {
-                    again = self.work_or_retry(&job) => again,
-                    never = self.keep_job(&taken) => match never {},
-                };
-                if again {
-                    jobs.hide(&taken, RETRY_AFTER).await?;
-                    return Ok(true);
-                }
+        let again = match Job::from_json(&taken.message) {
+            Ok(job) => tokio::select! {
+                again = self.work_or_retry(&job) => again,
+                never = self.keep_job(&taken) => match never {},
+            },
+            Err(error) => {
+                // A newer version of this program may be able to: there may be one soon, on the same store.
+                let again = taken.returned + 1 < DELIVERIES_MAX;
+                tracing::error!(again, "a job cannot be carried out: {error}");
+                again
             }
+        };
+        if again {
+            let receipt = taken.receipt();
+            jobs.give_back(&receipt, retry_after(taken.returned + 1, &receipt)).await?;
+        } else {
+            jobs.finish(taken).await?;
         }
-        jobs.finish(taken).await?;
         Ok(true)
     }
 
@@ -158,5 +159,31 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
                 tracing::warn!("a job cannot be kept, another worker may take it as well: {error}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::RETRY_MAX;
+    use crate::testing::ManualClock;
+    use crate::{Settings, Site};
+
+    #[tokio::test]
+    async fn a_job_of_a_newer_version_waits_for_a_program_that_can_read_it() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
+        let stores = EmbeddedStores::open(folder.path(), &"b".into(), Arc::new(clock.clone()));
+        let site = Arc::new(Site::new().ready(None, None).unwrap());
+        let limits = Settings::default().limits;
+        let engine = Engine::new(site, stores, Arc::new(clock.clone()), limits);
+        let jobs = engine.stores().unguarded().jobs();
+        jobs.send_text(r#"{"v":9,"build":"","key":"","task":"unheard_of"}"#).await;
+        for _ in 1..DELIVERIES_MAX {
+            assert!(engine.work_next().await.unwrap());
+            assert_eq!(jobs.len().unwrap(), 1, "it is kept");
+            clock.advance(RETRY_MAX);
+        }
+        assert!(engine.work_next().await.unwrap());
+        assert!(jobs.is_empty().unwrap(), "it is dropped in the end");
     }
 }

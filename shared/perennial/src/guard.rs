@@ -9,7 +9,6 @@ pub(crate) mod patience;
 mod ports;
 
 use std::future::{Future, poll_fn};
-use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -26,7 +25,7 @@ use crate::settings::Limits;
 use crate::store::{StoreError, Stores};
 
 /// The ports of a deployment, guarded.
-pub struct Guarded<S> {
+pub struct Guarded<S: Stores> {
     stores: Arc<S>,
     pages: Port<S, OfPages>,
     bodies: Port<S, OfBodies>,
@@ -36,10 +35,20 @@ pub struct Guarded<S> {
 }
 
 /// One guarded port; `K` says which.
-pub struct Port<S, K> {
+pub struct Port<S: Stores, K: Kind<S>> {
     stores: Arc<S>,
-    guard: Guard,
-    kind: PhantomData<fn() -> K>,
+    /// In place of the stores' own: the same port, for another build.
+    of_build: Option<K::Port>,
+    guard: Arc<Guard>,
+}
+
+/// Which of the ports it is.
+pub trait Kind<S: Stores> {
+    /// The port itself.
+    type Port;
+
+    /// The port among its stores.
+    fn among(stores: &S) -> &Self::Port;
 }
 
 /// Records, leases, epochs.
@@ -96,9 +105,18 @@ impl<S: Stores> Guarded<S> {
     }
 }
 
-impl<S, K> Port<S, K> {
+impl<S: Stores, K: Kind<S>> Port<S, K> {
     fn new(stores: &Arc<S>, guard: Guard) -> Self {
-        Self { stores: stores.clone(), guard, kind: PhantomData }
+        Self { stores: stores.clone(), of_build: None, guard: Arc::new(guard) }
+    }
+
+    /// The same store under the same guard, through a port for another build.
+    fn through(&self, port: K::Port) -> Self {
+        Self { stores: self.stores.clone(), of_build: Some(port), guard: self.guard.clone() }
+    }
+
+    fn port(&self) -> &K::Port {
+        self.of_build.as_ref().unwrap_or_else(|| K::among(&self.stores))
     }
 }
 

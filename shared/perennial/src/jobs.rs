@@ -22,6 +22,36 @@ pub mod suite;
 pub trait Jobs: Send + Sync + 'static {
     /// Accepts a job, to be delivered after `delay` (at most 15 minutes, SQS's limit).
     fn send(&self, job: &Job, delay: Duration) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Has a job that was delivered, and could not be carried out, delivered again after `delay`. The receipt is the
+    /// delivery's, as the queue gave it.
+    fn give_back(
+        &self,
+        receipt: &str,
+        delay: Duration,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// The queue delivers a job this often at most. With the pauses of [`retry_after`] that takes three hours: an outage of a
+/// store costs no job. `maxReceiveCount` in `infra/template.yaml` is the same number.
+pub const DELIVERIES_MAX: u32 = 20;
+
+/// The pause after the first delivery that met a failing store; each further one is twice as long.
+pub const RETRY_FIRST: Duration = Duration::from_secs(5);
+
+/// The longest of those pauses.
+pub const RETRY_MAX: Duration = Duration::from_secs(900);
+
+/// When to deliver a job again that could not be carried out for the `count`-th time: [`RETRY_FIRST`], doubling to
+/// [`RETRY_MAX`]. Up to a quarter is taken off, by `seed`, so that jobs that failed together do not come back together.
+pub fn retry_after(count: u32, seed: &str) -> Duration {
+    let doubled = RETRY_FIRST.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1))).min(RETRY_MAX);
+    // FNV-1a.
+    let spread = seed.bytes().chain(count.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let off_ms = (doubled.as_millis() as u64 / 4 * (spread >> 32 & 0xff)) >> 8;
+    doubled - Duration::from_millis(off_ms)
 }
 
 /// One piece of work. Its JSON is the message in the queue.
@@ -29,7 +59,8 @@ pub trait Jobs: Send + Sync + 'static {
 pub struct Job {
     /// Version of the message; this is 1.
     pub v: u32,
-    /// The build that sent it, and that alone can do it; empty if any can.
+    /// The build that sent it; empty if that does not matter. A program of another build carries out what was promised
+    /// to a publisher, and removes what that build has stored; renewals for visitors are that build's alone.
     pub build: String,
     /// The page's key.
     pub key: String,
@@ -51,6 +82,8 @@ pub enum Task {
     },
     /// Renew the pages that an invalidation has marked. It belongs to no page: the job's key is empty.
     Walk(Walk),
+    /// Remove what is stored of pages that are gone. It belongs to no page: the job's key is empty.
+    Remove(Removal),
     /// Carry out what was wished for that time. It belongs to no page and no build: the job's key and build are empty.
     Publish(Due),
     /// Render the page once more, unless it has been since that instant.
@@ -97,6 +130,43 @@ pub struct Walk {
     /// It looks a second time at pages that have been renewed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub again: Option<Again>,
+}
+
+impl Walk {
+    /// The same walk over another build's pages: how far it was says nothing about them.
+    pub(crate) fn begun_anew(&self) -> Self {
+        let Self { publish, kept_until, epoch, route, began_at, waits_until, again, .. } = self.clone();
+        Self { publish, kept_until, epoch, route, began_at, waits_until, again, ..Self::default() }
+    }
+}
+
+/// How far the removal of what a deletion has marked is: one job after the other, as a [`Walk`] is. What it removes is of
+/// the build that has sent it, whichever program carries it out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Removal {
+    /// The publish it belongs to, in the journal; empty if it tells the journal nothing.
+    pub publish: String,
+    /// Until when the journal keeps it.
+    pub kept_until: Millis,
+    /// The epoch of the deletion.
+    pub epoch: u64,
+    /// What the keys of its pages begin with; empty for all pages.
+    pub prefix: String,
+    /// The key of the last page that was looked at; none at the start of a pass.
+    pub after: Option<String>,
+    /// When the deletion came.
+    pub began_at: Millis,
+    /// Pages that were looked at.
+    pub looked: u64,
+    /// Pages that were removed.
+    pub removed: u64,
+    /// Pages that this pass has left to the last one, because somebody rendered them.
+    pub passed_over: u64,
+    /// Whether this is the last pass: no render is under way any more that began before the deletion.
+    pub is_last: bool,
+    /// The last pass waits until then.
+    pub waits_until: Option<Millis>,
 }
 
 /// A second look at the pages of tags.
@@ -147,6 +217,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_job_that_failed_comes_back_after_seconds_and_survives_an_outage_of_hours() {
+        let pauses: Vec<_> = (1..DELIVERIES_MAX).map(|count| retry_after(count, "m")).collect();
+        for (pause, whole) in pauses.iter().zip([5, 10, 20, 40, 80, 160, 320, 640, 900, 900]) {
+            let whole = Duration::from_secs(whole);
+            assert!(*pause <= whole && *pause >= whole * 3 / 4, "{pause:?} of {whole:?}");
+        }
+        assert!(pauses.iter().sum::<Duration>() > Duration::from_secs(2 * 3600), "{pauses:?}");
+        assert_ne!(retry_after(3, "a"), retry_after(3, "b"));
+        assert!(retry_after(u32::MAX, "m") <= RETRY_MAX);
+        assert!(retry_after(0, "m") <= RETRY_FIRST);
+    }
+
+    #[test]
     fn version_1_is_golden() {
         let golden =
             r#"{"v":1,"build":"b1","key":"/blog/{slug}|a","task":"refresh","ticket":4,"reason":"stale"}"#;
@@ -168,6 +251,8 @@ mod tests {
             Task::Walk(Walk { epoch: 9, route: None, .. })
         ));
         let golden = r#"{"v":1,"build":"b1","key":"","task":"walk","publish":"","kept_until":0,"epoch":9,"route":null,"after":null,"began_at":8,"looked":0,"renewed":0,"failed":0,"pauses":0,"waits_until":8,"again":{"tags":["tag:t"],"due":8}}"#;
+        assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
+        let golden = r#"{"v":1,"build":"b1","key":"","task":"remove","publish":"9","kept_until":8,"epoch":9,"prefix":"/a","after":"/a|x","began_at":1,"looked":7,"removed":5,"passed_over":1,"is_last":true,"waits_until":6}"#;
         assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);
         let golden = r#"{"v":1,"build":"","key":"","task":"publish","id":"p5-ab","at":5,"due":9,"who":{"key_id":"7692c3ad"},"wish":{"mode":"now","only_generated":false,"paths":[{"path":"/a","keys":["/a"]}],"tags":["tag:t"],"look_again_after_s":3}}"#;
         assert_eq!(Job::from_json(golden).unwrap().to_json(), golden);

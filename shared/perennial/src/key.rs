@@ -132,7 +132,6 @@ impl PageKey {
     }
 
     /// The key of a stored text, whether or not this build has its route.
-    #[cfg(any(feature = "embedded", feature = "aws"))]
     pub(crate) fn from_stored(text: &str) -> Option<Self> {
         let route = text.split(['|', '?']).next()?;
         let pattern = Pattern::parse(route).ok()?;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::clock::Millis;
 use crate::freshness::{Epochs, back_off, holds, is_shown};
 use crate::key::PageKey;
-use crate::record::{Epoch, Form, Record, Ticket};
+use crate::record::{Epoch, Form, Record, Stored, Ticket};
 use crate::store::StoreError;
 
 mod course;
@@ -36,6 +36,12 @@ pub trait Pages: Send + Sync + 'static {
     /// A number that differs from every earlier one once any process has changed anything; cheap enough for every
     /// request. `None` if the store cannot tell: then nothing read may be used again.
     fn version(&self) -> Option<u64>;
+
+    /// The same store, as a process of another build sees it.
+    #[must_use]
+    fn of_build(&self, build: &Arc<str>) -> Self
+    where
+        Self: Sized;
 
     /// The page's record, its slot and the newest epoch of its tags. Each is at least as new as the call. A record
     /// that is damaged counts as none, and is logged. One round trip: a store that learns of tags only by reading
@@ -216,6 +222,11 @@ impl Snapshot {
     /// The record, if there is something to show in it, as far as the epochs are known.
     pub fn shown(&self) -> Option<&Arc<Record>> {
         self.record.as_ref().filter(|record| is_shown(record, self.epochs))
+    }
+
+    /// Whether something is stored that was deleted, and is not shown any more.
+    pub fn is_gone(&self) -> bool {
+        self.record.as_ref().is_some_and(|r| r.stored != Stored::Deleted && !is_shown(r, self.epochs))
     }
 }
 

@@ -29,8 +29,8 @@ pub struct Progress {
     pub marks: Vec<Mark>,
     /// Pages that belong to its tags; none if its entry does not tell all of them.
     pub total: Option<usize>,
-    /// Pages that are marked and have not been rendered since, by this invalidation or a later one: at least. Of its own
-    /// pages alone, if those can be told.
+    /// Pages that are marked and have been neither rendered since, by this invalidation or a later one, nor removed: at
+    /// least. Of its own pages alone, if those can be told.
     pub left: usize,
     /// Whether that is all: no more than [`COUNTED_MAX`] pages are stored.
     pub is_exact: bool,
@@ -43,12 +43,13 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Renders by the queue, those that failed among them, a second.
+    /// Renders by the queue, those that failed among them, or removals, a second.
     pub fn rate(&self) -> Option<f64> {
         let began = self.marks.iter().map(|mark| mark.began_at).min()?;
-        let worked = self.marks.iter().filter(|mark| mark.renewed + mark.failed > 0);
+        let done = |mark: &Mark| mark.renewed + mark.failed + mark.removed;
+        let worked = self.marks.iter().filter(|mark| done(mark) > 0);
         let seconds = worked.clone().map(|mark| mark.at).max()?.since(began).as_secs_f64();
-        let pages: u64 = worked.map(|mark| mark.renewed + mark.failed).sum();
+        let pages: u64 = worked.map(done).sum();
         Some(pages as f64 / seconds.max(0.001))
     }
 
@@ -198,7 +199,8 @@ impl<S: Stores> Engine<S> {
     }
 
     fn count_page(&self, page: &str, snapshot: &Snapshot, epoch: Epoch, progress: &mut Progress) {
-        if !is_marked(snapshot, epoch) {
+        let deletes = progress.publish.as_ref().is_some_and(|publish| publish.mode == "delete");
+        if !is_marked(snapshot, epoch) || (deletes && !snapshot.is_gone()) {
             return;
         }
         progress.left += 1;

@@ -228,10 +228,10 @@ pub struct Item {
     pub error: Option<String>,
 }
 
-/// How far the renewal of a route's pages is.
+/// How far the renewal of a route's pages is, or the removal of deleted ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// The route.
+    /// The route; of a removal, what the keys of its pages begin with.
     pub route: String,
     /// When its first page was begun.
     pub began_at: Millis,
@@ -243,6 +243,9 @@ pub struct Mark {
     pub renewed: u64,
     /// Renders that failed.
     pub failed: u64,
+    /// Pages of which nothing is stored any more, after a deletion.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub removed: u64,
     /// Until when its upstream has asked to be left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_until: Option<Millis>,
@@ -250,6 +253,10 @@ pub struct Mark {
     pub ended: bool,
     /// Whether it ended before all pages were looked at: the others are renewed by their next visitors.
     pub left_out: bool,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// An entry with its marks.

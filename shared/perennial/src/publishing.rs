@@ -143,8 +143,7 @@ impl<S: Stores> Engine<S> {
     async fn uncarried_by(&self, wish: &Wish, marked: Option<Marked>) -> Vec<Uncarried> {
         let has_found = match (wish.mode, marked) {
             (_, None) => true,
-            (Mode::Now, Some(marked)) => marked.queued > 0 || marked.more,
-            (Mode::Delete, Some(marked)) => marked.removed > 0,
+            (Mode::Now | Mode::Delete, Some(marked)) => marked.queued > 0 || marked.more,
             // Nobody has looked yet.
             (Mode::Stale, Some(_)) => false,
         };
@@ -162,7 +161,7 @@ impl<S: Stores> Engine<S> {
             return Ok(None);
         }
         let marked = match wish.mode {
-            Mode::Delete => self.delete_tagged(&tags).await,
+            Mode::Delete => self.delete_tagged(&tags, id.unwrap_or_default()).await,
             Mode::Now => self.invalidate(&tags, Some(id.unwrap_or_default())).await,
             Mode::Stale => self.invalidate(&tags, None).await,
         };

@@ -9,12 +9,14 @@ use crate::clock::Millis;
 use crate::demand::{UNSAVED, Undone};
 use crate::engine::Engine;
 use crate::jobs::{Job, Jobs, Task};
+use crate::key::PageKey;
 use crate::memory::Entry;
 use crate::page::Reason;
 use crate::pages::{Begun, Pages, Urgency, Wanted};
 use crate::record::{Stored, Ticket};
 use crate::refresh::{Refreshed, STOPPING};
 use crate::route::Resolved;
+use crate::settings::is_build_id;
 use crate::store::{StoreError, Stores};
 
 /// What became of a job.
@@ -26,7 +28,7 @@ pub enum Worked {
     Walked,
     /// Nothing is left to do: the page was rendered since, or a newer render was begun, or failed.
     Dropped,
-    /// This build has no such page.
+    /// Its page is not one of this build's.
     Gone,
     /// The store failed, or the process is stopping: deliver it again.
     Retry(Arc<str>),
@@ -81,26 +83,33 @@ impl<S: Stores> Engine<S> {
         Job { v: 1, build: self.build().to_string(), key: page.key.as_str().to_owned(), task }
     }
 
-    /// Carries out one job of the queue.
+    /// Carries out one job of the queue. A job of another build is one that was sent before a deployment, or before a
+    /// return to an older build.
     pub async fn work(self: &Arc<Self>, job: &Job) -> Worked {
-        let walked = match &job.task {
-            Task::Walk(walk) if *job.build == **self.build() => Some(self.work_walk(walk.clone()).await),
-            Task::Publish(due) => Some(self.work_due(due).await),
-            _ => None,
-        };
-        if let Some(walked) = walked {
-            return walked.map_or_else(|error| Worked::Retry(error.to_string().into()), |()| Worked::Walked);
+        let is_own = *job.build == **self.build();
+        if !is_own && !job.build.is_empty() && !is_build_id(&job.build) {
+            return Worked::Gone;
         }
-        let page = match self.site.page_of_key(&job.key) {
-            Some(page) if *job.build == **self.build() => page,
-            _ => return Worked::Gone,
-        };
+        let page = || self.site.page_of_key(&job.key);
         let worked = match &job.task {
-            Task::Refresh { ticket, reason } => self.work_refresh(&page, *ticket, *reason).await,
-            Task::RemoveBody { sha256, replaced_at } => self.work_remove(&page, sha256, *replaced_at).await,
-            Task::Again { due } => self.look_again(&page, *due).await,
-            // Of another build.
-            Task::Walk(_) | Task::Publish(_) => return Worked::Gone,
+            Task::Walk(walk) if is_own => self.work_walk(walk.clone()).await.map(|()| Worked::Walked),
+            // Its publisher was promised that what visitors see is renewed: that is this build's now.
+            Task::Walk(walk) => self.work_walk(walk.begun_anew()).await.map(|()| Worked::Walked),
+            Task::Remove(removal) => {
+                self.work_removal(&job.build, removal.clone()).await.map(|()| Worked::Walked)
+            }
+            Task::Publish(due) => self.work_due(due).await.map(|()| Worked::Walked),
+            Task::RemoveBody { sha256, replaced_at } => self.work_remove(job, sha256, *replaced_at).await,
+            // For a visitor of that build: the next one asks again.
+            Task::Refresh { .. } if !is_own => return Worked::Gone,
+            Task::Refresh { ticket, reason } => match page() {
+                Some(page) => self.work_refresh(&page, *ticket, *reason).await,
+                None => return Worked::Gone,
+            },
+            Task::Again { due } => match page() {
+                Some(page) => self.look_again(&page, *due).await,
+                None => return Worked::Gone,
+            },
         };
         worked.unwrap_or_else(|error| Worked::Retry(error.to_string().into()))
     }
@@ -111,7 +120,7 @@ impl<S: Stores> Engine<S> {
             Worked::Done(_) | Worked::Walked | Worked::Dropped => false,
             Worked::Gone => {
                 let (key, build) = (&job.key, &job.build);
-                tracing::warn!(key, build, "a job was dropped: this build has no such page");
+                tracing::warn!(key, build, "a job was dropped: its page is not one of this build's");
                 false
             }
             Worked::Retry(error) => {
@@ -192,15 +201,12 @@ impl<S: Stores> Engine<S> {
         })
     }
 
-    async fn work_remove(
-        &self,
-        page: &Resolved,
-        sha256: &str,
-        replaced_at: Millis,
-    ) -> Result<Worked, StoreError> {
-        let record = self.stores.pages().read(&page.key, Wanted::default()).await?.record;
+    async fn work_remove(&self, job: &Job, sha256: &str, replaced_at: Millis) -> Result<Worked, StoreError> {
+        let Some(page) = PageKey::from_stored(&job.key) else { return Ok(Worked::Gone) };
+        let kept = self.kept_of(&job.build.as_str().into());
+        let record = kept.pages.read(&page, Wanted::default()).await?.record;
         if !record.is_some_and(|r| r.stored.names(sha256)) {
-            self.stores.bodies().remove(&page.key, sha256, replaced_at).await?;
+            kept.bodies.remove(&page, sha256, replaced_at).await?;
         }
         Ok(Worked::Dropped)
     }

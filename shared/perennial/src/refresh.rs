@@ -4,12 +4,12 @@
 //! publisher ([`demand`](crate::demand)).
 
 mod bodies;
+mod gone;
 mod unsaved;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bodies::Bodies;
 use crate::engine::Engine;
 use crate::freshness::Epochs;
 use crate::guard::patience;
@@ -17,12 +17,14 @@ use crate::held::Hold;
 use crate::memory::Entry;
 use crate::metrics::Event;
 use crate::page::Reason;
-use crate::pages::{Ask, Begun, Committed, Failed, Grant, Inline, Pages, Snapshot, Urgency, Wanted};
+use crate::pages::{Ask, Begun, Committed, Failed, Grant, Inline, Pages, Snapshot, Urgency};
 use crate::record::{Record, Stored, Ticket};
 use crate::render::{Draft, NoDraft, Order};
 use crate::route::Resolved;
 use crate::store::{StoreError, Stores};
 use crate::telemetry::limits::Line;
+
+pub(crate) use self::gone::Kept;
 
 /// Why a lease was given back.
 pub(crate) const STOPPING: &str = "the process is stopping";
@@ -264,34 +266,6 @@ impl<S: Stores> Engine<S> {
 
     fn given_back(&self, draft: Draft, grant: &Grant) -> Refreshed {
         Refreshed::GivenBack(self.unsaved_entry(draft, grant.ticket))
-    }
-
-    /// Replaces a page by a tombstone, and removes its bodies at once: nobody may read them any more.
-    pub(crate) async fn remove(&self, page: &Resolved, ticket: Ticket) -> Result<(), StoreError> {
-        let grant = self.stores.pages().prepare(&page.key, ticket).await?;
-        let now = self.clock.now();
-        let tombstone = Record {
-            generation: grant.ticket,
-            epoch: grant.epoch,
-            started_at: now,
-            period_s: None,
-            expires_at: None,
-            modified_at: now,
-            reason: Reason::OnDemand,
-            tags: Vec::new(),
-            headers: Default::default(),
-            stored: Stored::Deleted,
-        };
-        self.memory.remove(&page.key);
-        let committed = self.stores.pages().commit(&page.key, &tombstone, &Inline::default()).await?;
-        let Committed::Stored { replaced: Some(replaced) } = committed else { return Ok(()) };
-        // A render since then may have put the same again; and by a clock that is behind, before now.
-        let shown = self.stores.pages().read(&page.key, Wanted::default()).await?.record;
-        let names = |sha256: &str| shown.as_ref().is_some_and(|record| record.stored.names(sha256));
-        for body in replaced.stored.bodies().filter(|body| !names(&body.sha256)) {
-            self.stores.bodies().remove(&page.key, &body.sha256, now).await?;
-        }
-        Ok(())
     }
 
     async fn note_failure(

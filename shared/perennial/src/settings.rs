@@ -229,6 +229,12 @@ impl Default for Settings {
 #[error("settings cannot be used:\n  {}", .0.join("\n  "))]
 pub struct SettingsError(Vec<String>);
 
+/// Whether a text may name a build: it becomes a part of the names of folders and objects.
+pub(crate) fn is_build_id(text: &str) -> bool {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    !text.is_empty() && text.len() <= 64 && !text.starts_with('.') && plain
+}
+
 impl Settings {
     /// Reads the process's environment; the defaults stand in for variables that are unset.
     ///
@@ -254,8 +260,7 @@ impl Settings {
     pub fn read(given: impl IntoIterator<Item = (String, String)>) -> Result<Self, SettingsError> {
         let mut r = Reader::new(given.into_iter().collect());
         let build_id = r.text("BUILD_ID").unwrap_or_else(|| "dev-build".to_owned());
-        let plain = build_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-        if build_id.is_empty() || build_id.len() > 64 || build_id.starts_with('.') || !plain {
+        if !is_build_id(&build_id) {
             r.errors.push(format!(
                 "BUILD_ID is `{build_id}`: give 1 to 64 letters, digits, `.`, `_` or `-`, not beginning with `.`"
             ));

@@ -32,7 +32,7 @@ pub const LOOKED_AT_FIRST: usize = 100;
 const BATCH: usize = 100;
 
 /// A step begins no page after this long. The rest is the next step's, and other jobs get their turn.
-const STEP_MAX: Duration = Duration::from_secs(10);
+pub(crate) const STEP_MAX: Duration = Duration::from_secs(10);
 
 /// A walk looks at as many pages for each that it may renew.
 const LOOKS_A_RENEWAL: u64 = 10;
@@ -341,6 +341,7 @@ impl<S: Stores> Engine<S> {
             waits_until: walk.waits_until,
             ended,
             left_out,
+            ..Mark::default()
         };
         if let Err(error) = self.stores.publishes().mark(&walk.publish, &mark, walk.kept_until).await {
             tracing::error!("how far a renewal is cannot be written into the journal: {error}");

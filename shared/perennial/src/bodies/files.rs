@@ -136,6 +136,10 @@ fn remove(path: &Path, unused_since: Millis) -> io::Result<()> {
 impl Bodies for FileBodies {
     type Chunks = FileChunks;
 
+    fn of_build(&self, build: &Arc<str>) -> Self {
+        Self { store: self.store.clone(), folder: self.folder.with_file_name(&**build).into() }
+    }
+
     async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
         let store = self.store.clone();
         blocking(self.path(page, sha256), "write", move |path| put(&store, path, &bytes, now)).await

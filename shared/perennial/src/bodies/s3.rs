@@ -124,6 +124,10 @@ impl Chunks for ObjectChunks {
 impl Bodies for S3Bodies {
     type Chunks = ObjectChunks;
 
+    fn of_build(&self, build: &Arc<str>) -> Self {
+        Self { build: build.clone(), ..self.clone() }
+    }
+
     /// Written anew each time: to look first, or to change the metadata of what is there, would be a call of its own.
     async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
         let key = self.key(page, sha256);

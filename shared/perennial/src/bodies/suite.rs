@@ -25,6 +25,8 @@ pub async fn run<B: Bodies>(open: impl Fn(&str) -> B) {
     assert_eq!(whole(&bodies, &two, &name).await, None);
     assert_eq!(bodies.get(&two, &name).await.expect("get"), None, "a body belongs to one page");
     assert_eq!(other.get(&one, &name).await.expect("get"), None, "and to one build");
+    let of_b = other.of_build(&"b".into());
+    assert_eq!(of_b.get(&one, &name).await.expect("get").expect("that build's"), content);
 
     bodies.put(&one, &name, content.clone(), Millis(2_000)).await.expect("put");
     bodies.remove(&one, &name, Millis(1_999)).await.expect("remove");

@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn failures_in_a_row_open_it_and_an_answer_begins_the_row_again() {
-        let (breaker, clock, pause) = breaker();
+        let (breaker, clock, _) = breaker();
         for end in [Ok(()), Err(StoreError::Refused("denied".into()))] {
             (0..2).for_each(|_| breaker.note(&TROUBLE, &clock));
             breaker.note(&end, &clock);

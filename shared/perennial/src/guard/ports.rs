@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Effect::{Reads, Writes};
-use super::{Guarded, OfBodies, OfEdge, OfJobs, OfPages, OfPublishes, Port};
+use super::{Guarded, Kind, OfBodies, OfEdge, OfJobs, OfPages, OfPublishes, Port};
 use crate::bodies::{Bodies, Opened};
 use crate::clock::Millis;
 use crate::edge::{Edge, Purged};
@@ -52,21 +52,65 @@ impl<S: Stores> Stores for Guarded<S> {
     }
 }
 
+impl<S: Stores> Kind<S> for OfPages {
+    type Port = S::Pages;
+
+    fn among(stores: &S) -> &S::Pages {
+        stores.pages()
+    }
+}
+
+impl<S: Stores> Kind<S> for OfBodies {
+    type Port = S::Bodies;
+
+    fn among(stores: &S) -> &S::Bodies {
+        stores.bodies()
+    }
+}
+
+impl<S: Stores> Kind<S> for OfJobs {
+    type Port = S::Jobs;
+
+    fn among(stores: &S) -> &S::Jobs {
+        stores.jobs()
+    }
+}
+
+impl<S: Stores> Kind<S> for OfEdge {
+    type Port = S::Edge;
+
+    fn among(stores: &S) -> &S::Edge {
+        stores.edge()
+    }
+}
+
+impl<S: Stores> Kind<S> for OfPublishes {
+    type Port = S::Publishes;
+
+    fn among(stores: &S) -> &S::Publishes {
+        stores.publishes()
+    }
+}
+
 impl<S: Stores> Pages for Port<S, OfPages> {
+    fn of_build(&self, build: &Arc<str>) -> Self {
+        self.through(self.port().of_build(build))
+    }
+
     fn version(&self) -> Option<u64> {
-        self.stores.pages().version()
+        self.port().version()
     }
 
     async fn read(&self, page: &PageKey, wanted: Wanted<'_>) -> Result<Snapshot, StoreError> {
-        self.guard.call(Reads, self.stores.pages().read(page, wanted)).await
+        self.guard.call(Reads, self.port().read(page, wanted)).await
     }
 
     async fn epochs(&self, tags: &[String]) -> Result<Epochs, StoreError> {
-        self.guard.call(Reads, self.stores.pages().epochs(tags)).await
+        self.guard.call(Reads, self.port().epochs(tags)).await
     }
 
     async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
-        self.guard.call(Writes, self.stores.pages().begin(page, ask)).await
+        self.guard.call(Writes, self.port().begin(page, ask)).await
     }
 
     async fn resume(
@@ -76,11 +120,11 @@ impl<S: Stores> Pages for Port<S, OfPages> {
         lease: Duration,
         now: Millis,
     ) -> Result<Option<Ticket>, StoreError> {
-        self.guard.call(Writes, self.stores.pages().resume(page, ticket, lease, now)).await
+        self.guard.call(Writes, self.port().resume(page, ticket, lease, now)).await
     }
 
     async fn prepare(&self, page: &PageKey, ticket: Ticket) -> Result<Grant, StoreError> {
-        self.guard.call(Reads, self.stores.pages().prepare(page, ticket)).await
+        self.guard.call(Reads, self.port().prepare(page, ticket)).await
     }
 
     async fn renew(
@@ -90,7 +134,7 @@ impl<S: Stores> Pages for Port<S, OfPages> {
         lease: Duration,
         now: Millis,
     ) -> Result<bool, StoreError> {
-        self.guard.call(Writes, self.stores.pages().renew(page, ticket, lease, now)).await
+        self.guard.call(Writes, self.port().renew(page, ticket, lease, now)).await
     }
 
     async fn commit(
@@ -99,7 +143,7 @@ impl<S: Stores> Pages for Port<S, OfPages> {
         record: &Record,
         inline: &Inline,
     ) -> Result<Committed, StoreError> {
-        self.guard.call(Writes, Pages::commit(self.stores.pages(), page, record, inline)).await
+        self.guard.call(Writes, Pages::commit(self.port(), page, record, inline)).await
     }
 
     async fn fail(
@@ -108,19 +152,19 @@ impl<S: Stores> Pages for Port<S, OfPages> {
         ticket: Ticket,
         failed: Failed,
     ) -> Result<Option<FailureNote>, StoreError> {
-        self.guard.call(Writes, self.stores.pages().fail(page, ticket, failed)).await
+        self.guard.call(Writes, self.port().fail(page, ticket, failed)).await
     }
 
     async fn release(&self, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.stores.pages().release(page, ticket)).await
+        self.guard.call(Writes, self.port().release(page, ticket)).await
     }
 
     async fn invalidate(&self, tags: &[String], how: Stamp) -> Result<Epoch, StoreError> {
-        self.guard.call(Writes, self.stores.pages().invalidate(tags, how)).await
+        self.guard.call(Writes, self.port().invalidate(tags, how)).await
     }
 
     async fn epoch(&self) -> Result<Epoch, StoreError> {
-        self.guard.call(Reads, self.stores.pages().epoch()).await
+        self.guard.call(Reads, self.port().epoch()).await
     }
 
     async fn list(
@@ -129,19 +173,19 @@ impl<S: Stores> Pages for Port<S, OfPages> {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Snapshot)>, StoreError> {
-        self.guard.call(Reads, self.stores.pages().list(prefix, after, limit)).await
+        self.guard.call(Reads, self.port().list(prefix, after, limit)).await
     }
 
     async fn warmest(&self, route: &str, after: Option<&str>, limit: usize) -> Result<Warmest, StoreError> {
-        self.guard.call(Reads, self.stores.pages().warmest(route, after, limit)).await
+        self.guard.call(Reads, self.port().warmest(route, after, limit)).await
     }
 
     async fn count_not_found(&self, route: &str, most: usize) -> Result<usize, StoreError> {
-        self.guard.call(Reads, self.stores.pages().count_not_found(route, most)).await
+        self.guard.call(Reads, self.port().count_not_found(route, most)).await
     }
 
     async fn count_stored(&self, route: &str, most: usize) -> Result<usize, StoreError> {
-        self.guard.call(Reads, self.stores.pages().count_stored(route, most)).await
+        self.guard.call(Reads, self.port().count_stored(route, most)).await
     }
 
     async fn publish(
@@ -149,80 +193,88 @@ impl<S: Stores> Pages for Port<S, OfPages> {
         records: &[(PageKey, Record, Inline)],
         listed: &[PageKey],
     ) -> Result<(), StoreError> {
-        self.guard.call(Writes, Pages::publish(self.stores.pages(), records, listed)).await
+        self.guard.call(Writes, Pages::publish(self.port(), records, listed)).await
     }
 }
 
 impl<S: Stores> Bodies for Port<S, OfBodies> {
     type Chunks = <S::Bodies as Bodies>::Chunks;
 
+    fn of_build(&self, build: &Arc<str>) -> Self {
+        self.through(self.port().of_build(build))
+    }
+
     async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.stores.bodies().put(page, sha256, bytes, now)).await
+        self.guard.call(Writes, self.port().put(page, sha256, bytes, now)).await
     }
 
     async fn get(&self, page: &PageKey, sha256: &str) -> Result<Option<Bytes>, StoreError> {
-        self.guard.call(Reads, self.stores.bodies().get(page, sha256)).await
+        self.guard.call(Reads, self.port().get(page, sha256)).await
     }
 
     async fn open(&self, page: &PageKey, sha256: &str) -> Result<Option<Opened<Self::Chunks>>, StoreError> {
-        self.guard.call(Reads, self.stores.bodies().open(page, sha256)).await
+        self.guard.call(Reads, self.port().open(page, sha256)).await
     }
 
     async fn remove(&self, page: &PageKey, sha256: &str, unused_since: Millis) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.stores.bodies().remove(page, sha256, unused_since)).await
+        self.guard.call(Writes, self.port().remove(page, sha256, unused_since)).await
     }
 }
 
 impl<S: Stores> Jobs for Port<S, OfJobs> {
     async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.stores.jobs().send(job, delay)).await
+        self.guard.call(Writes, self.port().send(job, delay)).await
+    }
+
+    async fn give_back(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
+        self.guard.call(Writes, self.port().give_back(receipt, delay)).await
     }
 }
 
 impl<S: Stores> Edge for Port<S, OfEdge> {
     async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
-        self.guard.call(Writes, self.stores.edge().purge(tags)).await
+        self.guard.call(Writes, self.port().purge(tags)).await
     }
 
     fn tag_header(&self) -> Option<&'static str> {
-        self.stores.edge().tag_header()
+        self.port().tag_header()
     }
 
     fn items_max(&self) -> usize {
-        self.stores.edge().items_max()
+        self.port().items_max()
     }
 
     fn window(&self) -> Duration {
-        self.stores.edge().window()
+        self.port().window()
     }
 }
 
 impl<S: Stores> Publishes for Port<S, OfPublishes> {
     async fn put(&self, publish: &Publish) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.stores.publishes().put(publish)).await
+        self.guard.call(Writes, self.port().put(publish)).await
     }
 
     async fn get(&self, id: &str) -> Result<Option<Kept>, StoreError> {
-        self.guard.call(Reads, self.stores.publishes().get(id)).await
+        self.guard.call(Reads, self.port().get(id)).await
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Publish>, StoreError> {
-        self.guard.call(Reads, self.stores.publishes().list(after, limit)).await
+        self.guard.call(Reads, self.port().list(after, limit)).await
     }
 
     async fn mark(&self, id: &str, mark: &Mark, kept_until: Millis) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.stores.publishes().mark(id, mark, kept_until)).await
+        self.guard.call(Writes, self.port().mark(id, mark, kept_until)).await
     }
 
     async fn settle(&self, id: &str, fate: Fate, kept_until: Millis) -> Result<Fate, StoreError> {
-        self.guard.call(Writes, self.stores.publishes().settle(id, fate, kept_until)).await
+        self.guard.call(Writes, self.port().settle(id, fate, kept_until)).await
     }
 
     async fn carried_out(&self, delivery: &str, now: Millis) -> Result<Option<String>, StoreError> {
-        self.guard.call(Reads, self.stores.publishes().carried_out(delivery, now)).await
+        self.guard.call(Reads, self.port().carried_out(delivery, now)).await
     }
 
     async fn note_carried_out(&self, delivery: &str, id: &str, now: Millis) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.stores.publishes().note_carried_out(delivery, id, now)).await
+        self.guard.call(Writes, self.port().note_carried_out(delivery, id, now)).await
     }
 }

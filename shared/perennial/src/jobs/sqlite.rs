@@ -9,22 +9,32 @@ use tokio::sync::Notify;
 
 use super::{Job, Jobs};
 use crate::clock::{Clock, Millis};
-use crate::sqlite::{Db, Durable, Schema, save_rows};
+use crate::sqlite::{Column, Db, Durable, Schema, save_rows};
 use crate::store::StoreError;
 
 /// What is lost with a damaged queue was asked for by pages that are still stale: their next visitors ask again.
-const SCHEMA: Schema = Schema { sql: TABLES, added: &[], save: |old, new, _| save_rows(old, new, "jobs") };
+const SCHEMA: Schema = Schema { sql: TABLES, added: &ADDED, save: |old, new, _| save_rows(old, new, "jobs") };
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS jobs (
   id INTEGER PRIMARY KEY, build TEXT NOT NULL, due INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
-  message TEXT NOT NULL
+  message TEXT NOT NULL, returned INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS jobs_due ON jobs (build, due);
+CREATE INDEX IF NOT EXISTS jobs_left ON jobs (due);
 ";
+
+/// Columns that queues of earlier versions lack.
+const ADDED: [Column; 1] = [Column { table: "jobs", name: "returned", kind: "INTEGER NOT NULL DEFAULT 0" }];
 
 /// A job that was taken this often without being finished (its worker died each time) is dropped.
 const TRIES_MAX: u32 = 5;
+
+/// A job that no process of its own build has taken for so long after it was due is anybody's: that build was replaced.
+const LEFT_AFTER: Duration = Duration::from_secs(60);
+
+/// Which jobs a process may take: those of its build and those of no build, and what other builds have left behind.
+const TAKES: &str = "((build IN (?1, '') AND due <= ?2) OR due <= ?3)";
 
 /// The queue of one machine.
 #[derive(Clone)]
@@ -41,6 +51,15 @@ pub struct Taken {
     id: i64,
     /// The message; see [`Job::from_json`].
     pub message: String,
+    /// How often it was given back before.
+    pub returned: u32,
+}
+
+impl Taken {
+    /// What [`Jobs::give_back`] takes.
+    pub fn receipt(&self) -> String {
+        self.id.to_string()
+    }
 }
 
 impl SqliteJobs {
@@ -64,18 +83,23 @@ impl SqliteJobs {
         if self.due(now).await?.is_none() {
             return Ok(None);
         }
-        let (build, until) = (self.build.clone(), now.plus(hidden));
+        let (build, until, left) = (self.build.clone(), now.plus(hidden), left_before(now));
         let take = move |tx: &rusqlite::Transaction<'_>| {
-            tx.execute(
-                "DELETE FROM jobs WHERE build IN (?1, '') AND tries >= ?2 AND due <= ?3",
-                params![build, TRIES_MAX, ms(now)],
+            let dropped = tx.execute(
+                &format!("DELETE FROM jobs WHERE tries >= {TRIES_MAX} AND {TAKES}"),
+                params![build, ms(now), ms(left)],
             )?;
+            if dropped > 0 {
+                tracing::error!(dropped, "jobs were dropped: their workers died {TRIES_MAX} times each");
+            }
             tx.query_row(
-                "UPDATE jobs SET due = ?3, tries = tries + 1 WHERE id =
-                   (SELECT id FROM jobs WHERE build IN (?1, '') AND due <= ?2 ORDER BY due, id LIMIT 1)
-                 RETURNING id, message",
-                params![build, ms(now), ms(until)],
-                |row| Ok(Taken { id: row.get(0)?, message: row.get(1)? }),
+                &format!(
+                    "UPDATE jobs SET due = ?4, tries = tries + 1 WHERE id =
+                       (SELECT id FROM jobs WHERE {TAKES} ORDER BY due, id LIMIT 1)
+                     RETURNING id, message, returned"
+                ),
+                params![build, ms(now), ms(left), ms(until)],
+                |row| Ok(Taken { id: row.get(0)?, message: row.get(1)?, returned: row.get(2)? }),
             )
             .optional()
         };
@@ -128,13 +152,27 @@ impl SqliteJobs {
         self.arrived.notified().await;
     }
 
+    /// Puts a message into the queue that this program may not be able to read.
+    #[cfg(test)]
+    pub(crate) async fn send_text(&self, message: &'static str) {
+        let sql = "INSERT INTO jobs (build, due, message) VALUES ('', 0, ?1)";
+        let send = move |tx: &rusqlite::Transaction<'_>| tx.execute(sql, [message]);
+        self.db.write(Durable::No, send).await.unwrap();
+    }
+
     async fn due(&self, now: Millis) -> Result<Option<i64>, StoreError> {
-        let sql = "SELECT id FROM jobs WHERE build IN (?1, '') AND due <= ?2 LIMIT 1";
+        let sql = format!("SELECT id FROM jobs WHERE {TAKES} LIMIT 1");
         let read = self.db.read(|c| {
-            c.prepare_cached(sql)?.query_row(params![self.build, ms(now)], |row| row.get(0)).optional()
+            let asked = params![self.build, ms(now), ms(left_before(now))];
+            c.prepare_cached(&sql)?.query_row(asked, |row| row.get(0)).optional()
         });
         read.await
     }
+}
+
+/// What was due by then is left behind.
+fn left_before(now: Millis) -> Millis {
+    Millis(now.0.saturating_sub(LEFT_AFTER.as_millis() as u64))
 }
 
 fn ms(instant: Millis) -> i64 {
@@ -154,6 +192,19 @@ impl Jobs for SqliteJobs {
         self.arrived.notify_one();
         Ok(())
     }
+
+    /// Its worker lives: the job is not one that kills its workers.
+    async fn give_back(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
+        let id: i64 = receipt.parse().map_err(|_| {
+            StoreError::Refused(format!("`{}` is no receipt of this queue", receipt.escape_debug()))
+        })?;
+        let due = self.clock.now().plus(delay);
+        let give_back = move |tx: &rusqlite::Transaction<'_>| {
+            let sql = "UPDATE jobs SET due = ?2, tries = 0, returned = returned + 1 WHERE id = ?1";
+            tx.execute(sql, params![id, ms(due)])
+        };
+        self.db.write(Durable::No, give_back).await.map(drop)
+    }
 }
 
 #[cfg(test)]
@@ -161,6 +212,7 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::jobs::Task;
+    use crate::testing::ManualClock;
 
     #[tokio::test]
     async fn keeps_the_contract() {
@@ -194,6 +246,56 @@ mod tests {
         assert!(jobs.take(Duration::ZERO).await.unwrap().is_none(), "one is hidden, the other not due");
         jobs.finish(again).await.unwrap();
         assert_eq!(jobs.len().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_given_back_comes_again_after_its_pause_however_often() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
+        let jobs = SqliteJobs::open(folder.path(), "b".into(), Arc::new(clock.clone()));
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
+        jobs.send(&job, Duration::ZERO).await.unwrap();
+        for returned in 0..3 * TRIES_MAX {
+            let taken = jobs.take(Duration::from_secs(60)).await.unwrap().expect("it is kept");
+            assert_eq!(taken.returned, returned);
+            jobs.give_back(&taken.receipt(), Duration::from_secs(5)).await.unwrap();
+            clock.advance(Duration::from_secs(4));
+            assert!(jobs.take(Duration::ZERO).await.unwrap().is_none(), "a second too early");
+            clock.advance(Duration::from_secs(1));
+        }
+        assert!(jobs.give_back("x", Duration::ZERO).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_another_build_has_left_behind_is_anybodys() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
+        let open = |build: &str| SqliteJobs::open(folder.path(), build.into(), Arc::new(clock.clone()));
+        let (old, new) = (open("b"), open("c"));
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
+        old.send(&job, Duration::from_secs(10)).await.unwrap();
+        clock.advance(Duration::from_secs(10) + LEFT_AFTER - Duration::from_millis(1));
+        assert!(new.take(Duration::ZERO).await.unwrap().is_none(), "its own build may still take it");
+        clock.advance(Duration::from_millis(1));
+        let taken = new.take(Duration::from_secs(60)).await.unwrap().expect("left behind");
+        assert_eq!(Job::from_json(&taken.message).unwrap(), job);
+        assert!(old.take(Duration::ZERO).await.unwrap().is_none(), "taken");
+    }
+
+    /// As they were before jobs were given back.
+    #[tokio::test]
+    async fn jobs_of_an_earlier_version_are_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = rusqlite::Connection::open(folder.path().join("jobs.db")).unwrap();
+        old.execute_batch(
+            "CREATE TABLE jobs (id INTEGER PRIMARY KEY, build TEXT NOT NULL, due INTEGER NOT NULL,
+               tries INTEGER NOT NULL DEFAULT 0, message TEXT NOT NULL);
+             CREATE INDEX jobs_due ON jobs (build, due);
+             INSERT INTO jobs (build, due, message) VALUES ('b', 1, 'kept');",
+        )
+        .unwrap();
+        drop(old);
+        let jobs = SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        let taken = jobs.take(Duration::ZERO).await.unwrap().expect("the old job");
+        assert_eq!((&*taken.message, taken.returned), ("kept", 0));
     }
 
     #[tokio::test]

@@ -36,4 +36,14 @@ impl Jobs for SqsJobs {
         sent.map(drop)
             .map_err(|e| write_error("sqs:SendMessage", "send a job to the queue", &Failure::of(&e)))
     }
+
+    /// A message that a function does not carry out stays hidden for the queue's visibility time-out otherwise, which is
+    /// many minutes: <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>.
+    async fn give_back(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
+        let hide = self.client.change_message_visibility().queue_url(&self.queue_url).receipt_handle(receipt);
+        let hidden = Box::pin(hide.visibility_timeout(delay.as_secs_f64().ceil() as i32).send()).await;
+        hidden.map(drop).map_err(|e| {
+            write_error("sqs:ChangeMessageVisibility", "give a job back to the queue", &Failure::of(&e))
+        })
+    }
 }

@@ -193,6 +193,10 @@ impl Pages for DynamoPages {
         None
     }
 
+    fn of_build(&self, build: &Arc<str>) -> Self {
+        Self { build: build.clone(), ..self.clone() }
+    }
+
     async fn read(&self, page: &PageKey, wanted: Wanted<'_>) -> Result<Snapshot, StoreError> {
         let keys = self.keys();
         let (record_key, slot_key) = (keys.record(page), keys.slot(page));

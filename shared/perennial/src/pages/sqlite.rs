@@ -167,6 +167,10 @@ impl Pages for SqlitePages {
         self.db.version()
     }
 
+    fn of_build(&self, build: &Arc<str>) -> Self {
+        Self { build: build.clone(), ..self.clone() }
+    }
+
     async fn read(&self, page: &PageKey, _: Wanted<'_>) -> Result<Snapshot, StoreError> {
         let read = self.db.read(|c| {
             let mut snapshot = self.row(c, page.as_str())?.snapshot(c, page)?;

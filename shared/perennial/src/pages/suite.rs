@@ -262,6 +262,10 @@ async fn builds_are_apart<P: Pages>(pages: &P, other: &P) {
     commit(other, &page, &Record { generation: elsewhere.ticket, ..record }).await;
     let epoch = other.invalidate(&[path_tag(page.path())], Stamp::Stale).await.expect("invalidate");
     assert_eq!(look(pages, &page).await.epochs.newest, epoch, "tags are shared");
+    other.invalidate(&[path_tag(page.path())], Stamp::Gone).await.expect("invalidate");
+    let of_b = other.of_build(&"b".into());
+    let found = look(&of_b, &page).await;
+    assert!(found.is_gone() && found.record.is_some_and(|r| r.generation == grant.ticket), "that build's");
 }
 
 async fn listing<P: Pages>(pages: &P) {
