@@ -1,6 +1,8 @@
 //! What visitors get, and how soon, while the table or the bucket struggles: a key that has too many readers, a table that
 //! does not answer, a slow bucket. Each prints what it has measured.
 
+#![allow(clippy::print_stdout, reason = "measurements are printed")]
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 

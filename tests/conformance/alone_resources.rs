@@ -1,5 +1,7 @@
 //! What strangers can use up together: files, memory, the log.
 
+#![allow(clippy::print_stdout, reason = "measurements are printed")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -246,7 +248,7 @@ async fn a_page_that_decompresses_to_much_is_passed_on() {
 #[tokio::test]
 async fn past_the_memory_for_large_bodies_a_visitor_is_told_to_come_back() {
     let up = Upstream::start().await;
-    let (launch, _store) = launch(&up, &[("PERENNIAL_STREAM_MEMORY_BYTES", "10000000")]);
+    let (launch, _store) = launch(&up, &[("PERENNIAL_STREAM_MEMORY_BYTES", "3000000")]);
     let site = site_with_a_large_page(&up, &launch).await;
     let ask = || Ask::get("/blog/large");
     // Two fit. They read on for as long as they are looked at, a little at a time.

@@ -126,6 +126,11 @@ async fn a_tag_that_no_page_carries_is_told() {
     let told = call(&w, "tag=nothing-like-it").await;
     assert_eq!(told["unknown_tags"][0]["nearest"], json!([]));
     assert_eq!(told["message"], "no page carries the tag `nothing-like-it`");
+    // Nobody knows all tags of a page that has too many: it may carry this one.
+    let many: Vec<_> = (0..300).map(|n| format!("many-{n}")).collect();
+    w.up.on("/tagged/many", json!({ "tags": many }));
+    w.get("/tagged/many").await.expect(200, "MISS");
+    assert_eq!(call(&w, "tag=many-299").await.get("unknown_tags"), None);
 }
 
 /// A path whose page does not exist, or has moved, is renewed as well, and that is said.

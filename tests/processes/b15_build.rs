@@ -61,6 +61,9 @@ async fn what_a_build_refuses() {
         h.up.list_reply("/blog/{slug}", list);
         h.launch.run(&["build"]).await.failure(&["/blog/{slug}", part]);
     }
+    // It would be stored, and no URL would lead to it.
+    h.up.list("/blog/{slug}", json!([{ "slug": "x".repeat(4096) }]));
+    h.launch.run(&["build"]).await.failure(&["no visitor can reach", "PERENNIAL_MAX_PATH_BYTES"]);
     h.up.list("/blog/{slug}", json!([]));
     h.launch.run(&["build"]).await.success();
 }

@@ -41,7 +41,7 @@ pub struct Delivery {
     /// What tells it from others whatever it calls itself; none for a call with a secret, and where a provider's own
     /// deliveries do not differ in what is signed.
     pub signed: Option<Fingerprint>,
-    /// Which secret: [`key_id`] of it.
+    /// Which secret: [`perennial::secrets::key_id`] of it.
     pub key: String,
     /// How much of the request is the sender's own word.
     pub vouched: Vouched,

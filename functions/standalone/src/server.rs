@@ -97,7 +97,8 @@ pub(crate) async fn run(
             let (handlers, connection) = (handlers.clone(), connection.clone());
             connection.begin();
             async move {
-                let answer = handlers.answer(request, Peer(peer.ip())).await;
+                // Boxed, because a connection keeps room for this future all the time, also while it asks for nothing.
+                let answer = Box::pin(handlers.answer(request, Peer(peer.ip()))).await;
                 Ok::<_, std::convert::Infallible>(answer.map(|body| Answering { body, connection }))
             }
         });

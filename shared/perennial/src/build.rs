@@ -165,6 +165,12 @@ impl<S: Stores> Engine<S> {
     }
 
     async fn build_page(&self, page: &Resolved) -> Result<BuiltPage, NoDraft> {
+        let (bytes, most) = (self.site.base_path().len() + page.key.path().len(), self.limits.max_path_bytes);
+        if bytes > most {
+            return Err(NoDraft::new(format!(
+                "no visitor can reach the page: its path has {bytes} bytes, the limit is {most} (PERENNIAL_MAX_PATH_BYTES)"
+            )));
+        }
         let store = |e: StoreError| NoDraft::new(e.to_string());
         let ticket = self.override_all(page).await.map_err(store)?;
         let Grant { epoch, .. } = self.stores.pages().prepare(&page.key, ticket).await.map_err(store)?;

@@ -7,7 +7,7 @@ use crate::pages::{Pages, Snapshot};
 use crate::publishes::{ITEMS_KEPT_MAX, Publish, TEXT_KEPT_BYTES};
 use crate::site::ReadySite;
 use crate::store::Stores;
-use crate::tags::{page_tags, user_tag};
+use crate::tags::{MANY, is_user_tag, page_tags, user_tag};
 use crate::walk::LOOKED_AT_FIRST;
 use crate::written::nearest;
 
@@ -64,15 +64,17 @@ impl<'a> Carriers<'a> {
         let Some(record) = snapshot.shown() else { return false };
         let own = site.page_of_key(key).map(|page| page_tags(&page.key));
         let given: Vec<_> = record.tags.iter().map(|tag| user_tag(tag)).collect();
+        // A page with more tags than the store keeps is renewed with whatever tag is published.
+        let has_any = record.tags == [MANY];
         let mut carries = false;
         for (tag, is_carried) in &mut self.tags {
-            if own.iter().flatten().chain(&given).any(|other| other == tag) {
+            if own.iter().flatten().chain(&given).any(|other| other == tag) || (has_any && is_user_tag(tag)) {
                 (*is_carried, carries) = (true, true);
             }
         }
         if self.uncarried().next().is_some() {
             let room = COMPARED_MAX.saturating_sub(self.others.len());
-            self.others.extend(record.tags.iter().take(room).cloned());
+            self.others.extend(record.tags.iter().filter(|tag| *tag != MANY).take(room).cloned());
         }
         carries
     }

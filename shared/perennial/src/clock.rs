@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+#[cfg(feature = "aws")]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -65,12 +66,14 @@ impl Clock for SystemClock {
 }
 
 /// Lets something be done once in a while, however many ask for it.
+#[cfg(feature = "aws")]
 #[derive(Debug)]
 pub(crate) struct Rarely {
     pause: Duration,
     last: AtomicU64,
 }
 
+#[cfg(feature = "aws")]
 impl Rarely {
     /// Once in so long.
     pub(crate) const fn every(pause: Duration) -> Self {

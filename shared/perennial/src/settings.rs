@@ -154,7 +154,7 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// `PERENNIAL_MAX_CONNECTIONS` (10000): connections to the standalone server at once; more wait to be accepted.
     pub max_connections: usize,
-    /// `PERENNIAL_STREAM_MEMORY_BYTES` (50331648): memory of all answers together whose body is passed on as it is read. A
+    /// `PERENNIAL_STREAM_MEMORY_BYTES` (41943040): memory of all answers together whose body is passed on as it is read. A
     /// visitor who takes brotli needs about 400 kB of it, any other 1.5 MB, to decompress (5 MB for bodies of earlier
     /// versions). More wait for two seconds, and get 503.
     pub stream_memory_bytes: u64,
@@ -350,7 +350,7 @@ impl Limits {
             max_path_bytes: r.above_zero("PERENNIAL_MAX_PATH_BYTES", 4096),
             max_header_bytes: r.above_zero("PERENNIAL_MAX_HEADER_BYTES", 16 << 10),
             max_connections: r.above_zero("PERENNIAL_MAX_CONNECTIONS", 10_000),
-            stream_memory_bytes: r.above_zero("PERENNIAL_STREAM_MEMORY_BYTES", 48 << 20),
+            stream_memory_bytes: r.above_zero("PERENNIAL_STREAM_MEMORY_BYTES", 40 << 20),
             head_memory_bytes: r.above_zero("PERENNIAL_HEAD_MEMORY_BYTES", 8 << 20),
             unverified_memory_bytes: r.above_zero("PERENNIAL_UNVERIFIED_MEMORY_BYTES", 8 << 20),
             head_timeout: r.millis("PERENNIAL_HEAD_TIMEOUT_MS", 10_000),

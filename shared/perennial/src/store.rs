@@ -4,6 +4,7 @@
 pub(crate) mod folder;
 
 use std::sync::Arc;
+#[cfg(feature = "aws")]
 use std::time::Duration;
 
 use crate::bodies::Bodies;
@@ -13,6 +14,7 @@ use crate::pages::Pages;
 use crate::publishes::Publishes;
 
 /// A store that fails is reported this often, however many requests meet it.
+#[cfg(feature = "aws")]
 pub(crate) const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// A store that did not do what it was asked.

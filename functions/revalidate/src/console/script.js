@@ -367,7 +367,7 @@
       if (answer.status === 401) return lock('This secret is not known any more.');
       if (answer.status === 202) follow(told, entry);
       else if (answer.ok && told.unknown_tags) entry.say(mistyped(told.unknown_tags), true);
-      else if (answer.ok && told.deleted !== undefined) entry.say(`Deleted: ${pages(told.deleted)}, in ${took}`);
+      else if (answer.ok && told.deleted !== undefined) entry.say(`Deleted: ${told.more ? 'at least ' : ''}${pages(told.deleted)}, in ${took}`);
       else if (answer.ok) entry.say(`${dev ? 'It can be rendered' : DONE[mode]}${KIND_NOW[told.kind] || ''}, in ${took}`);
       else entry.say([told.message, told.error].filter(Boolean).join(': ') || `The answer was ${answer.status}`, true);
       entry.layers(told.layers);
