@@ -24,7 +24,7 @@ const RULES: (&str, &str) =
 const STANDARD_KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// The live secrets: one that everybody knows, and those of the publishers.
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 12] = [
     "test-secret",
     "of-github",
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
@@ -33,15 +33,29 @@ const SECRETS: [&str; 8] = [
     "HC6VzsJataBC9d99t0f9zCsvocIJf2imamlxpWW46ehAHvsjsObgYagXeheKI_ye",
     "of-sanity",
     "of-storyblok",
+    "of-ghost",
+    "of-woocommerce",
+    "of-hygraph",
+    "of-kontent-ai",
 ];
 
 /// Tags of the pages below `/tagged`.
-const TAGS: [&str; 5] = [
+const TAGS: [&str; 15] = [
     "product:prod_00000000000000",
     "product:788032119674292922",
     "entry:4o19ghFQzzNX9uiJifi7Hf",
     "doc:c2",
     "t#k[uP",
+    "ghost:64b7f0c2a1b2c3d4e5f60718",
+    "product:794",
+    "entry:ckx1y2z3a0000abcd",
+    "item:this_changes_everything_",
+    "prismic:U_ss111GABFGWvul",
+    "directus:15",
+    "contentstack:bltfe99999fa999b9a9",
+    "builder:cs3df",
+    "butter:5678",
+    "wordpress:1234",
 ];
 
 /// Fields with the id of a delivery.
@@ -65,7 +79,9 @@ fn sha256(key: &[u8], text: &str) -> Vec<u8> {
 /// A payload as its publisher sends it now, with `secret` if it is none of those who sign.
 pub(crate) fn delivery(name: &str, target: &str) -> Ask {
     let payload = payload(name);
-    let mut ask = Ask::new(Method::POST, target).body(format!("{:#}\n", payload["body"]));
+    // A body that is no JSON stands there as a text.
+    let body = payload["body"].as_str().map_or_else(|| format!("{:#}\n", payload["body"]), str::to_owned);
+    let mut ask = Ask::new(Method::POST, target).body(body);
     for (name, value) in payload["headers"].as_object().expect("fields") {
         let value = value.as_str().expect("a text");
         // Each is a delivery of its own.
@@ -116,6 +132,25 @@ fn signed(name: &str, ask: Ask, target: &str) -> Ask {
             let mac = Hmac::<Sha1>::new_from_slice(b"of-storyblok").expect("a key").chain_update(&body);
             ask.header("webhook-signature", hex(&mac.finalize().into_bytes()))
         }
+        "ghost" | "ghost_deleted" => {
+            let signature = hex(&sha256(b"of-ghost", &format!("{body}{millis}")));
+            ask.header("x-ghost-signature", format!("sha256={signature}, t={millis}"))
+        }
+        "woocommerce" | "woocommerce_deleted" => {
+            ask.header("x-wc-webhook-signature", STANDARD.encode(sha256(b"of-woocommerce", &body)))
+        }
+        // It has no field of its own, and is not signed.
+        "woocommerce_ping" => Ask { target: format!("{target}?secret=test-secret"), ..ask },
+        "hygraph" => {
+            let time = seconds * 1000;
+            let text = json!({ "Body": body, "EnvironmentName": "master", "TimeStamp": time }).to_string();
+            let text = text.replace('&', r"\\u0026").replace('<', r"\\u003c").replace('>', r"\\u003e");
+            let signature = STANDARD.encode(sha256(b"of-hygraph", &text));
+            ask.header("gcms-signature", format!("sign={signature}, env=master, t={time}"))
+        }
+        "kontent_ai" => {
+            ask.header("x-kontent-ai-signature", STANDARD.encode(sha256(b"of-kontent-ai", &body)))
+        }
         "standard_webhooks" => {
             let key = STANDARD.decode(STANDARD_KEY).expect("base64");
             let id = format!("msg_{}", unique());
@@ -156,7 +191,7 @@ fn show(f: &Fixture, value: &str) {
 #[tokio::test]
 async fn publishers_payloads_renew_the_pages_they_name() {
     let f = site().await;
-    assert_eq!(names().len(), 11);
+    assert_eq!(names().len(), 26);
     for name in names() {
         let pages = payload(&name)["renews"].clone();
         let pages: Vec<_> = pages.as_array().expect("pages").iter().filter_map(Value::as_str).collect();
@@ -167,11 +202,8 @@ async fn publishers_payloads_renew_the_pages_they_name() {
         let right = delivery(&name, "/api/revalidate");
         let mut forged = right.clone();
         forged.body = [&forged.body[..], b" "].concat().into();
-        if !forged
-            .headers
-            .iter()
-            .any(|(_, value)| value.contains("test-secret") || value.starts_with("Basic"))
-        {
+        let is_shown = |value: &str| value.contains("test-secret") || value.starts_with("Basic");
+        if !is_shown(&forged.target) && !forged.headers.iter().any(|(_, value)| is_shown(value)) {
             let answer = f.ask(forged).await.nostore();
             assert_eq!(
                 (answer.status, answer.json()),
@@ -198,7 +230,8 @@ async fn publishers_payloads_renew_the_pages_they_name() {
             assert_eq!((page.value(), page.reason()), (name.clone(), "on-demand".to_owned()));
         }
         // Where deliveries have ids, the same one again does nothing.
-        let has_id = !["storyblok", "strapi", "datocms", "datocms_cache_tags"].contains(&&*name);
+        let has_id = ["contentful", "ghost", "ghost_deleted", "github", "hygraph", "sanity", "shopify"];
+        let has_id = has_id.contains(&&*name) || ["standard_webhooks", "stripe"].contains(&&*name);
         let again = f.ask(right).await.json()["duplicate"] == true;
         assert_eq!(again, has_id, "{name}");
         for page in tagged {
@@ -293,8 +326,20 @@ async fn a_payload_has_a_limit() {
 /// With a name, each publisher's secret signs for that publisher, and a secret for calls is shown.
 #[tokio::test]
 async fn named_secrets_sign_for_their_publishers() {
-    let names =
-        ["secret", "github", "standard-webhooks", "stripe", "shopify", "contentful", "sanity", "storyblok"];
+    let names = [
+        "secret",
+        "github",
+        "standard-webhooks",
+        "stripe",
+        "shopify",
+        "contentful",
+        "sanity",
+        "storyblok",
+        "ghost",
+        "woocommerce",
+        "hygraph",
+        "kontent-ai",
+    ];
     let named: Vec<_> = names.iter().zip(SECRETS).map(|(name, secret)| format!("{name}:{secret}")).collect();
     let f = Fixture::with(&[RULES, ("PERENNIAL_REVALIDATE_SECRETS", &named.join(","))]).await;
     for name in self::names() {

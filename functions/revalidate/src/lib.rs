@@ -7,6 +7,7 @@ pub mod decide;
 mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
+mod hygraph;
 pub mod journal;
 mod layers;
 pub mod mapped;

@@ -1,5 +1,6 @@
 //! How each publisher signs, as one table. Pure.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,13 +12,14 @@ use perennial::webhooks::Provider;
 use sha1::Sha1;
 use sha2::Sha256;
 
-use crate::contentful;
+use crate::{contentful, hygraph};
 
 /// How far a delivery's time may be from ours, in both directions: what Standard Webhooks and Stripe recommend.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-/// Sanity tries for 30 minutes, and does not say that it signs each attempt anew.
-const TOLERANCE_OF_SANITY: Duration = Duration::from_secs(35 * 60);
+/// Sanity tries for 30 minutes, and Hygraph lets deliveries wait for several; they do not say that they sign each attempt
+/// anew.
+const TOLERANCE_OF_ATTEMPTS: Duration = Duration::from_secs(35 * 60);
 
 /// How a publisher signs.
 pub(crate) struct Scheme {
@@ -41,8 +43,8 @@ pub(crate) enum Form {
     Whole(&'static str),
     /// Words, those that begin with this: several while a secret is changed.
     Words(&'static str),
-    /// `t=time,v1=signature,v1=signature`.
-    Pairs,
+    /// `t=time,v1=signature,v1=signature`, with this name instead of `v1`.
+    Pairs(&'static str),
 }
 
 pub(crate) enum Encoding {
@@ -57,14 +59,33 @@ pub(crate) enum Hash {
     Sha256,
 }
 
-/// What is signed, with the body at its end.
+/// What is signed.
 pub(crate) enum Signed {
     Body,
     TimeBody,
+    BodyTime,
+    /// A JSON object that has the body as a text: see [`hygraph`].
+    Hygraph,
     /// Beginning with the id in this field.
     IdTimeBody(&'static str),
     /// Method, path, query and some fields too.
     Request,
+}
+
+impl Signed {
+    /// Whether nothing is before the body, so that what is signed for another purpose could be shown as one.
+    pub(crate) fn begins_with_body(&self) -> bool {
+        matches!(self, Self::Body | Self::BodyTime)
+    }
+
+    /// The body as it is signed, and what is signed after it; `None` if it cannot be signed so.
+    pub(crate) fn text<'a>(&self, body: &'a [u8], after: &str) -> Option<Cow<'a, [u8]>> {
+        match self {
+            Self::BodyTime => Some([body, after.as_bytes()].concat().into()),
+            Self::Hygraph => Some((hygraph::body(body)? + after).into_bytes().into()),
+            Self::Body | Self::TimeBody | Self::IdTimeBody(_) | Self::Request => Some(body.into()),
+        }
+    }
 }
 
 pub(crate) enum At {
@@ -126,37 +147,52 @@ impl Scheme {
 /// - Contentful: <https://www.contentful.com/developers/docs/webhooks/request-verification/>
 /// - Sanity: <https://github.com/sanity-io/webhook-toolkit>
 /// - Storyblok: <https://www.storyblok.com/docs/concepts/webhooks>
-pub(crate) const SCHEMES: [Scheme; 8] = [
-    Scheme::standard("webhook-signature", "webhook-id", "webhook-timestamp").beside("webhook-id", true),
-    Scheme::standard("svix-signature", "svix-id", "svix-timestamp"),
-    Scheme::of_body(Provider::GitHub, "x-hub-signature-256", Form::Whole("sha256="), Encoding::Hex)
-        .with_id(At::Field("x-github-delivery")),
-    Scheme::of_body(Provider::Stripe, "stripe-signature", Form::Pairs, Encoding::Hex)
-        .with_time(Signed::TimeBody, At::InPairs, Unit::Seconds, TOLERANCE)
-        .with_id(At::Body("/id")),
-    Scheme::of_body(Provider::Shopify, "x-shopify-hmac-sha256", Form::Whole(""), Encoding::Base64)
-        .with_id(At::Field("x-shopify-webhook-id")),
-    Scheme::of_body(Provider::Contentful, "x-contentful-signature", Form::Whole(""), Encoding::Hex)
-        .with_time(Signed::Request, At::Field(contentful::TIMESTAMP), Unit::Millis, TOLERANCE)
-        .with_id(At::Field("x-contentful-idempotency-key")),
-    Scheme::of_body(Provider::Sanity, "sanity-webhook-signature", Form::Pairs, Encoding::Base64Url)
-        .with_time(Signed::TimeBody, At::InPairs, Unit::Millis, TOLERANCE_OF_SANITY)
-        .with_id(At::Field("idempotency-key")),
-    Scheme {
-        hash: Hash::Sha1,
-        ..Scheme::of_body(Provider::Storyblok, "webhook-signature", Form::Whole(""), Encoding::Hex)
-            .beside("webhook-id", false)
-    },
-];
+/// - Ghost: <https://github.com/TryGhost/Ghost/blob/main/ghost/core/core/server/services/webhooks/webhook-trigger.js>
+/// - WooCommerce: <https://developer.woocommerce.com/docs/apis/rest-api/v3/webhooks/>
+/// - Hygraph: <https://hygraph.com/docs/api-reference/basics/webhooks>
+/// - Kontent.ai: <https://kontent.ai/learn/docs/webhooks/webhooks/javascript>
+///
+/// WooCommerce's and Kontent.ai's deliveries have no id here. Their bodies may be the same at two events (WooCommerce sends
+/// of what is deleted `{"id":5}` alone), like Storyblok's: to carry one out twice is better than to lose one.
+pub(crate) const SCHEMES: [Scheme; 12] =
+    [
+        Scheme::standard("webhook-signature", "webhook-id", "webhook-timestamp").beside("webhook-id", true),
+        Scheme::standard("svix-signature", "svix-id", "svix-timestamp"),
+        Scheme::of_body(Provider::GitHub, "x-hub-signature-256", Form::Whole("sha256="), Encoding::Hex)
+            .with_id(At::Field("x-github-delivery")),
+        Scheme::of_body(Provider::Stripe, "stripe-signature", Form::Pairs("v1"), Encoding::Hex)
+            .with_time(Signed::TimeBody, At::InPairs, Unit::Seconds, TOLERANCE)
+            .with_id(At::Body("/id")),
+        Scheme::of_body(Provider::Shopify, "x-shopify-hmac-sha256", Form::Whole(""), Encoding::Base64)
+            .with_id(At::Field("x-shopify-webhook-id")),
+        Scheme::of_body(Provider::Contentful, "x-contentful-signature", Form::Whole(""), Encoding::Hex)
+            .with_time(Signed::Request, At::Field(contentful::TIMESTAMP), Unit::Millis, TOLERANCE)
+            .with_id(At::Field("x-contentful-idempotency-key")),
+        Scheme::of_body(Provider::Sanity, "sanity-webhook-signature", Form::Pairs("v1"), Encoding::Base64Url)
+            .with_time(Signed::TimeBody, At::InPairs, Unit::Millis, TOLERANCE_OF_ATTEMPTS)
+            .with_id(At::Field("idempotency-key")),
+        Scheme {
+            hash: Hash::Sha1,
+            ..Scheme::of_body(Provider::Storyblok, "webhook-signature", Form::Whole(""), Encoding::Hex)
+                .beside("webhook-id", false)
+        },
+        Scheme::of_body(Provider::Ghost, "x-ghost-signature", Form::Pairs("sha256"), Encoding::Hex)
+            .with_time(Signed::BodyTime, At::InPairs, Unit::Millis, TOLERANCE),
+        Scheme::of_body(Provider::WooCommerce, "x-wc-webhook-signature", Form::Whole(""), Encoding::Base64),
+        Scheme::of_body(Provider::Hygraph, "gcms-signature", Form::Pairs("sign"), Encoding::Base64)
+            .with_time(Signed::Hygraph, At::InPairs, Unit::Millis, TOLERANCE_OF_ATTEMPTS),
+        Scheme::of_body(Provider::KontentAi, "x-kontent-ai-signature", Form::Whole(""), Encoding::Base64),
+    ];
 
 /// Fields that tell whose payload it is where it is not signed.
-const MARKS: [(&str, Provider); 6] = [
+const MARKS: [(&str, Provider); 7] = [
     ("x-github-event", Provider::GitHub),
     ("x-shopify-topic", Provider::Shopify),
     ("x-contentful-topic", Provider::Contentful),
     ("sanity-webhook-id", Provider::Sanity),
     ("x-storyblok-topic", Provider::Storyblok),
     ("x-strapi-event", Provider::Strapi),
+    ("x-wc-webhook-topic", Provider::WooCommerce),
 ];
 
 /// Whether a request is signed at all.
@@ -176,7 +212,7 @@ impl Form {
         match self {
             Form::Whole(prefix) => value.strip_prefix(prefix).into_iter().collect(),
             Form::Words(prefix) => value.split(' ').filter_map(|word| word.strip_prefix(prefix)).collect(),
-            Form::Pairs => pairs(value).filter(|(name, _)| *name == "v1").map(|(_, value)| value).collect(),
+            Form::Pairs(of) => pairs(value).filter(|(name, _)| name == of).map(|(_, value)| value).collect(),
         }
     }
 }

@@ -16,15 +16,15 @@ use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::contentful;
 use crate::publisher::Publisher;
 use crate::schemes::{At, SCHEMES, Scheme, Signed, hex, only, pairs};
 pub use crate::schemes::{is_signed, provider};
+use crate::{contentful, hygraph};
 
 /// How long a delivery that is signed without a time is known by its body, whatever id it comes with. Bodies of GitHub and
 /// Shopify hold times and numbers of their own; one of a sender who only signs like them may be the same at the next
-/// publish, and to lose that would be worse than to do it twice. For Storyblok, whose bodies are the same at each publish of
-/// a story, it is not known at all.
+/// publish, and to lose that would be worse than to do it twice. For Storyblok, WooCommerce and Kontent.ai, whose bodies may
+/// be the same at two events, it is not known at all.
 pub const SAME_BODY_KEPT: Duration = Duration::from_secs(5 * 60);
 
 /// A delivery's id that is longer is none.
@@ -191,6 +191,8 @@ struct Claim<'a> {
     given: Vec<&'a str>,
     /// What may be signed before the body.
     before_body: Vec<String>,
+    /// What is signed after it.
+    after_body: String,
     /// The fields in it.
     fields: Vec<String>,
 }
@@ -231,10 +233,19 @@ impl Scheme {
                 time
             }
         };
-        // Whatever it is that is signed, the body comes last.
+        let mut after_body = String::new();
         let (before_body, fields) = match &self.signed {
             Signed::Body => (vec![String::new()], Vec::new()),
             Signed::TimeBody => (vec![format!("{time}.")], Vec::new()),
+            Signed::BodyTime => {
+                time.clone_into(&mut after_body);
+                (vec![String::new()], Vec::new())
+            }
+            Signed::Hygraph => {
+                let environment = pairs(value).find(|(name, _)| *name == "env").map(|(_, name)| name);
+                after_body = hygraph::after(environment.ok_or(malformed(self.signature))?, time);
+                (vec![hygraph::BEFORE.to_owned()], Vec::new())
+            }
             Signed::IdTimeBody(field) => {
                 let id = only(&request.headers, field).ok_or(malformed(field))?;
                 (vec![format!("{id}.{time}.")], vec![(*field).to_owned()])
@@ -243,7 +254,7 @@ impl Scheme {
                 contentful::signed(request, base_path).ok_or(malformed(contentful::SIGNED_HEADERS))?
             }
         };
-        Ok(Claim { given, before_body, fields })
+        Ok(Claim { given, before_body, after_body, fields })
     }
 
     fn verify(
@@ -254,12 +265,14 @@ impl Scheme {
         base_path: &str,
         now: Millis,
     ) -> Result<Delivery, Refusal> {
-        let Claim { given, before_body, fields } = self.read(request, keys, base_path, now)?;
+        let Claim { given, before_body, after_body, fields } = self.read(request, keys, base_path, now)?;
+        let wrong = Refusal::Wrong(self.provider.as_str());
+        let text = self.signed.text(body, &after_body).ok_or(wrong.clone())?;
         let mut right = None;
         for key in keys {
             let Some(secret) = key.bytes(self) else { continue };
             for before in &before_body {
-                let expected = self.encoding.write(&self.hash.mac(secret, before, body));
+                let expected = self.encoding.write(&self.hash.mac(secret, before, &text));
                 for given in &given {
                     if bool::from(expected.as_bytes().ct_eq(given.as_bytes())) {
                         right = Some((key, before));
@@ -267,28 +280,28 @@ impl Scheme {
                 }
             }
         }
-        let (key, before) = right.ok_or(Refusal::Wrong(self.provider.as_str()))?;
-        if matches!(self.signed, Signed::Body) && !is_payload(body, self.provider) {
+        let (key, before) = right.ok_or(wrong)?;
+        if self.signed.begins_with_body() && !is_payload(body, self.provider) {
             return Err(Refusal::NoPayload(self.provider.as_str()));
         }
         Ok(Delivery {
             provider: self.provider,
             id: self.id(&request.headers, body),
-            signed: self.fingerprint(before, body),
+            signed: self.fingerprint(before, &text),
             key: key.secret.id(),
             vouched: Vouched::Body(fields),
         })
     }
 
     /// What is signed, and for how long nothing else can be it.
-    fn fingerprint(&self, before: &str, body: &[u8]) -> Option<Fingerprint> {
+    fn fingerprint(&self, before: &str, text: &[u8]) -> Option<Fingerprint> {
         let kept = match (&self.time, &self.id) {
             // Another delivery has another time.
             (Some(_), _) => DELIVERY_KEPT,
             (None, At::Nowhere) => return None,
             (None, _) => SAME_BODY_KEPT,
         };
-        let digest = Sha256::new().chain_update(before).chain_update(body).finalize();
+        let digest = Sha256::new().chain_update(before).chain_update(text).finalize();
         Some(Fingerprint { digest: hex(&digest), kept })
     }
 
@@ -305,9 +318,9 @@ impl Scheme {
     }
 }
 
-/// Whether a body may be a delivery of a publisher who signs bodies alone: a JSON object or list, nothing, or the form
+/// Whether a body may be a delivery of a publisher who signs nothing before it: a JSON object or list, nothing, or the form
 /// `payload=…` of GitHub. What the same secret has signed for another purpose begins otherwise: with a time, an id, a
-/// method, or a label.
+/// method, or a label; or ends otherwise; or is the object that Hygraph signs.
 fn is_payload(body: &[u8], provider: Provider) -> bool {
     let is_json = |text: &[u8]| {
         let begins = text.trim_ascii_start().first().is_some_and(|byte| matches!(byte, b'{' | b'['));
@@ -320,7 +333,8 @@ fn is_payload(body: &[u8], provider: Provider) -> bool {
     };
     // A byte order mark is no part of JSON, and some senders write one (RFC 8259, section 8.1).
     let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    body.is_empty() || is_json(text) || (provider == Provider::GitHub && is_form())
+    let is_other = hygraph::is_signed_text(text);
+    body.is_empty() || (is_json(text) && !is_other) || (provider == Provider::GitHub && is_form())
 }
 
 #[cfg(test)]
@@ -398,6 +412,18 @@ mod tests {
         }
     }
 
+    fn of_hygraph(signature: &'static str, body: &'static str) -> Vector {
+        Vector {
+            provider: Provider::Hygraph,
+            key: "rCNwyiloY3oJYYkxgpBXaleIiUv5MYlx",
+            target: "/",
+            fields: vec![("gcms-signature", signature)],
+            body,
+            sent: 1_614_265_330_123,
+            id: None,
+        }
+    }
+
     /// GitHub's own example, whose body is none that it ever sends.
     #[test]
     fn hashes_are_as_github_has_them() {
@@ -406,8 +432,10 @@ mod tests {
     }
 
     /// From the specification of Standard Webhooks; made with the publishers' own packages
-    /// for Node (`@contentful/node-apps-toolkit` 3.16, `@sanity/webhook` 4.0, `stripe` 23.1), the one of `{"_id":…}`
-    /// being in that package's tests; and with `node:crypto` and `hmac` of Python, as GitHub, Shopify and Storyblok describe it.
+    /// for Node (`@contentful/node-apps-toolkit` 3.16, `@sanity/webhook` 4.0, `stripe` 23.1, the one of `{"_id":…}`
+    /// being in that package's tests; `@kontent-ai/webhook-helper` 3.0, `@hygraph/utils` 1.2, but for `&`, `<` and `>` as its
+    /// source has it since); and with `node:crypto` and `hmac` of Python, as GitHub, Shopify, Storyblok, Ghost and WooCommerce
+    /// describe it.
     fn vectors() -> Vec<Vector> {
         let of_body = |provider, key, fields, body, id| Vector {
             provider,
@@ -471,6 +499,44 @@ mod tests {
                 vec![("webhook-signature", "8900c2ad4b335f381214779a4803c23c7e869487")],
                 PAYLOAD,
                 None,
+            ),
+            of_body(
+                Provider::WooCommerce,
+                "hush",
+                vec![("x-wc-webhook-signature", "Y5yh1MBcvmylNdRGRmMjSnWMAU5vK6ZYOwIowkFMvRk=")],
+                PAYLOAD,
+                None,
+            ),
+            of_body(
+                Provider::KontentAi,
+                "hush",
+                vec![("x-kontent-ai-signature", "Y5yh1MBcvmylNdRGRmMjSnWMAU5vK6ZYOwIowkFMvRk=")],
+                PAYLOAD,
+                None,
+            ),
+            Vector {
+                provider: Provider::Ghost,
+                key: "hush",
+                target: "/",
+                fields: vec![(
+                    "x-ghost-signature",
+                    "sha256=f7583e2539233b308ade383da4079c2ad44889090264b4ba8c85448bb7576cf5, t=1614265330123",
+                )],
+                body: PAYLOAD,
+                sent: 1_614_265_330_123,
+                id: None,
+            },
+            of_hygraph(
+                "sign=k59gVV2pV4oGIn/grEiEUKYMx3HKPTP+t5yvf9QAtCc=, env=master, t=1614265330123",
+                PAYLOAD,
+            ),
+            of_hygraph(
+                "sign=sPAftMQ/1qutd20vsPcmaAr+9xYbio3Y5XVtITjG1dw=, env=a-b, t=1614265330123",
+                "{\"title\":\"Caf\u{e9} \\u0026 \\\"b\\\" \u{2028}\\n\",\"n\":\"\u{1}\t\"}\n",
+            ),
+            of_hygraph(
+                "sign=ZouB21p2TfPIlr5QeLyIK/cqbodfmoOA0fWIoc0Bxe8=, env=master, t=1614265330123",
+                "{\"title\":\"Caf\u{e9} & \\\"b\\\" <\\u0026>\u{2028}\\n\",\"n\":\"\u{1}\t\"}\n",
             ),
         ]
     }
@@ -536,7 +602,8 @@ mod tests {
     #[test]
     fn a_delivery_of_another_time_is_refused_where_the_time_is_signed() {
         for vector in vectors().iter().filter(|vector| vector.sent > 0) {
-            let tolerance = if vector.provider == Provider::Sanity { 35 * 60_000 } else { 5 * 60_000 };
+            let is_long = matches!(vector.provider, Provider::Sanity | Provider::Hygraph);
+            let tolerance = if is_long { 35 * 60_000 } else { 5 * 60_000 };
             for (apart, is_right) in [(tolerance, true), (tolerance + 1000, false)] {
                 for now in [vector.sent + apart, vector.sent - apart] {
                     let judged = vector.judge(&[vector.key], "", now).unwrap();

@@ -68,6 +68,14 @@ pub enum Provider {
     Sanity,
     /// Storyblok.
     Storyblok,
+    /// Ghost.
+    Ghost,
+    /// WooCommerce.
+    WooCommerce,
+    /// Hygraph, once GraphCMS.
+    Hygraph,
+    /// Kontent.ai.
+    KontentAi,
     /// Strapi.
     Strapi,
     /// Anybody else who has shown a secret.
@@ -76,7 +84,7 @@ pub enum Provider {
 
 impl Provider {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::StandardWebhooks,
         Self::GitHub,
         Self::Stripe,
@@ -84,6 +92,10 @@ impl Provider {
         Self::Contentful,
         Self::Sanity,
         Self::Storyblok,
+        Self::Ghost,
+        Self::WooCommerce,
+        Self::Hygraph,
+        Self::KontentAi,
         Self::Strapi,
         Self::Secret,
     ];
@@ -103,6 +115,10 @@ impl Provider {
             Self::Contentful => "contentful",
             Self::Sanity => "sanity",
             Self::Storyblok => "storyblok",
+            Self::Ghost => "ghost",
+            Self::WooCommerce => "woocommerce",
+            Self::Hygraph => "hygraph",
+            Self::KontentAi => "kontent-ai",
             Self::Strapi => "strapi",
             Self::Secret => "secret",
         }
