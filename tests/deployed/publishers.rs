@@ -240,6 +240,25 @@ async fn what_is_signed_of_the_address_is_what_arrives() {
     assert_eq!(f.up.count("/blog/b"), 0);
 }
 
+/// What signs bodies is right by either way, as the bytes that were sent.
+#[tokio::test]
+async fn every_publishers_signature_arrives() {
+    let f = b03_webhooks::site().await;
+    for name in
+        ["ghost", "github", "hygraph", "kontent_ai", "sanity", "shopify", "storyblok", "stripe", "woocommerce"]
+    {
+        for door in [f.cloudfront(), f.direct()] {
+            let delivery = b03_webhooks::delivery(name, "/api/revalidate");
+            let mut forged = delivery.clone();
+            forged.body = [&forged.body[..], b" "].concat().into();
+            assert_eq!(door.ask(forged).await.status, 401, "{name}");
+            let answer = door.ask(delivery).await;
+            assert_eq!(answer.json()["revalidated"], true, "{name}: {answer}");
+        }
+        tests::until::pass(Duration::from_millis(2)).await;
+    }
+}
+
 /// A site under a base path has its publishers' addresses there, as its drafts' banners say.
 #[tokio::test]
 async fn publishers_come_by_the_base_path() {

@@ -19,6 +19,7 @@
 //! | [`fields`] | what visitors' header fields say |
 //! | [`calls`] | what publishers send |
 //! | [`webhooks`] | what the rules make of publishers' payloads |
+//! | [`recipes`] | published payloads without each of their fields, by the rules of the tests and of the guide |
 //! | [`tags`] | what a shared cache is told |
 //! | [`world`] | the sites and inputs that these share |
 #![allow(
@@ -32,6 +33,7 @@ mod fields;
 mod patterns;
 mod queries;
 mod queued;
+mod recipes;
 mod stored;
 mod tags;
 mod targets;

@@ -289,7 +289,10 @@ impl<'a> Filling<'a> {
                 if let Some((_, taken)) = self.taken.iter().find(|(taken, _)| *taken == list) {
                     return self.walk(field, at + 1, taken, piece);
                 }
-                if !value.is_array() && !value.is_object() {
+                let is_last = at + 1 == tokens.len();
+                if (!value.is_array() && !value.is_object())
+                    || (is_last && has_none(children(value), |child| is_text(child) || child.is_array()))
+                {
                     return self.lacks(field);
                 }
                 for child in children(value) {
@@ -302,6 +305,7 @@ impl<'a> Filling<'a> {
                 Some(child) => self.walk(field, at + 1, child, piece),
                 None => self.lacks(field),
             },
+            (None, Value::Array(all)) if has_none(all.iter(), is_text) => self.lacks(field),
             (None, Value::Array(all)) => {
                 // Of a list, some elements may be no texts.
                 for child in all.iter().filter(|child| is_text(child)) {
@@ -351,6 +355,12 @@ fn is_text(value: &Value) -> bool {
     matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_))
 }
 
+/// Whether a list has elements, and none of them fits. A list without elements says by itself that there is nothing to name.
+fn has_none<'a>(elements: impl Iterator<Item = &'a Value>, fits: impl Fn(&Value) -> bool) -> bool {
+    let mut elements = elements.peekable();
+    elements.peek().is_some() && !elements.any(fits)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -393,6 +403,25 @@ mod tests {
             assert!(nothing.contains(&lacks), "{nothing}");
         }
         assert!(paths("/{/b?}", &payload).is_empty());
+    }
+
+    /// Of a list whose elements are all of another type, as of one such value, it is told that there is no text.
+    #[test]
+    fn a_list_without_a_text_lacks_one() {
+        for (list, lacks) in [
+            (json!([null]), true),
+            (json!([{}, null]), true),
+            (json!({"a": null}), true),
+            (json!([]), false),
+            (json!(["a", null]), false),
+            (json!([["a"], null]), false),
+        ] {
+            let payload = json!({ "list": list });
+            assert_eq!(path("/blog/{/list/*}", &payload).missing.is_some(), lacks, "{list}");
+            let is_own = list.is_object() || list[0].is_array();
+            assert_eq!(path("/blog/{/list}", &payload).missing.is_some(), lacks || is_own, "{list}");
+            assert_eq!(path("/blog/{/list?}", &payload).missing, None, "{list}");
+        }
     }
 
     #[test]
