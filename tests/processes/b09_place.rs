@@ -32,6 +32,11 @@ async fn meet(h: &Host, [a, b]: [&Running; 2], name: &str) {
     .await;
 }
 
+/// A process may write into a folder while it is being removed.
+async fn remove(folder: &Path) {
+    until_true("the folder's removal", || std::fs::remove_dir_all(folder).is_ok()).await;
+}
+
 #[tokio::test]
 async fn processes_whose_store_is_removed_or_moved_meet_again() {
     let root = tempfile::TempDir::new().expect("a temporary directory");
@@ -40,7 +45,7 @@ async fn processes_whose_store_is_removed_or_moved_meet_again() {
     h.launch = h.launch.env("PERENNIAL_STORE", store.display());
     let [a, b] = [h.launch.start().await, h.launch.start().await];
     meet(&h, [&a, &b], "before").await;
-    std::fs::remove_dir_all(&store).expect("removed");
+    remove(&store).await;
     meet(&h, [&a, &b], "removed").await;
     std::fs::rename(&store, root.path().join("moved")).expect("moved");
     meet(&h, [&b, &a], "moved").await;
@@ -69,7 +74,7 @@ async fn a_removed_store_keeps_its_own_secret() {
     let site = h.launch.start().await;
     let file = store.join("revalidate-secret");
     let secret = std::fs::read_to_string(&file).expect("a secret");
-    std::fs::remove_dir_all(&store).expect("removed");
+    remove(&store).await;
     until_true("the secret", || std::fs::read_to_string(&file).is_ok_and(|again| again == secret)).await;
     success(&site.get(&format!("/api/revalidate?path=/never&secret={secret}")).await);
 }

@@ -147,6 +147,10 @@ impl Db {
                 self.go_on_there().await;
                 self.read_patiently(&work).await
             }
+            Err(broken) if is_emptied(&broken.error) => {
+                self.make_tables().await;
+                self.read_patiently(&work).await
+            }
             read => read,
         }
         .map_err(|broken| self.refused("read", &broken))

@@ -60,6 +60,19 @@ impl Db {
         let _ = tokio::task::spawn_blocking(work).await;
     }
 
+    /// Has the tables made of a database that somebody is just beginning: its file is there before them.
+    pub(super) async fn make_tables(self: &Arc<Self>) {
+        let mut writer = self.writer.clone().lock_owned().await;
+        let db = self.clone();
+        let work = move || {
+            if let Ok(opened) = db.open_writer() {
+                *writer = Some(opened);
+            }
+        };
+        // If it panics, the next call finds the same.
+        let _ = tokio::task::spawn_blocking(work).await;
+    }
+
     fn open_there(&self) -> Option<Opened> {
         let folder = self.files.folder();
         // If it cannot be made, opening fails and says so.
@@ -133,6 +146,23 @@ mod tests {
                 assert!(!all(&old).await.is_empty(), "what was moved away is whole");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_database_that_has_no_tables_yet_gets_them_from_its_reader() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("store");
+        let db = open(&folder);
+        fs::remove_dir_all(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+        db.go_on_there().await;
+        // As another process leaves it that has just begun it.
+        drop(db.writer.lock().await.take());
+        for side in ["-wal", "-shm"] {
+            let _ = fs::remove_file(folder.join(format!("pages.db{side}")));
+        }
+        fs::File::options().write(true).open(folder.join("pages.db")).unwrap().set_len(0).unwrap();
+        assert!(all(&db).await.is_empty());
     }
 
     #[tokio::test]
