@@ -244,9 +244,17 @@ async fn what_is_signed_of_the_address_is_what_arrives() {
 #[tokio::test]
 async fn every_publishers_signature_arrives() {
     let f = b03_webhooks::site().await;
-    for name in
-        ["ghost", "github", "hygraph", "kontent_ai", "sanity", "shopify", "storyblok", "stripe", "woocommerce"]
-    {
+    for name in [
+        "ghost",
+        "github",
+        "hygraph",
+        "kontent_ai",
+        "sanity",
+        "shopify",
+        "storyblok",
+        "stripe",
+        "woocommerce",
+    ] {
         for door in [f.cloudfront(), f.direct()] {
             let delivery = b03_webhooks::delivery(name, "/api/revalidate");
             let mut forged = delivery.clone();

@@ -89,6 +89,10 @@ impl Stores for EmbeddedStores {
     fn build(&self) -> &Arc<str> {
         &self.build
     }
+
+    fn are_local(&self) -> bool {
+        true
+    }
 }
 
 /// How often an idle worker looks for jobs that another process has sent, or left behind when it died.

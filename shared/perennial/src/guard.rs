@@ -70,12 +70,13 @@ pub enum OfPublishes {}
 impl<S: Stores> Guarded<S> {
     /// Guards stores, within these limits. Their probes are among the tasks.
     pub(crate) fn new(stores: S, clock: &Arc<dyn Clock>, limits: &Limits, tasks: &TaskTracker) -> Self {
-        let stores = Arc::new(stores);
+        let (are_local, stores) = (stores.are_local(), Arc::new(stores));
         let guard = |store, probe: Option<Probe>| Guard {
             breaker: Arc::new(Breaker::new(store, limits)),
             clock: clock.clone(),
             limits: limits.clone(),
             probe: probe.map(|probe| (probe, tasks.clone())),
+            are_local,
         };
         let probed = stores.clone();
         // Whatever a visitor asks of the pages would be as good; but a visitor does not wait for the end of it.
@@ -130,6 +131,8 @@ struct Guard {
     limits: Limits,
     /// Where one can be made beside a visitor's own call, and among which tasks.
     probe: Option<(Probe, TaskTracker)>,
+    /// Whether a visitor waits for as long as a call takes; see [`Stores::are_local`].
+    are_local: bool,
 }
 
 /// Whether a call that got no answer may have changed something.
@@ -146,7 +149,7 @@ impl Guard {
         effect: Effect,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let left = patience::left();
+        let left = if self.are_local { None } else { patience::left() };
         if left.is_some_and(|left| left.is_zero()) {
             return Err(StoreError::Refused(format!(
                 "not asked, because the visitor has waited {:?} for the stores (PERENNIAL_STORE_WAIT_MS)",

@@ -56,4 +56,9 @@ pub trait Stores: Send + Sync + 'static {
     fn publishes(&self) -> &Self::Publishes;
     /// The build whose records these ports show.
     fn build(&self) -> &Arc<str>;
+    /// Whether the stores are on this machine. Then a visitor waits for as long as they take: a machine that is slow for
+    /// a moment would only get slower by rendering what it has stored.
+    fn are_local(&self) -> bool {
+        false
+    }
 }

@@ -50,6 +50,10 @@ impl<S: Stores> Stores for Guarded<S> {
     fn build(&self) -> &Arc<str> {
         self.stores.build()
     }
+
+    fn are_local(&self) -> bool {
+        self.stores.are_local()
+    }
 }
 
 impl<S: Stores> Kind<S> for OfPages {
