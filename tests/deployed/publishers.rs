@@ -260,10 +260,10 @@ async fn every_publishers_signature_arrives() {
             let mut forged = delivery.clone();
             forged.body = [&forged.body[..], b" "].concat().into();
             assert_eq!(door.ask(forged).await.status, 401, "{name}");
+            // By the second way it may be the same delivery, which is known after its signature is found right.
             let answer = door.ask(delivery).await;
             assert_eq!(answer.json()["revalidated"], true, "{name}: {answer}");
         }
-        tests::until::pass(Duration::from_millis(2)).await;
     }
 }
 

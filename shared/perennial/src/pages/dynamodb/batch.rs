@@ -110,6 +110,10 @@ impl DynamoPages {
         keys.sort_by(|a, b| order(a).cmp(&order(b)));
         keys.dedup();
         let mut found = Found { items: Vec::with_capacity(keys.len()), unread: Vec::new() };
+        if keys.is_empty() {
+            // DynamoDB refuses a call without keys (`Keys` of KeysAndAttributes: 1 to 100 items).
+            return Ok(found);
+        }
         if keys.len() <= BATCH_KEYS_MAX {
             self.get_batch(keys, rounds_max, &mut found).await?;
         } else {
