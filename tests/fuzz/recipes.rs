@@ -155,7 +155,7 @@ fn changes(body: &Value, pointer: &str) -> Vec<(String, Value)> {
     let others = [
         Value::Null,
         json!("null"),
-        json!(424242),
+        json!(424_242),
         json!(true),
         json!({}),
         json!([]),

@@ -431,22 +431,23 @@ mod tests {
         assert_eq!(hex(&mac), "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17");
     }
 
+    fn of_body(
+        provider: Provider,
+        key: &'static str,
+        fields: Vec<(&'static str, &'static str)>,
+        body: &'static str,
+        id: Option<&'static str>,
+    ) -> Vector {
+        Vector { provider, key, target: "/", fields, body, sent: 0, id }
+    }
+
     /// From the specification of Standard Webhooks; made with the publishers' own packages
     /// for Node (`@contentful/node-apps-toolkit` 3.16, `@sanity/webhook` 4.0, `stripe` 23.1, the one of `{"_id":…}`
     /// being in that package's tests; `@kontent-ai/webhook-helper` 3.0, `@hygraph/utils` 1.2, but for `&`, `<` and `>` as its
     /// source has it since); and with `node:crypto` and `hmac` of Python, as GitHub, Shopify, Storyblok, Ghost and WooCommerce
     /// describe it.
     fn vectors() -> Vec<Vector> {
-        let of_body = |provider, key, fields, body, id| Vector {
-            provider,
-            key,
-            target: "/",
-            fields,
-            body,
-            sent: 0,
-            id,
-        };
-        vec![
+        let mut vectors = vec![
             of_standard_webhooks(["webhook-signature", "webhook-id", "webhook-timestamp"]),
             of_standard_webhooks(["svix-signature", "svix-id", "svix-timestamp"]),
             of_body(
@@ -500,6 +501,14 @@ mod tests {
                 PAYLOAD,
                 None,
             ),
+        ];
+        vectors.extend(vectors_of_more_systems());
+        vectors
+    }
+
+    /// The same of Ghost, WooCommerce, Hygraph and Kontent.ai.
+    fn vectors_of_more_systems() -> Vec<Vector> {
+        vec![
             of_body(
                 Provider::WooCommerce,
                 "hush",
@@ -720,5 +729,16 @@ mod tests {
         assert_eq!(of("x-strapi-event"), Provider::Strapi);
         assert_eq!(of("x-hub-signature-256"), Provider::GitHub);
         assert_eq!(of("accept"), Provider::Secret);
+        // The guide's table of fields for a dry run.
+        let guide = include_str!("../../../shared/site/content/guides/webhooks.md");
+        let (_, table) = guide.split_once("| provider | field |\n|---|---|\n").unwrap();
+        let rows = table
+            .lines()
+            .map_while(|line| line.strip_prefix("| `")?.strip_suffix("` |")?.split_once("` | `"));
+        let rows: Vec<_> = rows.map(|(name, field)| (name, &*field.to_ascii_lowercase().leak())).collect();
+        for provider in Provider::ALL.into_iter().filter(|provider| *provider != Provider::Secret) {
+            let (_, field) = rows.iter().find(|(name, _)| *name == provider.as_str()).unwrap();
+            assert_eq!(of(field), provider, "{field}");
+        }
     }
 }

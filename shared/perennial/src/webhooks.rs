@@ -24,6 +24,7 @@
 
 mod exact;
 mod pointer;
+mod provider;
 mod reference;
 mod template;
 mod when;
@@ -42,6 +43,7 @@ use crate::tags::{SITE_TAG, route_tag, user_tag};
 use crate::wish::Mode;
 pub use exact::read_json;
 use pointer::{Pointer, Scope};
+pub use provider::Provider;
 use template::{Filled, REASONS_MAX, STEPS_MAX, Template};
 use when::Condition;
 
@@ -50,80 +52,6 @@ const RULES_MAX: usize = 100;
 
 /// Paths, tags and routes of one rule together.
 const NAMES_MAX: usize = 100;
-
-/// Whose payload it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Provider {
-    /// Who signs by <https://www.standardwebhooks.com>: Clerk, Resend, Supabase, and others through Svix.
-    StandardWebhooks,
-    /// GitHub.
-    GitHub,
-    /// Stripe.
-    Stripe,
-    /// Shopify.
-    Shopify,
-    /// Contentful.
-    Contentful,
-    /// Sanity.
-    Sanity,
-    /// Storyblok.
-    Storyblok,
-    /// Ghost.
-    Ghost,
-    /// WooCommerce.
-    WooCommerce,
-    /// Hygraph, once GraphCMS.
-    Hygraph,
-    /// Kontent.ai.
-    KontentAi,
-    /// Strapi.
-    Strapi,
-    /// Anybody else who has shown a secret.
-    Secret,
-}
-
-impl Provider {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::StandardWebhooks,
-        Self::GitHub,
-        Self::Stripe,
-        Self::Shopify,
-        Self::Contentful,
-        Self::Sanity,
-        Self::Storyblok,
-        Self::Ghost,
-        Self::WooCommerce,
-        Self::Hygraph,
-        Self::KontentAi,
-        Self::Strapi,
-        Self::Secret,
-    ];
-
-    /// Whether its deliveries carry a signature. Others show a secret.
-    pub fn signs(self) -> bool {
-        !matches!(self, Self::Strapi | Self::Secret)
-    }
-
-    /// Its name in rules, logs and answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::StandardWebhooks => "standard-webhooks",
-            Self::GitHub => "github",
-            Self::Stripe => "stripe",
-            Self::Shopify => "shopify",
-            Self::Contentful => "contentful",
-            Self::Sanity => "sanity",
-            Self::Storyblok => "storyblok",
-            Self::Ghost => "ghost",
-            Self::WooCommerce => "woocommerce",
-            Self::Hygraph => "hygraph",
-            Self::KontentAi => "kontent-ai",
-            Self::Strapi => "strapi",
-            Self::Secret => "secret",
-        }
-    }
-}
 
 /// A site's rules.
 #[derive(Debug, Default)]
