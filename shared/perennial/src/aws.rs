@@ -29,7 +29,7 @@ pub use secrets::read_secrets;
 pub use stores::AwsStores;
 
 /// For one answer of DynamoDB or SQS, which take milliseconds. A visitor waits, and another attempt finds another server.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// For one answer of S3: a body of 16 MB at the 50 Mbit/s of a small function.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(5);

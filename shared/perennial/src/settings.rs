@@ -202,7 +202,7 @@ pub struct Limits {
     pub max_listeners: usize,
     /// `PERENNIAL_EDGE_STALE_SECONDS` (86400): `stale-while-revalidate` for routes without `max_stale`.
     pub edge_stale_s: u32,
-    /// `PERENNIAL_STORE_WAIT_MS` (1000): how long one visitor waits for stores on AWS, all calls of the visit together, before and
+    /// `PERENNIAL_STORE_WAIT_MS` (3000): how long one visitor waits for stores on AWS, all calls of the visit together, before and
     /// beside a render. Then the page is shown from memory, or rendered.
     pub store_wait: Duration,
     /// `PERENNIAL_STORE_FAILURES` (3): after so many failures in a row (no answer, no connection, too many calls, an error
@@ -369,7 +369,7 @@ impl Limits {
             ),
             max_listeners: r.or("PERENNIAL_MAX_LISTENERS", 32),
             edge_stale_s: r.or("PERENNIAL_EDGE_STALE_SECONDS", 86_400),
-            store_wait: r.millis("PERENNIAL_STORE_WAIT_MS", 1_000),
+            store_wait: r.millis("PERENNIAL_STORE_WAIT_MS", 3_000),
             store_failures: r.above_zero("PERENNIAL_STORE_FAILURES", 3),
             store_pause: r.millis("PERENNIAL_STORE_PAUSE_MS", 2_000),
             max_store_retries: r.or("PERENNIAL_MAX_STORE_RETRIES", 10),
