@@ -135,6 +135,29 @@ struct Guard {
     are_local: bool,
 }
 
+/// A wait is made of so many parts.
+const WAIT_PARTS: u32 = 16;
+
+/// Waits for a call for as long as there is patience, and tells how much of that it took. Counted in parts: a process that
+/// was frozen meanwhile has lost one of them, and does not take the time that it slept for time that the store took.
+async fn patiently<T>(
+    clock: &dyn Clock,
+    left: Duration,
+    call: impl Future<Output = T>,
+) -> (Option<T>, Duration) {
+    let (mut call, part) = (pin!(call), left / WAIT_PARTS);
+    let mut waited = Duration::ZERO;
+    for _ in 0..WAIT_PARTS {
+        let began = clock.now();
+        let done = within(clock, part, call.as_mut()).await;
+        waited += clock.now().since(began).min(part);
+        if done.is_some() {
+            return (done, waited);
+        }
+    }
+    (None, left)
+}
+
 /// Whether a call that got no answer may have changed something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
@@ -163,9 +186,8 @@ impl Guard {
             Poll::Pending => match left {
                 None => call.await,
                 Some(left) => {
-                    let began = self.clock.now();
-                    let done = within(&*self.clock, left, call).await;
-                    patience::spend(done.as_ref().map_or(left, |_| self.clock.now().since(began)));
+                    let (done, waited) = patiently(&*self.clock, left, call).await;
+                    patience::spend(waited);
                     match done {
                         Some(done) => done,
                         None => return Err(self.gave_up(effect, left)),
@@ -203,5 +225,25 @@ impl Guard {
             self.breaker.note::<()>(&Err(error.clone()), &*self.clock);
         }
         error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::ManualClock;
+
+    #[tokio::test]
+    async fn time_for_which_a_process_was_frozen_is_not_the_stores() {
+        let (clock, left) = (ManualClock::default(), Duration::from_secs(3));
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let (ticking, frozen_for) = (clock.clone(), Duration::from_secs(60));
+        let waiting = tokio::spawn(async move { patiently(&ticking, left, answered).await });
+        tokio::task::yield_now().await;
+        clock.advance(frozen_for);
+        tokio::task::yield_now().await;
+        answer.send("an answer").unwrap();
+        let (done, waited) = waiting.await.unwrap();
+        assert_eq!((done, waited), (Some(Ok("an answer")), left / WAIT_PARTS));
     }
 }
