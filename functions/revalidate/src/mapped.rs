@@ -199,17 +199,21 @@ mod tests {
         site.webhooks(json!({ "rules": rules }).to_string()).ready(Some(base), None).unwrap()
     }
 
-    fn plans(base: &str, rules: &Value, body: &Value, over: Over) -> Result<Vec<Plan>, String> {
-        let delivery = Delivery {
+    /// A payload that came with a secret.
+    fn delivery() -> Delivery {
+        Delivery {
             provider: Provider::Secret,
             id: None,
             signed: None,
             key: "k".into(),
             vouched: Vouched::Request,
-        };
+        }
+    }
+
+    fn plans(base: &str, rules: &Value, body: &Value, over: Over) -> Result<Vec<Plan>, String> {
         let limits = Settings::default().limits;
         let site = site(base, rules);
-        mapped(&site, &limits, &delivery, &HeaderMap::new(), body, over).map(|mapped| mapped.plans)
+        mapped(&site, &limits, &delivery(), &HeaderMap::new(), body, over).map(|mapped| mapped.plans)
     }
 
     fn plan(mode: Mode, paths: &[&str], tags: &[&str]) -> Plan {
@@ -276,17 +280,10 @@ mod tests {
     }
 
     fn of_batch(rules: &Value, body: &Value) -> (Vec<Plan>, Vec<String>) {
-        let delivery = Delivery {
-            provider: Provider::Secret,
-            id: None,
-            signed: None,
-            key: "k".into(),
-            vouched: Vouched::Request,
-        };
         let limits = Settings::default().limits;
         let site = site("/docs", rules);
-        let mapped =
-            mapped(&site, &limits, &delivery, &HeaderMap::new(), body, Over::default()).expect("no mistake");
+        let mapped = mapped(&site, &limits, &delivery(), &HeaderMap::new(), body, Over::default())
+            .expect("no mistake");
         (mapped.plans, mapped.left_out)
     }
 
