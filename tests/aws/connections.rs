@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use perennial::bodies::Bodies as _;
-use perennial::jobs::suite::job;
-use perennial::jobs::{Jobs as _, Task};
-use perennial::pages::suite::page;
-use perennial::pages::{Pages as _, Stamp};
-use perennial::{Millis, StoreError, Stores as _};
+use perennial::Millis;
+use perennial::parts::ports::bodies::Bodies as _;
+use perennial::parts::ports::error::StoreError;
+use perennial::parts::ports::job::Task;
+use perennial::parts::ports::pages::Pages as _;
+use perennial::parts::ports::pages::snapshot::Stamp;
+use perennial::parts::ports::queue::Jobs as _;
+use perennial::parts::ports::stores::Stores as _;
+use perennial::parts::ports::suite::pages::page;
+use perennial::parts::ports::suite::queue::job;
 use tests::Aws;
 use tokio::net::TcpListener;
 

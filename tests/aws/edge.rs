@@ -1,8 +1,9 @@
 //! CloudFront's orders: what a distribution gets, and what is sent, byte by byte.
 
 use http::Method;
-use perennial::edge::{Edge as _, Purged};
-use perennial::{StoreError, Stores as _};
+use perennial::parts::ports::edge::{Edge as _, Purged};
+use perennial::parts::ports::error::StoreError;
+use perennial::parts::ports::stores::Stores as _;
 use serde_json::json;
 use tests::Aws;
 use tests::aws::elements;

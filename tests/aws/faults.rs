@@ -3,7 +3,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use perennial::{Clock as _, Stores as _, SystemClock};
+use perennial::parts::ports::stores::Stores as _;
+use perennial::{Clock as _, SystemClock};
 use tests::Aws;
 
 use crate::stores;
@@ -26,8 +27,10 @@ async fn pages_keep_the_contract_while_calls_go_wrong() {
     let aws = Aws::start().await;
     let between = Between::with(&aws, every(5)).await;
     let url = between.url();
-    perennial::pages::suite::run(|build| stores(&aws, build, &[("AWS_ENDPOINT_URL", &url)]).pages().clone())
-        .await;
+    perennial::parts::ports::suite::pages::run(|build| {
+        stores(&aws, build, &[("AWS_ENDPOINT_URL", &url)]).pages().clone()
+    })
+    .await;
     assert!(between.calls().len() > 200, "the suite went through here");
 }
 
@@ -42,8 +45,10 @@ async fn pages_keep_the_contract_while_the_answer_to_every_other_write_is_lost()
     };
     let between = Between::with(&aws, lose).await;
     let url = between.url();
-    perennial::pages::suite::run(|build| stores(&aws, build, &[("AWS_ENDPOINT_URL", &url)]).pages().clone())
-        .await;
+    perennial::parts::ports::suite::pages::run(|build| {
+        stores(&aws, build, &[("AWS_ENDPOINT_URL", &url)]).pages().clone()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +56,7 @@ async fn bodies_keep_the_contract_while_calls_go_wrong() {
     let aws = Aws::start().await;
     let between = Between::with(&aws, every(3)).await;
     let url = between.url();
-    perennial::bodies::suite::run(|build| {
+    perennial::parts::ports::suite::bodies::run(|build| {
         stores(&aws, build, &[("AWS_ENDPOINT_URL", &url)]).bodies().clone()
     })
     .await;
@@ -63,6 +68,6 @@ async fn the_journal_keeps_the_contract_while_calls_go_wrong() {
     let between = Between::with(&aws, every(3)).await;
     let url = between.url();
     let open = || stores(&aws, "b", &[("AWS_ENDPOINT_URL", &url)]).publishes().clone();
-    perennial::publishes::suite::run(open, SystemClock.now()).await;
+    perennial::parts::ports::suite::journal::run(open, SystemClock.now()).await;
     assert!(between.calls().len() > 40, "the suite went through here");
 }

@@ -34,8 +34,10 @@ mod struggles;
 
 use std::sync::Arc;
 
-use perennial::aws::{Account, AwsStores};
-use perennial::{ReadySite, Settings, Site, SystemClock};
+use perennial::parts::run::settings::Settings;
+use perennial::parts::stores::aws::account::Account;
+use perennial::parts::stores::aws::stores::AwsStores;
+use perennial::{ReadySite, Site, SystemClock};
 use tests::Aws;
 
 /// The stores of a build, on a deployment and with more settings.

@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use perennial::bodies::Bodies as _;
-use perennial::pages::suite::page;
-use perennial::{Limits, Millis, Settings, Stores as _};
+use perennial::Millis;
+use perennial::parts::base::limits::Limits;
+use perennial::parts::ports::bodies::Bodies as _;
+use perennial::parts::ports::stores::Stores as _;
+use perennial::parts::ports::suite::pages::page;
+use perennial::parts::run::settings::Settings;
 use serde_json::json;
 use tests::{Ask, Aws, Reply, Upstream};
 
@@ -51,7 +54,7 @@ impl Down {
 
 struct World {
     up: Arc<Upstream>,
-    clock: perennial::testing::ManualClock,
+    clock: perennial::parts::base::manual_clock::ManualClock,
     aws: Aws,
     down: Down,
     _between: Between,
@@ -232,12 +235,12 @@ async fn a_renewal_that_cannot_begin_is_not_lost_and_a_repeated_one_not_repeated
 }
 
 /// The job of the first visitor who met the page `/blog/s` when it was stale.
-fn refresh_of_s() -> perennial::jobs::Job {
-    perennial::jobs::Job {
+fn refresh_of_s() -> perennial::parts::ports::job::Job {
+    perennial::parts::ports::job::Job {
         v: 1,
         build: "b".into(),
         key: "/blog/{slug}|s".into(),
-        task: perennial::jobs::Task::Refresh { ticket: 2, reason: perennial::Reason::Stale },
+        task: perennial::parts::ports::job::Task::Refresh { ticket: 2, reason: perennial::Reason::Stale },
     }
 }
 

@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
-use perennial::aws::AwsStores;
-use perennial::pages::suite::{ask_and_record, page};
-use perennial::pages::{Inline, Pages as _};
-use perennial::record::Record;
-use perennial::testing::ManualClock;
-use perennial::{Body, Clock, Engine, Settings, Site, Stores as _};
+use perennial::parts::base::manual_clock::ManualClock;
+use perennial::parts::engine::Engine;
+use perennial::parts::look::body::Body;
+use perennial::parts::ports::pages::Pages as _;
+use perennial::parts::ports::pages::snapshot::Inline;
+use perennial::parts::ports::stores::Stores as _;
+use perennial::parts::ports::suite::pages::{ask_and_record, page};
+use perennial::parts::record::page_record::Record;
+use perennial::parts::run::settings::Settings;
+use perennial::parts::stores::aws::stores::AwsStores;
+use perennial::{Clock, Site};
 use serde_json::json;
 use serve::{Renewal, Serve};
 use tests::{Answer, Ask, Aws, Upstream};
@@ -182,11 +187,11 @@ async fn a_stale_page_costs_its_winner_a_write_and_a_message_and_others_nothing(
 
     // The renewal fails: nobody asks again before its time.
     w.up.on("/blog/s", tests::Reply::status(500));
-    let job = perennial::jobs::Job {
+    let job = perennial::parts::ports::job::Job {
         v: 1,
         build: "b".into(),
         key: "/blog/{slug}|s".into(),
-        task: perennial::jobs::Task::Refresh { ticket: 2, reason: perennial::Reason::Stale },
+        task: perennial::parts::ports::job::Task::Refresh { ticket: 2, reason: perennial::Reason::Stale },
     };
     assert!(!function.engine.work_or_retry(&job).await, "carried out, badly");
     assert_eq!(stale(&another).await, ["BatchGetItem"], "it is not time to try again");

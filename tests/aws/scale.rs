@@ -3,11 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use perennial::jobs::{Job, Task};
-use perennial::pages::{Pages as _, suite};
-use perennial::publishes::Publishes as _;
-use perennial::testing::ManualClock;
-use perennial::{Context, Failure, Outcome, Page, Route, Site, Stores as _};
+use perennial::parts::base::manual_clock::ManualClock;
+use perennial::parts::ports::job::{Job, Task};
+use perennial::parts::ports::journal::Publishes as _;
+use perennial::parts::ports::pages::Pages as _;
+use perennial::parts::ports::stores::Stores as _;
+use perennial::parts::ports::suite::pages;
+use perennial::{Context, Failure, Outcome, Page, Route, Site};
 use serde_json::{Value, json};
 use tests::between::Between;
 use tests::{Ask, Aws};
@@ -63,7 +65,7 @@ impl Model {
 
     /// The text of a key, and its hash.
     fn key(n: u64) -> (String, String) {
-        let key = suite::page(&Self::name(n));
+        let key = pages::page(&Self::name(n));
         (key.as_str().to_owned(), key.hash().to_owned())
     }
 

@@ -1,7 +1,7 @@
 //! The calls that are signed by hand, beside those of the AWS SDK, as `tests/sdk` has written them down.
 
-use perennial::Stores as _;
-use perennial::edge::Edge as _;
+use perennial::parts::ports::edge::Edge as _;
+use perennial::parts::ports::stores::Stores as _;
 use serde_json::Value;
 use tests::Aws;
 use tests::aws::elements;
@@ -27,7 +27,7 @@ async fn calls_are_those_of_the_sdk() {
     let calls = async {
         // The answers hold no secrets.
         for id in [SECRET, "/site/secrets"] {
-            assert!(perennial::aws::read_secrets(id, &account).await.is_err());
+            assert!(perennial::parts::stores::aws::secrets::read_secrets(id, &account).await.is_err());
         }
         stores.edge().purge(&["tag:a&b".into(), "path:/a".into()]).await.expect("purge");
     };

@@ -6,8 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use http::Method;
-use perennial::aws::AwsStores;
-use perennial::{Settings, Stores as _, SystemClock};
+use perennial::SystemClock;
+use perennial::parts::ports::stores::Stores as _;
+use perennial::parts::run::settings::Settings;
+use perennial::parts::stores::aws::stores::AwsStores;
 use tests::client::Client;
 use tests::until::until;
 use tests::{Answer, Ask, Asks as _};
@@ -98,6 +100,6 @@ async fn pages_keep_the_contract() {
         let settings = given(build);
         AwsStores::new(&account(&settings), &settings, &site(), Arc::new(SystemClock)).pages().clone()
     };
-    perennial::pages::suite::run(open).await;
-    perennial::pages::suite::run_undisturbed(&open("b")).await;
+    perennial::parts::ports::suite::pages::run(open).await;
+    perennial::parts::ports::suite::pages::run_undisturbed(&open("b")).await;
 }

@@ -4,15 +4,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use perennial::aws::read_secrets;
-use perennial::bodies::Bodies as _;
-use perennial::jobs::suite::job;
-use perennial::jobs::{Jobs as _, Task};
-use perennial::key::PageKey;
-use perennial::pages::suite::{ask_and_record, page};
-use perennial::pages::{Ask, Begun, Committed, Inline, Pages as _, Urgency, Wanted};
-use perennial::record::Record;
-use perennial::{Clock as _, Millis, StoreError, Stores as _, SystemClock};
+use perennial::parts::key::page_key::PageKey;
+use perennial::parts::ports::bodies::Bodies as _;
+use perennial::parts::ports::error::StoreError;
+use perennial::parts::ports::job::Task;
+use perennial::parts::ports::pages::Pages as _;
+use perennial::parts::ports::pages::grant::Committed;
+use perennial::parts::ports::pages::slot::{Ask, Begun};
+use perennial::parts::ports::pages::snapshot::{Inline, Wanted};
+use perennial::parts::ports::pages::urgency::Urgency;
+use perennial::parts::ports::queue::Jobs as _;
+use perennial::parts::ports::stores::Stores as _;
+use perennial::parts::ports::suite::pages::{ask_and_record, page};
+use perennial::parts::ports::suite::queue::job;
+use perennial::parts::record::page_record::Record;
+use perennial::parts::stores::aws::secrets::read_secrets;
+use perennial::{Clock as _, Millis, SystemClock};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tests::Aws;
@@ -28,8 +35,8 @@ fn named(content: Vec<u8>) -> (Bytes, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_keep_the_contract() {
     let aws = Aws::start().await;
-    perennial::pages::suite::run(|build| stores(&aws, build, &[]).pages().clone()).await;
-    perennial::pages::suite::run_undisturbed(stores(&aws, "b", &[]).pages()).await;
+    perennial::parts::ports::suite::pages::run(|build| stores(&aws, build, &[]).pages().clone()).await;
+    perennial::parts::ports::suite::pages::run_undisturbed(stores(&aws, "b", &[]).pages()).await;
 }
 
 /// A slot that heard of no commit, because the processes died in between, is removed after a day.
@@ -81,7 +88,7 @@ async fn a_lost_record_is_rendered_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_keep_the_contract() {
     let aws = Aws::start().await;
-    perennial::bodies::suite::run(|build| stores(&aws, build, &[]).bodies().clone()).await;
+    perennial::parts::ports::suite::bodies::run(|build| stores(&aws, build, &[]).bodies().clone()).await;
 }
 
 #[tokio::test]
@@ -164,7 +171,7 @@ async fn a_server_that_is_not_there_has_not_written() {
 async fn the_journal_keeps_the_contract() {
     let aws = Aws::start().await;
     let open = || stores(&aws, "b", &[]).publishes().clone();
-    perennial::publishes::suite::run(open, SystemClock.now()).await;
+    perennial::parts::ports::suite::journal::run(open, SystemClock.now()).await;
 }
 
 async fn receive(aws: &Aws) -> Option<String> {
@@ -180,7 +187,7 @@ async fn receive(aws: &Aws) -> Option<String> {
 async fn jobs_keep_the_contract() {
     let aws = Aws::start().await;
     let jobs = stores(&aws, "b", &[]).jobs().clone();
-    perennial::jobs::suite::run(&jobs, async || receive(&aws).await).await;
+    perennial::parts::ports::suite::queue::run(&jobs, async || receive(&aws).await).await;
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use perennial::Settings;
-use perennial::guard::BreakerState;
-use perennial::testing::ManualClock;
+use perennial::parts::base::manual_clock::ManualClock;
+use perennial::parts::guard::breaker::BreakerState;
+use perennial::parts::run::settings::Settings;
 use serde_json::json;
 use tests::between::{Between, Call, Fault};
 use tests::{Answer, Ask, Aws, Reply, Upstream};
@@ -149,9 +149,9 @@ async fn a_page_that_is_known_to_be_deleted_is_not_shown_while_its_tags_cannot_b
     let function = w.cold();
     function.ask(Ask::get("/tagged/a")).await.expect(200, "MISS");
     // The mark alone: as between it and the removal of many pages, or in another build.
-    let pages = perennial::Stores::pages(function.engine.stores());
-    let gone = perennial::pages::Stamp::Gone;
-    perennial::pages::Pages::invalidate(pages, &["tag:x".into()], gone).await.expect("marked");
+    let pages = perennial::parts::ports::stores::Stores::pages(function.engine.stores());
+    let gone = perennial::parts::ports::pages::snapshot::Stamp::Gone;
+    perennial::parts::ports::pages::Pages::invalidate(pages, &["tag:x".into()], gone).await.expect("marked");
     w.up.on("/tagged/a", Reply::status(500));
     function.ask(Ask::get("/tagged/a")).await.expect(500, "");
     w.plan.set(&["BatchGetItem"], Some(Fault::ServerError));

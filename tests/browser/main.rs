@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex};
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use perennial::embedded::EmbeddedStores;
-use perennial::{
-    Context, Engine, Failure, Fallback, Limits, Outcome, Page, Route, Settings, Site, SystemClock, escape,
-};
+use perennial::parts::base::limits::Limits;
+use perennial::parts::engine::Engine;
+use perennial::parts::run::settings::Settings;
+use perennial::parts::stores::embedded::EmbeddedStores;
+use perennial::{Context, Failure, Fallback, Outcome, Page, Route, Site, SystemClock, escape};
 use serve::{Renewal, Serve};
 use tempfile::TempDir;
 use tests::until::soon;

@@ -2,10 +2,10 @@
 
 use http::header::{ACCEPT_ENCODING, COOKIE, HeaderName, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
-use perennial::draft::{DRAFT_COOKIE, Drafts, has_draft_cookie};
-use perennial::record::Coding;
-use perennial::secrets::key_id;
-use perennial::site::DEFAULT_BOTS;
+use perennial::parts::record::page_record::Coding;
+use perennial::parts::run::preview::{DRAFT_COOKIE, Drafts, has_draft_cookie};
+use perennial::parts::run::secrets::named::key_id;
+use perennial::parts::site::bots::DEFAULT_BOTS;
 use perennial::{Millis, Site};
 use proptest::collection::vec;
 use proptest::prelude::*;

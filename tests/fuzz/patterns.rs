@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
-use perennial::key::{Params, decode_path};
-use perennial::pattern::Pattern;
-use perennial::testing::Text;
-use perennial::url::Urls;
-use perennial::{Form, ReadySite, Route, Site};
+use perennial::parts::key::encode::decode_path;
+use perennial::parts::key::params::Params;
+use perennial::parts::key::pattern::Pattern;
+use perennial::parts::key::url::Urls;
+use perennial::parts::record::page_record::Form;
+use perennial::parts::testing::Text;
+use perennial::{ReadySite, Route, Site};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use perennial::Millis;
-use perennial::jobs::{Again, BadJob, Job, Removal, Task, Walk};
-use perennial::publishes::{Item, Mark, Publish, Renewal, Went};
-use perennial::wish::{Due, Mode, Publisher, Wish, WishedPath};
+use perennial::parts::ports::job::{Again, BadJob, Job, Removal, Task, Walk};
+use perennial::parts::ports::journal::{Item, Mark, Publish, Renewal, Went};
+use perennial::parts::record::wish::{Due, Mode, Publisher, Wish, WishedPath};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

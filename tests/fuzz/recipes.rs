@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use http::HeaderMap;
-use perennial::testing::Text;
-use perennial::webhooks::Provider;
+use perennial::parts::testing::Text;
+use perennial::parts::webhooks::provider::Provider;
 use perennial::{ReadySite, Route, Site};
 use revalidate::mapped::{Mapped, Over, mapped};
 use revalidate::plan::Mode;

@@ -2,9 +2,9 @@
 //! (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-tags.html>).
 
 use http::{HeaderMap, HeaderValue};
-use perennial::check_tag;
-use perennial::edge::{cache_tag, cache_tags};
-use perennial::tags::{MANY, kept, page_tags, user_tag};
+use perennial::parts::key::tags::check_tag;
+use perennial::parts::key::tags::{MANY, kept, page_tags, user_tag};
+use perennial::parts::ports::edge::{cache_tag, cache_tags};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use revalidate::mapped::{Over, mapped};

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use http::request::Parts;
-use perennial::key::decode_segment;
-use perennial::url::as_sent;
-use perennial::{Form, Resolved};
+use perennial::parts::key::encode::decode_segment;
+use perennial::parts::key::url::as_sent;
+use perennial::parts::record::page_record::Form;
+use perennial::parts::site::route::Resolved;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -3,10 +3,13 @@
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use perennial::key::decode_path;
-use perennial::testing::Text;
-use perennial::webhooks::{Payload, Provider};
-use perennial::{Limits, Millis, ReadySite, Route, Site, check_tag};
+use perennial::parts::base::limits::Limits;
+use perennial::parts::key::encode::decode_path;
+use perennial::parts::key::tags::check_tag;
+use perennial::parts::testing::Text;
+use perennial::parts::webhooks::Payload;
+use perennial::parts::webhooks::provider::Provider;
+use perennial::{Millis, ReadySite, Route, Site};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -4,9 +4,11 @@ use std::sync::LazyLock;
 
 use http::Request;
 use http::request::Parts;
-use perennial::testing::Text;
-use perennial::url::Urls;
-use perennial::{Limits, Query, ReadySite, Route, Settings, Site};
+use perennial::parts::base::limits::Limits;
+use perennial::parts::key::url::Urls;
+use perennial::parts::run::settings::Settings;
+use perennial::parts::testing::Text;
+use perennial::{Query, ReadySite, Route, Site};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -1,7 +1,7 @@
 //! Whose user agent counts as a bot's, tried with those that bots, browsers and apps really send.
 
 use perennial::Site;
-use perennial::site::DEFAULT_BOTS;
+use perennial::parts::site::bots::DEFAULT_BOTS;
 
 const BOTS: &str = include_str!("../agents/bots.txt");
 const OTHERS: &str = include_str!("../agents/others.txt");

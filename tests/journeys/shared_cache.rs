@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use perennial::edge::{Edge, Purged, cache_tag};
-use perennial::testing::ManualClock;
-use perennial::{Clock as _, Millis, StoreError, Stores};
+use perennial::parts::base::manual_clock::ManualClock;
+use perennial::parts::ports::edge::{Edge, Purged, cache_tag};
+use perennial::parts::ports::error::StoreError;
+use perennial::parts::ports::stores::Stores;
+use perennial::{Clock as _, Millis};
 use tests::{Answer, Ask};
 use tokio::sync::OwnedMutexGuard;
 

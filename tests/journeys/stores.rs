@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use perennial::Clock;
-use perennial::embedded::EmbeddedStores;
+use perennial::parts::stores::embedded::EmbeddedStores;
 use tempfile::TempDir;
 
 pub(crate) type TestStores = EmbeddedStores;

@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
-use perennial::aws::{Account, AwsStores};
-use perennial::bodies::s3::S3Bodies;
-use perennial::edge::NoEdge;
-use perennial::jobs::sqlite::SqliteJobs;
-use perennial::pages::dynamodb::DynamoPages;
-use perennial::publishes::dynamodb::DynamoPublishes;
-use perennial::{Clock, Settings, Site, Stores};
+use perennial::parts::ports::edge::NoEdge;
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::run::settings::Settings;
+use perennial::parts::stores::aws::account::Account;
+use perennial::parts::stores::aws::bodies::S3Bodies;
+use perennial::parts::stores::aws::journal::DynamoPublishes;
+use perennial::parts::stores::aws::pages::DynamoPages;
+use perennial::parts::stores::aws::stores::AwsStores;
+use perennial::parts::stores::embedded::queue::SqliteJobs;
+use perennial::{Clock, Site};
 use tempfile::TempDir;
 use tests::Aws;
 

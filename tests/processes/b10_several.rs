@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use perennial::instant::to_rfc3339;
-use perennial::pages::Pages as _;
-use perennial::pages::suite::page;
+use perennial::parts::base::instant::to_rfc3339;
+use perennial::parts::ports::pages::Pages as _;
+use perennial::parts::ports::suite::pages::page;
 use perennial::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tests::until::{pass, soon, until};

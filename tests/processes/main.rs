@@ -18,7 +18,7 @@ mod b15_words;
 
 use std::path::{Path, PathBuf};
 
-use perennial::pages::sqlite::SqlitePages;
+use perennial::parts::stores::embedded::pages::SqlitePages;
 use tempfile::TempDir;
 use tests::until::until;
 use tests::{Answer, Asks, Launch, Upstream};

@@ -4,7 +4,7 @@
 //! A step is one call of the port `Pages` (or of the queue, or of the upstream); between any two steps of one actor all
 //! others may take theirs, time may pass (so a paused process is one that takes no step), a process may die, and a job
 //! may be lost or come twice. What is decided within a step is decided by the product's own functions:
-//! [`freshness::state`](perennial::freshness::state), the methods of [`Slot`](perennial::pages::Slot), and
+//! [`freshness::state`](perennial::parts::freshness::state), the methods of [`Slot`](perennial::parts::ports::pages::slot::Slot), and
 //! [`decide`](serve::decide::decide).
 //!
 //! | module | what |
@@ -25,9 +25,9 @@ pub(crate) mod store;
 
 use std::time::Duration;
 
-use perennial::clock::Millis;
-use perennial::pages::Slot;
-use perennial::record::{Epoch, Ticket};
+use perennial::parts::base::clock::Millis;
+use perennial::parts::ports::pages::slot::Slot;
+use perennial::parts::record::page_record::{Epoch, Ticket};
 use stateright::{Model, Property};
 
 use self::actors::{Actor, Phase, Role};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use perennial::record::Ticket;
+use perennial::parts::record::page_record::Ticket;
 
 use crate::gate::ActorId;
 use crate::history::{Aim, Render, Seen, Visit, render_of, tags_of};
@@ -150,7 +150,7 @@ impl World {
             (Kind::Page, false) => answer.body == page.html(),
             (Kind::Page, true) => same_json(&answer.body, &page.data()),
             (Kind::NotFound, false) => answer.body.contains("404"),
-            (Kind::NotFound, true) => answer.body == perennial::NOT_FOUND_DATA,
+            (Kind::NotFound, true) => answer.body == perennial::parts::render::renders::NOT_FOUND_DATA,
             (Kind::Redirect, _) => answer.body.contains(&location),
         };
         let length = answer.field("content-length");

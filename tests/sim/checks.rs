@@ -1,7 +1,7 @@
 //! The invariants, each where it can be seen: as a render begins, as it is committed, and while nothing moves.
 
-use perennial::key::PageKey;
-use perennial::record::{Record, Stored, Ticket};
+use perennial::parts::key::page_key::PageKey;
+use perennial::parts::record::page_record::{Record, Stored, Ticket};
 
 use crate::gate::NodeId;
 use crate::history::{Render, render_of};

@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use perennial::clock::{Clock, Millis, Sleep};
+use perennial::parts::base::clock::{Clock, Millis, Sleep};
 use tokio::sync::oneshot;
 
 use crate::gate::{Link, NodeId, Sim};

@@ -51,22 +51,24 @@ const HABITS: [[bool; 3]; 4] =
 fn pages() {
     for habits in HABITS {
         keeps(habits, async |sim| {
-            perennial::pages::suite::run(|build| open(&sim, build)).await;
-            perennial::pages::suite::run_undisturbed(&open(&sim, "b")).await;
+            perennial::parts::ports::suite::pages::run(|build| open(&sim, build)).await;
+            perennial::parts::ports::suite::pages::run_undisturbed(&open(&sim, "b")).await;
         });
     }
 }
 
 #[test]
 fn bodies() {
-    keeps(HABITS[0], async |sim| perennial::bodies::suite::run(|build| open(&sim, build)).await);
+    keeps(HABITS[0], async |sim| {
+        perennial::parts::ports::suite::bodies::run(|build| open(&sim, build)).await
+    });
 }
 
 #[test]
 fn publishes() {
     keeps(HABITS[0], async |sim| {
         let now = perennial::Clock::now(&open(&sim, "b").link);
-        perennial::publishes::suite::run(|| open(&sim, "b"), now).await;
+        perennial::parts::ports::suite::journal::run(|| open(&sim, "b"), now).await;
     });
 }
 
@@ -74,7 +76,7 @@ fn publishes() {
 fn jobs() {
     keeps(HABITS[0], async |sim| {
         let jobs = open(&sim, "b");
-        perennial::jobs::suite::run(&jobs, async || {
+        perennial::parts::ports::suite::queue::run(&jobs, async || {
             let mut world = sim.lock();
             let now = world.now;
             let due = world.queue.iter().position(|message| message.visible_at <= now)?;

@@ -21,7 +21,7 @@ struct Story {
 
 /// Runs a story on so many processes, and then looks whether anything is broken.
 fn tell(nodes: usize, story: impl AsyncFnOnce(&mut Story)) {
-    perennial::testing::run_on_one_thread();
+    perennial::parts::base::blocking::run_on_one_thread();
     let runtime = tokio::runtime::Builder::new_current_thread().event_interval(u32::MAX).build();
     let sim = Sim::new(World::new(0, None, true));
     runtime.expect("a runtime without threads").block_on(async {

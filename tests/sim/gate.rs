@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use perennial::StoreError;
+use perennial::parts::ports::error::StoreError;
 use tokio::sync::oneshot;
 
 use crate::world::World;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use perennial::Context;
-use perennial::clock::Millis;
-use perennial::key::PageKey;
-use perennial::pages::Committed;
-use perennial::record::{Record, Ticket};
-use perennial::tags::{page_tags, user_tag};
+use perennial::parts::base::clock::Millis;
+use perennial::parts::key::page_key::PageKey;
+use perennial::parts::key::tags::{page_tags, user_tag};
+use perennial::parts::ports::pages::grant::Committed;
+use perennial::parts::record::page_record::{Record, Ticket};
 
 use crate::clock::START_MS;
 use crate::gate::{ActorId, NodeId};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use perennial::StoreError;
-use perennial::clock::Millis;
-use perennial::publishes::{DELIVERY_KEPT, Fate, Kept, Mark, Publish, Publishes};
+use perennial::parts::base::clock::Millis;
+use perennial::parts::ports::error::StoreError;
+use perennial::parts::ports::journal::{DELIVERY_KEPT, Fate, Kept, Mark, Publish, Publishes};
 
 use crate::gate::Op;
 use crate::ports::SimStores;

@@ -1,9 +1,9 @@
 //! What the store knows of tags.
 
-use perennial::freshness::{Epochs, is_shown};
-use perennial::pages::Stamp;
-use perennial::record::{Epoch, Record};
-use perennial::tags::{page_tags, user_tag};
+use perennial::parts::freshness::{Epochs, is_shown};
+use perennial::parts::key::tags::{page_tags, user_tag};
+use perennial::parts::ports::pages::snapshot::Stamp;
+use perennial::parts::record::page_record::{Epoch, Record};
 
 use crate::mistake::Mistake;
 use crate::store::{Place, Row, Store};

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use perennial::guard::BreakerState;
-use perennial::secrets::LiveSecrets;
-use perennial::{Clock, Engine};
+use perennial::Clock;
+use perennial::parts::engine::Engine;
+use perennial::parts::guard::breaker::BreakerState;
+use perennial::parts::run::secrets::LiveSecrets;
 use regenerate::Regenerate;
 use revalidate::Revalidate;
 use revalidate::auth::Secrets;

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use perennial::{Limits, Settings};
+use perennial::parts::base::limits::Limits;
+use perennial::parts::run::settings::Settings;
 use tests::rng::Rng;
 
 use crate::gate::{Op, Verdict};

@@ -4,18 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use perennial::bodies::{Bodies, Chunks, Opened};
-use perennial::clock::Millis;
-use perennial::edge::{Edge, Purged};
-use perennial::freshness::Epochs;
-use perennial::jobs::{Job, Jobs};
-use perennial::key::PageKey;
-use perennial::pages::{
-    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Stamp, Urgency, Wanted,
-    Warmest,
-};
-use perennial::record::{Epoch, Record, Ticket};
-use perennial::{StoreError, Stores};
+use perennial::parts::base::clock::Millis;
+use perennial::parts::freshness::Epochs;
+use perennial::parts::key::page_key::PageKey;
+use perennial::parts::ports::bodies::{Bodies, Chunks, Opened};
+use perennial::parts::ports::edge::{Edge, Purged};
+use perennial::parts::ports::error::StoreError;
+use perennial::parts::ports::job::Job;
+use perennial::parts::ports::pages::Pages;
+use perennial::parts::ports::pages::grant::{Committed, Failed, Grant};
+use perennial::parts::ports::pages::slot::{Ask, Begun, FailureNote};
+use perennial::parts::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
+use perennial::parts::ports::pages::urgency::Urgency;
+use perennial::parts::ports::pages::warmth::Warmest;
+use perennial::parts::ports::queue::Jobs;
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::record::page_record::{Epoch, Record, Ticket};
 
 use crate::gate::{Link, Op};
 use crate::mistake::Mistake;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use perennial::jobs::{Job, Task};
-use perennial::record::Stored;
+use perennial::parts::ports::job::{Job, Task};
+use perennial::parts::record::page_record::Stored;
 
 use crate::history::{Aim, Invalidation};
 use crate::mistake::Mistake;
@@ -69,9 +69,9 @@ impl World {
         }
         let stays = self.store.rows.iter().find(|((build, page), row)| {
             let stored = row.record.as_ref().filter(|record| record.stored != Stored::Deleted);
-            let gone = |record: &perennial::record::Record| {
-                let user = record.tags.iter().map(|tag| perennial::tags::user_tag(tag));
-                let tags = perennial::tags::page_tags(page).into_iter().chain(user);
+            let gone = |record: &perennial::parts::record::page_record::Record| {
+                let user = record.tags.iter().map(|tag| perennial::parts::key::tags::user_tag(tag));
+                let tags = perennial::parts::key::tags::page_tags(page).into_iter().chain(user);
                 let is_gone = |tag: &String| self.store.tags.get(tag).is_some_and(|e| e.gone > record.epoch);
                 tags.into_iter().any(|tag| is_gone(&tag) && self.was_deleted_by(build, &tag))
             };

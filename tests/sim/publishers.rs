@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use http_body_util::BodyExt as _;
-use perennial::tags::{SITE_TAG, path_tag, route_tag, user_tag};
+use perennial::parts::key::tags::{SITE_TAG, path_tag, route_tag, user_tag};
 use tests::rng::Rng;
 
 use crate::gate::{ACTOR, ActorId, Sim};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use perennial::jobs::DELIVERIES_MAX;
+use perennial::parts::ports::queue::DELIVERIES_MAX;
 use tokio::task::{AbortHandle, yield_now};
 
 use crate::gate::{ActorId, Op, Sim, Verdict};
@@ -26,7 +26,7 @@ pub(crate) struct Ended {
 
 /// Runs a seed, right or with a mistake.
 pub(crate) fn run(seed: u64, mistake: Option<Mistake>, log: bool) -> Ended {
-    perennial::testing::run_on_one_thread();
+    perennial::parts::base::blocking::run_on_one_thread();
     // All tasks that can run do so before the scheduler does again, without a look at anything in between.
     let runtime = tokio::runtime::Builder::new_current_thread().event_interval(u32::MAX).build();
     let runtime = runtime.expect("a runtime without threads");

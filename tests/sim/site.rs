@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use perennial::clock::Clock;
+use perennial::parts::base::clock::Clock;
 use perennial::{Context, Failure, Fallback, Outcome, Page, Params, Query, ReadySite, Redirect, Route, Site};
 use serde::Serialize;
 

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use perennial::Reason;
-use perennial::clock::Millis;
-use perennial::freshness::Epochs;
-use perennial::key::PageKey;
-use perennial::pages::{
-    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Lease, Slot, Snapshot, Wanted, Warm, Warmest,
-    supersedes,
-};
-use perennial::record::{Epoch, Form, Record, Stored, Ticket};
-use perennial::tags::{page_tags, user_tag};
+use perennial::parts::base::clock::Millis;
+use perennial::parts::freshness::Epochs;
+use perennial::parts::key::page_key::PageKey;
+use perennial::parts::key::tags::{page_tags, user_tag};
+use perennial::parts::ports::pages::grant::{Committed, Failed, Grant};
+use perennial::parts::ports::pages::slot::{Ask, Begun, FailureNote, Lease, Slot, supersedes};
+use perennial::parts::ports::pages::snapshot::{Inline, Snapshot, Wanted};
+use perennial::parts::ports::pages::warmth::{Warm, Warmest};
+use perennial::parts::record::page_record::{Epoch, Form, Record, Stored, Ticket};
 
 use crate::mistake::Mistake;
 

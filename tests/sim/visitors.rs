@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http_body_util::BodyExt as _;
-use perennial::key::decode_path;
-use perennial::url::data_url;
+use perennial::parts::key::encode::decode_path;
+use perennial::parts::key::url::data_url;
 use tests::rng::Rng;
 
 use crate::gate::{ACTOR, ActorId, Sim};

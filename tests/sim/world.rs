@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use perennial::jobs::Job;
+use perennial::parts::ports::job::Job;
 use tests::rng::Rng;
 
 use crate::clock::Sleeper;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use perennial::clock::Sleep;
+use perennial::parts::base::clock::Sleep;
 use perennial::{Clock, Millis, Site, SystemClock};
 
 /// The variable that names the file that says by how much the clock is wrong; only the conformance site's programs read it.

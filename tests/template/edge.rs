@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use perennial::draft::{DRAFT_COOKIE, DRAFT_MAX, Drafts};
-use perennial::secrets::key_id;
+use perennial::parts::run::preview::{DRAFT_COOKIE, DRAFT_MAX, Drafts};
+use perennial::parts::run::secrets::named::key_id;
 use perennial::{Clock as _, Millis, SystemClock};
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use perennial::jobs::DELIVERIES_MAX;
+use perennial::parts::ports::queue::DELIVERIES_MAX;
 use serde_json::{Value, json};
 
 use crate::source::{FUNCTIONS, Template};

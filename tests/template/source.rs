@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use perennial::Settings;
+use perennial::parts::run::settings::Settings;
 use serde_json::{Map, Value};
 
 /// The template as JSON: `!Ref Table` is `{"Ref": "Table"}`.

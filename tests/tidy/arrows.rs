@@ -112,7 +112,8 @@ fn ports(file: &File) -> Vec<String> {
 /// Modules that implementations of several ports share.
 const ADAPTER_PARTS: [&str; 2] = ["aws", "sqlite"];
 /// Paths that name an implementation of this crate.
-const IMPLEMENTATIONS: [&str; 4] = ["sqlite", "embedded", "crate::aws", "perennial::aws"];
+const IMPLEMENTATIONS: [&str; 4] =
+    ["sqlite", "embedded", "crate::aws", "perennial::parts::stores::aws::account"];
 
 fn adapters(file: &File) -> Vec<String> {
     let implements =
@@ -216,8 +217,14 @@ fn each_arrow_can_be_broken() {
     assert!(
         ports(&library("pages/sqlite.rs", "use crate::pages::Pages;\nuse crate::key::PageKey;")).is_empty()
     );
-    assert_eq!(adapters(&File::new("functions/serve/src/lib.rs", "use perennial::embedded;")).len(), 1);
-    assert!(adapters(&File::new("functions/serve/src/main.rs", "use perennial::embedded;")).is_empty());
+    assert_eq!(
+        adapters(&File::new("functions/serve/src/lib.rs", "use perennial::parts::stores::embedded;")).len(),
+        1
+    );
+    assert!(
+        adapters(&File::new("functions/serve/src/main.rs", "use perennial::parts::stores::embedded;"))
+            .is_empty()
+    );
     assert!(adapters(&library("function.rs", "use crate::embedded;")).is_empty());
     assert!(adapters(&library("lib.rs", "#[cfg(feature = \"embedded\")]\npub mod embedded;")).is_empty());
     assert_eq!(adapters(&library("engine.rs", "use crate::aws::errors;")).len(), 1);

@@ -3,7 +3,7 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>, partial batch responses.
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsMessage};
-use perennial::jobs::{BadJob, Job};
+use perennial::parts::ports::job::{BadJob, Job};
 
 /// One record, read.
 #[derive(Debug)]

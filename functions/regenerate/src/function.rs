@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use perennial::function::{FunctionError, OnStores, SecretSource};
-use perennial::{Engine, Site, Stores};
+use perennial::Site;
+use perennial::parts::engine::Engine;
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
 
 use crate::Regenerate;
 
@@ -27,5 +29,5 @@ impl OnStores for Queue {
 /// # Errors
 /// Settings that cannot be used, a site that contradicts itself, or the end of Lambda's runtime API.
 pub async fn run(site: Site) -> Result<(), FunctionError> {
-    perennial::function::run(site, Queue).await
+    perennial::parts::run::function::run(site, Queue).await
 }

@@ -7,8 +7,10 @@ pub mod function;
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use perennial::jobs::{BadJob, Jobs as _, RETRY_FIRST, retry_after};
-use perennial::{Engine, Stores};
+use perennial::parts::engine::Engine;
+use perennial::parts::ports::job::BadJob;
+use perennial::parts::ports::queue::{Jobs as _, RETRY_FIRST, retry_after};
+use perennial::parts::ports::stores::Stores;
 use tokio::task::JoinSet;
 
 use crate::batch::Item;

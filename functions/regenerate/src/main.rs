@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    perennial::telemetry::function("regenerate", regenerate::function::run(site::site())).await
+    perennial::parts::run::telemetry::function("regenerate", regenerate::function::run(site::site())).await
 }

@@ -5,13 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use perennial::Millis;
-use perennial::draft::Drafts;
-use perennial::secrets::{SECRET_BYTES_ADVISED, Secret};
-use perennial::webhooks::Provider;
+use perennial::parts::run::preview::Drafts;
+use perennial::parts::run::secrets::named::{SECRET_BYTES_ADVISED, Secret};
+use perennial::parts::webhooks::provider::Provider;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::webhook::{self, Delivery, Refusal, SigningKey, Vouched};
+use crate::webhook;
+use crate::webhook::{Delivery, Refusal, SigningKey, Vouched};
 
 /// The live secrets; any of them opens the door. At least one.
 pub struct Secrets {
@@ -87,7 +88,7 @@ impl Secrets {
         &self.drafts
     }
 
-    /// The name of the secret that a request carries: [`perennial::secrets::key_id`] of it.
+    /// The name of the secret that a request carries: [`perennial::parts::run::secrets::named::key_id`] of it.
     pub(crate) fn shown(&self, request: &Parts) -> Option<&str> {
         let query = form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes());
         let in_query = query.filter(|(name, _)| name == "secret").map(|(_, secret)| secret.into_owned());

@@ -17,11 +17,14 @@ use http::header::{
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Response, StatusCode};
-use perennial::draft::OPEN_DRAFT;
-use perennial::overview::{Found, Search};
-use perennial::record::Epoch;
-use perennial::written::read;
-use perennial::{Body, Engine, Millis, Stores};
+use perennial::Millis;
+use perennial::parts::base::text::read;
+use perennial::parts::engine::Engine;
+use perennial::parts::look::body::Body;
+use perennial::parts::overview::{Found, Search};
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::record::page_record::Epoch;
+use perennial::parts::site::addresses::OPEN_DRAFT;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

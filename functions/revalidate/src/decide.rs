@@ -5,8 +5,9 @@ use std::time::Duration;
 use http::header::HeaderName;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use perennial::wish::Wish;
-use perennial::{Limits, Millis, ReadySite};
+use perennial::parts::base::limits::Limits;
+use perennial::parts::record::wish::Wish;
+use perennial::{Millis, ReadySite};
 
 use crate::mapped::{Mapped, Over, mapped};
 use crate::plan::{Asked, Mode, Plan, asked};
@@ -138,9 +139,10 @@ fn prefers_async(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use perennial::testing::Text;
-    use perennial::webhooks::Provider;
-    use perennial::{Route, Settings, Site};
+    use perennial::parts::run::settings::Settings;
+    use perennial::parts::testing::Text;
+    use perennial::parts::webhooks::provider::Provider;
+    use perennial::{Route, Site};
 
     use super::*;
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 use http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
-use perennial::draft::{DRAFT_COOKIE, DRAFT_MAX, Drafts};
-use perennial::written::read;
-use perennial::{Body, Limits, Millis, ReadySite};
+use perennial::parts::base::limits::Limits;
+use perennial::parts::base::text::read;
+use perennial::parts::look::body::Body;
+use perennial::parts::run::preview::{DRAFT_COOKIE, DRAFT_MAX, Drafts};
+use perennial::{Millis, ReadySite};
 
 use crate::plan;
 

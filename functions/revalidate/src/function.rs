@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use perennial::function::{FunctionError, OnStores, SecretSource};
-use perennial::{Engine, Site, Stores, lambda};
+use perennial::Site;
+use perennial::parts::engine::Engine;
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
+use perennial::parts::run::lambda;
 
 use crate::Revalidate;
 use crate::auth::Secrets;
@@ -33,5 +36,5 @@ impl OnStores for Publishers {
 /// # Errors
 /// Settings that cannot be used, a site that contradicts itself, or the end of Lambda's runtime API.
 pub async fn run(site: Site) -> Result<(), FunctionError> {
-    perennial::function::run(site, Publishers).await
+    perennial::parts::run::function::run(site, Publishers).await
 }

@@ -2,13 +2,14 @@
 
 use http::StatusCode;
 use http::request::Parts;
-use perennial::demand::Undone;
-use perennial::later::Cancel;
-use perennial::progress::Progress;
-use perennial::publishes::{Mark, Publish};
-use perennial::wish::Mode;
-use perennial::written::read;
-use perennial::{Engine, Stores};
+use perennial::parts::base::text::read;
+use perennial::parts::engine::Engine;
+use perennial::parts::ports::journal::{Mark, Publish};
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::publish::path::Undone;
+use perennial::parts::publish::progress::Progress;
+use perennial::parts::publish::schedule::Cancel;
+use perennial::parts::record::wish::Mode;
 use serde_json::{Value, json};
 
 use crate::{Done, failed, layers, refused, shown_id, unknown_tags};

@@ -1,9 +1,9 @@
 //! What each layer between a publisher and a visitor has of a change: said in every answer, so that nobody has to guess
 //! which of them still shows the old page.
 
-use perennial::demand::{Demand, Marked, Undone};
-use perennial::edge::Purged;
-use perennial::progress::Progress;
+use perennial::parts::ports::edge::Purged;
+use perennial::parts::publish::path::{Demand, Marked, Undone};
+use perennial::parts::publish::progress::Progress;
 use serde_json::{Value, json};
 
 use crate::plan::Mode;

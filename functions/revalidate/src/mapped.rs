@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use http::HeaderMap;
-use perennial::tags::{SITE_TAG, route_tag, user_tag};
-use perennial::webhooks::{Changed, Payload, Read};
-use perennial::{Limits, Millis, ReadySite};
+use perennial::parts::base::limits::Limits;
+use perennial::parts::key::tags::{SITE_TAG, route_tag, user_tag};
+use perennial::parts::webhooks::{Changed, Payload, Read};
+use perennial::{Millis, ReadySite};
 use serde_json::Value;
 
 use crate::plan::{Mode, Plan, pages};
@@ -186,9 +187,10 @@ fn all(plans: &[Plan], limits: &Limits) -> Result<Plan, String> {
 
 #[cfg(test)]
 mod tests {
-    use perennial::testing::Text;
-    use perennial::webhooks::Provider;
-    use perennial::{Route, Settings, Site};
+    use perennial::parts::run::settings::Settings;
+    use perennial::parts::testing::Text;
+    use perennial::parts::webhooks::provider::Provider;
+    use perennial::{Route, Site};
     use serde_json::json;
 
     use super::*;

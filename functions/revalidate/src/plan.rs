@@ -2,13 +2,17 @@
 
 use http::Method;
 use http::request::Parts;
-use perennial::instant::parse_rfc3339;
-use perennial::key::decode_path;
-use perennial::tags::{SITE_TAG, route_tag, user_tag};
-use perennial::webhooks::Provider;
-pub use perennial::wish::Mode;
-use perennial::wish::{Wish, WishedPath};
-use perennial::{Limits, Millis, ReadySite, Resolved, check_tag, written};
+use perennial::parts::base::instant::parse_rfc3339;
+use perennial::parts::base::limits::Limits;
+use perennial::parts::base::text;
+use perennial::parts::key::encode::decode_path;
+use perennial::parts::key::tags::check_tag;
+use perennial::parts::key::tags::{SITE_TAG, route_tag, user_tag};
+pub use perennial::parts::record::wish::Mode;
+use perennial::parts::record::wish::{Wish, WishedPath};
+use perennial::parts::site::route::Resolved;
+use perennial::parts::webhooks::provider::Provider;
+use perennial::{Millis, ReadySite};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -208,7 +212,7 @@ fn of_query(request: &Parts) -> Result<(Call, Option<Mode>, bool), String> {
             "rules" => asks_rules = flag("rules", &value)?,
             "only_generated" => call.only_generated = flag("only_generated", &value)?,
             "at" => call.at = Some(value),
-            "look_again_after" => call.look_again_after = Some(written::read("look_again_after", &value)?),
+            "look_again_after" => call.look_again_after = Some(text::read("look_again_after", &value)?),
             "mode" => {
                 if given_mode.is_some() {
                     return Err("mode is given more than once".into());
@@ -281,7 +285,7 @@ impl Plan {
 }
 
 fn flag(name: &str, value: &str) -> Result<bool, String> {
-    written::read(name, value)
+    text::read(name, value)
 }
 
 /// The pages a path may mean, the most exact route's first. Query, fragment, a trailing slash and the base path are
@@ -320,8 +324,9 @@ pub fn pages(path: &str, site: &ReadySite, limits: &Limits) -> Result<Vec<Resolv
 
 #[cfg(test)]
 mod tests {
-    use perennial::testing::Text;
-    use perennial::{Route, Settings, Site};
+    use perennial::parts::run::settings::Settings;
+    use perennial::parts::testing::Text;
+    use perennial::{Route, Site};
 
     use super::*;
 

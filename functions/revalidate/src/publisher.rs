@@ -1,4 +1,4 @@
 //! Who publishes: which secret was shown or has signed, and what their delivery is called. Pure.
 
-pub use perennial::secrets::key_id;
-pub use perennial::wish::Publisher;
+pub use perennial::parts::record::wish::Publisher;
+pub use perennial::parts::run::secrets::named::key_id;

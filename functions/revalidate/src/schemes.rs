@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
 use perennial::Millis;
-use perennial::webhooks::Provider;
+use perennial::parts::webhooks::provider::Provider;
 use sha1::Sha1;
 use sha2::Sha256;
 

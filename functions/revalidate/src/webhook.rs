@@ -7,11 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::request::Parts;
 use perennial::Millis;
-use perennial::publishes::DELIVERY_KEPT;
-use perennial::secrets::{SIGNING_SECRET_PREFIX, Secret};
-use perennial::telemetry::limits::Line;
-use perennial::webhooks::{Provider, read_json};
-use perennial::wish::Fingerprint;
+use perennial::parts::base::log_limits::Line;
+use perennial::parts::ports::journal::DELIVERY_KEPT;
+use perennial::parts::record::wish::Fingerprint;
+use perennial::parts::run::secrets::named::{SIGNING_SECRET_PREFIX, Secret};
+use perennial::parts::webhooks::exact::read_json;
+use perennial::parts::webhooks::provider::Provider;
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
@@ -41,7 +42,7 @@ pub struct Delivery {
     /// What tells it from others whatever it calls itself; none for a call with a secret, and where a provider's own
     /// deliveries do not differ in what is signed.
     pub signed: Option<Fingerprint>,
-    /// Which secret: [`perennial::secrets::key_id`] of it.
+    /// Which secret: [`perennial::parts::run::secrets::named::key_id`] of it.
     pub key: String,
     /// How much of the request is the sender's own word.
     pub vouched: Vouched,
@@ -342,7 +343,7 @@ mod apart;
 
 #[cfg(test)]
 mod tests {
-    use perennial::secrets::key_id;
+    use perennial::parts::run::secrets::named::key_id;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use perennial::Fallback;
-use perennial::freshness::{State, Why};
+use perennial::parts::freshness::{State, Why};
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

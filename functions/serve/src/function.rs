@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use perennial::draft::Drafts;
-use perennial::function::{FunctionError, OnStores, SecretSource};
-use perennial::{Engine, Site, Stores, lambda};
+use perennial::Site;
+use perennial::parts::engine::Engine;
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
+use perennial::parts::run::lambda;
+use perennial::parts::run::preview::Drafts;
 
 use crate::{Renewal, Serve};
 
@@ -34,5 +37,5 @@ impl OnStores for Visitors {
 /// # Errors
 /// Settings that cannot be used, a site that contradicts itself, or the end of Lambda's runtime API.
 pub async fn run(site: Site) -> Result<(), FunctionError> {
-    perennial::function::run(site, Visitors).await
+    perennial::parts::run::function::run(site, Visitors).await
 }

@@ -13,18 +13,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::StatusCode;
 use http::header::USER_AGENT;
 use http::request::Parts;
-use perennial::draft::{Drafts, has_draft_cookie};
-use perennial::edge::Edge as _;
-use perennial::first::Trouble;
-use perennial::freshness::{State, state};
-use perennial::memory::Entry;
-use perennial::metrics::Event;
-use perennial::record::BodyRef;
-use perennial::secrets::LiveSecrets;
-use perennial::telemetry::limits::Line;
-use perennial::{
-    Body, Engine, Fallback, Form, NOT_FOUND_DATA, Reason, Resolved, SHELL_DATA_URL, Sight, Stores, escape,
-};
+use perennial::parts::base::counters::Event;
+use perennial::parts::base::log_limits::Line;
+use perennial::parts::engine::{Engine, Sight};
+use perennial::parts::freshness::{State, state};
+use perennial::parts::look::body::Body;
+use perennial::parts::memory::Entry;
+use perennial::parts::ports::edge::Edge as _;
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::record::page_record::BodyRef;
+use perennial::parts::record::page_record::Form;
+use perennial::parts::render::renders::NOT_FOUND_DATA;
+use perennial::parts::run::preview::{Drafts, has_draft_cookie};
+use perennial::parts::run::secrets::LiveSecrets;
+use perennial::parts::site::route::Resolved;
+use perennial::parts::visit::wait::Trouble;
+use perennial::{Fallback, Reason, SHELL_DATA_URL, escape};
 
 use crate::decide::{Action, Circumstances, decide};
 use crate::reply::{Label, Reply, Shown};
@@ -274,8 +278,11 @@ impl<S: Stores> Serve<S> {
     }
 
     fn shell(&self, request: &Parts, page: &Resolved) -> Reply {
-        let url =
-            perennial::url::data_url(self.engine.site().base_path(), self.engine.build(), page.key().path());
+        let url = perennial::parts::key::url::data_url(
+            self.engine.site().base_path(),
+            self.engine.build(),
+            page.key().path(),
+        );
         page.route().counters().count(Event::Shell);
         let html = page.route().shell().replace(SHELL_DATA_URL, &escape(&url));
         reply::html(request, StatusCode::OK, html, Some(Label::Miss))
@@ -299,7 +306,7 @@ impl<S: Stores> Serve<S> {
         }
     }
 
-    fn malformed(&self, request: &Parts, bad: perennial::key::BadPath) -> Reply {
+    fn malformed(&self, request: &Parts, bad: perennial::parts::key::encode::BadPath) -> Reply {
         tracing::debug!("refused a path: {bad}");
         reply::plain(request, StatusCode::BAD_REQUEST, "The path is malformed.\n")
     }
@@ -320,5 +327,5 @@ impl<S: Stores> Serve<S> {
 
 /// The decoded path for an error page; it is a stranger's text.
 fn shown_path(request: &Parts) -> String {
-    perennial::key::readable_path(request.uri.path())
+    perennial::parts::key::encode::readable_path(request.uri.path())
 }

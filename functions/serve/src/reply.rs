@@ -9,15 +9,19 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use perennial::content::Told;
-use perennial::edge::cache_tags;
-use perennial::freshness::State;
-use perennial::headers::{data_fields, fields};
-use perennial::key::PageKey;
-use perennial::memory::Entry;
-use perennial::metrics::Event;
-use perennial::record::{BodyRef, Coding, Record, Stored};
-use perennial::{Body, Form, Limits, Millis, Want};
+use perennial::Millis;
+use perennial::parts::base::counters::Event;
+use perennial::parts::base::limits::Limits;
+use perennial::parts::engine::Want;
+use perennial::parts::freshness::State;
+use perennial::parts::key::page_key::PageKey;
+use perennial::parts::look::body::Body;
+use perennial::parts::memory::Entry;
+use perennial::parts::ports::edge::cache_tags;
+use perennial::parts::record::content::Told;
+use perennial::parts::record::headers::{data_fields, fields};
+use perennial::parts::record::page_record::Form;
+use perennial::parts::record::page_record::{BodyRef, Coding, Record, Stored};
 
 use crate::request::{coding, matches_etag};
 
@@ -149,7 +153,7 @@ pub fn page(request: &Parts, shown: &Shown<'_>, coming: Option<Body>) -> Reply {
 pub fn wants(request: &Parts, body: &BodyRef, limits: &Limits) -> Want {
     let coding = match body.sent_as(coding(&request.headers)) {
         // It would be made anew for each visitor, and nobody can tell beforehand how long it will be.
-        Coding::Gzip if limits.passes_on(body) => Coding::Identity,
+        Coding::Gzip if perennial::parts::memory::passes_on(limits, body) => Coding::Identity,
         coding => coding,
     };
     let asks = request.headers.contains_key(IF_NONE_MATCH);

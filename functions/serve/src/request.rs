@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
-use perennial::key::{BadPath, RESERVED_SEGMENT, decode_segment};
-use perennial::record::Coding;
-use perennial::{Form, Limits, ReadySite};
+use perennial::ReadySite;
+use perennial::parts::base::limits::Limits;
+use perennial::parts::key::encode::{BadPath, RESERVED_SEGMENT, decode_segment};
+use perennial::parts::record::page_record::Coding;
+use perennial::parts::record::page_record::Form;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,7 +117,7 @@ fn cut_base(segments: &mut Vec<Cow<'_, str>>, base_path: &str) -> bool {
 }
 
 /// `<build>/<path>.json`, where `index` stands for `/`, and a path that begins with `index` has it twice
-/// (Next.js's rule, so that no two URLs mean one page): what [`perennial::url::data_url`] writes.
+/// (Next.js's rule, so that no two URLs mean one page): what [`perennial::parts::key::url::data_url`] writes.
 fn data_target<'a>(rest: &[Cow<'a, str>], build: &str) -> Target<'a> {
     let [of_build, middle @ .., last] = rest else { return Target::Nothing };
     let Some(last) = last.strip_suffix(".json").filter(|last| !last.is_empty()) else {
@@ -188,8 +190,9 @@ pub fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use http::{HeaderValue, Request};
-    use perennial::url::data_url;
-    use perennial::{Settings, Site};
+    use perennial::Site;
+    use perennial::parts::key::url::data_url;
+    use perennial::parts::run::settings::Settings;
 
     use super::*;
 

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use perennial::build::{BuildStep, Built, BuiltRoute};
-use perennial::function::{FunctionError, OnStores, SecretSource};
-use perennial::telemetry::on_one_line;
-use perennial::written::counted;
-use perennial::{Engine, Fallback, Stores};
+use perennial::Fallback;
+use perennial::parts::base::text::counted;
+use perennial::parts::build::{BuildStep, Built, BuiltRoute};
+use perennial::parts::engine::Engine;
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
+use perennial::parts::run::telemetry::on_one_line;
 
 use crate::say;
 

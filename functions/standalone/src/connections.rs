@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use perennial::budget::STANDS_STILL_AFTER;
-use perennial::{Body, Clock, Millis, StoreError};
+use perennial::parts::base::budget::STANDS_STILL_AFTER;
+use perennial::parts::look::body::Body;
+use perennial::parts::ports::error::StoreError;
+use perennial::{Clock, Millis};
 use tokio_util::sync::CancellationToken;
 
 /// As many of the files that the process may open are kept for everything but connections: databases, bodies that are

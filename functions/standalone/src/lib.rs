@@ -21,10 +21,14 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use perennial::embedded::EmbeddedStores;
-use perennial::function::{self, OnStores};
-use perennial::telemetry::{self, LogFormat, on_one_line};
-use perennial::{Engine, ReadySite, Settings, Site};
+use perennial::parts::engine::Engine;
+use perennial::parts::run::function;
+use perennial::parts::run::function::OnStores;
+use perennial::parts::run::settings::Settings;
+use perennial::parts::run::telemetry;
+use perennial::parts::run::telemetry::{LogFormat, on_one_line};
+use perennial::parts::stores::embedded::EmbeddedStores;
+use perennial::{ReadySite, Site};
 
 /// A site with Incremental Static Regeneration. Settings are environment variables; the README lists them.
 #[derive(Parser)]

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use perennial::freshness::fresh_until;
-use perennial::function::{FunctionError, OnStores, SecretSource};
-use perennial::overview::Overview;
-use perennial::pages::Pages as _;
-use perennial::written::times;
-use perennial::{Engine, Millis, Stores};
+use perennial::Millis;
+use perennial::parts::base::text::times;
+use perennial::parts::engine::Engine;
+use perennial::parts::freshness::fresh_until;
+use perennial::parts::overview::Overview;
+use perennial::parts::ports::pages::Pages as _;
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
 use serde_json::Value;
 
 use crate::say;

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use ::revalidate::journal::{has_begun, unknown};
-use perennial::function::{FunctionError, OnStores, SecretSource};
-use perennial::instant::to_rfc3339;
-use perennial::later::Cancel;
-use perennial::publishes::{Publish, Renewal, Went};
-use perennial::written::Written;
-use perennial::{Engine, Stores};
+use perennial::parts::base::instant::to_rfc3339;
+use perennial::parts::base::text::Written;
+use perennial::parts::engine::Engine;
+use perennial::parts::ports::journal::{Publish, Renewal, Went};
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::publish::schedule::Cancel;
+use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
 use serde_json::json;
 
 use crate::say;

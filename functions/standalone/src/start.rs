@@ -11,22 +11,24 @@ use ::revalidate::console::CONSOLE;
 use ::revalidate::{ENDPOINT, Revalidate};
 use ::serve::{Renewal, Serve};
 use anyhow::{Context as _, Result};
-use perennial::Engine;
-use perennial::budget::Budget;
-use perennial::build::BuildError;
-use perennial::draft::Drafts;
-use perennial::embedded::{EmbeddedStores, keep_secret, live_secrets, secret_file};
-use perennial::key::RESERVED_SEGMENT;
-use perennial::pages::Pages as _;
-use perennial::secrets::LiveSecrets;
-use perennial::store::Stores as _;
+use perennial::parts::base::budget::Budget;
+use perennial::parts::build::BuildError;
+use perennial::parts::engine::Engine;
+use perennial::parts::key::encode::RESERVED_SEGMENT;
+use perennial::parts::ports::pages::Pages as _;
+use perennial::parts::ports::stores::Stores as _;
+use perennial::parts::run::preview::Drafts;
+use perennial::parts::run::secrets::LiveSecrets;
+use perennial::parts::stores::embedded::EmbeddedStores;
+use perennial::parts::stores::embedded::secret::{keep_secret, live_secrets, secret_file};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::connections;
 use crate::events::Listeners;
-use crate::server::{self, Handlers};
+use crate::server;
+use crate::server::Handlers;
 use crate::{Program, say};
 
 pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {

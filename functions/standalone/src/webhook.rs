@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result, bail};
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request};
-use perennial::webhooks::{Provider, Read};
+use perennial::parts::webhooks::Read;
+use perennial::parts::webhooks::provider::Provider;
 use perennial::{Clock as _, SystemClock};
 use serde_json::json;
 
@@ -137,7 +138,7 @@ fn show(program: &Program, steps: &[Step]) {
         if !with("route:").is_empty() {
             call["routes"] = with("route:").into();
         }
-        if wish.tags.iter().any(|tag| tag == perennial::tags::SITE_TAG) {
+        if wish.tags.iter().any(|tag| tag == perennial::parts::key::tags::SITE_TAG) {
             call["site"] = true.into();
         }
         say(format_args!("{call}"));

@@ -7,13 +7,16 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::engine::Engine;
-use crate::key::PageKey;
-use crate::page::Reason;
-use crate::pages::{Grant, Inline, Pages};
-use crate::record::{Record, Stored};
-use crate::render::{Draft, NoDraft, Order};
-use crate::route::{Fallback, Resolved};
-use crate::store::{StoreError, Stores};
+use crate::key::page_key::PageKey;
+use crate::ports::error::StoreError;
+use crate::ports::pages::Pages;
+use crate::ports::pages::grant::Grant;
+use crate::ports::pages::snapshot::Inline;
+use crate::ports::stores::Stores;
+use crate::record::page_record::{Record, Stored};
+use crate::record::reason::Reason;
+use crate::render::renders::{Draft, NoDraft, Order};
+use crate::site::route::{Fallback, Resolved};
 
 /// What happens while a site is built, for a progress display.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! The engine: a site on its stores. Looks pages up, and has them rendered by [`refresh`](crate::refresh).
+//! The engine: a site on its stores. Looks pages up, and has them rendered by [`refresh`](crate::render::refresh).
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -9,29 +9,31 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::body::Body;
-use crate::budget::Budget;
-use crate::clock::{Clock, Millis};
-use crate::content::Content;
-use crate::demand::{Demanded, Undone};
-use crate::first::First;
-use crate::flights::{Flights, Turns};
-use crate::found::{Found, Seek};
+use crate::base::budget::Budget;
+use crate::base::clock::{Clock, Millis};
+use crate::base::limits::Limits;
+use crate::base::log_limits::{Line, LogLimits};
 use crate::freshness::{Epochs, State, is_shown, state};
 use crate::guard::{Guarded, patience};
-use crate::headers::left_out;
-use crate::held::Held;
+use crate::look::body::Body;
+use crate::look::load::{Found, Seek};
 use crate::memory::{Entry, Memory};
-use crate::pages::{Pages, Snapshot, Wanted};
-use crate::purges::Purges;
-use crate::record::{BodyRef, Coding, Epoch, Form, Record, Ticket};
-use crate::render::Renders;
-use crate::room::Room;
-use crate::route::Resolved;
-use crate::settings::Limits;
+use crate::ports::error::StoreError;
+use crate::ports::pages::Pages;
+use crate::ports::pages::snapshot::{Snapshot, Wanted};
+use crate::ports::stores::Stores;
+use crate::publish::path::{Demanded, Undone};
+use crate::publish::purge::Purges;
+use crate::record::content::Content;
+use crate::record::headers::left_out;
+use crate::record::page_record::{BodyRef, Coding, Epoch, Form, Record, Ticket};
+use crate::render::leases::Held;
+use crate::render::quota::Room;
+use crate::render::renders::Renders;
 use crate::site::ReadySite;
-use crate::store::{StoreError, Stores};
-use crate::telemetry::limits::{Line, LogLimits};
+use crate::site::route::Resolved;
+use crate::visit::single_flight::{Flights, Turns};
+use crate::visit::wait::First;
 
 /// A site on its stores, within its limits. One per process; cheap to share.
 pub struct Engine<S: Stores> {
@@ -354,7 +356,7 @@ impl<S: Stores> Engine<S> {
     /// of what has not: its result is not stored any more.
     pub async fn shut_down(&self, grace: Duration) {
         self.tasks.close();
-        if crate::clock::within(&*self.clock, grace, self.tasks.wait()).await.is_some() {
+        if crate::base::clock::within(&*self.clock, grace, self.tasks.wait()).await.is_some() {
             return;
         }
         for (page, ticket) in self.held.give_back() {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::clock::Millis;
-use crate::record::{Epoch, Record, Stored};
+use crate::base::clock::Millis;
+use crate::record::page_record::{Epoch, Record, Stored};
 
 /// State of a page at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +158,7 @@ pub fn back_off(count: u32, retry_after: Option<Duration>, seed: u64) -> Duratio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::tests::record;
+    use crate::record::page_record::tests::record;
 
     fn at(ms: u64) -> State {
         state(&record(), 3, Millis(1_000_000 + ms), false)

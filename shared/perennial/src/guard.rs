@@ -4,10 +4,11 @@
 //! Any store is guarded in the same way, because this stands before the ports. A call that is answered at once costs nothing
 //! here: no clock is read, and nothing is locked or allocated.
 
-mod breaker;
+pub mod breaker;
 pub(crate) mod patience;
 mod ports;
 
+use crate::guard::breaker::Breaker;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -16,13 +17,13 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
-use breaker::Admission;
-pub use breaker::{Breaker, BreakerState};
+use crate::guard::breaker::Admission;
 
-use crate::clock::{Clock, within};
-use crate::pages::Pages as _;
-use crate::settings::Limits;
-use crate::store::{StoreError, Stores};
+use crate::base::clock::{Clock, within};
+use crate::base::limits::Limits;
+use crate::ports::error::StoreError;
+use crate::ports::pages::Pages as _;
+use crate::ports::stores::Stores;
 
 /// The ports of a deployment, guarded.
 pub struct Guarded<S: Stores> {
@@ -231,7 +232,7 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::ManualClock;
+    use crate::base::manual_clock::ManualClock;
 
     #[tokio::test]
     async fn time_for_which_a_process_was_frozen_is_not_the_stores() {

@@ -32,92 +32,143 @@
 //! }
 //! # site().ready(None, None).unwrap();
 //! ```
-//!
-//! The modules, in the order a request meets them: [`site`] and [`route`] give a path its [`key`]; [`engine`] looks
-//! the page up in [`memory`] and the stores ([`pages`], [`bodies`]); [`freshness`] decides what it is worth;
-//! [`refresh`] renders it and commits it, called by a visitor of a missing page ([`first`]), by the [`queue`] of
-//! [`jobs`] and by a publisher ([`publishing`], [`later`], [`demand`]), who has the [`edge`] told and the journal of [`publishes`]
-//! written.
 
-mod again;
-#[cfg(feature = "aws")]
-pub mod aws;
-mod beside;
-pub mod bodies;
-mod body;
-mod broad;
-pub mod budget;
-pub mod build;
-pub mod carriers;
-pub mod clock;
-pub mod content;
-pub mod demand;
-pub mod draft;
-pub mod edge;
-#[cfg(feature = "embedded")]
-pub mod embedded;
-pub mod engine;
-pub mod first;
-mod flights;
-mod found;
-pub mod freshness;
-#[cfg(any(feature = "aws", feature = "embedded"))]
-pub mod function;
-pub mod guard;
-pub mod headers;
-mod held;
-pub mod instant;
-pub mod jobs;
-mod judge;
-pub mod key;
-#[cfg(feature = "lambda")]
-pub mod lambda;
-pub mod later;
-pub mod memory;
-pub mod metrics;
-pub mod overview;
-pub mod page;
-pub mod pages;
-mod panics;
-mod passing;
-pub mod pattern;
-pub mod progress;
-pub mod publishes;
-pub mod publishing;
-mod purges;
-pub mod queue;
-pub mod record;
-pub mod refresh;
-mod removal;
+mod base;
+mod build;
+mod cdn;
+mod engine;
+mod freshness;
+mod guard;
+mod key;
+mod look;
+mod memory;
+mod overview;
+mod ports;
+mod publish;
+mod record;
 mod render;
-mod room;
-pub mod route;
-pub mod secrets;
-pub mod settings;
-pub mod site;
-#[cfg(feature = "embedded")]
-mod sqlite;
-pub mod store;
-pub mod tags;
-pub mod telemetry;
+mod run;
+mod site;
+mod stores;
 #[cfg(any(test, feature = "testing"))]
-pub mod testing;
-pub mod url;
-pub mod walk;
-pub mod webhooks;
-pub mod wish;
-pub mod written;
+mod testing;
+mod visit;
+mod webhooks;
+mod work;
 
-pub use body::Body;
-pub use clock::{Clock, Millis, SystemClock};
-pub use engine::{Engine, Sight, Want};
-pub use judge::check_tag;
-pub use page::{
-    Context, Failure, Outcome, Page, Param, Params, Reason, Redirect, Revalidate, SHELL_DATA_URL,
-};
-pub use record::Form;
-pub use render::NOT_FOUND_DATA;
-pub use route::{Fallback, Query, Resolved, Route};
-pub use settings::{Limits, Settings, SettingsError};
+pub use base::clock::{Clock, Millis, SystemClock};
+pub use key::params::{Param, Params};
+pub use record::reason::Reason;
+pub use site::page::{Context, Failure, Outcome, Page, Redirect, Revalidate, SHELL_DATA_URL};
+pub use site::route::{Fallback, Query, Route};
 pub use site::{DraftContext, ErrorContext, ReadySite, Site, SiteError, escape, json_string};
-pub use store::{StoreError, Stores};
+
+/// The stations on the data's way, for those who build on Perennial: a store, a shared cache, a program of their own.
+pub mod parts {
+    /// Time, limits, budgets, counters and texts: what knows nothing of pages.
+    pub mod base {
+        #[doc(inline)]
+        pub use crate::base::*;
+    }
+    /// What a page is called: its key, the pattern of its route, its parameters, tags and addresses.
+    pub mod key {
+        #[doc(inline)]
+        pub use crate::key::*;
+    }
+    /// What is stored of a page: its record, its content, its header fields.
+    pub mod record {
+        #[doc(inline)]
+        pub use crate::record::*;
+    }
+    /// Decides whether a stored page is fresh, stale, or not to be shown.
+    pub mod freshness {
+        #[doc(inline)]
+        pub use crate::freshness::*;
+    }
+    /// Rules that read which pages change from a publisher's payload.
+    pub mod webhooks {
+        #[doc(inline)]
+        pub use crate::webhooks::*;
+    }
+    /// What Perennial asks of the world outside: a trait for each thing, with its contract.
+    pub mod ports {
+        #[doc(inline)]
+        pub use crate::ports::*;
+    }
+    /// Stands before the ports: leaves a store alone that fails again and again.
+    pub mod guard {
+        #[doc(inline)]
+        pub use crate::guard::*;
+    }
+    /// The memory cache.
+    pub mod memory {
+        #[doc(inline)]
+        pub use crate::memory::*;
+    }
+    /// A site: its routes, its pages, and what they may answer.
+    pub mod site {
+        #[doc(inline)]
+        pub use crate::site::*;
+    }
+    /// From a granted ticket to a committed page.
+    pub mod render {
+        #[doc(inline)]
+        pub use crate::render::*;
+    }
+    /// What a visit sets going: a first render, or a renewal.
+    pub mod visit {
+        #[doc(inline)]
+        pub use crate::visit::*;
+    }
+    /// What a visitor is shown.
+    pub mod look {
+        #[doc(inline)]
+        pub use crate::look::*;
+    }
+    /// What a publisher asks for.
+    pub mod publish {
+        #[doc(inline)]
+        pub use crate::publish::*;
+    }
+    /// What the queue delivers.
+    pub mod work {
+        #[doc(inline)]
+        pub use crate::work::*;
+    }
+    /// Renders every page that a site lists, and publishes them together.
+    pub mod build {
+        #[doc(inline)]
+        pub use crate::build::*;
+    }
+    /// What the store holds of pages, for people.
+    pub mod overview {
+        #[doc(inline)]
+        pub use crate::overview::*;
+    }
+    /// A site on its stores.
+    pub mod engine {
+        #[doc(inline)]
+        pub use crate::engine::*;
+    }
+    /// The stores that Perennial comes with.
+    pub mod stores {
+        #[doc(inline)]
+        pub use crate::stores::*;
+    }
+    /// Shared caches in front of a site.
+    pub mod cdn {
+        #[doc(inline)]
+        pub use crate::cdn::*;
+    }
+    /// What a process needs to run a site: settings, secrets, logs, metrics, events of AWS Lambda.
+    pub mod run {
+        #[doc(inline)]
+        pub use crate::run::*;
+    }
+    #[cfg(any(test, feature = "testing"))]
+    /// For tests alone.
+    pub mod testing {
+        #[doc(inline)]
+        pub use crate::testing::*;
+    }
+}

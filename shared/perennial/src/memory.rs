@@ -7,12 +7,13 @@ use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder};
 
-use crate::clock::Millis;
-use crate::content::Content;
+use crate::base::clock::Millis;
+use crate::base::limits::Limits;
 use crate::freshness::Epochs;
-use crate::key::PageKey;
-use crate::pages::Snapshot;
-use crate::record::{BodyRef, Record};
+use crate::key::page_key::PageKey;
+use crate::ports::pages::snapshot::Snapshot;
+use crate::record::content::Content;
+use crate::record::page_record::{BodyRef, Record};
 
 /// What is kept is read again from the store after this long even if the store says that nothing changed.
 const RECHECK_AFTER: Duration = Duration::from_secs(1);
@@ -64,6 +65,15 @@ const LARGEST_SHARE: u64 = 4;
 /// Whether a cache of this size keeps a page with this body, so that its visitors share it.
 pub(crate) fn keeps(limit_bytes: u64, body: &BodyRef) -> bool {
     ENTRY_BYTES.saturating_add(body.weight()) <= limit_bytes / LARGEST_SHARE
+}
+
+/// Whether a stored body is passed on as it is read: it is large, or it would be once it is decompressed, and too
+/// large to be shared in memory by those who ask for it.
+pub fn passes_on(limits: &Limits, body: &BodyRef) -> bool {
+    let is_shared = || keeps(limits.memory_cache_bytes, body);
+    limits
+        .stream_body_bytes
+        .is_some_and(|limit| body.stored_bytes > limit || (body.bytes > limit && !is_shared()))
 }
 
 pub(crate) struct Memory {
@@ -131,8 +141,8 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pages::suite::page;
-    use crate::record::tests::record;
+    use crate::ports::suite::pages::page;
+    use crate::record::page_record::tests::record;
 
     fn entry(bytes: usize) -> Arc<Entry> {
         // Random enough not to be compressed away.

@@ -4,14 +4,16 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use crate::clock::Millis;
+use crate::base::clock::Millis;
 use crate::engine::Engine;
 use crate::freshness::{State, Why, fresh_until, state};
-use crate::key::{decode_path, encode_into};
-use crate::pages::{Pages, Snapshot};
-use crate::route::Resolved;
+use crate::key::encode::{decode_path, encode_into};
+use crate::ports::error::StoreError;
+use crate::ports::pages::Pages;
+use crate::ports::pages::snapshot::Snapshot;
+use crate::ports::stores::Stores;
 use crate::site::ReadySite;
-use crate::store::{StoreError, Stores};
+use crate::site::route::Resolved;
 
 /// Pages read from the store at once, at most.
 const BATCH: usize = 500;

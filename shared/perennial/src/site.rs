@@ -1,21 +1,24 @@
 //! A site: routes, error pages and the policies all routes share.
 
-mod bots;
+pub mod addresses;
+pub mod bots;
+pub mod page;
+pub mod route;
 
+use crate::site::bots::DEFAULT_BOTS;
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use memchr::memmem;
 
-use crate::clock::{Clock, SystemClock};
-use crate::draft::CLOSE_DRAFT;
-use crate::key::{PageKey, Params};
-use crate::panics::guarded;
-use crate::pattern::Pattern;
-use crate::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::panics::guarded;
+use crate::key::page_key::PageKey;
+use crate::key::params::Params;
+use crate::key::pattern::Pattern;
+use crate::site::addresses::CLOSE_DRAFT;
+use crate::site::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
 use crate::webhooks::Webhooks;
-
-pub use bots::DEFAULT_BOTS;
 
 /// What an error page is told.
 #[derive(Clone, Debug)]
@@ -96,7 +99,7 @@ impl Site {
     }
 
     /// The HTML at the end of every draft's body, which tells its editor that it is one, and how to leave. Empty for
-    /// pages that say so themselves ([`Context::is_draft`](crate::Context::is_draft)). If it panics the draft is an error.
+    /// pages that say so themselves ([`Context::is_draft`](crate::site::page::Context::is_draft)). If it panics the draft is an error.
     pub fn draft_banner(
         mut self,
         banner: impl Fn(&DraftContext<'_>) -> String + Send + Sync + 'static,
@@ -403,9 +406,9 @@ pub fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::decode_path;
-    use crate::page::{Context, Failure, Outcome, Page};
-    use crate::route::Query;
+    use crate::key::encode::decode_path;
+    use crate::site::page::{Context, Failure, Outcome, Page};
+    use crate::site::route::Query;
 
     struct Text;
 

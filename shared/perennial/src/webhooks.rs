@@ -22,13 +22,14 @@
 //! must be it, with `{"not": …}`, with `{"like": "a*b"}`, or with `{"exists": true}`. `paths`, `tags` (both with fields of the payload in them,
 //! as `template` says), `routes` and `site` are what changes, and `mode` and `only_generated` how, as in a call.
 
-mod exact;
+pub mod exact;
 mod pointer;
-mod provider;
+pub mod provider;
 mod reference;
 mod template;
 mod when;
 
+use crate::webhooks::provider::Provider;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -36,16 +37,14 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::judge::check_tag;
-use crate::route::ReadyRoute;
-use crate::settings::Limits;
-use crate::tags::{SITE_TAG, route_tag, user_tag};
-use crate::wish::Mode;
-pub use exact::read_json;
-use pointer::{Pointer, Scope};
-pub use provider::Provider;
-use template::{Filled, REASONS_MAX, STEPS_MAX, Template};
-use when::Condition;
+use crate::base::limits::Limits;
+use crate::key::tags::check_tag;
+use crate::key::tags::{SITE_TAG, route_tag, user_tag};
+use crate::record::wish::Mode;
+use crate::site::route::ReadyRoute;
+use crate::webhooks::pointer::{Pointer, Scope};
+use crate::webhooks::template::{Filled, REASONS_MAX, STEPS_MAX, Template};
+use crate::webhooks::when::Condition;
 
 /// Rules of one site.
 const RULES_MAX: usize = 100;
@@ -445,10 +444,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::route::Route;
-    use crate::settings::Settings;
+    use crate::run::settings::Settings;
+    use crate::site::route::Route;
     use crate::site::{ReadySite, Site};
     use crate::testing::Text;
+    use crate::webhooks::exact::read_json;
 
     fn site(rules: &Value) -> Result<ReadySite, String> {
         let routes = ["/", "/blog/{slug}", "/docs/{*path}", "/tags/{tag}/all"];

@@ -1,9 +1,9 @@
 //! Workers, visitors and publishers: what each does next.
 
-use perennial::clock::Millis;
-use perennial::freshness::State;
-use perennial::pages::Begun;
-use perennial::record::{Epoch, Ticket};
+use perennial::parts::base::clock::Millis;
+use perennial::parts::freshness::State;
+use perennial::parts::ports::pages::slot::Begun;
+use perennial::parts::record::page_record::{Epoch, Ticket};
 
 use super::scenario::Script;
 use super::store::{Committed, LEASE, Shown};

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use perennial::Fallback;
-use perennial::clock::Millis;
-use perennial::freshness::State;
-use perennial::pages::{Ask, Begun, Slot, Urgency};
-use perennial::record::{Epoch, Ticket};
+use perennial::parts::base::clock::Millis;
+use perennial::parts::freshness::State;
+use perennial::parts::ports::pages::slot::{Ask, Begun, Slot};
+use perennial::parts::ports::pages::urgency::Urgency;
+use perennial::parts::record::page_record::{Epoch, Ticket};
 use serve::decide::{Circumstances, decide};
 
 use super::actors::{Phase, Role};

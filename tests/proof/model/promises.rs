@@ -1,7 +1,7 @@
 //! What must hold in every state, by the number of the README's invariant; and what must happen at some time, or the
 //! model would promise nothing.
 
-use perennial::freshness::{State, Why};
+use perennial::parts::freshness::{State, Why};
 use stateright::Property;
 
 use super::actors::{Phase, Role};

@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use perennial::Reason;
-use perennial::clock::Millis;
-use perennial::freshness::{self, State};
-use perennial::pages::{Ask, Begun, Failed, Lease, Slot, supersedes};
-use perennial::record::{Epoch, Record, Stored, Ticket};
+use perennial::parts::base::clock::Millis;
+use perennial::parts::freshness;
+use perennial::parts::freshness::State;
+use perennial::parts::ports::pages::grant::Failed;
+use perennial::parts::ports::pages::slot::{Ask, Begun, Lease, Slot, supersedes};
+use perennial::parts::record::page_record::{Epoch, Record, Stored, Ticket};
 
 use super::Mistake;
 

@@ -5,17 +5,17 @@
 
 use std::process::ExitCode;
 
-use perennial::function::FunctionError;
+use perennial::parts::run::function::FunctionError;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
-    perennial::telemetry::function(&name, run(&name)).await
+    perennial::parts::run::telemetry::function(&name, run(&name)).await
 }
 
 async fn run(name: &str) -> Result<(), FunctionError> {
     if let "odd" | "odd-stream" = name {
-        return perennial::lambda::run(name == "odd-stream", |request, _| odd(request)).await;
+        return perennial::parts::run::lambda::run(name == "odd-stream", |request, _| odd(request)).await;
     }
     let upstream_url = std::env::var("UPSTREAM_URL").map_err(|e| format!("UPSTREAM_URL: {e}"))?;
     let site = tests::clock::by_given_clock(tests::conformance::site(upstream_url));
@@ -28,9 +28,12 @@ async fn run(name: &str) -> Result<(), FunctionError> {
 }
 
 /// What the path says, and which process it is.
-async fn odd(request: http::request::Parts) -> http::Response<perennial::Body> {
+async fn odd(request: http::request::Parts) -> http::Response<perennial::parts::look::body::Body> {
     let (say, coming) = tokio::sync::mpsc::channel(1);
-    let mut answer = http::Response::new(perennial::Body::from(format!("process {}\n", std::process::id())));
+    let mut answer = http::Response::new(perennial::parts::look::body::Body::from(format!(
+        "process {}\n",
+        std::process::id()
+    )));
     let field = |bytes: &[u8]| http::HeaderValue::from_bytes(bytes).expect("what HTTP allows");
     match request.uri.path() {
         "/panic" => panic!("as the path says"),
@@ -38,9 +41,9 @@ async fn odd(request: http::request::Parts) -> http::Response<perennial::Body> {
         "/location" => drop(answer.headers_mut().insert("location", field(b"/caf\xe9"))),
         "/cookie" => drop(answer.headers_mut().insert("set-cookie", field(b"a=\xe9"))),
         "/broken" => {
-            let broken = perennial::StoreError::Refused("as the path says".into());
+            let broken = perennial::parts::ports::error::StoreError::Refused("as the path says".into());
             say.send(Err(broken)).await.expect("it has room");
-            *answer.body_mut() = perennial::Body::Coming(coming);
+            *answer.body_mut() = perennial::parts::look::body::Body::Coming(coming);
         }
         _ => {}
     }

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use perennial::overview::Found;
-use perennial::pages::Pages as _;
-use perennial::record::Epoch;
-use perennial::{Engine, Millis, StoreError, Stores};
+use perennial::Millis;
+use perennial::parts::engine::Engine;
+use perennial::parts::overview::Found;
+use perennial::parts::ports::error::StoreError;
+use perennial::parts::ports::pages::Pages as _;
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::record::page_record::Epoch;
 use serde_json::{Value, json};
 
 use super::{Asked, listing};

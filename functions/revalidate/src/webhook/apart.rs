@@ -3,8 +3,8 @@
 use http::HeaderMap;
 use http::header::COOKIE;
 use http::request::Parts;
-use perennial::draft::{DRAFT_COOKIE, Drafts};
-use perennial::secrets::{Purpose, key_id};
+use perennial::parts::run::preview::{DRAFT_COOKIE, Drafts};
+use perennial::parts::run::secrets::named::{Purpose, key_id};
 use serde_json::Value;
 
 use super::*;

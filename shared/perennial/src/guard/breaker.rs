@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{Clock, Millis};
-use crate::settings::Limits;
-use crate::store::StoreError;
+use crate::base::clock::{Clock, Millis};
+use crate::base::limits::Limits;
+use crate::ports::error::StoreError;
 
 /// A trial that has come to no end for so long was forgotten, or stood still with its process: longer than any call of a
 /// store is under way.
@@ -179,8 +179,8 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Settings;
-    use crate::testing::ManualClock;
+    use crate::base::manual_clock::ManualClock;
+    use crate::run::settings::Settings;
 
     const TROUBLE: Result<(), StoreError> = Err(StoreError::Unavailable(String::new()));
 

@@ -5,20 +5,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Effect::{Reads, Writes};
-use super::{Guarded, Kind, OfBodies, OfEdge, OfJobs, OfPages, OfPublishes, Port};
-use crate::bodies::{Bodies, Opened};
-use crate::clock::Millis;
-use crate::edge::{Edge, Purged};
+use crate::base::clock::Millis;
 use crate::freshness::Epochs;
-use crate::jobs::{Job, Jobs};
-use crate::key::PageKey;
-use crate::pages::{
-    Ask, Begun, Committed, Failed, FailureNote, Grant, Inline, Pages, Snapshot, Stamp, Wanted, Warmest,
-};
-use crate::publishes::{Fate, Kept, Mark, Publish, Publishes};
-use crate::record::{Epoch, Record, Ticket};
-use crate::store::{StoreError, Stores};
+use crate::guard::Effect::{Reads, Writes};
+use crate::guard::{Guarded, Kind, OfBodies, OfEdge, OfJobs, OfPages, OfPublishes, Port};
+use crate::key::page_key::PageKey;
+use crate::ports::bodies::{Bodies, Opened};
+use crate::ports::edge::{Edge, Purged};
+use crate::ports::error::StoreError;
+use crate::ports::job::Job;
+use crate::ports::journal::{Fate, Kept, Mark, Publish, Publishes};
+use crate::ports::pages::Pages;
+use crate::ports::pages::grant::{Committed, Failed, Grant};
+use crate::ports::pages::slot::{Ask, Begun, FailureNote};
+use crate::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
+use crate::ports::pages::warmth::Warmest;
+use crate::ports::queue::Jobs;
+use crate::ports::stores::Stores;
+use crate::record::page_record::{Epoch, Record, Ticket};
 
 impl<S: Stores> Stores for Guarded<S> {
     type Pages = Port<S, OfPages>;

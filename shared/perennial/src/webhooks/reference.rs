@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::key::encode_into;
+use crate::key::encode::encode_into;
 
 /// A text without its percent-escapes, each decoded once (RFC 3986, section 2.4). What is no escape stays as it is,
 /// like in the URL Standard; a text whose escapes give no UTF-8 is not escaped at all.

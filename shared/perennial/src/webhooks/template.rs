@@ -18,8 +18,9 @@
 
 use serde_json::Value;
 
-use super::pointer::{Pointer, Scope, Token, child, children};
-use super::reference::{self, Reference, Shape, decoded};
+use crate::webhooks::pointer::{Pointer, Scope, Token, child, children};
+use crate::webhooks::reference;
+use crate::webhooks::reference::{Reference, Shape, decoded};
 
 /// Steps through one payload for one rule; more are too many values.
 pub(super) const STEPS_MAX: usize = 200_000;

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use http::HeaderName;
 use serde_json::Value;
 
-use super::pointer::{Pointer, Scope};
-use super::{Payload, Provider, Unfit};
+use crate::webhooks::pointer::{Pointer, Scope};
+use crate::webhooks::provider::Provider;
+use crate::webhooks::{Payload, Unfit};
 
 /// What begins the name of a condition on a field of the request.
 const HEADER: &str = "header ";

@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 use perennial::ErrorContext;
 
-use crate::layout::{self, Frame};
+use crate::layout;
+use crate::layout::Frame;
 use crate::links::href;
 
 pub(crate) fn page(cx: &ErrorContext<'_>) -> String {

@@ -7,10 +7,13 @@ use perennial::{Context, Failure, Outcome, Page, Params};
 use serde::Serialize;
 
 use crate::content::{Content, Entry, Guide, is_slug};
-use crate::layout::{self, Frame};
+use crate::layout;
+use crate::layout::Frame;
 use crate::links::href;
-use crate::markdown::{self, Heading};
-use crate::stamp::{self, Stamp};
+use crate::markdown;
+use crate::markdown::Heading;
+use crate::stamp;
+use crate::stamp::Stamp;
 
 const PERIOD_SECONDS: u32 = 300;
 /// A guide that is not there may be written any minute.

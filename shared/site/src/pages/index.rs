@@ -7,9 +7,11 @@ use perennial::{Context, Failure, Outcome, Page};
 use serde::Serialize;
 
 use crate::content::{Content, Entry};
-use crate::layout::{self, Frame};
+use crate::layout;
+use crate::layout::Frame;
 use crate::links::href;
-use crate::stamp::{self, Stamp};
+use crate::stamp;
+use crate::stamp::Stamp;
 
 const PERIOD_SECONDS: u32 = 60;
 const PLANT: &str = include_str!("../../assets/plant.svg");

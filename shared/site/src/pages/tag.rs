@@ -8,9 +8,11 @@ use perennial::{Context, Failure, Outcome, Page, Params};
 use serde::Serialize;
 
 use crate::content::{Content, Entry, is_slug};
-use crate::layout::{self, Frame};
+use crate::layout;
+use crate::layout::Frame;
 use crate::links::href;
-use crate::stamp::{self, Stamp};
+use crate::stamp;
+use crate::stamp::Stamp;
 
 const PERIOD_SECONDS: u32 = 300;
 

@@ -1,0 +1,14 @@
+//! What every other station stands on, and what knows nothing of pages: time, limits, budgets, counters, texts.
+
+pub mod blocking;
+pub mod budget;
+pub mod clock;
+pub mod counters;
+pub mod instant;
+pub mod limits;
+pub mod log_limits;
+#[cfg(any(test, feature = "testing"))]
+pub mod manual_clock;
+pub(crate) mod panics;
+pub mod reader;
+pub mod text;

@@ -1,0 +1,81 @@
+//! Percent-encoding of paths. [`decode_path`] is the only place where a path is decoded, once per segment.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// First segment of every URL that is Perennial's own.
+pub const RESERVED_SEGMENT: &str = "_perennial";
+
+/// Why a path cannot name a page: answered with 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadPath {
+    /// A `%` without two hexadecimal digits (RFC 3986 section 2.1).
+    #[error("a `%` in the path is not followed by two hexadecimal digits")]
+    Escape,
+    /// The decoded bytes are not UTF-8.
+    #[error("the path is not UTF-8")]
+    Utf8,
+    /// A NUL byte, raw or encoded.
+    #[error("the path holds a NUL")]
+    Nul,
+}
+
+/// Splits a path at `/` and percent-decodes each segment, once. Empty segments are kept.
+///
+/// # Errors
+/// [`BadPath`] for malformed escapes, invalid UTF-8 and NUL.
+pub fn decode_path(path: &str) -> Result<Vec<Cow<'_, str>>, BadPath> {
+    match path.strip_prefix('/').unwrap_or(path) {
+        "" => Ok(Vec::new()),
+        rest => rest.split('/').map(decode_segment).collect(),
+    }
+}
+
+/// A path decoded for people and logs: `/blog/café`. One that cannot be decoded stays as it is.
+pub fn readable_path(path: &str) -> String {
+    decode_path(path).map_or_else(|_| path.to_owned(), |segments| format!("/{}", segments.join("/")))
+}
+
+/// Percent-decodes one segment, once.
+///
+/// # Errors
+/// As [`decode_path`].
+pub fn decode_segment(segment: &str) -> Result<Cow<'_, str>, BadPath> {
+    if !segment.bytes().any(|b| b == b'%' || b == 0) {
+        return Ok(Cow::Borrowed(segment));
+    }
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        let byte = match byte {
+            b'%' => {
+                let mut digit = || rest.next().and_then(|b| (b as char).to_digit(16)).ok_or(BadPath::Escape);
+                (digit()? * 16 + digit()?) as u8
+            }
+            plain => plain,
+        };
+        if byte == 0 {
+            return Err(BadPath::Nul);
+        }
+        bytes.push(byte);
+    }
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| BadPath::Utf8)
+}
+
+/// Percent-encodes everything but RFC 3986 unreserved characters (section 2.3), in upper case.
+pub(crate) fn encode_into(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(byte as char);
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}

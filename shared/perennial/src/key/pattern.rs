@@ -1,0 +1,376 @@
+//! Route patterns: `/blog/{slug}`, `/docs/{*path}`. Pure.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::key::encode::{RESERVED_SEGMENT, decode_segment, encode_into};
+use crate::key::params::{Param, Params, push_param};
+
+/// One segment of a route pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    One(String),
+    Rest(String),
+}
+
+/// A route's pattern: literal segments, `{name}` for one segment, `{*name}` for all that are left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    text: Arc<str>,
+    segments: Vec<Segment>,
+}
+
+impl Pattern {
+    /// Reads `/blog/{slug}`, `/docs/{*path}`, `/`.
+    ///
+    /// # Errors
+    /// Says what is wrong with the text and what would be right.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let rest =
+            text.strip_prefix('/').ok_or_else(|| format!("route pattern `{text}` must begin with `/`"))?;
+        let mut segments = Vec::new();
+        let mut names: Vec<&str> = Vec::new();
+        let parts: Vec<&str> = if rest.is_empty() { Vec::new() } else { rest.split('/').collect() };
+        for (i, part) in parts.iter().enumerate() {
+            let inner = part.strip_prefix('{').and_then(|p| p.strip_suffix('}'));
+            let segment = match inner {
+                Some(name) => {
+                    let (name, is_rest) = name.strip_prefix('*').map_or((name, false), |n| (n, true));
+                    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+                        return Err(format!(
+                            "parameter `{part}` of route `{text}` needs a name of letters, digits and `_`"
+                        ));
+                    }
+                    if names.contains(&name) {
+                        return Err(format!("route `{text}` names parameter `{name}` twice"));
+                    }
+                    names.push(name);
+                    if is_rest && i + 1 != parts.len() {
+                        return Err(format!("catch-all `{part}` must be the last segment of route `{text}`"));
+                    }
+                    if is_rest { Segment::Rest(name.to_owned()) } else { Segment::One(name.to_owned()) }
+                }
+                None if part.is_empty() => {
+                    return Err(format!("route pattern `{text}` has an empty segment"));
+                }
+                None if *part == "."
+                    || *part == ".."
+                    || part.contains(|c: char| c.is_control() || "{}|?#%\\".contains(c)) =>
+                {
+                    return Err(format!(
+                        "segment `{part}` of route `{text}`: write literal segments decoded, without {{ }} | ? # % \\ \
+                         and control characters"
+                    ));
+                }
+                None => Segment::Literal((*part).to_owned()),
+            };
+            segments.push(segment);
+        }
+        if matches!(segments.first(), Some(Segment::Literal(s)) if s == RESERVED_SEGMENT) {
+            return Err(format!("route `{text}`: `/{RESERVED_SEGMENT}` is kept for Perennial's own URLs"));
+        }
+        Ok(Self { text: text.into(), segments })
+    }
+
+    /// The pattern's text: the route's id.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn shared(&self) -> Arc<str> {
+        self.text.clone()
+    }
+
+    /// Whether it has parameters.
+    pub fn is_dynamic(&self) -> bool {
+        self.segments.iter().any(|s| !matches!(s, Segment::Literal(_)))
+    }
+
+    /// The parameters of these decoded segments, if they fit. What is empty, is a dot segment, or begins as Perennial's
+    /// own URLs do, fits nothing.
+    pub fn matches(&self, path: &[Cow<'_, str>]) -> Option<Params> {
+        self.fit(path).filter(|params| self.names_a_page(params))
+    }
+
+    fn fit(&self, path: &[Cow<'_, str>]) -> Option<Params> {
+        let mut params = Vec::new();
+        for (i, segment) in self.segments.iter().enumerate() {
+            match segment {
+                Segment::Literal(literal) if path.get(i)? == literal => {}
+                Segment::Literal(_) => return None,
+                Segment::One(name) => {
+                    params.push((name.clone(), Param::One(path.get(i)?.clone().into_owned())));
+                }
+                Segment::Rest(name) => {
+                    let rest = path.get(i..).filter(|rest| !rest.is_empty())?;
+                    let rest = rest.iter().map(|s| s.clone().into_owned()).collect();
+                    params.push((name.clone(), Param::Rest(rest)));
+                    return Some(Params(params));
+                }
+            }
+        }
+        (path.len() == self.segments.len()).then_some(Params(params))
+    }
+
+    /// Whether a path with these values can be asked for. Literal segments were checked when the pattern was read. A
+    /// dot segment, encoded or not, names another path (RFC 3986, sections 5.2.4 and 6.2.2.2): browsers never send one.
+    fn names_a_page(&self, params: &Params) -> bool {
+        let mut all = params.0.iter().flat_map(|(_, param)| match param {
+            Param::One(value) => std::slice::from_ref(value),
+            Param::Rest(values) => values,
+        });
+        let begins_dynamic = !matches!(self.segments.first(), Some(Segment::Literal(_)));
+        let is_reserved = begins_dynamic && all.clone().next().is_some_and(|first| first == RESERVED_SEGMENT);
+        let is_segment =
+            |value: &String| !value.is_empty() && value != "." && value != ".." && !value.contains('\0');
+        !is_reserved && all.all(is_segment)
+    }
+
+    /// Whether it has a path of these segments, `None` being any, and of more behind them if more may follow.
+    pub(crate) fn may_be(&self, path: &[Option<String>], more: bool) -> bool {
+        for (i, segment) in self.segments.iter().enumerate() {
+            match (segment, path.get(i)) {
+                (_, None) => return more,
+                (Segment::Literal(literal), Some(Some(text))) if literal != text => return false,
+                (Segment::Rest(_), Some(_)) => return true,
+                (Segment::Literal(_) | Segment::One(_), Some(_)) => {}
+            }
+        }
+        path.len() == self.segments.len()
+    }
+
+    /// Orders routes by how exactly they match: literal before `{name}` before `{*name}`, segment by segment.
+    pub(crate) fn specificity(&self) -> Vec<u8> {
+        let rank = |s: &Segment| match s {
+            Segment::Literal(_) => 0,
+            Segment::One(_) => 1,
+            Segment::Rest(_) => 2,
+        };
+        self.segments.iter().map(rank).collect()
+    }
+
+    /// How the keys of its pages begin whose path begins with these decoded segments, the last one cut off anywhere;
+    /// `None` if no page's path does.
+    pub(crate) fn key_prefix(&self, path: &[Cow<'_, str>]) -> Option<String> {
+        let mut key = self.text.to_string();
+        for (i, segment) in self.segments.iter().enumerate() {
+            let Some(wanted) = path.get(i) else { return Some(key) };
+            let is_last = i + 1 == path.len();
+            match segment {
+                Segment::Literal(literal) if is_last && literal.starts_with(&**wanted) => {}
+                Segment::Literal(literal) if literal == wanted => {}
+                Segment::Literal(_) => return None,
+                Segment::One(_) => {
+                    key.push('|');
+                    encode_into(&mut key, wanted);
+                }
+                Segment::Rest(_) => {
+                    key.push('|');
+                    encode_into(&mut key, wanted);
+                    return Some(key);
+                }
+            }
+            if is_last {
+                return Some(key);
+            }
+        }
+        // `/` is no segment, and one that is cut off before its first character.
+        path.iter().skip(self.segments.len()).all(|rest| rest.is_empty()).then_some(key)
+    }
+
+    /// Two patterns of one shape match the same paths.
+    pub(crate) fn shape(&self) -> Vec<Option<&str>> {
+        self.segments
+            .iter()
+            .map(|s| match s {
+                Segment::Literal(literal) => Some(literal.as_str()),
+                Segment::One(_) => None,
+                Segment::Rest(_) => Some("*/"),
+            })
+            .collect()
+    }
+
+    /// Puts parameters from outside into the pattern's order.
+    ///
+    /// # Errors
+    /// Says which are missing, unknown, empty or of the wrong kind.
+    pub fn arrange(&self, given: &Params) -> Result<Params, String> {
+        let mut params = Vec::new();
+        for segment in &self.segments {
+            let (name, rest) = match segment {
+                Segment::Literal(_) => continue,
+                Segment::One(name) => (name, false),
+                Segment::Rest(name) => (name, true),
+            };
+            let value = match (given.get(name), rest) {
+                (Some(Param::One(value)), false) if !value.is_empty() => Param::One(value.clone()),
+                (Some(Param::Rest(list)), true) if !list.is_empty() && list.iter().all(|s| !s.is_empty()) => {
+                    Param::Rest(list.clone())
+                }
+                (Some(Param::One(value)), true)
+                    if !value.is_empty() && value.split('/').all(|s| !s.is_empty()) =>
+                {
+                    Param::Rest(value.split('/').map(str::to_owned).collect())
+                }
+                (Some(_), _) => {
+                    let kind = if rest { "a list of non-empty segments" } else { "one non-empty segment" };
+                    return Err(format!("parameter `{name}` of route {} must be {kind}", self.text));
+                }
+                (None, _) => return Err(format!("parameter `{name}` of route {} is missing", self.text)),
+            };
+            params.push((name.clone(), value));
+        }
+        if let Some((name, _)) = given.iter().find(|(name, _)| !params.iter().any(|(n, _)| n == name)) {
+            return Err(format!("route {} has no parameter `{name}`", self.text));
+        }
+        let params = Params(params);
+        if !self.names_a_page(&params) {
+            return Err(format!(
+                "no URL leads to the page {} of route {}: it holds a NUL, or a segment that is `.` or `..`, or begins \
+                 with `/{RESERVED_SEGMENT}`, which is kept for Perennial's own",
+                params.to_json(),
+                self.text
+            ));
+        }
+        Ok(params)
+    }
+
+    pub(crate) fn path(&self, params: &Params) -> String {
+        let mut path = String::new();
+        for segment in &self.segments {
+            path.push('/');
+            match segment {
+                Segment::Literal(literal) => encode_into(&mut path, literal),
+                Segment::One(name) | Segment::Rest(name) => {
+                    if let Some(param) = params.get(name) {
+                        push_param(&mut path, param);
+                    }
+                }
+            }
+        }
+        if path.is_empty() {
+            path.push('/');
+        }
+        path
+    }
+
+    /// The values of a key's text that begins with this pattern; the inverse of [`PageKey::new`].
+    pub(crate) fn parse_key(&self, text: &str) -> Option<(Params, Vec<(String, String)>)> {
+        let tail = text.strip_prefix(&*self.text)?;
+        let (values, query) = tail.split_once('?').map_or((tail, None), |(v, q)| (v, Some(q)));
+        let mut values = match values.strip_prefix('|') {
+            Some(values) => values.split('|').collect::<Vec<_>>(),
+            None if values.is_empty() => Vec::new(),
+            None => return None,
+        }
+        .into_iter();
+        let mut params = Vec::new();
+        for segment in &self.segments {
+            let (name, param) = match segment {
+                Segment::Literal(_) => continue,
+                Segment::One(name) => (name, Param::One(decode_segment(values.next()?).ok()?.into_owned())),
+                Segment::Rest(name) => {
+                    let segments = values.next()?.split('/');
+                    let list =
+                        segments.map(|s| decode_segment(s).map(Cow::into_owned)).collect::<Result<_, _>>();
+                    (name, Param::Rest(list.ok()?))
+                }
+            };
+            params.push((name.clone(), param));
+        }
+        if values.next().is_some() {
+            return None;
+        }
+        let mut pairs = Vec::new();
+        for pair in query.into_iter().flat_map(|q| q.split('&')) {
+            let (name, value) = pair.split_once('=')?;
+            pairs.push((decode_segment(name).ok()?.into_owned(), decode_segment(value).ok()?.into_owned()));
+        }
+        // One page has one text.
+        let in_order = pairs.windows(2).all(|two: &[(String, String)]| two[0].0 < two[1].0);
+        let params = Params(params);
+        (in_order && self.names_a_page(&params)).then_some((params, pairs))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_say_what_is_wrong() {
+        for (text, part) in [
+            ("blog", "begin with"),
+            ("/a//b", "empty segment"),
+            ("/{*a}/b", "last segment"),
+            ("/{a}/{a}", "twice"),
+            ("/{}", "needs a name"),
+            ("/a|b", "decoded"),
+            ("/a\0", "control characters"),
+            ("/_perennial/x", "kept for"),
+        ] {
+            assert!(Pattern::parse(text).unwrap_err().contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn parameters_from_outside_are_arranged_or_refused() {
+        let pattern = Pattern::parse("/a/{x}/{*y}").unwrap();
+        let given = Params::new().with("y", vec!["1".to_owned(), "2".to_owned()]).with("x", "v");
+        assert_eq!(pattern.arrange(&given).unwrap().to_json(), r#"{"x":"v","y":["1","2"]}"#);
+        let given = Params::new().with("x", "v");
+        assert!(pattern.arrange(&given).unwrap_err().contains("`y`"));
+        assert!(Params::from_json(&serde_json::json!({"slug": 5})).unwrap_err().contains("slug"));
+    }
+
+    #[test]
+    fn keys_begin_as_the_beginning_of_their_path_says() {
+        for (text, wanted, expected) in [
+            ("/", "/", Some("/")),
+            ("/", "/b", None),
+            ("/about", "/ab", Some("/about")),
+            ("/about", "/about/", Some("/about")),
+            ("/about", "/about/x", None),
+            ("/blog/{slug}", "/bl", Some("/blog/{slug}")),
+            ("/blog/{slug}", "/blog", Some("/blog/{slug}")),
+            ("/blog/{slug}", "/blo/", None),
+            ("/blog/{slug}", "/blog/", Some("/blog/{slug}|")),
+            ("/blog/{slug}", "/blog/caf%C3%A9 b", Some("/blog/{slug}|caf%C3%A9%20b")),
+            ("/{lang}/docs/{*path}", "/de/do", Some("/{lang}/docs/{*path}|de")),
+            ("/{lang}/docs/{*path}", "/de/docs/a%2Fb/c", Some("/{lang}/docs/{*path}|de|a%2Fb")),
+            ("/{lang}/docs/{*path}", "/de/blog", None),
+        ] {
+            let path = crate::key::encode::decode_path(wanted).unwrap();
+            assert_eq!(
+                Pattern::parse(text).unwrap().key_prefix(&path).as_deref(),
+                expected,
+                "{text} {wanted}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_page_that_no_url_leads_to_is_none() {
+        let [one, rest] = ["/{x}", "/{*y}"].map(|text| Pattern::parse(text).unwrap());
+        assert!(one.arrange(&Params::new().with("x", "_perennial")).unwrap_err().contains("no URL"));
+        assert!(one.arrange(&Params::new().with("x", "a\0")).unwrap_err().contains("no URL"));
+        for dots in [".", ".."] {
+            assert!(one.arrange(&Params::new().with("x", dots)).unwrap_err().contains("no URL"));
+            assert_eq!(one.matches(&[dots.into()]), None);
+            assert_eq!(rest.matches(&["a".into(), dots.into(), "b".into()]), None);
+            assert_eq!(rest.parse_key(&format!("/{{*y}}|a/{dots}")), None);
+        }
+        assert!(
+            one.matches(&["../never".into()]).is_some(),
+            "a text with a slash in it, sent as `..%2Fnever`"
+        );
+        assert!(one.matches(&["...".into()]).is_some());
+        assert_eq!(rest.matches(&["_perennial".into(), "a".into()]), None);
+        assert!(rest.matches(&["a".into(), "_perennial".into()]).is_some());
+        for text in ["/{*y}|_perennial/a", "/{*y}|a//b", "/{*y}|a?b=1&a=2", "/{*y}|a?b=1&b=2"] {
+            assert_eq!(rest.parse_key(text), None, "{text}");
+        }
+        assert!(rest.parse_key("/{*y}|a?a=2&b=1").is_some());
+    }
+}

@@ -1,0 +1,12 @@
+//! What Perennial asks of the world outside: a trait for each thing, with its contract, and a suite that every implementation passes.
+
+pub mod bodies;
+pub mod edge;
+pub mod error;
+pub mod job;
+pub mod journal;
+pub mod pages;
+pub mod queue;
+pub mod stores;
+#[cfg(any(test, feature = "testing"))]
+pub mod suite;

@@ -1,0 +1,61 @@
+//! The port to the queue: work that need not be done while a visitor waits.
+
+use crate::ports::job::Job;
+use std::future::Future;
+use std::time::Duration;
+
+use crate::ports::error::StoreError;
+
+/// Takes jobs. Each is delivered at least once, in any order, to `regenerate`.
+pub trait Jobs: Send + Sync + 'static {
+    /// Accepts a job, to be delivered after `delay` (at most 15 minutes, SQS's limit).
+    fn send(&self, job: &Job, delay: Duration) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Has a job that was delivered, and could not be carried out, delivered again after `delay`. The receipt is the
+    /// delivery's, as the queue gave it.
+    fn give_back(
+        &self,
+        receipt: &str,
+        delay: Duration,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// The queue delivers a job this often at most. With the pauses of [`retry_after`] that takes three hours: an outage of a
+/// store costs no job. `maxReceiveCount` in `infra/template.yaml` is the same number.
+pub const DELIVERIES_MAX: u32 = 20;
+
+/// The pause after the first delivery that met a failing store; each further one is twice as long.
+pub const RETRY_FIRST: Duration = Duration::from_secs(5);
+
+/// The longest of those pauses.
+pub const RETRY_MAX: Duration = Duration::from_secs(900);
+
+/// When to deliver a job again that could not be carried out for the `count`-th time: [`RETRY_FIRST`], doubling to
+/// [`RETRY_MAX`]. Up to a quarter is taken off, by `seed`, so that jobs that failed together do not come back together.
+pub fn retry_after(count: u32, seed: &str) -> Duration {
+    let doubled = RETRY_FIRST.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1))).min(RETRY_MAX);
+    // FNV-1a.
+    let spread = seed.bytes().chain(count.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let off_ms = (doubled.as_millis() as u64 / 4 * (spread >> 32 & 0xff)) >> 8;
+    doubled - Duration::from_millis(off_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_failed_comes_back_after_seconds_and_survives_an_outage_of_hours() {
+        let pauses: Vec<_> = (1..DELIVERIES_MAX).map(|count| retry_after(count, "m")).collect();
+        for (pause, whole) in pauses.iter().zip([5, 10, 20, 40, 80, 160, 320, 640, 900, 900]) {
+            let whole = Duration::from_secs(whole);
+            assert!(*pause <= whole && *pause >= whole * 3 / 4, "{pause:?} of {whole:?}");
+        }
+        assert!(pauses.iter().sum::<Duration>() > Duration::from_secs(2 * 3600), "{pauses:?}");
+        assert_ne!(retry_after(3, "a"), retry_after(3, "b"));
+        assert!(retry_after(u32::MAX, "m") <= RETRY_MAX);
+        assert!(retry_after(0, "m") <= RETRY_FIRST);
+    }
+}

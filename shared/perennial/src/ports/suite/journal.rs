@@ -1,0 +1,107 @@
+//! What every implementation of [`Publishes`] must do: one entry, [`run`].
+
+use crate::base::clock::Millis;
+use crate::ports::journal::*;
+use std::time::Duration;
+
+/// An entry of that name, which arrived then.
+pub fn publish(id: &str, at_ms: u64) -> Publish {
+    Publish {
+        v: 1,
+        id: id.to_owned(),
+        at: Millis(at_ms),
+        kept_until: Millis(u64::MAX >> 12),
+        build: "b".into(),
+        key_id: "7692c3ad".into(),
+        provider: None,
+        delivery_id: None,
+        mode: "now".into(),
+        paths: vec!["/é \u{1}".into()],
+        tags: vec![],
+        epoch: None,
+        due: None,
+        went: Went::Begun,
+        renewal: None,
+        results: vec![],
+        error: None,
+        visible_ms: None,
+    }
+}
+
+/// Runs every check on an empty journal; `open` opens it as another process does, `now` is what its clock shows.
+pub async fn run<P: Publishes>(open: impl Fn() -> P, now: Millis) {
+    let (a, b) = (open(), open());
+    entries(&a, &b, now).await;
+    marks(&a, &b, now).await;
+    fates(&a, &b, now).await;
+    deliveries(&a, &b, now).await;
+}
+
+async fn entries<P: Publishes>(a: &P, b: &P, now: Millis) {
+    assert_eq!(a.get("1").await.expect("get"), None);
+    assert!(a.list(None, 10).await.expect("list").is_empty());
+    // Numbers and texts, of one instant too: in the order of arrival.
+    let ids = ["9", "10", "p1", "p2", "11"];
+    for (id, at) in ids.iter().zip([1, 2, 2, 3, 4]) {
+        a.put(&publish(id, now.0 + at)).await.expect("put");
+    }
+    let done = Publish { went: Went::Done, visible_ms: Some(7), ..publish("p1", now.0 + 2) };
+    b.put(&done).await.expect("put again");
+    let kept = a.get("p1").await.expect("get").expect("kept");
+    assert_eq!(kept, Kept { publish: Some(done), marks: vec![] });
+
+    let all = b.list(None, 10).await.expect("list");
+    let names: Vec<_> = all.iter().map(|p| &*p.id).collect();
+    assert_eq!(names, ["11", "p2", "p1", "10", "9"], "newest first, each once");
+    let some = b.list(Some(&all[1].place()), 2).await.expect("list");
+    assert_eq!(some, all[2..4]);
+    assert!(b.list(Some(&all[4].place()), 2).await.expect("list").is_empty());
+
+    let old = Publish { kept_until: Millis(now.0 - 1), ..publish("old", now.0 - 2) };
+    a.put(&old).await.expect("put");
+    assert_eq!(a.get("old").await.expect("get"), None, "kept for long enough");
+    assert_eq!(b.list(None, 10).await.expect("list").len(), ids.len());
+}
+
+async fn marks<P: Publishes>(a: &P, b: &P, now: Millis) {
+    let mark = |route: &str, renewed| Mark { route: route.to_owned(), renewed, ..Mark::default() };
+    let until = now.plus(Duration::from_secs(3600));
+    a.mark("10", &mark("/b/{x}", 1), until).await.expect("mark");
+    b.mark("10", &mark("/a", 2), until).await.expect("mark");
+    a.mark("10", &mark("/b/{x}", 3), until).await.expect("mark again");
+    let kept = b.get("10").await.expect("get").expect("kept");
+    assert_eq!(kept.marks, [mark("/a", 2), mark("/b/{x}", 3)]);
+    assert_eq!(kept.publish.expect("the entry").id, "10");
+    assert!(b.get("9").await.expect("get").expect("kept").marks.is_empty());
+    a.mark("unwritten", &mark("/a", 1), until).await.expect("mark");
+    let kept = a.get("unwritten").await.expect("get").expect("marks without their entry");
+    assert_eq!((kept.publish, kept.marks.len()), (None, 1));
+    assert_eq!(b.list(None, 10).await.expect("list").len(), 5, "marks are no entries");
+}
+
+async fn fates<P: Publishes>(a: &P, b: &P, now: Millis) {
+    let until = now.plus(Duration::from_secs(3600));
+    for (id, first, second) in [("p8", Fate::Cancelled, Fate::Begun), ("p9", Fate::Begun, Fate::Cancelled)] {
+        assert_eq!(a.settle(id, first, until).await.expect("settle"), first);
+        for (journal, later) in [(b, second), (a, first), (a, second)] {
+            assert_eq!(journal.settle(id, later, until).await.expect("settle"), first, "{id}: once for all");
+        }
+        assert_eq!(b.get(id).await.expect("get"), None, "it is no entry");
+    }
+    let (begun, cancelled) =
+        tokio::join!(a.settle("p10", Fate::Begun, until), b.settle("p10", Fate::Cancelled, until));
+    assert_eq!(begun.expect("settle"), cancelled.expect("settle"), "one of them was first");
+}
+
+async fn deliveries<P: Publishes>(a: &P, b: &P, now: Millis) {
+    let long = "msg_é".repeat(1_000);
+    for (delivery, id) in [("msg_1", "10"), (&*long, "11")] {
+        assert_eq!(a.carried_out(delivery, now).await.expect("asked"), None);
+        b.note_carried_out(delivery, id, now).await.expect("noted");
+        assert_eq!(a.carried_out(delivery, now).await.expect("asked").as_deref(), Some(id));
+    }
+    let later = |less_ms| Millis(now.plus(DELIVERY_KEPT).0 - less_ms);
+    assert!(a.carried_out("msg_1", later(1_000)).await.expect("asked").is_some());
+    assert_eq!(a.carried_out("msg_1", later(0)).await.expect("asked"), None, "forgotten");
+    assert_eq!(a.carried_out("msg_2", now).await.expect("asked"), None);
+}

@@ -1,0 +1,380 @@
+//! What every implementation of [`Pages`] must do: one entry, [`run`].
+
+mod beside;
+mod clocks;
+mod demands;
+mod epochs;
+mod warmth;
+
+use crate::base::clock::Millis;
+use crate::key::page_key::PageKey;
+use crate::ports::pages::grant::Committed;
+use crate::ports::pages::grant::Failed;
+use crate::ports::pages::grant::Grant;
+use crate::ports::pages::slot::Ask;
+use crate::ports::pages::slot::Begun;
+use crate::ports::pages::snapshot::Inline;
+use crate::ports::pages::snapshot::Snapshot;
+use crate::ports::pages::snapshot::Stamp;
+use crate::ports::pages::snapshot::Wanted;
+use crate::ports::pages::urgency::Urgency;
+use crate::record::page_record::Record;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::key::params::Params;
+use crate::key::pattern::Pattern;
+use crate::key::tags::{SITE_TAG, path_tag, route_tag, user_tag};
+use crate::ports::pages::*;
+use crate::record::page_record::Stored;
+use crate::record::reason::Reason;
+
+/// A page of a route `/suite/{name}`.
+pub fn page(name: &str) -> PageKey {
+    let pattern = Pattern::parse("/suite/{name}").expect("a constant");
+    PageKey::new(&pattern, &Params::new().with("name", name), &[])
+}
+
+/// A wish to render a missing page, and a record that could be the result once it has a generation.
+pub fn ask_and_record() -> (Ask, Record) {
+    let ask = Ask {
+        judged: Some(0),
+        urgency: Urgency::Ordinary,
+        lease: Duration::from_secs(10),
+        now: Millis(1_000_000),
+    };
+    let record = Record {
+        generation: 0,
+        epoch: 0,
+        started_at: ask.now,
+        period_s: Some(2),
+        expires_at: None,
+        modified_at: ask.now,
+        reason: Reason::First,
+        tags: vec!["t".into()],
+        headers: Default::default(),
+        stored: Stored::Redirect { destination: "/x".into(), status: 307, base_path: true },
+    };
+    (ask, record)
+}
+
+/// Runs every check against stores that `open` opens on one place, for the named build.
+pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {
+    let pages = open("b");
+    one_lease(&pages).await;
+    clocks::differ(&pages).await;
+    undone(&pages).await;
+    tickets_decide(&pages).await;
+    failures_hold_back(&pages).await;
+    urgent_pre_empts(&pages).await;
+    demands::share(&pages).await;
+    epochs::epochs(&pages).await;
+    passed_on(&pages).await;
+    versions(&pages, &open("b")).await;
+    builds_are_apart(&pages, &open("c")).await;
+    listing(&pages).await;
+    not_found(&pages).await;
+    beside::bodies_beside(&pages).await;
+    warmth::warmest_first(&pages, &open("c")).await;
+    races(Arc::new(open("b"))).await;
+}
+
+/// What holds besides while no answer is lost.
+pub async fn run_undisturbed<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("undisturbed"), ask_and_record());
+    let first = granted(pages, &page, ask).await;
+    let old = Record { generation: first.ticket, ..record };
+    assert_eq!(commit(pages, &page, &old).await, Committed::Stored { replaced: None });
+    let second = granted(pages, &page, Ask { judged: Some(first.ticket), ..ask }).await;
+    let new = Record { generation: second.ticket, ..old.clone() };
+    let stored = commit(pages, &page, &new).await;
+    assert_eq!(stored, Committed::Stored { replaced: Some(Arc::new(old)) }, "its bodies are to be removed");
+}
+
+async fn granted<P: Pages>(pages: &P, page: &PageKey, ask: Ask) -> Grant {
+    match pages.begin(page, ask).await.expect("begin") {
+        Begun::Granted(ticket) => pages.prepare(page, ticket).await.expect("prepare"),
+        other => panic!("not granted: {other:?}"),
+    }
+}
+
+/// The page with the epochs of all its tags, as a visitor's look has it.
+async fn look<P: Pages>(pages: &P, page: &PageKey) -> Snapshot {
+    let mut snapshot = pages.read(page, Wanted::default()).await.expect("read");
+    let unread = std::mem::take(&mut snapshot.unread_tags);
+    if !unread.is_empty() {
+        let epochs = pages.epochs(&unread).await.expect("epochs");
+        snapshot.epochs = snapshot.epochs.max(epochs);
+        let known = pages.read(page, Wanted { tags: &unread, body: None }).await.expect("read");
+        assert!(known.unread_tags.is_empty(), "one round trip, once the tags are known");
+        assert_eq!(known.epochs, snapshot.epochs);
+    }
+    snapshot
+}
+
+async fn commit<P: Pages>(pages: &P, page: &PageKey, record: &Record) -> Committed {
+    pages.commit(page, record, &Inline::default()).await.expect("commit")
+}
+
+fn later(ask: Ask, ms: u64) -> Ask {
+    Ask { now: Millis(ask.now.0 + ms), ..ask }
+}
+
+async fn one_lease<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("lease"), ask_and_record());
+    let first = granted(pages, &page, ask).await;
+    assert!(first.replaces.is_none());
+    let busy = pages.begin(&page, later(ask, 9_999)).await.expect("begin");
+    assert!(
+        matches!(busy, Begun::Busy(lease) if lease.ticket == first.ticket && lease.until == Millis(1_010_000)),
+        "{busy:?}"
+    );
+    assert!(pages.renew(&page, first.ticket, ask.lease, Millis(1_009_000)).await.expect("renew"));
+    let busy = pages.begin(&page, later(ask, 18_999)).await.expect("begin");
+    assert!(matches!(busy, Begun::Busy(_)), "a renewed lease holds: {busy:?}");
+    let second = granted(pages, &page, later(ask, 19_000)).await;
+    assert!(second.ticket > first.ticket, "an ended lease is taken over under a newer ticket");
+    assert!(!pages.renew(&page, first.ticket, ask.lease, ask.now).await.expect("renew"));
+    pages.release(&page, first.ticket).await.expect("release");
+    let busy = pages.begin(&page, later(ask, 19_001)).await.expect("begin");
+    assert!(matches!(busy, Begun::Busy(_)), "a lease that is not one's own stays: {busy:?}");
+    pages.release(&page, second.ticket).await.expect("release");
+    let third = granted(pages, &page, later(ask, 19_002)).await;
+    commit(pages, &page, &Record { generation: third.ticket, ..record }).await;
+    let unneeded = pages.begin(&page, later(ask, 19_003)).await.expect("begin");
+    assert!(matches!(unneeded, Begun::Unneeded), "the page is no longer missing: {unneeded:?}");
+    let slot = look(pages, &page).await.slot;
+    assert_eq!(slot.leased_until(ask.now), None, "a commit releases its lease");
+}
+
+async fn undone<P: Pages>(pages: &P) {
+    let (page, (ask, _)) = (page("undone"), ask_and_record());
+    let grant = granted(pages, &page, ask).await;
+    pages.release(&page, grant.ticket).await.expect("release");
+    let left = pages.list(page.as_str(), None, 1).await.expect("list");
+    assert!(left.is_empty(), "nothing is known of it: {left:?}");
+    let first = granted(pages, &page, ask).await;
+    let second = granted(pages, &page, Ask { urgency: Urgency::Overriding, judged: None, ..ask }).await;
+    pages.release(&page, second.ticket).await.expect("release");
+    let third = granted(pages, &page, ask).await;
+    assert!(third.ticket > second.ticket && second.ticket > first.ticket, "the first may still commit");
+    pages.release(&page, third.ticket).await.expect("release");
+}
+
+async fn tickets_decide<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("tickets"), ask_and_record());
+    let old = granted(pages, &page, ask).await;
+    let new = granted(pages, &page, Ask { urgency: Urgency::Overriding, judged: None, ..ask }).await;
+    let of = |grant: &Grant| Record {
+        generation: grant.ticket,
+        period_s: Some(grant.ticket as u32),
+        ..record.clone()
+    };
+    let stored = commit(pages, &page, &of(&new)).await;
+    assert_eq!(stored, Committed::Stored { replaced: None });
+    assert_eq!(commit(pages, &page, &of(&old)).await, Committed::Superseded);
+    // A call is repeated when its answer was lost: the store may know its own write again, or refuse it.
+    let repeated = commit(pages, &page, &of(&new)).await;
+    assert!(matches!(repeated, Committed::Superseded | Committed::Stored { replaced: None }), "{repeated:?}");
+    let read = look(pages, &page).await;
+    assert_eq!(read.record.as_deref(), Some(&of(&new)));
+    let next = granted(pages, &page, Ask { judged: Some(new.ticket), ..ask }).await;
+    assert_eq!(next.replaces.as_deref(), Some(&of(&new)));
+    let stored = commit(pages, &page, &of(&next)).await;
+    let Committed::Stored { replaced } = stored else { panic!("not stored: {stored:?}") };
+    // A lost answer may have been the one that told.
+    assert!(replaced.is_none_or(|replaced| *replaced == of(&new)));
+}
+
+async fn failures_hold_back<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("failures"), ask_and_record());
+    let failed = |now, retry_after| Failed { message: "no".into(), retry_after, now };
+    let grant = granted(pages, &page, ask).await;
+    pages.fail(&page, grant.ticket, failed(ask.now, None)).await.expect("fail");
+    let grant = granted(pages, &page, ask).await;
+    let first_note = look(pages, &page).await.slot.failure.expect("a note");
+    assert_eq!((first_note.count, &*first_note.message), (1, "no"));
+    commit(pages, &page, &Record { generation: grant.ticket, ..record }).await;
+    assert_eq!(look(pages, &page).await.slot.failure, None, "a commit forgets failures");
+
+    let stale = Ask { judged: Some(grant.ticket), ..ask };
+    let grant = granted(pages, &page, stale).await;
+    pages.fail(&page, grant.ticket, failed(ask.now, None)).await.expect("fail");
+    let held = pages.begin(&page, later(stale, 1_000)).await.expect("begin");
+    assert!(matches!(held, Begun::BackedOff { .. }), "{held:?}");
+    let grant = granted(pages, &page, later(stale, 1_500)).await;
+    let asked = Some(Duration::from_secs(60));
+    pages.fail(&page, grant.ticket, failed(ask.now, asked)).await.expect("fail");
+    let note = look(pages, &page).await.slot.failure.expect("a note");
+    assert_eq!((note.count, note.retry_at), (2, ask.now.plus(Duration::from_secs(60))));
+    let held = pages.begin(&page, later(stale, 59_999)).await.expect("begin");
+    assert!(matches!(held, Begun::BackedOff { .. }), "Retry-After wins: {held:?}");
+    granted(pages, &page, Ask { urgency: Urgency::Missing, ..later(stale, 59_999) }).await;
+    granted(pages, &page, Ask { urgency: Urgency::Overriding, ..stale }).await;
+}
+
+async fn urgent_pre_empts<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("urgent"), ask_and_record());
+    let slow = granted(pages, &page, ask).await;
+    let urgent = granted(pages, &page, Ask { urgency: Urgency::Overriding, judged: None, ..ask }).await;
+    let failed = Failed { message: "late".into(), retry_after: None, now: ask.now };
+    pages.fail(&page, slow.ticket, failed).await.expect("fail");
+    let slot = look(pages, &page).await.slot;
+    assert_eq!(
+        (slot.ticket, slot.failure),
+        (urgent.ticket, None),
+        "an older render's failure is nothing new"
+    );
+    let stored = commit(pages, &page, &Record { generation: slow.ticket, ..record }).await;
+    assert_eq!(stored, Committed::Stored { replaced: None });
+    let busy = pages.begin(&page, Ask { judged: Some(slow.ticket), ..ask }).await.expect("begin");
+    assert!(matches!(busy, Begun::Busy(_)), "the urgent render's lease stays: {busy:?}");
+}
+
+async fn passed_on<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("passed"), ask_and_record());
+    let grant = granted(pages, &page, ask).await;
+    let late = Millis(ask.now.0 + 60_000);
+    let epoch = pages.invalidate(&[SITE_TAG.to_owned()], Stamp::Stale).await.expect("invalidate");
+    let resumed =
+        pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume").expect("the newest");
+    let resumed = pages.prepare(&page, resumed).await.expect("prepare");
+    assert!(resumed.ticket > grant.ticket && resumed.epoch == epoch);
+    let twice = pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume");
+    assert!(twice.is_none(), "the same job, delivered again");
+    let busy = pages.begin(&page, Ask { now: late, ..ask }).await.expect("begin");
+    assert!(matches!(busy, Begun::Busy(_)), "{busy:?}");
+    commit(pages, &page, &Record { generation: resumed.ticket, ..record }).await;
+    let again = pages.resume(&page, resumed.ticket, ask.lease, late).await.expect("resume");
+    assert!(again.is_none(), "it is committed");
+    let newer = granted(pages, &page, Ask { judged: None, ..ask }).await;
+    pages.release(&page, newer.ticket).await.expect("release");
+    let newest = granted(pages, &page, Ask { judged: None, ..ask }).await;
+    assert!(pages.resume(&page, newer.ticket, ask.lease, late).await.expect("resume").is_none());
+    pages.release(&page, newest.ticket).await.expect("release");
+}
+
+async fn versions<P: Pages>(pages: &P, other: &P) {
+    let Some(before) = pages.version() else { return };
+    assert_eq!(other.version(), Some(before));
+    let (page, (ask, _)) = (page("versions"), ask_and_record());
+    granted(other, &page, ask).await;
+    let after = pages.version().expect("nothing under way");
+    assert_ne!(after, before, "another's write is seen");
+    let busy = other.begin(&page, ask).await.expect("begin");
+    assert!(matches!(busy, Begun::Busy(_)));
+    assert_eq!(pages.version(), Some(after), "a refusal changes nothing");
+}
+
+async fn builds_are_apart<P: Pages>(pages: &P, other: &P) {
+    let (page, (ask, record)) = (page("builds"), ask_and_record());
+    let grant = granted(pages, &page, ask).await;
+    commit(pages, &page, &Record { generation: grant.ticket, ..record.clone() }).await;
+    assert!(look(other, &page).await.record.is_none());
+    let elsewhere = granted(other, &page, ask).await;
+    commit(other, &page, &Record { generation: elsewhere.ticket, ..record }).await;
+    let epoch = other.invalidate(&[path_tag(page.path())], Stamp::Stale).await.expect("invalidate");
+    assert_eq!(look(pages, &page).await.epochs.newest, epoch, "tags are shared");
+    other.invalidate(&[path_tag(page.path())], Stamp::Gone).await.expect("invalidate");
+    let of_b = other.of_build(&"b".into());
+    let found = look(&of_b, &page).await;
+    assert!(found.is_gone() && found.record.is_some_and(|r| r.generation == grant.ticket), "that build's");
+}
+
+async fn listing<P: Pages>(pages: &P) {
+    let (ask, record) = ask_and_record();
+    let names = ["list-a", "list-b", "list-c"].map(page);
+    let mut records = Vec::new();
+    for page in &names[..2] {
+        let grant = granted(pages, page, ask).await;
+        let record = Record { generation: grant.ticket, ..record.clone() };
+        records.push((page.clone(), record, Inline::default()));
+    }
+    pages.publish(&records, &names).await.expect("publish");
+    let read = look(pages, &names[2]).await;
+    assert!(read.listed && read.record.is_none());
+    let prefix = "/suite/{name}|list-";
+    let all = pages.list(prefix, None, 10).await.expect("list");
+    let texts: Vec<_> = all.iter().map(|(text, _)| text.as_str()).collect();
+    assert_eq!(texts, names.each_ref().map(PageKey::as_str));
+    let rest = pages.list(prefix, Some(texts[0]), 1).await.expect("list");
+    assert_eq!(rest.len(), 1);
+    assert_eq!(rest[0].0, texts[1]);
+
+    let newer = granted(pages, &names[0], Ask { judged: None, ..ask }).await;
+    let renewed = Record { generation: newer.ticket, ..record };
+    commit(pages, &names[0], &renewed).await;
+    pages.publish(&records, &names[..1]).await.expect("publish");
+    let read = look(pages, &names[0]).await;
+    assert_eq!(read.generation, newer.ticket, "a build does not undo newer renders");
+    assert!(!look(pages, &names[1]).await.listed, "the new listing replaces the old one");
+}
+
+async fn not_found<P: Pages>(pages: &P) {
+    let (ask, record) = ask_and_record();
+    let before = pages.count_not_found("/suite/{name}", 1_000).await.expect("count");
+    let stored = pages.count_stored("/suite/{name}", 1_000).await.expect("count");
+    let body = crate::record::content::Content::render("gone".into()).body().clone();
+    let gone = Stored::NotFound { html: body.clone(), data: body };
+    let mut newest = Vec::new();
+    for page in ["gone-a", "gone-b", "gone-c"].map(page) {
+        let grant = granted(pages, &page, ask).await;
+        let record = Record { generation: grant.ticket, stored: gone.clone(), ..record.clone() };
+        commit(pages, &page, &record).await;
+        newest.push((page, record));
+    }
+    let count = |most| pages.count_not_found("/suite/{name}", most);
+    assert_eq!(count(1_000).await.expect("count"), before + 3);
+    assert_eq!(count(2).await.expect("count"), 2, "counted no further");
+    assert_eq!(pages.count_not_found("/suite", 10).await.expect("count"), 0, "another route's");
+    assert_eq!(pages.count_stored("/suite/{name}", 1_000).await.expect("count"), stored + 3);
+    assert_eq!(pages.count_stored("/suite/{name}", 2).await.expect("count"), 2, "counted no further");
+    assert_eq!(pages.count_stored("/suite", 10).await.expect("count"), 0, "another route's");
+    let (page, old) = &newest[0];
+    let grant = granted(pages, page, Ask { judged: Some(old.generation), ..ask }).await;
+    commit(pages, page, &Record { generation: grant.ticket, ..record }).await;
+    assert_eq!(count(1_000).await.expect("count"), before + 2, "it came to life");
+}
+
+async fn races<P: Pages>(pages: Arc<P>) {
+    const WRITERS: usize = 20;
+    let (page, (ask, record)) = (page("races"), ask_and_record());
+    let barrier = Arc::new(tokio::sync::Barrier::new(WRITERS));
+    let begin = |urgency: Urgency| {
+        let (pages, page, barrier) = (pages.clone(), page.clone(), barrier.clone());
+        tokio::spawn(async move {
+            barrier.wait().await;
+            pages.begin(&page, Ask { urgency, judged: None, ..ask }).await.expect("begin")
+        })
+    };
+    let mut tickets = Vec::new();
+    for task in (0..WRITERS).map(|_| begin(Urgency::Ordinary)).collect::<Vec<_>>() {
+        if let Begun::Granted(ticket) = task.await.expect("no panic") {
+            tickets.push(ticket);
+        }
+    }
+    assert_eq!(tickets.len(), 1, "one winner");
+    for task in (0..WRITERS).map(|_| begin(Urgency::Demand(1))).collect::<Vec<_>>() {
+        if let Begun::Granted(ticket) = task.await.expect("no panic") {
+            tickets.push(ticket);
+        }
+    }
+    assert_eq!(tickets.len(), 2, "one publisher's call overtakes, the others wait for it");
+    for task in (0..WRITERS).map(|_| begin(Urgency::Overriding)).collect::<Vec<_>>() {
+        if let Begun::Granted(ticket) = task.await.expect("no panic") {
+            tickets.push(ticket);
+        }
+    }
+    tickets.sort_unstable();
+    assert_eq!(tickets.len(), 2 + WRITERS);
+    assert!(tickets.windows(2).all(|pair| pair[0] < pair[1]), "one order of tickets: {tickets:?}");
+    let newest = *tickets.last().expect("some");
+    let commits = tickets.into_iter().map(|generation| {
+        let (pages, page, record) = (pages.clone(), page.clone(), Record { generation, ..record.clone() });
+        tokio::spawn(async move { commit(&*pages, &page, &record).await })
+    });
+    for task in commits.collect::<Vec<_>>() {
+        task.await.expect("no panic");
+    }
+    assert_eq!(look(&*pages, &page).await.generation, newest, "the newest start wins");
+}

@@ -1,0 +1,52 @@
+//! Invalidations and deletions.
+
+use crate::freshness::Epochs;
+use crate::key::page_key::PageKey;
+use crate::ports::pages::slot::Ask;
+use crate::ports::pages::snapshot::Stamp;
+use crate::ports::pages::urgency::Urgency;
+use crate::ports::suite::pages::*;
+use crate::record::page_record::Record;
+
+pub(super) async fn epochs<P: Pages>(pages: &P) {
+    let (page, (ask, record)) = (page("epochs"), ask_and_record());
+    let before = granted(pages, &page, ask).await;
+    assert_eq!(pages.epoch().await.expect("epoch"), before.epoch);
+    let advanced = pages.invalidate(&[path_tag(page.path())], Stamp::Stale).await.expect("invalidate");
+    assert!(advanced > before.epoch);
+    assert_eq!(pages.epoch().await.expect("epoch"), advanced);
+    let record = Record { generation: before.ticket, epoch: before.epoch, ..record };
+    commit(pages, &page, &record).await;
+    let read = look(pages, &page).await;
+    assert!(read.epochs.newest > before.epoch, "invalidated meanwhile: stored, but already stale");
+    for tags in [vec![user_tag("t")], vec![route_tag(page.route())], vec![SITE_TAG.to_owned(), user_tag("u")]]
+    {
+        let before = look(pages, &page).await.epochs.newest;
+        let epoch = pages.invalidate(&tags, Stamp::Stale).await.expect("invalidate");
+        assert!(epoch > before);
+        assert_eq!(look(pages, &page).await.epochs.newest, epoch, "{tags:?}");
+    }
+    deletions(pages, &page).await;
+    let epoch = look(pages, &page).await.epochs.newest;
+    pages
+        .invalidate(&["tag:path:/suite/epochs".into(), "path:t".into()], Stamp::Stale)
+        .await
+        .expect("invalidate");
+    assert_eq!(look(pages, &page).await.epochs.newest, epoch, "tags of others");
+    let after = granted(pages, &page, Ask { judged: None, urgency: Urgency::Overriding, ..ask }).await;
+    assert!(after.epoch > epoch, "the epoch is the site's, not the page's");
+}
+
+/// What is gone stays so: a later invalidation does not bring it back.
+async fn deletions<P: Pages>(pages: &P, page: &PageKey) {
+    assert_eq!(look(pages, page).await.epochs.gone, 0);
+    for tag in [path_tag(page.path()), user_tag("t"), SITE_TAG.to_owned()] {
+        let gone = pages.invalidate(std::slice::from_ref(&tag), Stamp::Gone).await.expect("delete");
+        assert_eq!(look(pages, page).await.epochs, Epochs { newest: gone, gone, partial: false }, "{tag}");
+        let newest = pages.invalidate(std::slice::from_ref(&tag), Stamp::Stale).await.expect("invalidate");
+        assert_eq!(look(pages, page).await.epochs, Epochs { newest, gone, partial: false }, "{tag}");
+    }
+    pages.invalidate(&[user_tag("another")], Stamp::Gone).await.expect("delete");
+    let listed = pages.list(page.as_str(), None, 1).await.expect("list");
+    assert_eq!(listed[0].1.epochs, look(pages, page).await.epochs);
+}

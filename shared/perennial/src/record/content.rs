@@ -1,0 +1,219 @@
+//! The bytes of one form of a page, in the codings it can be sent in. Compressed once per render.
+
+use std::io::{Read, Write};
+use std::sync::{OnceLock, PoisonError, RwLock};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use sha2::{Digest, Sha256};
+
+use crate::key::encode::hex;
+use crate::record::page_record::{BodyRef, Coding};
+
+/// Shorter content is stored as it is: compressing it saves less than it costs.
+const COMPRESS_BYTES_MIN: usize = 256;
+
+/// Brotli quality: at 5 a page takes about a millisecond and is within a few per cent of the best.
+const BROTLI_QUALITY: i32 = 5;
+
+/// One form (HTML or data) of one generation of a page.
+#[derive(Debug)]
+pub struct Content {
+    body: BodyRef,
+    stored: Bytes,
+    identity: OnceLock<Bytes>,
+    gzip: OnceLock<Bytes>,
+    heads: [RwLock<Option<(Told, HeaderMap)>>; 3],
+}
+
+/// What the header fields of an answer tell besides the content. They stay the same for as long as this does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Whether the page is stale.
+    pub stale: bool,
+    /// For how many seconds it will be fresh, or has been stale; none: fresh until it is invalidated.
+    pub seconds: Option<u64>,
+    /// For how many seconds a shared cache may go on showing it while it asks for a newer one.
+    pub edge_stale_s: u64,
+}
+
+impl Content {
+    /// From a render: hashes and compresses. Takes milliseconds for large content.
+    pub fn render(text: String) -> Self {
+        let identity = Bytes::from(text);
+        let compressed = (identity.len() >= COMPRESS_BYTES_MIN).then(|| compress(&identity));
+        let (coding, stored) = match compressed {
+            Some(br) if br.len() < identity.len() => (Coding::Br, br),
+            _ => (Coding::Identity, identity.clone()),
+        };
+        let body = BodyRef {
+            sha256: hex(&Sha256::digest(&stored)),
+            coding,
+            stored_bytes: stored.len() as u64,
+            bytes: identity.len() as u64,
+            etag: hex(&Sha256::digest(&identity)[..16]),
+        };
+        Self {
+            body,
+            stored,
+            identity: OnceLock::from(identity),
+            gzip: OnceLock::new(),
+            heads: Default::default(),
+        }
+    }
+
+    /// From a store. `None` if the bytes are not what the record says.
+    pub fn load(body: BodyRef, stored: Bytes) -> Option<Self> {
+        let plausible = match body.coding {
+            Coding::Identity => body.bytes == body.stored_bytes,
+            Coding::Br => true,
+            // Never stored.
+            Coding::Gzip => false,
+        };
+        if !plausible || stored.len() as u64 != body.stored_bytes {
+            return None;
+        }
+        let content = Self {
+            body,
+            stored,
+            identity: OnceLock::new(),
+            gzip: OnceLock::new(),
+            heads: Default::default(),
+        };
+        Some(content)
+    }
+
+    /// What the record says of it.
+    pub fn body(&self) -> &BodyRef {
+        &self.body
+    }
+
+    /// The stored bytes.
+    pub fn stored(&self) -> &Bytes {
+        &self.stored
+    }
+
+    /// The bytes in a coding. The stored one costs nothing, the others are made once.
+    pub fn coded(&self, coding: Coding) -> Bytes {
+        match coding {
+            _ if coding == self.body.coding => self.stored.clone(),
+            Coding::Identity => self.identity.get_or_init(|| self.decompress()).clone(),
+            Coding::Gzip => self.gzip.get_or_init(|| gzip(&self.coded(Coding::Identity))).clone(),
+            // Content that brotli does not shrink is sent as it is.
+            Coding::Br => self.coded(Coding::Identity),
+        }
+    }
+
+    /// The header fields of an answer in this coding that tells this: the last one's if that told the same.
+    pub fn head(&self, coding: Coding, told: Told, make: impl FnOnce() -> HeaderMap) -> HeaderMap {
+        let last = &self.heads[coding as usize];
+        if let Some((of, head)) = &*last.read().unwrap_or_else(PoisonError::into_inner)
+            && *of == told
+        {
+            return head.clone();
+        }
+        let head = make();
+        *last.write().unwrap_or_else(PoisonError::into_inner) = Some((told, head.clone()));
+        head
+    }
+
+    /// Memory this takes once every coding has been asked for.
+    pub fn weight(&self) -> u64 {
+        self.body.weight()
+    }
+
+    fn decompress(&self) -> Bytes {
+        // The length is the record's word alone: most pages are less than 16 times what is stored of them.
+        let likely = self.body.bytes.min(16 * self.body.stored_bytes);
+        let mut out = Vec::with_capacity(usize::try_from(likely).unwrap_or(0));
+        // The bytes were checked against their hash when they were read, and were made by `compress`.
+        if let Err(error) =
+            brotli::Decompressor::new(&self.stored[..], 4096).take(self.body.bytes).read_to_end(&mut out)
+        {
+            tracing::error!(sha256 = self.body.sha256, "a stored body does not decompress: {error}");
+        }
+        out.into()
+    }
+}
+
+fn compress(bytes: &[u8]) -> Bytes {
+    let params = brotli::enc::BrotliEncoderParams {
+        quality: BROTLI_QUALITY,
+        lgwin: window_bits(bytes.len()),
+        size_hint: bytes.len(),
+        ..Default::default()
+    };
+    let mut out = Vec::with_capacity(bytes.len() / 3);
+    let mut input = bytes;
+    brotli::BrotliCompress(&mut input, &mut out, &params)
+        .expect("memory does not fail to be read or written");
+    out.into()
+}
+
+/// The largest window, 512 kB: each visitor for whom a large body is decompressed takes memory for it.
+pub(crate) const WINDOW_BITS_MAX: i32 = 19;
+
+/// The smallest window that holds a whole content: the encoder takes memory for twice the window, and each of the threads
+/// that ever rendered keeps it.
+fn window_bits(bytes: usize) -> i32 {
+    (10..WINDOW_BITS_MAX).find(|bits| bytes <= 1 << bits).unwrap_or(WINDOW_BITS_MAX)
+}
+
+fn gzip(bytes: &[u8]) -> Bytes {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder
+        .write_all(bytes)
+        .and_then(|()| encoder.finish())
+        .expect("memory does not fail to be written")
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_coding_decodes_to_the_same_bytes() {
+        let text = "perennial ".repeat(1000);
+        let rendered = Content::render(text.clone());
+        assert_eq!(rendered.body().coding, Coding::Br);
+        let loaded = Content::load(rendered.body().clone(), rendered.stored().clone()).unwrap();
+        assert_eq!(loaded.coded(Coding::Identity), text);
+        let mut gunzipped = String::new();
+        flate2::read::GzDecoder::new(&loaded.coded(Coding::Gzip)[..]).read_to_string(&mut gunzipped).unwrap();
+        assert_eq!(gunzipped, text);
+        let tags: std::collections::HashSet<_> =
+            [Coding::Identity, Coding::Br, Coding::Gzip].map(|c| loaded.body().etag(c)).into();
+        assert_eq!(tags.len(), 3);
+    }
+
+    #[test]
+    fn content_that_does_not_shrink_is_stored_and_sent_as_it_is() {
+        let short = Content::render("short".into());
+        assert_eq!(
+            (short.body().coding, short.body().sent_as(Coding::Br)),
+            (Coding::Identity, Coding::Identity)
+        );
+        assert_eq!(short.coded(Coding::Br), "short");
+    }
+
+    #[test]
+    fn bytes_of_another_length_are_not_loaded() {
+        let content = Content::render("short".into());
+        assert!(Content::load(content.body().clone(), Bytes::from_static(b"shor")).is_none());
+        for (coding, bytes) in [(Coding::Identity, 6), (Coding::Gzip, 5)] {
+            let body = BodyRef { coding, bytes, ..content.body().clone() };
+            assert!(Content::load(body, Bytes::from_static(b"short")).is_none(), "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_lies_about_a_length_takes_no_memory() {
+        let text = "perennial ".repeat(100);
+        let rendered = Content::render(text.clone());
+        let body = BodyRef { bytes: u64::MAX, ..rendered.body().clone() };
+        let loaded = Content::load(body, rendered.stored().clone()).unwrap();
+        assert_eq!(loaded.coded(Coding::Identity), text);
+        assert_eq!(loaded.weight(), u64::MAX);
+    }
+}

@@ -1,0 +1,165 @@
+//! Drafts: a signed, expiring cookie with which an editor sees pages as they would be rendered now.
+//!
+//! A request with it neither reads nor writes the store and shares its render with nobody. The cookie's value is
+//! `<end, Unix seconds>.<HMAC-SHA256 of that, hexadecimal>`. Each live secret that calls may show has a key of its own for
+//! it ([`Purpose::DraftCookie`]), so that taking a secret away ends the drafts it opened, and that nothing a publisher has
+//! signed is a cookie, nor the other way round.
+
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::{HeaderMap, header};
+use sha2::Sha256;
+
+use crate::base::clock::Millis;
+use crate::key::encode::hex;
+use crate::run::secrets::named::{Purpose, Secret};
+
+/// The cookie's name. An edge must not answer requests that carry it from its cache.
+pub const DRAFT_COOKIE: &str = "__perennial_draft";
+
+/// The longest a draft cookie may live.
+pub const DRAFT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Whether a request carries a draft cookie, right or not.
+pub fn has_draft_cookie(headers: &HeaderMap) -> bool {
+    values(headers).next().is_some()
+}
+
+/// Values of the draft cookies in a request. Other cookies, in the same field, may hold any bytes.
+fn values(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let fields = headers.get_all(header::COOKIE).iter();
+    let pairs = fields.flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
+    pairs.filter_map(|pair| {
+        let value = pair.trim_ascii().strip_prefix(DRAFT_COOKIE.as_bytes())?.strip_prefix(b"=")?;
+        str::from_utf8(value).ok()
+    })
+}
+
+/// Signs and checks draft cookies.
+pub struct Drafts(Vec<DraftKey>);
+
+struct DraftKey {
+    /// Of the secret it is derived from: [`crate::run::secrets::named::key_id`].
+    id: String,
+    mac: Hmac<Sha256>,
+}
+
+impl Drafts {
+    /// With these secrets, as the settings have them; without one that calls may show, no cookie is right.
+    pub fn new(secrets: &[String]) -> Self {
+        // Those that cannot be read fail the start of whoever lets calls in.
+        let shown =
+            secrets.iter().filter_map(|written| Secret::parse(written).ok()).filter(Secret::is_password);
+        let key = |secret: Secret| {
+            let key = secret.key(Purpose::DraftCookie);
+            DraftKey { id: secret.id(), mac: Hmac::new_from_slice(&key).expect("a key of any length") }
+        };
+        Self(shown.map(key).collect())
+    }
+
+    /// The cookie's value for a draft that the secret of this [`crate::run::secrets::named::key_id`] opens, and that ends then; `None`
+    /// if there is no such secret.
+    pub fn sign(&self, key_id: &str, until: Millis) -> Option<String> {
+        let until_s = until.0 / 1000;
+        let mut mac = self.0.iter().find(|key| key.id == key_id)?.mac.clone();
+        mac.update(until_s.to_string().as_bytes());
+        Some(format!("{until_s}.{}", hex(&mac.finalize().into_bytes())))
+    }
+
+    /// Whether a request carries a right cookie that has not ended.
+    pub fn admit(&self, headers: &HeaderMap, now: Millis) -> bool {
+        values(headers).any(|value| self.is_right(value, now))
+    }
+
+    fn is_right(&self, value: &str, now: Millis) -> bool {
+        let Some((until, signature)) = value.split_once('.') else { return false };
+        let Some(signature) = unhex(signature) else { return false };
+        let signed = self.0.iter().any(|key| {
+            let mut mac = key.mac.clone();
+            mac.update(until.as_bytes());
+            mac.verify_slice(&signature).is_ok()
+        });
+        // Only what was signed is read.
+        signed && until.parse().is_ok_and(|until_s: u64| until_s.saturating_mul(1000) > now.0)
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| Some(digit(*pair.first()?)? * 16 + digit(*pair.get(1)?)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    /// Of the secrets in these tests.
+    fn sign(drafts: &Drafts, secret: &str, until: Millis) -> String {
+        drafts.sign(&crate::run::secrets::named::key_id(secret), until).unwrap()
+    }
+
+    fn admits(drafts: &Drafts, cookies: &str, now: Millis) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, HeaderValue::try_from(cookies).unwrap());
+        drafts.admit(&headers, now)
+    }
+
+    #[test]
+    fn only_a_right_cookie_that_has_not_ended_opens() {
+        let [drafts, others] = ["one", "two"].map(|secret| Drafts::new(&[secret.to_owned()]));
+        let value = sign(&drafts, "one", Millis(60_000));
+        let cookie = format!("a=b; {DRAFT_COOKIE}={value}; c=d");
+        assert!(admits(&drafts, &cookie, Millis(59_999)));
+        assert!(admits(&drafts, &format!("name=\u{e9}; {cookie}"), Millis(0)), "beside another's bytes");
+        assert!(!admits(&drafts, &cookie, Millis(60_000)), "ended");
+        assert!(!admits(&others, &cookie, Millis(0)), "another secret's");
+        assert!(!admits(&Drafts::new(&[]), &cookie, Millis(0)));
+        for forged in [
+            value.replacen("60.", "61.", 1),
+            value.replacen("60.", "060.", 1),
+            value[..value.len() - 1].to_owned(),
+            format!("{value}0"),
+            "60.".to_owned(),
+            "60".to_owned(),
+            ".".to_owned(),
+            String::new(),
+        ] {
+            assert!(!admits(&drafts, &format!("{DRAFT_COOKIE}={forged}"), Millis(0)), "{forged}");
+        }
+        assert!(!admits(&drafts, &format!("x{DRAFT_COOKIE}={value}"), Millis(0)), "another cookie");
+    }
+
+    #[test]
+    fn a_second_live_secret_keeps_drafts_open_while_secrets_change() {
+        let old = Drafts::new(&["old".to_owned()]);
+        let both = Drafts::new(&["new".to_owned(), "old".to_owned()]);
+        let new = Drafts::new(&["secret:new".to_owned()]);
+        let of = |value: String| format!("{DRAFT_COOKIE}={value}");
+        assert!(admits(&both, &of(sign(&old, "old", Millis(60_000))), Millis(0)));
+        // A draft ends with the secret that has opened it, and with no other.
+        let [by_old, by_new] = ["old", "new"].map(|by| of(sign(&both, by, Millis(60_000))));
+        assert!(admits(&old, &by_old, Millis(0)) && !admits(&new, &by_old, Millis(0)));
+        assert!(admits(&new, &by_new, Millis(0)) && !admits(&old, &by_new, Millis(0)));
+    }
+
+    #[test]
+    fn a_publishers_signing_secret_opens_no_draft() {
+        let signing = ["github:one", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "secret:"].map(str::to_owned);
+        let drafts = Drafts::new(&signing);
+        assert!(drafts.0.is_empty());
+        assert_eq!(drafts.sign(&crate::run::secrets::named::key_id("one"), Millis(60_000)), None);
+    }
+
+    /// Up to version 0.1.0 the key was the secret itself.
+    #[test]
+    fn a_cookie_of_the_form_before_is_not_right() {
+        let mac = Hmac::<Sha256>::new_from_slice(b"one").unwrap().chain_update("perennial draft v1:60");
+        let value = format!("60.{}", hex(&mac.finalize().into_bytes()));
+        let drafts = Drafts::new(&["one".to_owned()]);
+        assert!(!admits(&drafts, &format!("{DRAFT_COOKIE}={value}"), Millis(0)));
+    }
+}

@@ -1,0 +1,223 @@
+//! Settings: read once at the start, from a lookup, and refused by name.
+
+use crate::base::limits::Limits;
+use crate::stores::aws::settings::Aws;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::base::reader::Reader;
+
+/// Every limit and choice of a deployment. Each field names the variable it is read from and its default.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `BUILD_ID` (`dev-build`): which build's pages are shown and made. Letters, digits, `.`, `_`, `-`; at most 64.
+    pub build_id: Arc<str>,
+    /// `PERENNIAL_STORE` (`.perennial`): folder of the embedded store.
+    pub store: PathBuf,
+    /// `PERENNIAL_LISTEN` (`127.0.0.1:3000`): where the standalone server listens.
+    pub listen: SocketAddr,
+    /// `PERENNIAL_BASE_PATH` (the site's own): the path before every page's, like `/docs`.
+    pub base_path: Option<String>,
+    /// `PERENNIAL_TRAILING_SLASH` (the site's own): `true` or `false`.
+    pub trailing_slash: Option<bool>,
+    /// `PERENNIAL_REVALIDATE_SECRETS` (none): who may call the revalidate endpoint; comma-separated, all live.
+    pub revalidate_secrets: Vec<String>,
+    /// `PERENNIAL_REVALIDATE_SECRETS_FROM` (none): ARN of the Secrets Manager secret, or of the SSM parameter, that holds
+    /// those secrets instead, all live, comma-separated.
+    pub revalidate_secrets_from: Option<String>,
+    /// `PERENNIAL_WEBHOOKS` (the site's own): file of the rules that say which pages change with a publisher's payload.
+    pub webhooks: Option<PathBuf>,
+    /// The stores of an AWS account; none: the embedded store.
+    pub aws: Option<Aws>,
+    /// Whether the process is a function of AWS Lambda itself, not of an emulator: `AWS_LAMBDA_INITIALIZATION_TYPE`
+    /// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>) is given.
+    pub on_lambda: bool,
+    /// Limits.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    /// What an empty environment gives.
+    fn default() -> Self {
+        Self::read(std::iter::empty()).expect("defaults are valid")
+    }
+}
+
+/// Settings that cannot be used: every mistake, one a line.
+#[derive(Debug, thiserror::Error)]
+#[error("settings cannot be used:\n  {}", .0.join("\n  "))]
+pub struct SettingsError(Vec<String>);
+
+/// Whether a text may name a build: it becomes a part of the names of folders and objects.
+pub(crate) fn is_build_id(text: &str) -> bool {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    !text.is_empty() && text.len() <= 64 && !text.starts_with('.') && plain
+}
+
+impl Settings {
+    /// Reads the process's environment; the defaults stand in for variables that are unset.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    #[allow(clippy::disallowed_methods, reason = "this is where settings are read, once")]
+    pub fn from_env(defaults: &[(&str, &str)]) -> Result<Self, SettingsError> {
+        let given: Vec<_> = std::env::vars_os()
+            .filter_map(|(name, value)| {
+                Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+            })
+            .collect();
+        let unset = defaults.iter().filter(|(name, _)| !given.iter().any(|(n, _)| n == name));
+        let defaults: Vec<_> = unset.map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Self::read(given.into_iter().chain(defaults))
+    }
+
+    /// Reads settings from names and values. An empty value is none. Unknown names that begin with `PERENNIAL_` are errors, so that a
+    /// misspelt setting does not silently mean its default; `PERENNIAL_SITE_…` names are the site's own.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn read(given: impl IntoIterator<Item = (String, String)>) -> Result<Self, SettingsError> {
+        let mut r = Reader::new(given.into_iter().collect());
+        let build_id = r.text("BUILD_ID").unwrap_or_else(|| "dev-build".to_owned());
+        if !is_build_id(&build_id) {
+            r.errors.push(format!(
+                "BUILD_ID is `{build_id}`: give 1 to 64 letters, digits, `.`, `_` or `-`, not beginning with `.`"
+            ));
+        }
+        let store = PathBuf::from(r.text("PERENNIAL_STORE").unwrap_or_else(|| ".perennial".to_owned()));
+        let listen = r.or("PERENNIAL_LISTEN", SocketAddr::from(([127, 0, 0, 1], 3000)));
+        let base_path = r.text("PERENNIAL_BASE_PATH");
+        let trailing_slash = r.optional("PERENNIAL_TRAILING_SLASH");
+        let secrets = r.text("PERENNIAL_REVALIDATE_SECRETS");
+        let revalidate_secrets: Vec<_> =
+            secrets.iter().flat_map(|s| s.split(',')).map(|s| s.trim().to_owned()).collect();
+        if revalidate_secrets.iter().any(String::is_empty) {
+            r.errors.push("PERENNIAL_REVALIDATE_SECRETS holds an empty secret: give them separated by single commas, or unset it".into());
+        }
+        let on_lambda = r.text("AWS_LAMBDA_INITIALIZATION_TYPE").is_some();
+        let revalidate_secrets_from = r.text("PERENNIAL_REVALIDATE_SECRETS_FROM");
+        let webhooks = r.text("PERENNIAL_WEBHOOKS").map(PathBuf::from);
+        let aws = Aws::read(&mut r);
+        let limits = Limits::read(&mut r);
+        r.end().map_err(SettingsError)?;
+        let build_id = build_id.into();
+        Ok(Self {
+            build_id,
+            store,
+            listen,
+            base_path,
+            trailing_slash,
+            revalidate_secrets,
+            revalidate_secrets_from,
+            webhooks,
+            aws,
+            on_lambda,
+            limits,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::aws::settings::EdgePurge;
+
+    fn read(given: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        Settings::read(given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn only_a_function_that_is_told_to_streams() {
+        let name = "PERENNIAL_STREAM_BODY_BYTES";
+        let limit = |given: &[(&str, &str)]| read(given).unwrap().limits.stream_body_bytes;
+        assert_eq!(limit(&[]), Some(1 << 20));
+        assert_eq!(limit(&[(name, "off")]), None);
+        let on_lambda = ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001");
+        assert_eq!(limit(&[on_lambda]), None);
+        assert_eq!(limit(&[on_lambda, (name, "")]), None);
+        assert_eq!(limit(&[on_lambda, (name, "0")]), Some(0));
+        let error = read(&[(name, "never")]).unwrap_err().to_string();
+        assert!(
+            error.contains(
+                "PERENNIAL_STREAM_BODY_BYTES is `never`: it must be a whole number of bytes, or `off`"
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        let error = read(&[
+            ("PERENNIAL_LEASE_MS", "soon"),
+            ("PERENNIAL_MAX_CONCURRENT_RENDERS", "0"),
+            ("PERENNIAL_TRAILING_SLASH", "yes"),
+            ("PERENNIAL_LISTEN", "localhost"),
+            ("PERENNIAL_REVALIDATE_SECRETS", "a,,b"),
+            ("PERENNIAL_MEMORY_CASH_BYTES", "1"),
+            ("PERENNIAL_SECRET", "s"),
+            ("PERENNIAL_COLOUR", "green"),
+            ("BUILD_ID", "../x"),
+            ("PERENNIAL_TABLE", "t"),
+            ("PERENNIAL_QUEUE_URL", "http://queue"),
+            ("AWS_ACCESS_KEY_ID", "k"),
+            ("PERENNIAL_EDGE_PURGE", "some"),
+            ("PERENNIAL_EDGE_WINDOW_MS", "65536"),
+        ])
+        .unwrap_err()
+        .to_string();
+        for part in [
+            "PERENNIAL_LEASE_MS is `soon`: it must be a whole number",
+            "PERENNIAL_MAX_CONCURRENT_RENDERS is `0`",
+            "PERENNIAL_TRAILING_SLASH is `yes`: it must be `true` or `false`",
+            "PERENNIAL_LISTEN is `localhost`: it must be an IP address and a port",
+            "empty secret",
+            "PERENNIAL_MEMORY_CASH_BYTES is no setting; did you mean PERENNIAL_MEMORY_CACHE_BYTES?",
+            "PERENNIAL_SECRET is no setting; did you mean PERENNIAL_REVALIDATE_SECRETS?",
+            "PERENNIAL_COLOUR is no setting; the README lists all",
+            "BUILD_ID is `../x`",
+            "PERENNIAL_BUCKET and PERENNIAL_TABLE are given together",
+            "AWS_REGION is not set",
+            "AWS_SECRET_ACCESS_KEY is not set",
+            "PERENNIAL_EDGE_PURGE is `some`: it must be `tags`, `paths` or `off`",
+            "PERENNIAL_EDGE_WINDOW_MS is `65536`: it must be a whole number, at most 65535",
+        ] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_given_is_used() {
+        let settings = read(&[
+            ("PERENNIAL_REVALIDATE_SECRETS", "one, two"),
+            ("PERENNIAL_MEMORY_CACHE_BYTES", "0"),
+            ("PERENNIAL_SITE_ANYTHING", "x"),
+            ("PERENNIAL_TRAILING_SLASH", ""),
+            ("PATH", "/bin"),
+        ])
+        .unwrap();
+        assert_eq!(settings.revalidate_secrets, ["one", "two"]);
+        assert_eq!(settings.limits.memory_cache_bytes, 0);
+        assert_eq!(&*settings.build_id, "dev-build");
+        assert!(settings.aws.is_none());
+    }
+
+    #[test]
+    fn the_stores_on_aws_are_given_together_and_their_keys_are_not_shown() {
+        let settings = read(&[
+            ("PERENNIAL_TABLE", "pages"),
+            ("PERENNIAL_BUCKET", "bodies"),
+            ("PERENNIAL_QUEUE_URL", "https://sqs.example/1/jobs"),
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ACCESS_KEY_ID", "AKID"),
+            ("AWS_SECRET_ACCESS_KEY", "hidden-key"),
+            ("AWS_SESSION_TOKEN", "hidden-token"),
+        ])
+        .unwrap();
+        let shown = format!("{settings:?}");
+        assert!(shown.contains("AKID") && !shown.contains("hidden"), "{shown}");
+        let aws = settings.aws.unwrap();
+        assert_eq!((&*aws.table, &*aws.region), ("pages", "eu-west-1"));
+        assert_eq!((aws.edge_purge, aws.max_purges, aws.distribution), (EdgePurge::Tags, 100, None));
+    }
+}

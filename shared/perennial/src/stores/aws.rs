@@ -1,0 +1,29 @@
+//! The stores of an AWS account: DynamoDB, S3 and SQS.
+
+#[cfg(feature = "aws")]
+pub mod account;
+#[cfg(feature = "aws")]
+pub mod bodies;
+#[cfg(feature = "aws")]
+pub mod call;
+#[cfg(feature = "aws")]
+pub mod dynamodb;
+#[cfg(feature = "aws")]
+pub mod errors;
+#[cfg(feature = "aws")]
+pub mod http;
+#[cfg(feature = "aws")]
+pub mod item;
+#[cfg(feature = "aws")]
+pub mod journal;
+#[cfg(feature = "aws")]
+pub mod pages;
+#[cfg(feature = "aws")]
+pub mod queue;
+#[cfg(feature = "aws")]
+pub mod retries;
+#[cfg(feature = "aws")]
+pub mod secrets;
+pub mod settings;
+#[cfg(feature = "aws")]
+pub mod stores;

@@ -1,0 +1,150 @@
+//! The stores of an AWS account: DynamoDB, S3, SQS, CloudFront.
+//!
+//! Calls of the SDK are boxed. Each is dozens of futures within one another, and whoever awaits an answer of the site
+//! would have to raise the compiler's `recursion_limit`.
+
+use crate::stores::aws::call::Caller;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use serde_json::{Value, json};
+
+use crate::ports::error::StoreError;
+use crate::stores::aws::http;
+use crate::stores::aws::settings::Aws;
+
+/// For one answer of DynamoDB or SQS, which take milliseconds. A visitor waits, and another attempt finds another server.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// For one answer of S3: a body of 16 MB at the 50 Mbit/s of a small function.
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A function that was frozen finds its connections closed: the second attempt is for that, the third for real trouble.
+pub(crate) const ATTEMPTS: u32 = 3;
+
+/// Before the second attempt, with jitter; the SDK's own second is longer than a visitor waits.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Before the third.
+const LAST_BACK_OFF: Duration = Duration::from_millis(100);
+
+/// An account: its keys, and the one HTTP client through which it is called.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub(crate) aws: Aws,
+    credentials: Credentials,
+    http: SharedHttpClient,
+    pub(crate) caller: Caller,
+}
+
+/// A client of the SDK, whose making takes a quarter of a millisecond.
+pub(crate) type Lazily<C> = Arc<LazyLock<C, Box<dyn FnOnce() -> C + Send>>>;
+
+/// Configures a client of the SDK. Each service has its own type for the same settings.
+macro_rules! configured {
+    ($sdk:ident, $account:expr, $attempt:expr) => {{
+        let mut config = $sdk::config::Config::builder()
+            .behavior_version($sdk::config::BehaviorVersion::v2026_01_12())
+            .region($sdk::config::Region::new($account.aws.region.clone()))
+            .credentials_provider($account.credentials.clone())
+            // The keys are good for the life of the process.
+            .identity_cache($sdk::config::IdentityCache::no_cache())
+            .http_client($account.http.clone())
+            .timeout_config(timeouts($attempt))
+            .retry_config(retries())
+            // What stands still is given up by those who read it.
+            .stalled_stream_protection($sdk::config::StalledStreamProtectionConfig::disabled());
+        config.set_endpoint_url($account.aws.endpoint_url.clone());
+        config
+    }};
+}
+
+impl Account {
+    /// The account that the settings name. Opens no connection yet.
+    ///
+    /// # Errors
+    /// `AWS_CA_BUNDLE` cannot be used.
+    pub fn open(aws: &Aws) -> Result<Self, StoreError> {
+        let keys = aws.credentials.clone();
+        let credentials = Credentials::new(
+            keys.access_key_id,
+            keys.secret_access_key,
+            keys.session_token,
+            None,
+            "the environment",
+        );
+        let client = http::client(aws)?;
+        let http = http::for_sdk(&client);
+        let caller = Caller::new(aws, client, credentials.clone());
+        Ok(Self { aws: aws.clone(), credentials, http, caller })
+    }
+
+    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let config = configured!(aws_sdk_dynamodb, self, ATTEMPT_TIMEOUT);
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    /// A client that is made when it is first needed: most visitors need the table alone.
+    pub(crate) fn lazily<C: 'static>(&self, make: fn(&Self) -> C) -> Lazily<C> {
+        let account = self.clone();
+        Arc::new(LazyLock::new(Box::new(move || make(&account))))
+    }
+
+    pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
+        use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+        // Bodies have their SHA-256 for a name, and are checked against it: another sum would be counted for nothing.
+        let config = configured!(aws_sdk_s3, self, BODY_TIMEOUT)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            // A server of one's own has no name for each bucket.
+            .force_path_style(self.aws.endpoint_url.is_some());
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn sqs(&self) -> aws_sdk_sqs::Client {
+        let config = configured!(aws_sdk_sqs, self, ATTEMPT_TIMEOUT);
+        aws_sdk_sqs::Client::from_conf(config.build())
+    }
+}
+
+fn timeouts(attempt: Duration) -> TimeoutConfig {
+    // The HTTP client has a time-out of its own for connecting.
+    TimeoutConfig::builder().disable_connect_timeout().operation_attempt_timeout(attempt).build()
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(ATTEMPTS)
+        .with_initial_backoff(FIRST_BACK_OFF)
+        .with_max_backoff(LAST_BACK_OFF)
+}
+
+/// The text of an SSM parameter, named by its ARN or its name; `None` if it has none.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) async fn read_parameter(account: &Account, name: &str) -> Result<Option<String>, StoreError> {
+    let what = format!("read the parameter {name}");
+    // Of one that is encrypted, too.
+    let asked = json!({ "Name": name, "WithDecryption": true }).to_string();
+    let answer = account.caller.json("ssm:GetParameter", "AmazonSSM.GetParameter", &what, asked).await?;
+    let answer: Option<Value> = serde_json::from_slice(&answer).ok();
+    let value = answer.as_ref().and_then(|answer| answer["Parameter"]["Value"].as_str()).map(str::trim);
+    Ok(value.filter(|text| !text.is_empty()).map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who asks for a lease says what time it is. The last attempt must not take a lease that was granted since for the
+    /// promise of a clock that is ahead.
+    #[test]
+    fn a_call_for_a_lease_is_shorter_than_clocks_may_differ() {
+        assert!((ATTEMPT_TIMEOUT + LAST_BACK_OFF) * ATTEMPTS < crate::freshness::CLOCK_SKEW_MAX);
+    }
+}

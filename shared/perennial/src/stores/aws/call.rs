@@ -1,0 +1,295 @@
+//! Calls signed by hand, to services whose SDK would be compiled for one operation.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::identity::Identity;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use crate::base::clock::{Clock, Millis, SystemClock, within};
+use crate::ports::error::StoreError;
+use crate::stores::aws::account::ATTEMPTS;
+use crate::stores::aws::errors::Failure;
+use crate::stores::aws::http::Http;
+use crate::stores::aws::settings::Aws;
+
+/// For one answer. These services take some hundred milliseconds.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Before the second attempt; doubled before the third.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Larger answers are left unread.
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+/// Sends signed calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    http: Http,
+    identity: Identity,
+    region: String,
+    endpoint_url: Option<String>,
+}
+
+/// One call.
+pub(crate) struct Call<'a> {
+    /// The permission it needs: `service:Operation`. The service is the one it is signed for.
+    pub(crate) action: &'static str,
+    pub(crate) method: Method,
+    /// See [`Caller::url`].
+    pub(crate) url: &'a str,
+    /// `content-type`, and what else is needed.
+    pub(crate) headers: &'a [(&'static str, &'a str)],
+    pub(crate) body: Bytes,
+}
+
+fn service(action: &str) -> &str {
+    action.split(':').next().unwrap_or_default()
+}
+
+impl Caller {
+    pub(crate) fn new(aws: &Aws, http: Http, credentials: Credentials) -> Self {
+        Self {
+            http,
+            identity: credentials.into(),
+            region: aws.region.clone(),
+            endpoint_url: aws.endpoint_url.clone(),
+        }
+    }
+
+    /// Where a service is, with an encoded path.
+    pub(crate) fn url(&self, service: &str, path: &str) -> String {
+        match &self.endpoint_url {
+            Some(url) => format!("{}{path}", url.trim_end_matches('/')),
+            None => format!("https://{}{path}", endpoint(service, &self.region).0),
+        }
+    }
+
+    /// Where a bucket is, without a path.
+    pub(crate) fn bucket_url(&self, bucket: &str) -> String {
+        match &self.endpoint_url {
+            // A server of one's own has no name for each bucket, and no certificate has names with more dots.
+            None if !bucket.contains('.') => {
+                format!("https://{bucket}.{}", endpoint("s3", &self.region).0)
+            }
+            _ => self.url("s3", &format!("/{bucket}")),
+        }
+    }
+
+    /// Asks a service that speaks JSON 1.1 something that changes nothing.
+    ///
+    /// # Errors
+    /// What the service says, and what to do about it.
+    pub(crate) async fn json(
+        &self,
+        action: &'static str,
+        target: &str,
+        what: impl Display,
+        body: String,
+    ) -> Result<Bytes, StoreError> {
+        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
+        let url = self.url(service(action), "/");
+        let call = Call { action, method: Method::POST, url: &url, headers: &headers, body: body.into() };
+        self.call(call).await.map_err(|failure| failure.judge(action, &what, false))
+    }
+
+    /// Calls, and again if another attempt may bring another answer. A call that writes must be one that may be repeated.
+    ///
+    /// # Errors
+    /// That of the last attempt.
+    pub(crate) async fn call(&self, call: Call<'_>) -> Result<Bytes, Failure> {
+        let (mut attempt, mut back_off) = (1, BACK_OFF);
+        loop {
+            match in_time(self.attempt(&call, attempt)).await {
+                Err(failure) if attempt < ATTEMPTS && failure.may_pass() => {
+                    SystemClock.sleep(some_of(back_off)).await;
+                }
+                done => return done,
+            }
+            attempt += 1;
+            back_off *= 2;
+        }
+    }
+
+    /// Opens a connection to a host, and leaves it to be used; whatever is answered.
+    pub(crate) async fn open(&self, url: &str) -> Result<(), Failure> {
+        let request = Request::head(url).body(SdkBody::empty());
+        let request = request.map_err(|e| Failure::NotSent(e.to_string()))?;
+        in_time(async { read(self.send(request).await?).await.map(drop) }).await
+    }
+
+    async fn attempt(&self, call: &Call<'_>, attempt: u32) -> Result<Bytes, Failure> {
+        let request = self.signed(call, attempt, SystemClock.now());
+        let request = request.map_err(|e| Failure::NotSent(e.to_string()))?;
+        let answer = self.send(request).await?;
+        let status = answer.status();
+        let body = read(answer).await?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let (code, message) = error_of(&String::from_utf8_lossy(&body));
+        Err(Failure::Answered { status: status.as_u16(), code, message })
+    }
+
+    async fn send(&self, request: Request<SdkBody>) -> Result<Response<Incoming>, Failure> {
+        self.http.request(request).await.map_err(|e| Failure::of_client(&e))
+    }
+
+    fn signed(
+        &self,
+        call: &Call<'_>,
+        attempt: u32,
+        now: Millis,
+    ) -> Result<Request<SdkBody>, Box<dyn Error + Send + Sync>> {
+        let service = service(call.action);
+        let parameters = v4::SigningParams::builder()
+            .identity(&self.identity)
+            .region(endpoint(service, &self.region).1)
+            .name(service)
+            .time(now.to_system())
+            .settings(SigningSettings::default())
+            .build()?
+            .into();
+        let body = SignableBody::Bytes(&call.body);
+        let signable =
+            SignableRequest::new(call.method.as_str(), call.url, call.headers.iter().copied(), body)?;
+        let (instructions, _) = sign(signable, &parameters)?.into_parts();
+        let mut request = Request::builder().method(&call.method).uri(call.url);
+        for (name, value) in call.headers {
+            request = request.header(*name, *value);
+        }
+        // As the SDKs tell it, for whoever reads a trace.
+        request = request.header("amz-sdk-request", format!("attempt={attempt}; max={ATTEMPTS}"));
+        let mut request = request.body(SdkBody::from(call.body.clone()))?;
+        instructions.apply_to_request_http1x(&mut request);
+        Ok(request)
+    }
+}
+
+/// An answer's body; empty if it is larger than [`ANSWER_BYTES_MAX`].
+async fn read(answer: Response<Incoming>) -> Result<Bytes, Failure> {
+    let length = answer.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    match length {
+        Some(length) if ANSWER_BYTES_MAX < length => Ok(Bytes::new()),
+        _ => Ok(answer.into_body().collect().await.map_err(|e| Failure::Lost(e.to_string()))?.to_bytes()),
+    }
+}
+
+async fn in_time<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    within(&SystemClock, ATTEMPT_TIMEOUT, call).await.unwrap_or_else(|| Err(Failure::late()))
+}
+
+/// Between none and all of a pause, so that those who were refused together do not come back together.
+pub(crate) fn some_of(pause: Duration) -> Duration {
+    let mut random = [u8::MAX];
+    // Without randomness it is the whole pause.
+    let _ = getrandom::fill(&mut random);
+    pause * u32::from(random[0]) / u32::from(u8::MAX)
+}
+
+/// The host of a service, and the region its calls are signed for
+/// (<https://docs.aws.amazon.com/general/latest/gr/rande.html>).
+fn endpoint<'a>(service: &str, region: &'a str) -> (String, &'a str) {
+    let china = region.starts_with("cn-");
+    let domain = match region {
+        _ if china => "amazonaws.com.cn",
+        region if region.starts_with("eusc-") => "amazonaws.eu",
+        _ => "amazonaws.com",
+    };
+    match service {
+        // One for all regions of a partition.
+        "cloudfront" if china => (format!("cloudfront.cn-northwest-1.{domain}"), "cn-northwest-1"),
+        "cloudfront" => (format!("cloudfront.{domain}"), "us-east-1"),
+        service => (format!("{service}.{region}.{domain}"), region),
+    }
+}
+
+/// Name and message of an error, which is JSON or XML.
+fn error_of(body: &str) -> (String, String) {
+    let json: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    let field = |names: [&str; 2]| {
+        let json = json.as_ref()?;
+        names.iter().find_map(|name| json.get(name)?.as_str()).map(str::to_owned)
+    };
+    let element = |name: &str| {
+        let (_, rest) = body.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once('<')?.0.to_owned())
+    };
+    let code = field(["__type", "code"]).or_else(|| element("Code")).unwrap_or_default();
+    let message = field(["message", "Message"]).or_else(|| element("Message")).unwrap_or_default();
+    // `com.amazonaws.ssm#ParameterNotFound` of some services.
+    (code.rsplit('#').next().unwrap_or_default().to_owned(), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::settings::Settings;
+    use crate::stores::aws::http::client;
+
+    fn caller(more: &[(&str, &str)]) -> Caller {
+        let (id, key) = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+        let given = [
+            ("PERENNIAL_TABLE", "t"),
+            ("PERENNIAL_BUCKET", "b"),
+            ("PERENNIAL_QUEUE_URL", "q"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", id),
+            ("AWS_SECRET_ACCESS_KEY", key),
+        ];
+        let given = given.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let aws = Settings::read(given).unwrap().aws.unwrap();
+        Caller::new(&aws, client(&aws).unwrap(), Credentials::new(id, key, None, None, "test"))
+    }
+
+    #[test]
+    fn a_bucket_is_called_by_its_name_where_it_has_one() {
+        let of = |more, bucket| caller(more).bucket_url(bucket);
+        assert_eq!(of(&[], "b"), "https://b.s3.us-east-1.amazonaws.com");
+        assert_eq!(of(&[], "b.c"), "https://s3.us-east-1.amazonaws.com/b.c");
+        assert_eq!(of(&[("AWS_ENDPOINT_URL", "http://[::1]:1/")], "b"), "http://[::1]:1/b");
+    }
+
+    #[test]
+    fn endpoints_are_those_of_the_partition() {
+        for (service, region, expected) in [
+            ("ssm", "eu-west-1", ("ssm.eu-west-1.amazonaws.com", "eu-west-1")),
+            ("cloudfront", "eu-west-1", ("cloudfront.amazonaws.com", "us-east-1")),
+            ("ssm", "cn-north-1", ("ssm.cn-north-1.amazonaws.com.cn", "cn-north-1")),
+            ("cloudfront", "cn-north-1", ("cloudfront.cn-northwest-1.amazonaws.com.cn", "cn-northwest-1")),
+            ("ssm", "eusc-de-east-1", ("ssm.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1")),
+        ] {
+            let (host, signed_for) = endpoint(service, region);
+            assert_eq!((&*host, signed_for), expected);
+        }
+    }
+
+    #[test]
+    fn errors_are_read_as_each_service_writes_them() {
+        for (body, expected) in [
+            (r#"{"__type":"ParameterNotFound"}"#, ("ParameterNotFound", "")),
+            (
+                r#"{"__type":"com.amazonaws#AccessDeniedException","Message":"no"}"#,
+                ("AccessDeniedException", "no"),
+            ),
+            (
+                "<ErrorResponse xmlns=\"x\"><Error><Type>Sender</Type><Code>NoSuchDistribution</Code><Message>gone</Message></Error></ErrorResponse>",
+                ("NoSuchDistribution", "gone"),
+            ),
+            ("<html>Bad Gateway", ("", "")),
+            ("", ("", "")),
+        ] {
+            let (code, message) = error_of(body);
+            assert_eq!((&*code, &*message), expected, "{body}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Reads of many items in one round trip, some of which the table may leave unread.
+//!
+//! One key takes 3,000 reads a second, whatever the table's own limits are
+//! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html>). A call that asks for
+//! such a key and for others is answered, without that key.
+
+use std::time::Duration;
+
+use crate::base::clock::{Clock, SystemClock};
+use crate::ports::error::StoreError;
+use crate::stores::aws::call::some_of;
+use crate::stores::aws::dynamodb::Attempts;
+use crate::stores::aws::errors::read_error;
+use crate::stores::aws::pages::DynamoPages;
+use crate::stores::aws::pages::item::{Item, PK, SK, text};
+
+/// Keys in one BatchGetItem
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>).
+const BATCH_KEYS_MAX: usize = 100;
+
+/// Calls for the same keys by somebody who cannot do without them: by a render or by the queue, never by every visitor.
+const ROUNDS_MAX: u32 = 5;
+
+/// Calls for the same keys by somebody who can do without some, as long as the retry budget has enough for them.
+const VISITOR_ROUNDS_MAX: u32 = 3;
+
+/// The longest pause before the second call; doubled before each call after that.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
+/// Items that were found, in the order of their keys, and the keys that nobody looked for.
+pub(super) struct Found {
+    items: Vec<Item>,
+    unread: Vec<Item>,
+}
+
+fn order(item: &Item) -> (Option<&str>, Option<&str>) {
+    (text(item, PK), text(item, SK))
+}
+
+impl Found {
+    /// The item of a key.
+    pub(super) fn get(&self, key: &Item) -> Option<&Item> {
+        self.items.binary_search_by(|item| order(item).cmp(&order(key))).ok().map(|at| &self.items[at])
+    }
+
+    /// The same, taken out.
+    pub(super) fn take(&mut self, key: &Item) -> Option<Item> {
+        self.items.binary_search_by(|item| order(item).cmp(&order(key))).ok().map(|at| self.items.remove(at))
+    }
+
+    /// Whether the table has left the key unread: then nobody knows whether it has an item.
+    pub(super) fn is_unread(&self, key: &Item) -> bool {
+        self.unread.iter().any(|unread| order(unread) == order(key))
+    }
+
+    /// Whether the table has read others of the same call, and only what many pages share is unread.
+    fn is_hot(&self) -> bool {
+        let mut keys = self.unread.iter().filter_map(|key| text(key, PK));
+        !self.items.is_empty() && keys.all(|key| key.starts_with("tag#") || key == "epoch")
+    }
+
+    /// The error of somebody who cannot do without what is unread.
+    pub(super) fn throttled(&self) -> StoreError {
+        let text = self.advice();
+        if self.is_hot() { StoreError::Refused(text) } else { StoreError::Unavailable(text) }
+    }
+
+    /// What the table does not do, and what to do about it.
+    fn advice(&self) -> String {
+        let keys: Vec<_> = self.unread.iter().filter_map(|key| text(key, PK)).collect();
+        let keys = keys.join("`, `");
+        if self.is_hot() {
+            format!(
+                "DynamoDB reads other items, but not `{keys}`: one key takes 3,000 reads a second, whatever the table's limits: \
+                 have the shared cache in front answer more visitors (longer periods), or give fewer pages that tag"
+            )
+        } else {
+            format!("DynamoDB left `{keys}` unread: the table is throttled, raise its throughput limits")
+        }
+    }
+}
+
+impl DynamoPages {
+    /// Reads items, each strongly consistent and once.
+    ///
+    /// # Errors
+    /// The table cannot be read, or it leaves some of them unread.
+    pub(super) async fn get_all(&self, keys: Vec<Item>) -> Result<Found, StoreError> {
+        let found = self.get(keys, ROUNDS_MAX).await?;
+        if found.unread.is_empty() { Ok(found) } else { Err(found.throttled()) }
+    }
+
+    /// The same for somebody who can do without some of the items.
+    ///
+    /// # Errors
+    /// None of them can be read.
+    pub(super) async fn get_some(&self, keys: Vec<Item>) -> Result<Found, StoreError> {
+        let found = self.get(keys, VISITOR_ROUNDS_MAX).await?;
+        if !found.unread.is_empty() && self.complaints.is_due(self.clock.now()) {
+            tracing::warn!(
+                "pages are answered as stale, because nobody can tell whether they are: {}",
+                found.advice()
+            );
+        }
+        Ok(found)
+    }
+
+    async fn get(&self, mut keys: Vec<Item>, rounds_max: u32) -> Result<Found, StoreError> {
+        // One key twice is an error of the whole call.
+        keys.sort_by(|a, b| order(a).cmp(&order(b)));
+        keys.dedup();
+        let mut found = Found { items: Vec::with_capacity(keys.len()), unread: Vec::new() };
+        if keys.is_empty() {
+            // DynamoDB refuses a call without keys (`Keys` of KeysAndAttributes: 1 to 100 items).
+            return Ok(found);
+        }
+        if keys.len() <= BATCH_KEYS_MAX {
+            self.get_batch(keys, rounds_max, &mut found).await?;
+        } else {
+            for batch in keys.chunks(BATCH_KEYS_MAX) {
+                self.get_batch(batch.to_vec(), rounds_max, &mut found).await?;
+            }
+        }
+        found.items.sort_by(|a, b| order(a).cmp(&order(b)));
+        Ok(found)
+    }
+
+    async fn get_batch(&self, keys: Vec<Item>, rounds_max: u32, found: &mut Found) -> Result<(), StoreError> {
+        let answer = self.table.get_some(keys, Attempts::Several).await;
+        let (items, mut left) = answer.map_err(|e| read_error("dynamodb:BatchGetItem", "read pages", &e))?;
+        found.items.extend(items);
+        if left.is_empty() {
+            self.retries.earn();
+            return Ok(());
+        }
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..rounds_max {
+            // Whoever cannot do without is paced by its own rounds: there are as many as renders, not as visitors.
+            if rounds_max == VISITOR_ROUNDS_MAX && !self.retries.spend() {
+                break;
+            }
+            SystemClock.sleep(some_of(pause)).await;
+            pause *= 2;
+            // A call for hot keys alone is refused as a whole; that is the same answer, and this loop repeats it.
+            if let Ok((items, still)) = self.table.get_some(left.clone(), Attempts::One).await {
+                found.items.extend(items);
+                left = still;
+            }
+            if left.is_empty() {
+                break;
+            }
+        }
+        found.unread.append(&mut left);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::aws::item::key;
+    use crate::stores::aws::pages::item::{epoch_key, tag_key};
+
+    #[test]
+    fn a_hot_key_is_told_from_a_table_that_is_throttled() {
+        let record = || key("page#b#00".into(), "record");
+        let told = |items, unread| Found { items, unread }.advice();
+        let hot = told(vec![record()], vec![tag_key("site"), epoch_key()]);
+        assert!(hot.contains("`tag#site`, `epoch`") && hot.contains("3,000 reads a second"), "{hot}");
+        for (items, unread) in [
+            (vec![], vec![record(), tag_key("site")]),
+            (vec![tag_key("site")], vec![record()]),
+            (vec![], vec![tag_key("site")]),
+        ] {
+            let all = told(items, unread);
+            assert!(all.contains("raise its throughput limits"), "{all}");
+        }
+    }
+}

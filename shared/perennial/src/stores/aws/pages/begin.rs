@@ -1,0 +1,376 @@
+//! Who may render: the conditions under which a slot's item changes hands.
+//!
+//! They say in DynamoDB's words what [`Slot::may_begin`](crate::ports::pages::slot::Slot::may_begin) says, which tells a caller that
+//! was refused why.
+
+use std::time::Duration;
+
+use crate::base::clock::Millis;
+use crate::freshness::CLOCK_SKEW_MAX;
+use crate::key::encode::hex;
+use crate::key::page_key::PageKey;
+use crate::ports::error::StoreError;
+use crate::ports::pages::slot::{Ask, Begun, supersedes};
+use crate::ports::pages::urgency::Urgency;
+use crate::record::page_record::Ticket;
+use crate::stores::aws::dynamodb::{Request, ReturnValue};
+use crate::stores::aws::errors::{Failure, write_error};
+use crate::stores::aws::pages::item::{Item, SlotItem, n, number, s};
+use crate::stores::aws::pages::{DynamoPages, LISTED, UNCOMMITTED_KEPT_MS, listed_item, write_if};
+
+/// What became of a conditional update: the new item, or the one that was in the way.
+enum Changed {
+    Yes(Item),
+    No(Item),
+}
+
+/// A name for one call, so that its repetition recognises what the first try has written.
+fn holder() -> String {
+    let mut bytes = [0; 8];
+    // Without randomness a lost answer costs what a dead renderer costs: the lease's time.
+    let _ = getrandom::fill(&mut bytes);
+    hex(&bytes)
+}
+
+/// What [`Slot::is_current`](crate::ports::pages::slot::Slot::is_current) says.
+pub(super) const IS_CURRENT: &str = "ticket = :ticket AND (attribute_not_exists(shown) OR shown < :ticket)";
+
+/// What [`Slot::is_forgotten`](crate::ports::pages::slot::Slot::is_forgotten) says; and that its lease was given back before, so that
+/// a repetition of this very call does not forget whose first ticket came after it.
+const IS_FORGOTTEN: &str = "ticket = :first AND attribute_not_exists(shown) AND attribute_not_exists(failed_ticket) \
+                            AND attribute_not_exists(keep) AND attribute_not_exists(lease_until)";
+
+const LEASE_HAS_ENDED: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now OR lease_from > :skewed \
+                               OR ticket <= shown OR ticket <= :judged)";
+
+const BACK_OFF_HAS_ENDED: &str = "(attribute_not_exists(retry_at) OR retry_at <= :now OR failed_at > :skewed \
+                                  OR failed_ticket <= shown OR failed_ticket <= :judged)";
+
+/// The condition of a grant: what [`Slot::may_begin`](crate::ports::pages::slot::Slot::may_begin) says.
+fn condition(ask: &Ask) -> String {
+    let mut all = vec![];
+    if ask.judged.is_some() {
+        all.push("(attribute_not_exists(shown) OR shown <= :judged)".to_owned());
+    }
+    match ask.urgency {
+        Urgency::Overriding => {}
+        Urgency::Demand(_) => all.push(format!("(attribute_not_exists(demanded) OR {LEASE_HAS_ENDED})")),
+        Urgency::Missing => all.push(LEASE_HAS_ENDED.to_owned()),
+        Urgency::Ordinary => {
+            all.push(LEASE_HAS_ENDED.to_owned());
+            // Nothing is held back that has nothing to show. Who has judged a record has seen that there is one, even if
+            // the slot was not told.
+            match ask.judged {
+                Some(0) => {}
+                Some(_) => all.push(BACK_OFF_HAS_ENDED.to_owned()),
+                None => all.push(format!("(attribute_not_exists(shown) OR {BACK_OFF_HAS_ENDED})")),
+            }
+        }
+    }
+    all.join(" AND ")
+}
+
+impl DynamoPages {
+    /// A conditional update that gives a lease; its answer tells what is there now.
+    async fn change(&self, page: &PageKey, update: Request) -> Result<Changed, StoreError> {
+        let update = update.return_values(ReturnValue::AllNew).return_refusing_item();
+        match update.send().await {
+            Ok(done) => return Ok(Changed::Yes(done.attributes.unwrap_or_default())),
+            Err(Failure::Refused(Some(item))) => return Ok(Changed::No(item)),
+            Err(Failure::Refused(None)) => {}
+            Err(error) => return Err(write_error("dynamodb:UpdateItem", "ask for a lease", &error)),
+        }
+        // A server that does not tell what is in the way.
+        let key = self.keys().slot(page);
+        let mut found = self.get_all(vec![key.clone()]).await?;
+        Ok(Changed::No(found.take(&key).unwrap_or_default()))
+    }
+
+    pub(super) async fn grant(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
+        let granted = self.ask(page, ask, ask.judged.unwrap_or(0)).await?;
+        let Begun::Granted(ticket) = granted else { return Ok(granted) };
+        let shown = match ask.judged {
+            Some(judged) => judged,
+            // Its first ticket, although nobody looked whether there is a record.
+            None if ticket == 1 => self.stored_generation(page).await?,
+            None => 0,
+        };
+        if supersedes(ticket, shown) {
+            return Ok(granted);
+        }
+        // The slot's item was lost, and its tickets have begun again below what is shown. No lease counts that such a
+        // ticket has.
+        let update = self
+            .update(self.keys().slot(page))
+            .update_expression("SET ticket = :shown REMOVE lease_from, lease_until")
+            .condition_expression("ticket < :shown")
+            .expression_attribute_values(":shown", n(shown));
+        self.update_if(update).await?;
+        self.ask(page, ask, shown).await
+    }
+
+    async fn stored_generation(&self, page: &PageKey) -> Result<Ticket, StoreError> {
+        let key = self.keys().record(page);
+        let found = self.get_all(vec![key.clone()]).await?;
+        Ok(found.get(&key).and_then(|item| number(item, "generation")).unwrap_or(0))
+    }
+
+    /// Asks for a ticket above all before it; above `floor` if there were none.
+    async fn ask(&self, page: &PageKey, ask: Ask, floor: Ticket) -> Result<Begun, StoreError> {
+        let holder = holder();
+        let expires_s = (ask.now.0 + UNCOMMITTED_KEPT_MS) / 1000;
+        let condition = condition(&ask);
+        let demanded = ask.urgency.demanded();
+        let set_demanded = if demanded > 0 { ", demanded = :demanded" } else { " REMOVE demanded" };
+        let mut update = listed_item(self.update(self.keys().slot(page)), &self.keys(), page)
+            .update_expression(format!(
+                "{LISTED}, ticket = if_not_exists(ticket, :floor) + :one, lease_from = :now, lease_until = :until, \
+                 holder = :holder, expires = if_not_exists(keep, :expires){set_demanded}"
+            ))
+            .expression_attribute_values(":floor", n(floor))
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":now", n(ask.now.0))
+            .expression_attribute_values(":until", n(ask.now.plus(ask.lease).0))
+            .expression_attribute_values(":holder", s(&*holder))
+            .expression_attribute_values(":expires", n(expires_s));
+        if demanded > 0 {
+            update = update.expression_attribute_values(":demanded", n(demanded));
+        }
+        if !condition.is_empty() {
+            if condition.contains(":judged") {
+                update = update.expression_attribute_values(":judged", n(ask.judged.unwrap_or(0)));
+            }
+            if condition.contains(":skewed") {
+                update = update.expression_attribute_values(":skewed", n(ask.now.plus(CLOCK_SKEW_MAX).0));
+            }
+            update = update.condition_expression(condition);
+        }
+        match self.change(page, update).await? {
+            Changed::Yes(item) => Ok(Begun::Granted(number(&item, "ticket").unwrap_or(floor + 1))),
+            Changed::No(item) => Ok(why(SlotItem::read(&item), &ask, &holder)),
+        }
+    }
+
+    pub(super) async fn exchange(
+        &self,
+        page: &PageKey,
+        ticket: Ticket,
+        lease: Duration,
+        now: Millis,
+    ) -> Result<Option<Ticket>, StoreError> {
+        let (holder, next) = (holder(), ticket + 1);
+        let update = self
+            .update(self.keys().slot(page))
+            .update_expression(
+                "SET ticket = :next, lease_from = :now, lease_until = :until, holder = :holder REMOVE demanded",
+            )
+            .condition_expression(IS_CURRENT)
+            .expression_attribute_values(":ticket", n(ticket))
+            .expression_attribute_values(":next", n(next))
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":until", n(now.plus(lease).0))
+            .expression_attribute_values(":holder", s(&*holder));
+        Ok(match self.change(page, update).await? {
+            Changed::Yes(_) => Some(next),
+            Changed::No(item) => (SlotItem::read(&item).holder == Some(holder)).then_some(next),
+        })
+    }
+
+    /// Ends the lease of a ticket, if it is the newest.
+    pub(super) async fn give_back(&self, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
+        let update = self
+            .update(self.keys().slot(page))
+            .update_expression("REMOVE lease_from, lease_until")
+            .condition_expression("ticket = :ticket")
+            .expression_attribute_values(":ticket", n(ticket));
+        self.update_if(update).await.map(drop)
+    }
+
+    /// Forgets a page of which nothing is known but its first ticket.
+    pub(super) async fn forget(&self, page: &PageKey) -> Result<(), StoreError> {
+        let delete = self.table.delete_item(self.keys().slot(page));
+        let delete = delete.condition_expression(IS_FORGOTTEN).expression_attribute_values(":first", n(1));
+        write_if(delete, "dynamodb:DeleteItem", "forget a page").await.map(drop)
+    }
+}
+
+/// Why a grant was refused; or that it was not, and only its answer was lost.
+fn why(there: SlotItem, ask: &Ask, holder: &str) -> Begun {
+    let ours = there.holder.as_deref() == Some(holder);
+    let generation = there.shown.max(ask.judged.unwrap_or(0));
+    let slot = there.slot(generation);
+    if ours {
+        return Begun::Granted(slot.ticket);
+    }
+    // What was in the way may have gone since: who looks again will see.
+    slot.may_begin(generation, ask).err().unwrap_or(Begun::Unneeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::ports::suite::pages::ask_and_record;
+
+    fn item(fields: &[(&str, u64)]) -> SlotItem {
+        let item: Item = fields.iter().map(|&(name, value)| (name.to_owned(), n(value))).collect();
+        SlotItem::read(&item)
+    }
+
+    #[test]
+    fn a_refusal_says_why() {
+        let (ask, _) = ask_and_record();
+        let now = ask.now.0;
+        let leased = item(&[("ticket", 2), ("lease_from", now), ("lease_until", now + 5)]);
+        assert!(
+            matches!(why(leased, &ask, "x"), Begun::Busy(lease) if (lease.ticket, lease.until.0) == (2, now + 5))
+        );
+        let stale = Ask { judged: Some(1), ..ask };
+        let failed = item(&[
+            ("ticket", 2),
+            ("shown", 1),
+            ("failed_ticket", 2),
+            ("failed_at", now),
+            ("retry_at", now + 9),
+        ]);
+        assert!(matches!(why(failed, &stale, "x"), Begun::BackedOff { until } if until.0 == now + 9));
+        let newer = item(&[("ticket", 2), ("shown", 2)]);
+        assert!(matches!(why(newer, &stale, "x"), Begun::Unneeded));
+    }
+
+    #[test]
+    fn a_lost_answer_is_recognised() {
+        let (ask, _) = ask_and_record();
+        let fields = [("ticket", 7), ("lease_from", ask.now.0), ("lease_until", ask.now.0 + 5)];
+        let mut item: Item = fields.map(|(name, value)| (name.to_owned(), n(value))).into();
+        item.insert("holder".into(), s("me"));
+        assert!(matches!(why(SlotItem::read(&item), &ask, "me"), Begun::Granted(7)));
+        assert!(matches!(why(SlotItem::read(&item), &ask, "you"), Begun::Busy(_)));
+        assert_ne!(holder(), holder());
+    }
+
+    /// Whether a condition holds for an item, as DynamoDB judges it: a comparison with what is not there does not hold.
+    fn holds(condition: &str, item: &Item, values: &HashMap<&str, u64>) -> bool {
+        let spaced = condition.replace('(', " ( ").replace(')', " ) ");
+        let mut words = spaced.split_whitespace().peekable();
+        let held = any_holds(&mut words, item, values);
+        assert_eq!(words.next(), None, "{condition}");
+        held
+    }
+
+    type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
+
+    fn any_holds(words: &mut Words<'_>, item: &Item, values: &HashMap<&str, u64>) -> bool {
+        let mut any = all_hold(words, item, values);
+        while words.next_if_eq(&"OR").is_some() {
+            any |= all_hold(words, item, values);
+        }
+        any
+    }
+
+    fn all_hold(words: &mut Words<'_>, item: &Item, values: &HashMap<&str, u64>) -> bool {
+        let mut all = one_holds(words, item, values);
+        while words.next_if_eq(&"AND").is_some() {
+            all &= one_holds(words, item, values);
+        }
+        all
+    }
+
+    fn one_holds(words: &mut Words<'_>, item: &Item, values: &HashMap<&str, u64>) -> bool {
+        let mut word = || words.next().expect("a word");
+        match word() {
+            "(" => {
+                let held = any_holds(words, item, values);
+                assert_eq!(words.next(), Some(")"));
+                held
+            }
+            "attribute_not_exists" => {
+                let (open, name, close) = (word(), word(), word());
+                assert_eq!((open, close), ("(", ")"));
+                !item.contains_key(name)
+            }
+            left => {
+                let value = |name: &str| values.get(name).copied().or_else(|| number(item, name));
+                let (comparison, right) = (word(), value(word()));
+                value(left).zip(right).is_some_and(|(left, right)| match comparison {
+                    "=" => left == right,
+                    "<" => left < right,
+                    "<=" => left <= right,
+                    ">" => left > right,
+                    other => panic!("{other}"),
+                })
+            }
+        }
+    }
+
+    /// Every slot with a few tickets and instants.
+    fn slots(now: u64) -> Vec<Item> {
+        let far = now + 60_000;
+        let times: [&[(&str, u64)]; 4] = [
+            &[],
+            &[("from", now), ("until", now + 5)],
+            &[("from", now - 9), ("until", now)],
+            &[("from", far), ("until", far + 5)],
+        ];
+        let mut slots = vec![Item::new()];
+        for (ticket, shown, failed) in (0..64).map(|i| (i % 4, i / 4 % 4, i / 16)) {
+            for (lease, failure, demanded) in (0..32).map(|i| (times[i % 4], times[i / 4 % 4], i > 15)) {
+                let mut item = Item::from([("ticket".to_owned(), n(ticket))]);
+                if demanded {
+                    item.insert("demanded".into(), n(1));
+                }
+                if shown > 0 {
+                    item.insert("shown".into(), n(shown));
+                    item.insert("keep".into(), n(1));
+                }
+                item.extend(lease.iter().map(|(name, at)| (format!("lease_{name}"), n(*at))));
+                if let [(_, from), (_, until)] = failure {
+                    let fields = [("failed_ticket", failed), ("failed_at", *from), ("retry_at", *until)];
+                    item.extend(fields.map(|(name, value)| (name.to_owned(), n(value))));
+                }
+                slots.push(item);
+            }
+        }
+        slots
+    }
+
+    #[test]
+    fn conditions_say_what_the_slot_says() {
+        let (ask, _) = ask_and_record();
+        let now = ask.now.0;
+        let urgencies = [Urgency::Ordinary, Urgency::Missing, Urgency::Demand(1), Urgency::Overriding];
+        for (item, judged, urgency) in slots(now).iter().flat_map(|item| {
+            [None, Some(0), Some(1), Some(2), Some(3)]
+                .into_iter()
+                .flat_map(move |judged| urgencies.map(|urgency| (item, judged, urgency)))
+        }) {
+            let ask = Ask { judged, urgency, ..ask };
+            let there = SlotItem::read(item);
+            let generation = there.shown.max(judged.unwrap_or(0));
+            let said = there.slot(generation).may_begin(generation, &ask);
+            let values = [
+                (":now", now),
+                (":skewed", ask.now.plus(CLOCK_SKEW_MAX).0),
+                (":judged", judged.unwrap_or(0)),
+            ];
+            let condition = condition(&ask);
+            let granted = condition.is_empty() || holds(&condition, item, &HashMap::from(values));
+            assert_eq!(granted, said.is_ok(), "{ask:?} {item:?}: {said:?}");
+            if let Err(refusal) = said {
+                assert_eq!(format!("{:?}", why(SlotItem::read(item), &ask, "me")), format!("{refusal:?}"));
+            }
+        }
+        for (item, ticket) in slots(now).iter().flat_map(|item| (1..4).map(move |ticket| (item, ticket))) {
+            let there = SlotItem::read(item);
+            let shown = there.shown;
+            let slot = there.slot(0);
+            let current = holds(IS_CURRENT, item, &HashMap::from([(":ticket", ticket)]));
+            assert_eq!(current, slot.is_current(ticket, shown), "{ticket} {item:?}");
+            let given_back = !item.contains_key("lease_until");
+            let forgotten = holds(IS_FORGOTTEN, item, &HashMap::from([(":first", 1)]));
+            let failed = item.contains_key("failed_ticket");
+            assert_eq!(forgotten, given_back && !failed && slot.is_forgotten(1, shown), "{item:?}");
+        }
+    }
+}

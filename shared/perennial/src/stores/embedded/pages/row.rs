@@ -1,0 +1,119 @@
+//! A row of the table of pages, read.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Row};
+
+use crate::base::clock::Millis;
+use crate::key::page_key::PageKey;
+use crate::key::tags::{page_tags, user_tag};
+use crate::ports::pages::slot::{FailureNote, Lease, Slot};
+use crate::ports::pages::snapshot::Snapshot;
+use crate::record::page_record::{Record, Ticket};
+use crate::stores::embedded::pages::tags::epochs;
+
+pub(super) const COLUMNS: &str = "record, generation, listed, ticket, lease_from, lease_until, \
+                       failed_ticket, failures, failed_at, retry_at, error, demanded";
+
+#[derive(Default)]
+pub(super) struct PageRow {
+    record: Option<Vec<u8>>,
+    /// The number of the newest commit, or what numbers go on above.
+    pub(super) generation: Ticket,
+    pub(super) listed: bool,
+    pub(super) slot: Slot,
+    committed: Ticket,
+    above: Ticket,
+}
+
+impl PageRow {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let ticket = unsigned(row, 3)?.unwrap_or(0);
+        let lease = match (unsigned(row, 4)?, unsigned(row, 5)?) {
+            (Some(from), Some(until)) => Some(Lease { ticket, from: Millis(from), until: Millis(until) }),
+            _ => None,
+        };
+        let failure = match unsigned(row, 6)? {
+            Some(ticket) => Some(FailureNote {
+                ticket,
+                count: unsigned(row, 7)?.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+                at: Millis(unsigned(row, 8)?.unwrap_or(0)),
+                retry_at: Millis(unsigned(row, 9)?.unwrap_or(0)),
+                message: row.get::<_, Option<String>>(10)?.unwrap_or_default(),
+            }),
+            None => None,
+        };
+        let slot = Slot { ticket, lease, demanded: unsigned(row, 11)?.unwrap_or(0), failure };
+        Ok(Self {
+            record: row.get(0)?,
+            generation: unsigned(row, 1)?.unwrap_or(0),
+            listed: row.get(2)?,
+            slot,
+            committed: unsigned(row, 1)?.unwrap_or(0),
+            above: 0,
+        })
+    }
+
+    /// The row in a store whose numbers go on above those of one that was damaged: a page that was not saved is like
+    /// one whose record cannot be read.
+    pub(super) fn above(self, above: Ticket) -> Self {
+        Self { generation: self.generation.max(above), above, ..self }
+    }
+
+    /// Whether a ticket was handed out by the store that was damaged.
+    pub(super) fn is_from_before(&self, ticket: Ticket) -> bool {
+        ticket <= self.above
+    }
+
+    /// [`Slot::is_forgotten`], with numbers counted from where this store's begin.
+    pub(super) fn is_forgotten(&self, ticket: Ticket) -> bool {
+        let slot = Slot { ticket: self.slot.ticket.saturating_sub(self.above), ..self.slot.clone() };
+        slot.is_forgotten(ticket.saturating_sub(self.above), self.committed)
+    }
+
+    /// The record, unless it is damaged: then there is none, and the next render replaces it.
+    pub(super) fn record(&self, page: &str) -> Option<Arc<Record>> {
+        match Record::from_bytes(self.record.as_deref()?) {
+            Ok(record) => Some(Arc::new(record)),
+            Err(error) => {
+                tracing::warn!(page, "a stored record cannot be read and counts as missing: {error}");
+                None
+            }
+        }
+    }
+
+    /// What the row says by itself, without the tags.
+    pub(super) fn alone(self, record: Option<Arc<Record>>) -> Snapshot {
+        let Self { generation, listed, slot, .. } = self;
+        Snapshot { record, generation, slot, listed, ..Snapshot::default() }
+    }
+
+    pub(super) fn snapshot(self, connection: &Connection, page: &PageKey) -> rusqlite::Result<Snapshot> {
+        let record = self.record(page.as_str());
+        let tags = record.as_ref().map_or(&[][..], |r| &r.tags);
+        let tags = page_tags(page).into_iter().chain(tags.iter().map(|t| user_tag(t)));
+        let epochs = epochs(connection, tags)?;
+        Ok(Snapshot { epochs, ..self.alone(record) })
+    }
+}
+
+/// What tickets go on above: 0 but in a store that was begun in the place of a damaged one.
+pub(super) fn above(connection: &Connection) -> rusqlite::Result<Ticket> {
+    let above =
+        connection.prepare_cached("SELECT ticket FROM above")?.query_row([], |row| unsigned(row, 0))?;
+    Ok(above.unwrap_or(0))
+}
+
+/// See [`SqlitePages::knows_listed`](crate::stores::embedded::pages::SqlitePages::knows_listed).
+pub(super) fn knows_listed(connection: &Connection, build: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT ticket = 0 OR EXISTS (SELECT 1 FROM published WHERE build = ?1) FROM above";
+    connection.prepare_cached(sql)?.query_row([build], |row| row.get(0))
+}
+
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(|n| u64::try_from(n).unwrap_or(0)))
+}
+
+pub(super) fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

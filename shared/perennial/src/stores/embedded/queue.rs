@@ -1,0 +1,347 @@
+//! The queue in SQLite: durable, worked by any process of the build on the machine.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, params};
+use tokio::sync::Notify;
+
+use crate::base::clock::{Clock, Millis};
+use crate::ports::error::StoreError;
+use crate::ports::job::Job;
+use crate::ports::queue::Jobs;
+use crate::stores::embedded::sqlite::anew::{Column, Schema, save_rows};
+use crate::stores::embedded::sqlite::{Db, Durable};
+
+/// What is lost with a damaged queue was asked for by pages that are still stale: their next visitors ask again.
+const SCHEMA: Schema = Schema { sql: TABLES, added: &ADDED, save: |old, new, _| save_rows(old, new, "jobs") };
+
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS jobs (
+  id INTEGER PRIMARY KEY, build TEXT NOT NULL, due INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
+  message TEXT NOT NULL, returned INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS jobs_due ON jobs (build, due);
+CREATE INDEX IF NOT EXISTS jobs_left ON jobs (due);
+";
+
+/// Columns that queues of earlier versions lack.
+const ADDED: [Column; 1] = [Column { table: "jobs", name: "returned", kind: "INTEGER NOT NULL DEFAULT 0" }];
+
+/// A job that was taken this often without being finished (its worker died each time) is dropped.
+const TRIES_MAX: u32 = 5;
+
+/// A job that no process of its own build has taken for so long after it was due is anybody's: that build was replaced.
+const LEFT_AFTER: Duration = Duration::from_secs(60);
+
+/// Which jobs a process may take: those of its build and those of no build, and what other builds have left behind.
+const TAKES: &str = "((build IN (?1, '') AND due <= ?2) OR due <= ?3)";
+
+/// The queue of one machine.
+#[derive(Clone)]
+pub struct SqliteJobs {
+    db: Arc<Db>,
+    build: Arc<str>,
+    clock: Arc<dyn Clock>,
+    arrived: Arc<Notify>,
+}
+
+/// A job that was taken from the queue, and will come back unless it is finished in time.
+#[derive(Debug)]
+pub struct Taken {
+    id: i64,
+    /// The message; see [`Job::from_json`].
+    pub message: String,
+    /// How often it was given back before.
+    pub returned: u32,
+}
+
+impl Taken {
+    /// What [`Jobs::give_back`] takes.
+    pub fn receipt(&self) -> String {
+        self.id.to_string()
+    }
+}
+
+impl SqliteJobs {
+    /// The queue in the store at `folder`, for jobs of `build`.
+    pub fn open(folder: &Path, build: Arc<str>, clock: Arc<dyn Clock>) -> Self {
+        let db = Db::open(&folder.join("jobs.db"), &SCHEMA, clock.clone());
+        Self { db, build, clock, arrived: Arc::default() }
+    }
+
+    pub(crate) fn wait_for_locks(&self, most: Duration) {
+        self.db.wait_for_locks(most);
+    }
+
+    /// Takes the job that has been due the longest; others cannot take it for `hidden`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn take(&self, hidden: Duration) -> Result<Option<Taken>, StoreError> {
+        let now = self.clock.now();
+        // Most looks find nothing: a read is enough to know.
+        if self.due(now).await?.is_none() {
+            return Ok(None);
+        }
+        let (build, until, left) = (self.build.clone(), now.plus(hidden), left_before(now));
+        let take = move |tx: &rusqlite::Transaction<'_>| {
+            let dropped = tx.execute(
+                &format!("DELETE FROM jobs WHERE tries >= {TRIES_MAX} AND {TAKES}"),
+                params![build, ms(now), ms(left)],
+            )?;
+            if dropped > 0 {
+                tracing::error!(dropped, "jobs were dropped: their workers died {TRIES_MAX} times each");
+            }
+            tx.query_row(
+                &format!(
+                    "UPDATE jobs SET due = ?4, tries = tries + 1 WHERE id =
+                       (SELECT id FROM jobs WHERE {TAKES} ORDER BY due, id LIMIT 1)
+                     RETURNING id, message, returned"
+                ),
+                params![build, ms(now), ms(left), ms(until)],
+                |row| Ok(Taken { id: row.get(0)?, message: row.get(1)?, returned: row.get(2)? }),
+            )
+            .optional()
+        };
+        self.db.write(Durable::No, take).await
+    }
+
+    /// Keeps a job that was taken from others for that long from now on: its worker lives, or wants it again only then.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn hide(&self, taken: &Taken, hidden: Duration) -> Result<(), StoreError> {
+        let (id, until) = (taken.id, self.clock.now().plus(hidden));
+        let hide = move |tx: &rusqlite::Transaction<'_>| {
+            tx.execute("UPDATE jobs SET due = ?2 WHERE id = ?1", params![id, ms(until)])
+        };
+        self.db.write(Durable::No, hide).await.map(drop)
+    }
+
+    /// Finishes a job.
+    ///
+    /// # Errors
+    /// The store's; the job then comes back.
+    pub async fn finish(&self, taken: Taken) -> Result<(), StoreError> {
+        let finish =
+            move |tx: &rusqlite::Transaction<'_>| tx.execute("DELETE FROM jobs WHERE id = ?1", [taken.id]);
+        self.db.write(Durable::No, finish).await.map(drop)
+    }
+
+    /// How many jobs are waiting or being worked on, delayed ones included.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn len(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM jobs WHERE build IN (?1, '')";
+        self.db
+            .read_now(|c| c.query_row(sql, [&*self.build], |row| row.get::<_, i64>(0)))
+            .map(i64::unsigned_abs)
+    }
+
+    /// Whether [`SqliteJobs::len`] is 0.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn is_empty(&self) -> Result<bool, StoreError> {
+        self.len().map(|n| n == 0)
+    }
+
+    /// Completes when this process has sent a job, or soon if it already has.
+    pub async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// Puts a message into the queue that this program may not be able to read.
+    #[cfg(test)]
+    pub(crate) async fn send_text(&self, message: &'static str) {
+        let sql = "INSERT INTO jobs (build, due, message) VALUES ('', 0, ?1)";
+        let send = move |tx: &rusqlite::Transaction<'_>| tx.execute(sql, [message]);
+        self.db.write(Durable::No, send).await.unwrap();
+    }
+
+    async fn due(&self, now: Millis) -> Result<Option<i64>, StoreError> {
+        let sql = format!("SELECT id FROM jobs WHERE {TAKES} LIMIT 1");
+        let read = self.db.read(|c| {
+            let asked = params![self.build, ms(now), ms(left_before(now))];
+            c.prepare_cached(&sql)?.query_row(asked, |row| row.get(0)).optional()
+        });
+        read.await
+    }
+}
+
+/// What was due by then is left behind.
+fn left_before(now: Millis) -> Millis {
+    Millis(now.0.saturating_sub(LEFT_AFTER.as_millis() as u64))
+}
+
+fn ms(instant: Millis) -> i64 {
+    i64::try_from(instant.0).unwrap_or(i64::MAX)
+}
+
+impl Jobs for SqliteJobs {
+    async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
+        let (build, message, due) = (job.build.clone(), job.to_json(), self.clock.now().plus(delay));
+        let send = move |tx: &rusqlite::Transaction<'_>| {
+            tx.execute(
+                "INSERT INTO jobs (build, due, message) VALUES (?1, ?2, ?3)",
+                params![build, ms(due), message],
+            )
+        };
+        self.db.write(Durable::No, send).await?;
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Its worker lives: the job is not one that kills its workers.
+    async fn give_back(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
+        let id: i64 = receipt.parse().map_err(|_| {
+            StoreError::Refused(format!("`{}` is no receipt of this queue", receipt.escape_debug()))
+        })?;
+        let due = self.clock.now().plus(delay);
+        let give_back = move |tx: &rusqlite::Transaction<'_>| {
+            let sql = "UPDATE jobs SET due = ?2, tries = 0, returned = returned + 1 WHERE id = ?1";
+            tx.execute(sql, params![id, ms(due)])
+        };
+        self.db.write(Durable::No, give_back).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::SystemClock;
+    use crate::base::manual_clock::ManualClock;
+    use crate::ports::job::Task;
+
+    #[tokio::test]
+    async fn keeps_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let jobs = SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        crate::ports::suite::queue::run(&jobs, async || {
+            let taken = jobs.take(Duration::from_secs(60)).await.unwrap()?;
+            let message = taken.message.clone();
+            jobs.finish(taken).await.unwrap();
+            Some(message)
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_job_comes_back_until_it_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |build: &str| SqliteJobs::open(folder.path(), build.into(), Arc::new(SystemClock));
+        let (jobs, other) = (open("b"), open("c"));
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
+        jobs.send(&job, Duration::ZERO).await.unwrap();
+        jobs.send(&job, Duration::from_secs(60)).await.unwrap();
+        assert!(other.take(Duration::ZERO).await.unwrap().is_none(), "another build's");
+        jobs.send(&Job { build: String::new(), ..job.clone() }, Duration::ZERO).await.unwrap();
+        let anyones = other.take(Duration::from_secs(60)).await.unwrap().expect("any build's");
+        other.finish(anyones).await.unwrap();
+        let taken = jobs.take(Duration::ZERO).await.unwrap().unwrap();
+        assert_eq!(Job::from_json(&taken.message).unwrap(), job);
+        let again = jobs.take(Duration::from_secs(60)).await.unwrap().unwrap();
+        assert_eq!(again.id, taken.id);
+        assert!(jobs.take(Duration::ZERO).await.unwrap().is_none(), "one is hidden, the other not due");
+        jobs.finish(again).await.unwrap();
+        assert_eq!(jobs.len().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_given_back_comes_again_after_its_pause_however_often() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
+        let jobs = SqliteJobs::open(folder.path(), "b".into(), Arc::new(clock.clone()));
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
+        jobs.send(&job, Duration::ZERO).await.unwrap();
+        for returned in 0..3 * TRIES_MAX {
+            let taken = jobs.take(Duration::from_secs(60)).await.unwrap().expect("it is kept");
+            assert_eq!(taken.returned, returned);
+            jobs.give_back(&taken.receipt(), Duration::from_secs(5)).await.unwrap();
+            clock.advance(Duration::from_secs(4));
+            assert!(jobs.take(Duration::ZERO).await.unwrap().is_none(), "a second too early");
+            clock.advance(Duration::from_secs(1));
+        }
+        assert!(jobs.give_back("x", Duration::ZERO).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_another_build_has_left_behind_is_anybodys() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
+        let open = |build: &str| SqliteJobs::open(folder.path(), build.into(), Arc::new(clock.clone()));
+        let (old, new) = (open("b"), open("c"));
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
+        old.send(&job, Duration::from_secs(10)).await.unwrap();
+        clock.advance(Duration::from_secs(10) + LEFT_AFTER - Duration::from_millis(1));
+        assert!(new.take(Duration::ZERO).await.unwrap().is_none(), "its own build may still take it");
+        clock.advance(Duration::from_millis(1));
+        let taken = new.take(Duration::from_secs(60)).await.unwrap().expect("left behind");
+        assert_eq!(Job::from_json(&taken.message).unwrap(), job);
+        assert!(old.take(Duration::ZERO).await.unwrap().is_none(), "taken");
+    }
+
+    /// As they were before jobs were given back.
+    #[tokio::test]
+    async fn jobs_of_an_earlier_version_are_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = rusqlite::Connection::open(folder.path().join("jobs.db")).unwrap();
+        old.execute_batch(
+            "CREATE TABLE jobs (id INTEGER PRIMARY KEY, build TEXT NOT NULL, due INTEGER NOT NULL,
+               tries INTEGER NOT NULL DEFAULT 0, message TEXT NOT NULL);
+             CREATE INDEX jobs_due ON jobs (build, due);
+             INSERT INTO jobs (build, due, message) VALUES ('b', 1, 'kept');",
+        )
+        .unwrap();
+        drop(old);
+        let jobs = SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        let taken = jobs.take(Duration::ZERO).await.unwrap().expect("the old job");
+        assert_eq!((&*taken.message, taken.returned), ("kept", 0));
+    }
+
+    #[tokio::test]
+    async fn of_a_damaged_queue_the_jobs_are_kept_that_can_be_read() {
+        const JOBS: u64 = 500;
+        let folder = tempfile::tempdir().unwrap();
+        let open = || SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        let jobs = open();
+        for i in 0..JOBS {
+            let job = Job {
+                v: 1,
+                build: "b".into(),
+                key: format!("/job-{i}"),
+                task: Task::Again { due: Millis(1) },
+            };
+            jobs.send(&job, Duration::ZERO).await.unwrap();
+        }
+        drop(jobs);
+        let path = folder.path().join("jobs.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.windows(8).position(|text| text == b"/job-250").unwrap() / 4096 * 4096;
+        bytes[middle..middle + 4096].fill(0xa5);
+        std::fs::write(&path, bytes).unwrap();
+        let jobs = open();
+        let (mut first, mut last) = (None, None);
+        while let Some(taken) = jobs.take(Duration::from_secs(60)).await.unwrap() {
+            let key = Job::from_json(&taken.message).unwrap().key;
+            first.get_or_insert(key.clone());
+            last = Some(key);
+        }
+        assert_eq!((first.as_deref(), last), (Some("/job-0"), Some(format!("/job-{}", JOBS - 1))));
+        assert!((JOBS / 2..JOBS).contains(&jobs.len().unwrap()), "{}", jobs.len().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_job_that_kills_its_workers_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let jobs = SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
+        jobs.send(&job, Duration::ZERO).await.unwrap();
+        for _ in 0..TRIES_MAX {
+            assert!(jobs.take(Duration::ZERO).await.unwrap().is_some());
+        }
+        assert!(jobs.take(Duration::ZERO).await.unwrap().is_none());
+        assert!(jobs.is_empty().unwrap());
+    }
+}

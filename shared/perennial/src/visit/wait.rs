@@ -1,0 +1,217 @@
+//! A missing page, rendered while its first visitor waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::clock::within;
+use crate::engine::Engine;
+use crate::freshness::{Epochs, is_shown};
+use crate::guard::patience;
+use crate::memory::Entry;
+use crate::ports::error::StoreError;
+use crate::ports::pages::Pages;
+use crate::ports::pages::slot::{Begun, FailureNote, Lease};
+use crate::ports::pages::snapshot::{Snapshot, Wanted};
+use crate::ports::pages::urgency::Urgency;
+use crate::ports::stores::Stores;
+use crate::record::page_record::Ticket;
+use crate::record::reason::Reason;
+use crate::render::refresh::Refreshed;
+use crate::render::renders::Order;
+use crate::site::route::Resolved;
+
+/// The first and the longest pause between two looks at a page that another process renders.
+pub(crate) const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+
+/// What a visitor of a missing page gets.
+pub(crate) type First = Result<Option<Arc<Entry>>, Trouble>;
+
+/// Why a visitor gets no page.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// 500 for a failed render, 503 for a limit that was reached.
+    pub status: u16,
+    /// For the log, and for the author in `dev`; never for a visitor.
+    pub message: Arc<str>,
+}
+
+impl Trouble {
+    fn new(status: u16, message: impl Into<Arc<str>>) -> Self {
+        Self { status, message: message.into() }
+    }
+}
+
+impl<S: Stores> Engine<S> {
+    /// Renders a missing page while its visitor waits. Simultaneous visitors share one render, also across
+    /// processes. The entry is none if another process rendered it: look again. The flag tells whether a render
+    /// that was under way was shared.
+    ///
+    /// # Errors
+    /// [`Trouble`]: the render failed, or a limit was reached.
+    pub async fn first(self: &Arc<Self>, page: &Resolved, reason: Reason, judged: Ticket) -> (First, bool) {
+        let Ok(_place) = self.waiting.try_acquire() else {
+            let limit = self.limits.max_waiting_visitors;
+            let message =
+                format!("{limit} visitors are waiting for renders already (PERENNIAL_MAX_WAITING_VISITORS)");
+            return (Err(Trouble::new(503, message)), false);
+        };
+        let engine = self.clone();
+        let start = || {
+            let (page, left) = (page.clone(), patience::left());
+            async move { patience::with(left, engine.lead(&page, reason, judged)).await }
+        };
+        let key = page.key.shared();
+        let landing = self.flights.join(&self.tasks, &key, start);
+        match within(&*self.clock, self.limits.max_wait, landing).await {
+            Some((Some(first), joined)) => {
+                // One that was committed already when this visitor looked, and then told the queue: what is missing has
+                // expired since.
+                let newer = |entry: &Arc<Entry>| entry.unsaved || entry.record.generation > judged;
+                (first.map(|shown| shown.filter(|entry| !joined || newer(entry))), joined)
+            }
+            Some((None, joined)) => (Err(Trouble::new(500, "the render's task panicked")), joined),
+            None => {
+                let message =
+                    format!("waited {:?} for the page (PERENNIAL_MAX_WAIT_MS)", self.limits.max_wait);
+                (Err(Trouble::new(503, message)), false)
+            }
+        }
+    }
+
+    /// One visitor's way to a missing page, on behalf of all who wait for it in this process.
+    async fn lead(self: &Arc<Self>, page: &Resolved, reason: Reason, mut judged: Ticket) -> First {
+        // Who has a page to fall back on can wait for the end of a back-off; others try again with each visit.
+        let urgency = if reason == Reason::First { Urgency::Missing } else { Urgency::Ordinary };
+        let mut pause = POLL.0;
+        let mut waited_for: Option<Ticket> = None;
+        // The lease that the last look has shown. While one holds nothing is asked for: a grant in the moment in which
+        // that render fails would hide its failure.
+        let mut held: Option<Lease> = None;
+        loop {
+            let begun = match held {
+                Some(lease) => Ok(Begun::Busy(lease)),
+                None => self.stores.pages().begin(&page.key, self.ask(Some(judged), urgency)).await,
+            };
+            let snapshot = match begun {
+                Ok(Begun::Granted(ticket)) => match self.refresh(page, ticket, reason).await {
+                    Ok(refreshed) => return self.shown(page, refreshed).await,
+                    Err(error) => return self.unsaved(page, reason, judged, &error).await,
+                },
+                Ok(Begun::BackedOff { .. }) => {
+                    return Err(Trouble::new(500, "its last render failed, and it is not time to try again"));
+                }
+                Ok(Begun::Busy(lease)) => {
+                    waited_for = waited_for.or(Some(lease.ticket));
+                    self.clock.sleep(pause).await;
+                    pause = (pause * 2).min(POLL.1);
+                    // That was no wait for the store.
+                    patience::begin_again(self.limits.store_wait);
+                    self.stores.pages().read(&page.key, Wanted::default()).await
+                }
+                Ok(Begun::Unneeded) => self.stores.pages().read(&page.key, Wanted::default()).await,
+                Err(error) => return self.unsaved(page, reason, judged, &error).await,
+            };
+            let snapshot = snapshot.map_err(|e| Trouble::new(500, e.to_string()))?;
+            if snapshot.generation != judged {
+                if snapshot.shown().is_some() {
+                    return Ok(None);
+                }
+                judged = snapshot.generation;
+            }
+            held = snapshot.slot.lease_at(self.clock.now());
+            // Who waits for another process's render shares its failure, as those in that process do; or that of a
+            // later one, which began while this visitor waited. Not where a page is stored whose body cannot be read
+            // here: what has failed may have been to store it.
+            let stored = snapshot.shown().is_some();
+            let shared =
+                |failed: &FailureNote| !stored && waited_for.is_some_and(|ticket| failed.ticket >= ticket);
+            if let Some(failure) = snapshot.slot.failure.filter(shared) {
+                return Err(Trouble::new(500, failure.message));
+            }
+        }
+    }
+
+    /// Renders without storing, because the store cannot be written.
+    async fn unsaved(&self, page: &Resolved, reason: Reason, judged: Ticket, error: &StoreError) -> First {
+        self.complain(page, "the store cannot be written; the page is kept in memory only", error);
+        // As much as is known before the render: what it began before makes it stale also here. A store that cannot be
+        // written may still be read.
+        let known = self.memory.get(&page.key).map_or(0, |entry| entry.snapshot.epochs.newest);
+        let said = self.stores.pages().read(&page.key, Wanted::default()).await.map(|said| said.epochs);
+        let said = said.unwrap_or(Epochs::UNKNOWN);
+        let epoch = known.max(said.newest);
+        let order = Order { page: page.clone(), reason, generation: judged, epoch, draft: false };
+        match self.renders.run(order).await {
+            Ok(draft) => {
+                let entry = self.keep_unsaved(page, draft, judged);
+                Ok(Some(if said.partial { entry.unchecked() } else { entry }))
+            }
+            Err(failed) => {
+                self.log_failure(page, reason, &failed, None);
+                Err(Trouble::new(500, failed.message))
+            }
+        }
+    }
+
+    /// Renders for one request and keeps nothing: dynamic routes, drafts, `dev`.
+    ///
+    /// # Errors
+    /// [`Trouble`]: the render failed.
+    pub async fn render_only(
+        &self,
+        page: &Resolved,
+        reason: Reason,
+        draft: bool,
+    ) -> Result<Arc<Entry>, Trouble> {
+        let order = Order { page: page.clone(), reason, generation: 0, epoch: 0, draft };
+        match self.renders.run(order).await {
+            Ok(draft) => Ok(self.entry_of(draft, true)),
+            Err(failed) => {
+                self.log_failure(page, reason, &failed, None);
+                Err(Trouble::new(500, failed.message))
+            }
+        }
+    }
+
+    /// What those who waited for a render get.
+    async fn shown(&self, page: &Resolved, refreshed: Refreshed) -> First {
+        match refreshed {
+            Refreshed::Stored(entry)
+            | Refreshed::Unchanged(entry)
+            | Refreshed::Unsaved(entry)
+            | Refreshed::GivenBack(entry) => Ok(self.as_it_is_now(page, entry).await),
+            Refreshed::Superseded => Ok(None),
+            Refreshed::Failed { message, .. } => Err(Trouble { status: 500, message }),
+            Refreshed::Kept => {
+                Err(Trouble::new(500, "the page asked to keep what there is, and there is nothing"))
+            }
+        }
+    }
+
+    /// A page that has just been rendered, judged by what was invalidated meanwhile: elsewhere, so that this process has
+    /// not heard of it, and before the shared cache in front was told, which is about to get this answer. None if
+    /// something newer is shown already.
+    async fn as_it_is_now(&self, page: &Resolved, entry: Arc<Entry>) -> Option<Arc<Entry>> {
+        let wanted = Wanted { tags: &entry.record.tags, body: None };
+        let epochs = match self.stores.pages().read(&page.key, wanted).await {
+            Ok(now) if now.generation > entry.record.generation => return None,
+            Ok(now) => now.epochs.at_least(entry.snapshot.epochs),
+            Err(_) if entry.unsaved => return Some(entry.unchecked()),
+            Err(error) => {
+                self.complain(page, "it cannot be told whether a new page is stale already", &error);
+                Epochs::UNKNOWN.at_least(entry.snapshot.epochs)
+            }
+        };
+        if !is_shown(&entry.record, epochs) {
+            return None;
+        }
+        let snapshot = Snapshot { epochs, ..entry.snapshot.clone() };
+        let (record, html, data) = (entry.record.clone(), entry.html.clone(), entry.data.clone());
+        let Entry { version, read_at, unsaved, .. } = *entry;
+        let entry = Arc::new(Entry { record, html, data, snapshot, version, read_at, unsaved });
+        if !unsaved {
+            self.memory.insert(&page.key, entry.clone());
+        }
+        Some(entry)
+    }
+}

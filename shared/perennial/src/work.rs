@@ -1,0 +1,6 @@
+//! What the queue delivers: jobs taken, carried out, and given back.
+
+pub(crate) mod removal;
+pub(crate) mod second_look;
+pub mod walk;
+pub mod worker;
