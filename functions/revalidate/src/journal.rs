@@ -6,7 +6,7 @@ use perennial::parts::base::text::read;
 use perennial::parts::engine::Engine;
 use perennial::parts::ports::journal::{Mark, Publish};
 use perennial::parts::ports::stores::Stores;
-use perennial::parts::publish::path::Undone;
+use perennial::parts::publish::outcome::Undone;
 use perennial::parts::publish::progress::Progress;
 use perennial::parts::publish::schedule::Cancel;
 use perennial::parts::record::wish::Mode;

@@ -2,7 +2,7 @@
 //! which of them still shows the old page.
 
 use perennial::parts::ports::edge::Purged;
-use perennial::parts::publish::path::{Demand, Marked, Undone};
+use perennial::parts::publish::outcome::{Demand, Marked, Undone};
 use perennial::parts::publish::progress::Progress;
 use serde_json::{Value, json};
 

@@ -30,7 +30,7 @@ use perennial::parts::look::body::Body;
 use perennial::parts::ports::stores::Stores;
 use perennial::parts::publish::carriers::Uncarried;
 use perennial::parts::publish::carry_out::Published;
-use perennial::parts::publish::path::{Demand, Marked, Undone};
+use perennial::parts::publish::outcome::{Demand, Marked, Undone};
 use perennial::parts::record::wish::{Fingerprint, Mode, Publisher, Wish};
 use perennial::parts::run::secrets::LiveSecrets;
 use perennial::parts::site::addresses::{CLOSE_DRAFT, OPEN_DRAFT};

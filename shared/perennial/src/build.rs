@@ -1,12 +1,14 @@
 //! Renders every listed page of a site, and publishes them together.
 
+use crate::process::Process;
+use crate::render::bodies::{inline, put_bodies};
+use crate::render::refresh::Renderer;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::engine::Engine;
 use crate::key::page_key::PageKey;
 use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
@@ -69,141 +71,149 @@ struct Job {
     page: Resolved,
 }
 
-impl<S: Stores> Engine<S> {
-    /// Renders every listed page, as many at once as may be rendered, and makes them visible together. Nothing
-    /// that is served changes before every page has succeeded.
-    ///
-    /// # Errors
-    /// [`BuildError`], naming every path that failed.
-    pub async fn build_site(self: &Arc<Self>, progress: impl Fn(BuildStep)) -> Result<Built, BuildError> {
-        let (mut built, jobs) = self.listing().await?;
-        progress(BuildStep::Listed(jobs.len()));
-        let mut running = JoinSet::new();
-        let listed: Vec<PageKey> = jobs.iter().map(|job| job.page.key.clone()).collect();
-        for job in jobs {
-            let engine = self.clone();
-            running.spawn(async move {
-                let drafted = engine.build_page(&job.page).await;
-                (job, drafted)
-            });
-        }
-        let (mut records, mut failures) = (Vec::new(), Vec::new());
-        while let Some(joined) = running.join_next().await {
-            let (job, drafted) = match joined {
-                Ok(rendered) => rendered,
-                Err(panicked) => {
-                    failures.push(format!("a page's build ended early: {panicked}"));
-                    continue;
-                }
-            };
-            let path = job.page.decoded_path();
-            match drafted {
-                Ok((record, inline, html_bytes, took)) => {
-                    built.routes[job.route].count(&record, html_bytes, took);
-                    records.push((job.page.key, record, inline));
-                }
-                Err(failed) => {
-                    failures.push(format!("{}: {}", path.escape_debug(), failed.message.escape_debug()));
-                }
-            }
-            progress(BuildStep::Rendered(path));
-        }
-        if !failures.is_empty() {
-            failures.sort();
-            return Err(BuildError::Pages(failures));
-        }
-        self.stores.pages().publish(&records, &listed).await?;
-        Ok(built)
+/// Renders every listed page, as many at once as may be rendered, and makes them visible together. Nothing
+/// that is served changes before every page has succeeded.
+///
+/// # Errors
+/// [`BuildError`], naming every path that failed.
+pub(crate) async fn build_site<S: Stores>(
+    renderer: &Arc<Renderer<S>>,
+    progress: impl Fn(BuildStep),
+) -> Result<Built, BuildError> {
+    let (mut built, jobs) = listing(&renderer.process).await?;
+    progress(BuildStep::Listed(jobs.len()));
+    let mut running = JoinSet::new();
+    let listed: Vec<PageKey> = jobs.iter().map(|job| job.page.key.clone()).collect();
+    for job in jobs {
+        let renderer = renderer.clone();
+        running.spawn(async move {
+            let drafted = build_page(&renderer, &job.page).await;
+            (job, drafted)
+        });
     }
-
-    /// Notes which pages the routes list, without rendering them: for a server whose build was made elsewhere or
-    /// has been lost.
-    ///
-    /// # Errors
-    /// A route cannot list its pages, or the store failed.
-    pub async fn list_pages(self: &Arc<Self>) -> Result<(), BuildError> {
-        let (_, jobs) = self.listing().await?;
-        let listed: Vec<_> = jobs.into_iter().map(|job| job.page.key).collect();
-        Ok(self.stores.pages().publish(&[], &listed).await?)
-    }
-
-    /// The pages that the routes list, or what went wrong with each route that cannot.
-    pub(crate) async fn listed(&self) -> Result<Vec<Resolved>, Vec<String>> {
-        match self.listing().await {
-            Ok((_, jobs)) => Ok(jobs.into_iter().map(|job| job.page).collect()),
-            Err(BuildError::Pages(failures)) => Err(failures),
-            Err(BuildError::Store(error)) => Err(vec![error.to_string()]),
-        }
-    }
-
-    async fn listing(&self) -> Result<(Built, Vec<Job>), BuildError> {
-        let (mut built, mut jobs, mut failures) = (Built::default(), Vec::new(), Vec::new());
-        for (index, route) in self.site.routes().iter().enumerate() {
-            let dynamic = route.is_dynamic();
-            let fallback = route.pattern.is_dynamic().then_some(route.fallback());
-            built.routes.push(BuiltRoute {
-                route: route.id().to_owned(),
-                fallback,
-                dynamic,
-                ..BuiltRoute::default()
-            });
-            if dynamic {
+    let (mut records, mut failures) = (Vec::new(), Vec::new());
+    while let Some(joined) = running.join_next().await {
+        let (job, drafted) = match joined {
+            Ok(rendered) => rendered,
+            Err(panicked) => {
+                failures.push(format!("a page's build ended early: {panicked}"));
                 continue;
             }
-            match route.paths().await {
-                Ok(pages) if pages.is_empty() && fallback == Some(Fallback::NotFound) => tracing::warn!(
-                    "route {} serves listed paths only, and lists none: all its paths are 404",
-                    route.id()
-                ),
-                Ok(pages) => jobs.extend(pages.into_iter().map(|page| Job { route: index, page })),
-                Err(failure) => {
-                    failures.push(format!("{}: {}", route.id(), failure.message().escape_debug()));
-                }
+        };
+        let path = job.page.decoded_path();
+        match drafted {
+            Ok((record, inline, html_bytes, took)) => {
+                built.routes[job.route].count(&record, html_bytes, took);
+                records.push((job.page.key, record, inline));
+            }
+            Err(failed) => {
+                failures.push(format!("{}: {}", path.escape_debug(), failed.message.escape_debug()));
             }
         }
-        // A path belongs to the most exact route that lists it or serves it.
-        let mut owners: HashMap<String, usize> = HashMap::new();
-        jobs.retain(|job| owners.insert(job.page.key.path().to_owned(), job.route).is_none());
-        if failures.is_empty() { Ok((built, jobs)) } else { Err(BuildError::Pages(failures)) }
+        progress(BuildStep::Rendered(path));
     }
+    if !failures.is_empty() {
+        failures.sort();
+        return Err(BuildError::Pages(failures));
+    }
+    renderer.process.stores.pages().publish(&records, &listed).await?;
+    Ok(built)
+}
 
-    async fn build_page(&self, page: &Resolved) -> Result<BuiltPage, NoDraft> {
-        let (bytes, most) = (self.site.base_path().len() + page.key.path().len(), self.limits.max_path_bytes);
-        if bytes > most {
-            return Err(NoDraft::new(format!(
-                "no visitor can reach the page: its path has {bytes} bytes, the limit is {most} (PERENNIAL_MAX_PATH_BYTES)"
-            )));
-        }
-        let store = |e: StoreError| NoDraft::new(e.to_string());
-        let ticket = self.override_all(page).await.map_err(store)?;
-        let Grant { epoch, .. } = self.stores.pages().prepare(&page.key, ticket).await.map_err(store)?;
-        let order =
-            Order { page: page.clone(), reason: Reason::Build, generation: ticket, epoch, draft: false };
-        let drafted = self.renders.run(order).await.and_then(|draft| match draft.record.stored {
-            Stored::Redirect { ref destination, .. } => Err(NoDraft::new(format!(
-                "a listed page redirects (to {destination}): list the page it leads to instead"
-            ))),
-            _ => Ok(draft),
+/// Notes which pages the routes list, without rendering them: for a server whose build was made elsewhere or
+/// has been lost.
+///
+/// # Errors
+/// A route cannot list its pages, or the store failed.
+pub(crate) async fn list_pages<S: Stores>(process: &Process<S>) -> Result<(), BuildError> {
+    let (_, jobs) = listing(process).await?;
+    let listed: Vec<_> = jobs.into_iter().map(|job| job.page.key).collect();
+    Ok(process.stores.pages().publish(&[], &listed).await?)
+}
+
+/// The pages that the routes list, or what went wrong with each route that cannot.
+pub(crate) async fn listed<S: Stores>(process: &Process<S>) -> Result<Vec<Resolved>, Vec<String>> {
+    match listing(process).await {
+        Ok((_, jobs)) => Ok(jobs.into_iter().map(|job| job.page).collect()),
+        Err(BuildError::Pages(failures)) => Err(failures),
+        Err(BuildError::Store(error)) => Err(vec![error.to_string()]),
+    }
+}
+
+async fn listing<S: Stores>(process: &Process<S>) -> Result<(Built, Vec<Job>), BuildError> {
+    let (mut built, mut jobs, mut failures) = (Built::default(), Vec::new(), Vec::new());
+    for (index, route) in process.site.routes().iter().enumerate() {
+        let dynamic = route.is_dynamic();
+        let fallback = route.pattern.is_dynamic().then_some(route.fallback());
+        built.routes.push(BuiltRoute {
+            route: route.id().to_owned(),
+            fallback,
+            dynamic,
+            ..BuiltRoute::default()
         });
-        let stored = match drafted {
-            Ok(mut draft) => self.put_built(page, &mut draft).await.map_err(store),
-            Err(failed) => Err(failed),
-        };
-        if stored.is_err() {
-            // Nothing was promised: visitors may render it at once. If this fails the lease ends by itself.
-            let _ = self.stores.pages().release(&page.key, ticket).await;
+        if dynamic {
+            continue;
         }
-        stored
+        match route.paths().await {
+            Ok(pages) if pages.is_empty() && fallback == Some(Fallback::NotFound) => tracing::warn!(
+                "route {} serves listed paths only, and lists none: all its paths are 404",
+                route.id()
+            ),
+            Ok(pages) => jobs.extend(pages.into_iter().map(|page| Job { route: index, page })),
+            Err(failure) => {
+                failures.push(format!("{}: {}", route.id(), failure.message().escape_debug()));
+            }
+        }
     }
+    // A path belongs to the most exact route that lists it or serves it.
+    let mut owners: HashMap<String, usize> = HashMap::new();
+    jobs.retain(|job| owners.insert(job.page.key.path().to_owned(), job.route).is_none());
+    if failures.is_empty() { Ok((built, jobs)) } else { Err(BuildError::Pages(failures)) }
+}
 
-    async fn put_built(&self, page: &Resolved, draft: &mut Draft) -> Result<BuiltPage, StoreError> {
-        // From the render's own start: what it waited for a place says nothing about the page.
-        let took = self.clock.now().since(draft.record.started_at);
-        self.note_many(page, &draft.record).await?;
-        self.put_bodies(page, draft).await?;
-        let html_bytes = draft.html.as_ref().map_or(0, |html| html.body().bytes);
-        Ok((draft.record.clone(), self.inline(draft), html_bytes, took))
+async fn build_page<S: Stores>(renderer: &Renderer<S>, page: &Resolved) -> Result<BuiltPage, NoDraft> {
+    let (bytes, most) = (
+        renderer.process.site.base_path().len() + page.key.path().len(),
+        renderer.process.limits.max_path_bytes,
+    );
+    if bytes > most {
+        return Err(NoDraft::new(format!(
+            "no visitor can reach the page: its path has {bytes} bytes, the limit is {most} (PERENNIAL_MAX_PATH_BYTES)"
+        )));
     }
+    let store = |e: StoreError| NoDraft::new(e.to_string());
+    let ticket = renderer.override_all(page).await.map_err(store)?;
+    let Grant { epoch, .. } =
+        renderer.process.stores.pages().prepare(&page.key, ticket).await.map_err(store)?;
+    let order = Order { page: page.clone(), reason: Reason::Build, generation: ticket, epoch, draft: false };
+    let drafted = renderer.renders.run(order).await.and_then(|draft| match draft.record.stored {
+        Stored::Redirect { ref destination, .. } => Err(NoDraft::new(format!(
+            "a listed page redirects (to {destination}): list the page it leads to instead"
+        ))),
+        _ => Ok(draft),
+    });
+    let stored = match drafted {
+        Ok(mut draft) => put_built(renderer, page, &mut draft).await.map_err(store),
+        Err(failed) => Err(failed),
+    };
+    if stored.is_err() {
+        // Nothing was promised: visitors may render it at once. If this fails the lease ends by itself.
+        let _ = renderer.process.stores.pages().release(&page.key, ticket).await;
+    }
+    stored
+}
+
+async fn put_built<S: Stores>(
+    renderer: &Renderer<S>,
+    page: &Resolved,
+    draft: &mut Draft,
+) -> Result<BuiltPage, StoreError> {
+    // From the render's own start: what it waited for a place says nothing about the page.
+    let took = renderer.process.clock.now().since(draft.record.started_at);
+    renderer.many_tags.note_many(page, &draft.record).await?;
+    put_bodies(&renderer.process, page, draft).await?;
+    let html_bytes = draft.html.as_ref().map_or(0, |html| html.body().bytes);
+    Ok((draft.record.clone(), inline(&renderer.process, draft), html_bytes, took))
 }
 
 /// Its record, the bodies to be kept beside it, the HTML's bytes, and how long it took.

@@ -44,6 +44,7 @@ mod look;
 mod memory;
 mod overview;
 mod ports;
+mod process;
 mod publish;
 mod record;
 mod render;

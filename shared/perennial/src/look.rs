@@ -2,4 +2,6 @@
 
 pub mod body;
 pub(crate) mod load;
+pub(crate) mod lookup;
+pub mod sight;
 pub(crate) mod stream;

@@ -1,5 +1,6 @@
 //! The memory cache: an accelerator that is checked against the store on each request.
 
+use crate::record::page_record::Form;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,20 @@ impl Entry {
         let (record, html, data) = (self.record.clone(), self.html.clone(), self.data.clone());
         let Self { version, read_at, unsaved, .. } = *self;
         Arc::new(Self { record, html, data, snapshot, version, read_at, unsaved })
+    }
+}
+
+impl Entry {
+    /// The content of a form; none for redirects, whose answer is made of the record alone.
+    pub fn content(&self, form: Form) -> Option<&Arc<Content>> {
+        match form {
+            Form::Html => self.html.as_ref(),
+            Form::Data => self.data.as_ref(),
+        }
+    }
+
+    pub(crate) fn has(&self, form: Form) -> bool {
+        self.record.stored.body(form).is_none() || self.content(form).is_some()
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the store holds of pages, for people: their state and why, what goes on and what went wrong.
 
+use crate::build::listed;
+use crate::process::Process;
 use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
 use crate::base::clock::Millis;
-use crate::engine::Engine;
 use crate::freshness::{State, Why, fresh_until, state};
 use crate::key::encode::{decode_path, encode_into};
 use crate::ports::error::StoreError;
@@ -145,75 +146,73 @@ pub struct Found {
     pub next: Option<String>,
 }
 
-impl<S: Stores> Engine<S> {
-    /// Looks for pages that the store holds. It reads the pages of the routes that the prefix allows, in order of their
-    /// keys, a bounded number a call. Under development the store is not read: then it is what the site lists.
-    ///
-    /// # Errors
-    /// The store cannot be read; under development, a route cannot list its pages.
-    pub async fn search(&self, search: &Search) -> Result<Found, StoreError> {
-        let (decoded, encoded) = prefixes(&search.prefix);
-        let Some(range) = self.key_range(&decoded) else { return Ok(Found::default()) };
-        let wanted = |page: &Overview, now| {
-            let path = page.href.as_deref().map(|href| &href[self.site.base_path().len()..]);
-            let begins = path.unwrap_or_default().starts_with(&encoded) || search.prefix.is_empty();
-            begins && (search.state.is_empty() || page.is(&search.state, now))
-        };
-        if self.dev {
-            return self.search_listing(search, wanted).await;
-        }
-        // One more than wanted tells whether there are more; the more that do not fit, the more at once.
-        let mut batch = search.limit + 1;
-        let (mut found, mut after, mut searched) = (Found::default(), search.after.clone(), 0);
-        loop {
-            let pages = self.stores.pages().list(&range, after.as_deref(), batch).await?;
-            let (now, is_last) = (self.clock.now(), pages.len() < batch);
-            searched += pages.len();
-            for (key, snapshot) in pages {
-                let page = Overview::new(&self.site, key.clone(), snapshot, now);
-                if wanted(&page, now) {
-                    if found.pages.len() == search.limit {
-                        found.next = after;
-                        return Ok(found);
-                    }
-                    found.pages.push(page);
+/// Looks for pages that the store holds. It reads the pages of the routes that the prefix allows, in order of their
+/// keys, a bounded number a call. Under development the store is not read: then it is what the site lists.
+///
+/// # Errors
+/// The store cannot be read; under development, a route cannot list its pages.
+pub(crate) async fn search<S: Stores>(process: &Process<S>, search: &Search) -> Result<Found, StoreError> {
+    let (decoded, encoded) = prefixes(&search.prefix);
+    let Some(range) = key_range(&process.site, &decoded) else { return Ok(Found::default()) };
+    let wanted = |page: &Overview, now| {
+        let path = page.href.as_deref().map(|href| &href[process.site.base_path().len()..]);
+        let begins = path.unwrap_or_default().starts_with(&encoded) || search.prefix.is_empty();
+        begins && (search.state.is_empty() || page.is(&search.state, now))
+    };
+    if process.dev {
+        return search_listing(process, search, wanted).await;
+    }
+    // One more than wanted tells whether there are more; the more that do not fit, the more at once.
+    let mut batch = search.limit + 1;
+    let (mut found, mut after, mut searched) = (Found::default(), search.after.clone(), 0);
+    loop {
+        let pages = process.stores.pages().list(&range, after.as_deref(), batch).await?;
+        let (now, is_last) = (process.clock.now(), pages.len() < batch);
+        searched += pages.len();
+        for (key, snapshot) in pages {
+            let page = Overview::new(&process.site, key.clone(), snapshot, now);
+            if wanted(&page, now) {
+                if found.pages.len() == search.limit {
+                    found.next = after;
+                    return Ok(found);
                 }
-                after = Some(key);
+                found.pages.push(page);
             }
-            if is_last || searched >= SEARCHED_MAX {
-                found.next = after.filter(|_| !is_last);
-                return Ok(found);
-            }
-            batch = (batch * 2).min(BATCH);
+            after = Some(key);
         }
+        if is_last || searched >= SEARCHED_MAX {
+            found.next = after.filter(|_| !is_last);
+            return Ok(found);
+        }
+        batch = (batch * 2).min(BATCH);
     }
+}
 
-    async fn search_listing(
-        &self,
-        search: &Search,
-        wanted: impl Fn(&Overview, Millis) -> bool,
-    ) -> Result<Found, StoreError> {
-        let listed = self.listed().await.map_err(|failures| StoreError::Refused(failures.join("; ")))?;
-        let now = self.clock.now();
-        let mut pages: Vec<_> = listed.iter().map(|page| Overview::live(&self.site, page)).collect();
-        pages.sort_by(|a, b| a.key.cmp(&b.key));
-        pages.retain(|page| search.after.as_ref().is_none_or(|after| page.key > *after) && wanted(page, now));
-        let more = pages.len() > search.limit;
-        pages.truncate(search.limit);
-        let next = pages.last().filter(|_| more).map(|page| page.key.clone());
-        Ok(Found { pages, next })
-    }
+async fn search_listing<S: Stores>(
+    process: &Process<S>,
+    search: &Search,
+    wanted: impl Fn(&Overview, Millis) -> bool,
+) -> Result<Found, StoreError> {
+    let listed = listed(process).await.map_err(|failures| StoreError::Refused(failures.join("; ")))?;
+    let now = process.clock.now();
+    let mut pages: Vec<_> = listed.iter().map(|page| Overview::live(&process.site, page)).collect();
+    pages.sort_by(|a, b| a.key.cmp(&b.key));
+    pages.retain(|page| search.after.as_ref().is_none_or(|after| page.key > *after) && wanted(page, now));
+    let more = pages.len() > search.limit;
+    pages.truncate(search.limit);
+    let next = pages.last().filter(|_| more).map(|page| page.key.clone());
+    Ok(Found { pages, next })
+}
 
-    /// What all keys begin with whose paths may begin so; `None` if no route has such pages.
-    fn key_range(&self, path: &[Cow<'_, str>]) -> Option<String> {
-        let stored = self.site.routes().iter().filter(|route| !route.is_dynamic());
-        let ranges = stored.filter_map(|route| route.pattern.key_prefix(path));
-        let common = |a: String, b: String| {
-            let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a);
-            same.collect()
-        };
-        ranges.reduce(common).map(|range| if path.is_empty() { String::new() } else { range })
-    }
+/// What all keys begin with whose paths may begin so; `None` if no route has such pages.
+fn key_range(site: &ReadySite, path: &[Cow<'_, str>]) -> Option<String> {
+    let stored = site.routes().iter().filter(|route| !route.is_dynamic());
+    let ranges = stored.filter_map(|route| route.pattern.key_prefix(path));
+    let common = |a: String, b: String| {
+        let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a);
+        same.collect()
+    };
+    ranges.reduce(common).map(|range| if path.is_empty() { String::new() } else { range })
 }
 
 /// The decoded segments of a path's beginning, and its canonical spelling.

@@ -2,7 +2,12 @@
 
 pub mod carriers;
 pub mod carry_out;
+pub(crate) mod delete;
+pub mod outcome;
 pub mod path;
 pub mod progress;
 pub(crate) mod purge;
+pub(crate) mod renew;
 pub mod schedule;
+pub mod send;
+pub(crate) mod tags;

@@ -2,8 +2,10 @@
 
 pub(crate) mod bodies;
 pub(crate) mod burial;
+pub(crate) mod entry;
 pub(crate) mod leases;
 pub(crate) mod many_tags;
+pub mod outcome;
 pub(crate) mod quota;
 pub mod refresh;
 pub mod renders;

@@ -1,14 +1,15 @@
 //! What is read of a page's bodies to answer a visitor: nothing, all of one, or the beginning of a large one.
 
+use crate::base::budget::Budget;
+use crate::look::sight::Want;
+use crate::process::Process;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::base::log_limits::Line;
-use crate::engine::{Engine, Want};
 use crate::guard::patience;
-use crate::look::body::Body;
 use crate::look::stream::{Passing, passing_bytes};
 use crate::memory::{Entry, passes_on};
 use crate::ports::bodies::Bodies;
@@ -44,77 +45,64 @@ pub(crate) struct Found<C> {
 
 type ChunksOf<S> = <<S as Stores>::Bodies as Bodies>::Chunks;
 
-impl<S: Stores> Engine<S> {
-    /// What is in memory, and of the sought form what else is wanted; none if its body is gone.
-    pub(crate) async fn contents(
-        &self,
-        seek: Seek<'_>,
-        wants: impl Fn(&BodyRef) -> Want,
-    ) -> Option<Found<ChunksOf<S>>> {
-        let Seek { page, form, record, kept, beside } = seek;
-        let kept = kept.filter(|e| !e.unsaved && e.record.answers_alike(record));
-        let (html, data) = kept.map_or((None, None), |e| (e.html.clone(), e.data.clone()));
-        let mut found = Found { html, data, passing: None, crowded: false };
-        let slot = if form == Form::Html { &mut found.html } else { &mut found.data };
-        let Some(body) = record.stored.body(form).filter(|_| slot.is_none()) else { return Some(found) };
-        let Want { coding, has, head } = wants(body);
-        // What is not found comes whole: 304 is for what would be 200.
-        if has && matches!(record.stored, Stored::Page { .. }) {
+/// What is in memory, and of the sought form what else is wanted; none if its body is gone.
+pub(crate) async fn contents<S: Stores>(
+    process: &Process<S>,
+    streams: &Arc<Budget>,
+    seek: Seek<'_>,
+    wants: impl Fn(&BodyRef) -> Want,
+) -> Option<Found<ChunksOf<S>>> {
+    let Seek { page, form, record, kept, beside } = seek;
+    let kept = kept.filter(|e| !e.unsaved && e.record.answers_alike(record));
+    let (html, data) = kept.map_or((None, None), |e| (e.html.clone(), e.data.clone()));
+    let mut found = Found { html, data, passing: None, crowded: false };
+    let slot = if form == Form::Html { &mut found.html } else { &mut found.data };
+    let Some(body) = record.stored.body(form).filter(|_| slot.is_none()) else { return Some(found) };
+    let Want { coding, has, head } = wants(body);
+    // What is not found comes whole: 304 is for what would be 200.
+    if has && matches!(record.stored, Stored::Page { .. }) {
+        return Some(found);
+    }
+    if let Some(bytes) = beside {
+        *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));
+    } else if passes_on(&process.limits, body) {
+        // What is loaded is loaded for HEAD as well: for the next visitor.
+        if head {
             return Some(found);
         }
-        if let Some(bytes) = beside {
-            *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));
-        } else if passes_on(&self.limits, body) {
-            // What is loaded is loaded for HEAD as well: for the next visitor.
-            if head {
-                return Some(found);
-            }
-            let Some(part) = self.passing.take(passing_bytes(body, coding), &*self.clock).await else {
-                self.log(Line::UsedUp, |left_out| {
-                    tracing::warn!(page = %page.key.path(), left_out, "a visitor gets 503: as many large bodies are passed on as PERENNIAL_STREAM_MEMORY_BYTES allows");
-                });
-                found.crowded = true;
-                return Some(found);
-            };
-            let opened = self.stores.bodies().open(&page.key, &body.sha256).await;
-            let opened = self.readable(page, opened)?;
-            // Cut short, it is as good as gone.
-            if opened.bytes != body.stored_bytes {
-                return None;
-            }
-            found.passing =
-                Some(Passing { body: body.clone(), opened, coding, part, clock: self.clock.clone() });
-        } else {
-            patience::allow(Duration::from_millis(body.stored_bytes / BODY_BYTES_PER_MS));
-            let bytes = self.stores.bodies().get(&page.key, &body.sha256).await;
-            let bytes = self.readable(page, bytes)?;
-            *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));
-        }
-        Some(found)
-    }
-
-    /// The content of a page that was looked up a while ago, unless that is in memory; none if it is gone.
-    pub async fn open_again(
-        self: &Arc<Self>,
-        page: &Resolved,
-        form: Form,
-        entry: &Entry,
-        wants: impl Fn(&BodyRef) -> Want,
-    ) -> Option<Option<Body>> {
-        if entry.has(form) {
-            return Some(None);
-        }
-        let seek = Seek { page, form, record: &entry.record, kept: Some(entry), beside: None };
-        let found = self.contents(seek, wants).await.filter(|found| !found.crowded)?;
-        Some(found.passing.map(|passing| self.pass(page, entry.record.generation, passing)))
-    }
-
-    fn readable<T>(&self, page: &Resolved, read: Result<Option<T>, StoreError>) -> Option<T> {
-        read.unwrap_or_else(|error| {
-            self.log(Line::BadBody, |left_out| {
-                tracing::error!(page = %page.key.path(), left_out, "a stored body cannot be read: {error}");
+        let Some(part) = streams.take(passing_bytes(body, coding), &*process.clock).await else {
+            process.log(Line::UsedUp, |left_out| {
+                tracing::warn!(page = %page.key.path(), left_out, "a visitor gets 503: as many large bodies are passed on as PERENNIAL_STREAM_MEMORY_BYTES allows");
             });
-            None
-        })
+            found.crowded = true;
+            return Some(found);
+        };
+        let opened = process.stores.bodies().open(&page.key, &body.sha256).await;
+        let opened = readable(process, page, opened)?;
+        // Cut short, it is as good as gone.
+        if opened.bytes != body.stored_bytes {
+            return None;
+        }
+        found.passing =
+            Some(Passing { body: body.clone(), opened, coding, part, clock: process.clock.clone() });
+    } else {
+        patience::allow(Duration::from_millis(body.stored_bytes / BODY_BYTES_PER_MS));
+        let bytes = process.stores.bodies().get(&page.key, &body.sha256).await;
+        let bytes = readable(process, page, bytes)?;
+        *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));
     }
+    Some(found)
+}
+
+fn readable<S: Stores, T>(
+    process: &Process<S>,
+    page: &Resolved,
+    read: Result<Option<T>, StoreError>,
+) -> Option<T> {
+    read.unwrap_or_else(|error| {
+        process.log(Line::BadBody, |left_out| {
+            tracing::error!(page = %page.key.path(), left_out, "a stored body cannot be read: {error}");
+        });
+        None
+    })
 }

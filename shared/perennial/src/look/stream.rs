@@ -1,6 +1,8 @@
 //! Stored bodies that are too large to be loaded for each visitor: passed on as they come from the store, and checked
 //! on the way.
 
+use crate::process::Process;
+use crate::visit::wait::Visits;
 use std::mem::take;
 use std::sync::Arc;
 
@@ -13,7 +15,6 @@ use tokio::sync::mpsc;
 use crate::base::budget::Part;
 use crate::base::clock::Clock;
 use crate::base::log_limits::Line;
-use crate::engine::Engine;
 use crate::key::encode::hex;
 use crate::look::body::Body;
 use crate::ports::bodies::{Chunks, Opened};
@@ -73,40 +74,39 @@ enum Stop {
     Damaged(&'static str),
 }
 
-impl<S: Stores> Engine<S> {
-    /// Passes a body on. The last part is held back until everything before it has been checked, so that a damaged body
-    /// never ends as a whole one does: its page is rendered again, and then the answer breaks off.
-    pub(crate) fn pass<C: Chunks>(
-        self: &Arc<Self>,
-        page: &Resolved,
-        generation: Ticket,
-        passing: Passing<C>,
-    ) -> Body {
-        let (say, parts) = mpsc::channel(1);
-        let (engine, page) = (self.clone(), page.clone());
-        self.tasks.spawn(async move {
-            let sha256 = passing.body.sha256.clone();
-            let error = match passing.on_to(&say).await {
-                Ok(()) | Err(Stop::Unheard) => return,
-                Err(Stop::Store(error)) => {
-                    engine.log(Line::BadBody, |left_out| {
-                        tracing::error!(page = %page.key.path(), sha256, left_out, "an answer broke off, because a stored body cannot be read on: {error}");
-                    });
-                    error
-                }
-                Err(Stop::Damaged(how)) => {
-                    engine.log(Line::BadBody, |left_out| {
-                        tracing::error!(page = %page.key.path(), sha256, left_out, "an answer breaks off, because a stored body {how}; the page is rendered again");
-                    });
-                    // Before the visitor can come again, and before a function is frozen. What becomes of it is logged.
-                    let _ = engine.first(&page, Reason::First, generation).await;
-                    StoreError::Refused(format!("a stored body {how}"))
-                }
-            };
-            let _ = say.send(Err(error)).await;
-        });
-        Body::Coming(parts)
-    }
+/// Passes a body on. The last part is held back until everything before it has been checked, so that a damaged body
+/// never ends as a whole one does: its page is rendered again, and then the answer breaks off.
+pub(crate) fn pass<S: Stores, C: Chunks>(
+    process: &Arc<Process<S>>,
+    visits: &Arc<Visits<S>>,
+    page: &Resolved,
+    generation: Ticket,
+    passing: Passing<C>,
+) -> Body {
+    let (say, parts) = mpsc::channel(1);
+    let (process, visits, page) = (process.clone(), visits.clone(), page.clone());
+    process.tasks.clone().spawn(async move {
+        let sha256 = passing.body.sha256.clone();
+        let error = match passing.on_to(&say).await {
+            Ok(()) | Err(Stop::Unheard) => return,
+            Err(Stop::Store(error)) => {
+                process.log(Line::BadBody, |left_out| {
+                    tracing::error!(page = %page.key.path(), sha256, left_out, "an answer broke off, because a stored body cannot be read on: {error}");
+                });
+                error
+            }
+            Err(Stop::Damaged(how)) => {
+                process.log(Line::BadBody, |left_out| {
+                    tracing::error!(page = %page.key.path(), sha256, left_out, "an answer breaks off, because a stored body {how}; the page is rendered again");
+                });
+                // Before the visitor can come again, and before a function is frozen. What becomes of it is logged.
+                let _ = visits.first(&page, Reason::First, generation).await;
+                StoreError::Refused(format!("a stored body {how}"))
+            }
+        };
+        let _ = say.send(Err(error)).await;
+    });
+    Body::Coming(parts)
 }
 
 impl<C: Chunks> Passing<C> {

@@ -1,16 +1,16 @@
 //! Which pages carry the tags of a publish, and which tags no page carries: those were mistyped, perhaps.
 
+use crate::process::Process;
 use std::collections::BTreeSet;
 
 use crate::base::text::nearest;
-use crate::engine::Engine;
 use crate::key::tags::{MANY, is_user_tag, page_tags, user_tag};
 use crate::ports::journal::{ITEMS_KEPT_MAX, Publish, TEXT_KEPT_BYTES};
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::stores::Stores;
+use crate::publish::send::LOOKED_AT_FIRST;
 use crate::site::ReadySite;
-use crate::work::walk::LOOKED_AT_FIRST;
 
 /// Different tags that a mistyped one is compared with.
 const COMPARED_MAX: usize = 1_000;
@@ -95,26 +95,24 @@ impl<'a> Carriers<'a> {
     }
 }
 
-impl<S: Stores> Engine<S> {
-    /// Which of these tags no page carries. None are told where the store lists more than [`LOOKED_AT_FIRST`] pages,
-    /// which is as far as a call looks: [`Engine::progress`] looks further.
-    pub(crate) async fn uncarried(&self, tags: &[String]) -> Vec<Uncarried> {
-        if self.dev || Carriers::new(tags).uncarried().next().is_none() {
-            return Vec::new();
+/// Which of these tags no page carries. None are told where the store lists more than [`LOOKED_AT_FIRST`] pages,
+/// which is as far as a call looks: [`Engine::progress`] looks further.
+pub(crate) async fn uncarried<S: Stores>(process: &Process<S>, tags: &[String]) -> Vec<Uncarried> {
+    if process.dev || Carriers::new(tags).uncarried().next().is_none() {
+        return Vec::new();
+    }
+    match process.stores.pages().list("", None, LOOKED_AT_FIRST).await {
+        Ok(pages) if pages.len() < LOOKED_AT_FIRST => {
+            let mut carriers = Carriers::new(tags);
+            for (key, snapshot) in &pages {
+                carriers.look(&process.site, key, snapshot);
+            }
+            carriers.end()
         }
-        match self.stores.pages().list("", None, LOOKED_AT_FIRST).await {
-            Ok(pages) if pages.len() < LOOKED_AT_FIRST => {
-                let mut carriers = Carriers::new(tags);
-                for (key, snapshot) in &pages {
-                    carriers.look(&self.site, key, snapshot);
-                }
-                carriers.end()
-            }
-            Ok(_) => Vec::new(),
-            Err(error) => {
-                tracing::warn!("which tags no page carries cannot be told: {error}");
-                Vec::new()
-            }
+        Ok(_) => Vec::new(),
+        Err(error) => {
+            tracing::warn!("which tags no page carries cannot be told: {error}");
+            Vec::new()
         }
     }
 }

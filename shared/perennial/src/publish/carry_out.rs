@@ -1,6 +1,15 @@
 //! A publish: what a publisher wishes is carried out, and the journal tells of it. The journal comes second in
 //! everything: if it cannot be written, that is logged, and the publish is what it would have been.
 
+use crate::process::Process;
+use crate::publish::carriers::uncarried;
+use crate::publish::delete::Deletions;
+use crate::publish::path::PathCalls;
+use crate::publish::progress::end_entry;
+use crate::publish::purge::Purger;
+use crate::publish::send::{send_again, send_tags_again};
+use crate::publish::tags::TagCalls;
+use crate::render::refresh::Renderer;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +17,6 @@ use sha2::{Digest, Sha256};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::base::clock::{Millis, within};
-use crate::engine::Engine;
 use crate::key::encode::hex;
 use crate::key::tags::path_tag;
 use crate::ports::edge::Purged;
@@ -16,7 +24,7 @@ use crate::ports::error::StoreError;
 use crate::ports::journal::{Item, Publish, Publishes, Renewal, Went};
 use crate::ports::stores::Stores;
 use crate::publish::carriers::Uncarried;
-use crate::publish::path::{Demand, Demanded, Marked, Undone};
+use crate::publish::outcome::{Demand, Demanded, Marked, Undone};
 use crate::record::wish::{Fingerprint, Mode, Publisher, Wish, WishedPath};
 use crate::site::route::Resolved;
 
@@ -52,13 +60,28 @@ pub(crate) struct Publishing {
     pub(crate) due: Option<Millis>,
 }
 
-impl<S: Stores> Engine<S> {
+/// Carries out what publishers wish.
+pub(crate) struct Publishers<S: Stores> {
+    pub(crate) process: Arc<Process<S>>,
+    pub(crate) paths: Arc<PathCalls<S>>,
+    pub(crate) tags: TagCalls<S>,
+    pub(crate) deletions: Deletions<S>,
+}
+
+impl<S: Stores> Publishers<S> {
+    /// Publishers' calls to this process.
+    pub(crate) fn new(renderer: &Arc<Renderer<S>>, purger: &Arc<Purger<S>>) -> Arc<Self> {
+        let paths = PathCalls::new(renderer, purger);
+        let (tags, deletions) = (TagCalls::new(renderer, purger), Deletions::new(renderer, purger));
+        Arc::new(Self { process: renderer.process.clone(), paths, tags, deletions })
+    }
+
     /// Carries out a wish, and writes it into the journal.
     ///
     /// # Errors
     /// [`Undone`]: its tags could not be marked, and nothing else was done. What becomes of its paths is told of each.
-    pub async fn fulfil(self: &Arc<Self>, wish: &Wish, who: Publisher) -> Result<Published, Undone> {
-        let publishing = Publishing { id: None, who, at: self.now(), due: None };
+    pub(crate) async fn fulfil(self: &Arc<Self>, wish: &Wish, who: Publisher) -> Result<Published, Undone> {
+        let publishing = Publishing { id: None, who, at: self.process.now(), due: None };
         self.carry_out(wish, publishing).await
     }
 
@@ -84,7 +107,7 @@ impl<S: Stores> Engine<S> {
         if let (Some(marked), Some(after_s), Mode::Now) = (marked, wish.look_again_after_s, wish.mode)
             && (marked.queued > 0 || marked.more)
         {
-            self.send_tags_again(&wish.tags, marked.epoch, after_s).await;
+            send_tags_again(&self.process, &wish.tags, marked.epoch, after_s).await;
         }
         // What takes long is told of before it is done: an entry that stays so is of a process that died.
         let takes_long = wish.mode == Mode::Now && !wish.paths.is_empty();
@@ -95,7 +118,7 @@ impl<S: Stores> Engine<S> {
             results: self.each(wish).await,
             uncarried: self.uncarried_by(wish, marked).await,
         };
-        let visible = self.now().since(publishing.due.unwrap_or(publishing.at));
+        let visible = self.process.now().since(publishing.due.unwrap_or(publishing.at));
         let results = published.results.iter().map(|(path, result)| {
             let error = result.as_ref().err().map(ToString::to_string);
             Item { path: path.clone(), error }
@@ -122,8 +145,8 @@ impl<S: Stores> Engine<S> {
             v: 1,
             id,
             at: *at,
-            kept_until: due.unwrap_or(*at).max(*at).plus(self.limits().publishes_kept),
-            build: self.build().to_string(),
+            kept_until: due.unwrap_or(*at).max(*at).plus(self.process.limits.publishes_kept),
+            build: self.process.build().to_string(),
             key_id: who.key_id.clone(),
             provider: who.provider.clone(),
             delivery_id: who.delivery_id.clone(),
@@ -148,7 +171,7 @@ impl<S: Stores> Engine<S> {
             // Nobody has looked yet.
             (Mode::Stale, Some(_)) => false,
         };
-        if has_found { Vec::new() } else { self.uncarried(&wish.tags).await }
+        if has_found { Vec::new() } else { uncarried(&self.process, &wish.tags).await }
     }
 
     /// Marks, or removes, what is meant as a whole: tags always, paths where marking is all that is asked for.
@@ -162,28 +185,28 @@ impl<S: Stores> Engine<S> {
             return Ok(None);
         }
         let marked = match wish.mode {
-            Mode::Delete => self.delete_tagged(&tags, id.unwrap_or_default()).await,
-            Mode::Now => self.invalidate(&tags, Some(id.unwrap_or_default())).await,
-            Mode::Stale => self.invalidate(&tags, None).await,
+            Mode::Delete => self.deletions.delete_tagged(&tags, id.unwrap_or_default()).await,
+            Mode::Now => self.tags.invalidate(&tags, Some(id.unwrap_or_default())).await,
+            Mode::Stale => self.tags.invalidate(&tags, None).await,
         };
         marked.map(Some)
     }
 
     fn pages_of(&self, wished: &WishedPath) -> Vec<Resolved> {
-        wished.keys.iter().filter_map(|key| self.site.page_of_key(key)).collect()
+        wished.keys.iter().filter_map(|key| self.process.site.page_of_key(key)).collect()
     }
 
     async fn each(self: &Arc<Self>, wish: &Wish) -> Vec<(String, Demanded)> {
         let mut running = JoinSet::new();
         for (index, wished) in wish.paths.iter().enumerate() {
-            let (engine, mode, only_generated) = (self.clone(), wish.mode, wish.only_generated);
+            let (publisher, mode, only_generated) = (self.clone(), wish.mode, wish.only_generated);
             let again = wish.look_again_after_s;
             let (path, pages) = (wished.path.clone(), self.pages_of(wished));
             running.spawn(async move {
                 let result = match mode {
-                    Mode::Now => engine.demand_first(&pages, only_generated, again).await,
+                    Mode::Now => publisher.demand_first(&pages, only_generated, again).await,
                     Mode::Stale => Ok(Demand::Revalidated { edge: Purged::NoCache, kind: None }),
-                    Mode::Delete => engine.delete_all(&pages).await,
+                    Mode::Delete => publisher.delete_all(&pages).await,
                 };
                 (index, path, result)
             });
@@ -202,9 +225,9 @@ impl<S: Stores> Engine<S> {
     ) -> Demanded {
         let mut result = Err(Undone::NotListed);
         for page in pages {
-            result = self.demand(page, only_generated).await;
+            result = self.paths.demand(page, only_generated).await;
             if let (Ok(Demand::Revalidated { .. }), Some(after_s)) = (&result, again_after_s) {
-                self.send_again(page, after_s).await;
+                send_again(&self.process, page, after_s).await;
             }
             if !matches!(result, Err(Undone::NotListed)) {
                 break;
@@ -222,7 +245,7 @@ impl<S: Stores> Engine<S> {
     async fn delete_all(self: &Arc<Self>, pages: &[Resolved]) -> Demanded {
         let mut purged = Purged::NoCache;
         for page in pages {
-            purged = self.delete(page).await?;
+            purged = self.deletions.delete(page).await?;
         }
         Ok(Demand::Revalidated { edge: purged, kind: None })
     }
@@ -230,7 +253,7 @@ impl<S: Stores> Engine<S> {
     /// The id of the publish by which this very delivery was carried out before: one of the same id, or one in which the
     /// same was signed. None for a call that is no delivery, and if the journal cannot tell: then it is carried out again,
     /// which is harmless.
-    pub async fn carried_out(
+    pub(crate) async fn carried_out(
         &self,
         wish: &Wish,
         who: &Publisher,
@@ -243,13 +266,13 @@ impl<S: Stores> Engine<S> {
         }
         let noted = self.known(&sealed(wish, who, signed?)).await?;
         let (until, id) = noted.split_once(' ')?;
-        (self.now().0 < until.parse().ok()?).then(|| id.to_owned())
+        (self.process.now().0 < until.parse().ok()?).then(|| id.to_owned())
     }
 
     /// What is noted of a delivery that was carried out.
     async fn known(&self, delivery: &str) -> Option<String> {
-        let asking = self.stores.publishes().carried_out(delivery, self.now());
-        match within(&*self.clock, JOURNAL_PATIENCE, asking).await {
+        let asking = self.process.stores.publishes().carried_out(delivery, self.process.now());
+        match within(&*self.process.clock, JOURNAL_PATIENCE, asking).await {
             Some(Ok(known)) => known,
             Some(Err(error)) => {
                 tracing::warn!("whether a delivery was carried out before cannot be told: {error}");
@@ -260,7 +283,7 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Notes that a delivery was carried out, so that it does nothing when it comes again.
-    pub async fn note_carried_out(
+    pub(crate) async fn note_carried_out(
         self: &Arc<Self>,
         wish: &Wish,
         who: &Publisher,
@@ -269,48 +292,53 @@ impl<S: Stores> Engine<S> {
     ) {
         let named = delivery(wish, who).map(|delivery| (delivery, id.to_owned()));
         // The journal keeps all its notes for the same time; this one says itself for how long it counts.
-        let note = |signed: &Fingerprint| format!("{} {id}", self.now().plus(signed.kept).0);
+        let note = |signed: &Fingerprint| format!("{} {id}", self.process.now().plus(signed.kept).0);
         let sealed = signed.map(|signed| (sealed(wish, who, signed), note(signed)));
         let notes: Vec<_> = named.into_iter().chain(sealed).collect();
-        if notes.is_empty() || self.dev {
+        if notes.is_empty() || self.process.dev {
             return;
         }
-        let engine = self.clone();
-        let noting = self.tasks.spawn(async move {
+        let publisher = self.clone();
+        let noting = self.process.tasks.spawn(async move {
             for (delivery, note) in notes {
-                let noted = engine.stores.publishes().note_carried_out(&delivery, &note, engine.now()).await;
+                let noted = publisher
+                    .process
+                    .stores
+                    .publishes()
+                    .note_carried_out(&delivery, &note, publisher.process.now())
+                    .await;
                 log_failure(noted);
             }
         });
-        let _ = within(&*self.clock, JOURNAL_PATIENCE, noting).await;
+        let _ = within(&*self.process.clock, JOURNAL_PATIENCE, noting).await;
     }
 
     /// Writes an entry, after the one of its beginning. It is written beside the answer if it takes long.
     pub(crate) async fn journal(self: &Arc<Self>, begun: Option<JoinHandle<()>>, entry: Publish) {
-        let engine = self.clone();
-        let writing = self.tasks.spawn(async move {
+        let publisher = self.clone();
+        let writing = self.process.tasks.spawn(async move {
             if let Some(begun) = begun {
                 // Its failure was logged.
                 let _ = begun.await;
             }
             let renews = (entry.went == Went::Accepted).then(|| entry.id.clone());
-            engine.put_entry(entry).await;
+            publisher.put_entry(entry).await;
             if let Some(id) = renews {
                 // The queue may have been faster.
-                engine.end_entry(&id).await;
+                end_entry(&publisher.process, &id).await;
             }
         });
-        let _ = within(&*self.clock, JOURNAL_PATIENCE, writing).await;
+        let _ = within(&*self.process.clock, JOURNAL_PATIENCE, writing).await;
     }
 
     fn write_entry(self: &Arc<Self>, entry: Publish) -> JoinHandle<()> {
-        let engine = self.clone();
-        self.tasks.spawn(async move { engine.put_entry(entry).await })
+        let publisher = self.clone();
+        self.process.tasks.spawn(async move { publisher.put_entry(entry).await })
     }
 
     async fn put_entry(&self, entry: Publish) {
-        if !self.dev {
-            log_failure(self.stores.publishes().put(&entry.cut()).await);
+        if !self.process.dev {
+            log_failure(self.process.stores.publishes().put(&entry.cut()).await);
         }
     }
 }

@@ -1,14 +1,14 @@
 //! How far a publish is: from the journal, and from the pages themselves, which tell it also after a restart, and to
 //! whoever asks.
 
-use crate::engine::Engine;
 use crate::ports::error::StoreError;
 use crate::ports::journal::{Item, Kept, Mark, Publish, Publishes, Renewal, Went};
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::publish::carriers::{Carriers, Uncarried};
-use crate::publish::path::{LIST_BATCH, is_marked};
+use crate::publish::outcome::{LIST_BATCH, is_marked};
 use crate::record::page_record::Epoch;
 
 /// Pages looked at to count those that are left. What a question costs is the same for any number of pages: with more of
@@ -98,120 +98,134 @@ impl Progress {
     }
 }
 
-impl<S: Stores> Engine<S> {
-    /// How far a publish is, by its id in the journal. None if there is no such publish, as far as the store knows: the
-    /// pages tell of every number that an invalidation was given, also once the journal has forgotten it.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn progress(&self, id: &str) -> Result<Option<Progress>, StoreError> {
-        let number: Option<Epoch> = id.parse().ok();
-        let kept = match self.stores.publishes().get(id).await {
-            Ok(kept) => kept,
-            Err(error) if number.is_some() => {
-                tracing::error!("the journal of publishes cannot be read: {error}");
-                None
-            }
-            Err(error) => return Err(error),
+/// How far a publish is, by its id in the journal. None if there is no such publish, as far as the store knows: the
+/// pages tell of every number that an invalidation was given, also once the journal has forgotten it.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn progress<S: Stores>(
+    process: &Process<S>,
+    id: &str,
+) -> Result<Option<Progress>, StoreError> {
+    let number: Option<Epoch> = id.parse().ok();
+    let kept = match process.stores.publishes().get(id).await {
+        Ok(kept) => kept,
+        Err(error) if number.is_some() => {
+            tracing::error!("the journal of publishes cannot be read: {error}");
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let Kept { publish, marks } = match (kept, number) {
+        (Some(kept), _) => kept,
+        // The pages tell it alone.
+        (None, Some(number)) if was_given(process, number).await? => {
+            Kept { publish: None, marks: Vec::new() }
+        }
+        (None, _) => return Ok(None),
+    };
+    let epoch = publish.as_ref().and_then(|publish| publish.epoch).or(number);
+    let mut progress = Progress { publish, marks, is_exact: true, ..Progress::default() };
+    if let Some(epoch) = epoch {
+        count(process, epoch, &mut progress).await?;
+    }
+    if let Some(publish) = progress.entry_by_now() {
+        progress.publish = Some(publish);
+    }
+    Ok(Some(progress))
+}
+
+/// Whether an invalidation has that number. In `dev` all have 0.
+pub(crate) async fn was_given<S: Stores>(process: &Process<S>, number: Epoch) -> Result<bool, StoreError> {
+    Ok((number > 0 || process.dev) && number <= process.stores.pages().epoch().await?)
+}
+
+/// Entries of the journal as they are by now, newest first; see [`Publishes::list`].
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn entries<S: Stores>(
+    process: &Process<S>,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Publish>, StoreError> {
+    let mut entries = process.stores.publishes().list(after, limit).await?;
+    let under_way = entries.iter_mut().filter(|entry| entry.went == Went::Accepted);
+    for entry in under_way.take(RENEWALS_LISTED_MAX) {
+        let progress = progress(process, &entry.id).await?;
+        *entry = progress.and_then(|progress| progress.publish).unwrap_or_else(|| entry.clone());
+    }
+    Ok(entries)
+}
+
+/// Writes down how the renewal of a publish's pages ended, once it has ended on all routes. Whoever comes last does:
+/// the last walk, or who writes the entry, if the walks were faster.
+pub(crate) async fn end_entry<S: Stores>(process: &Process<S>, id: &str) {
+    let ended = async {
+        let kept = process.stores.publishes().get(id).await?;
+        let is_last = |kept: &Kept| {
+            kept.publish.as_ref().is_some_and(|publish| publish.went == Went::Accepted)
+                && !kept.marks.is_empty()
+                && kept.marks.iter().all(|mark| mark.ended)
         };
-        let Kept { publish, marks } = match (kept, number) {
-            (Some(kept), _) => kept,
-            // The pages tell it alone.
-            (None, Some(number)) if self.was_given(number).await? => {
-                Kept { publish: None, marks: Vec::new() }
-            }
-            (None, _) => return Ok(None),
-        };
-        let epoch = publish.as_ref().and_then(|publish| publish.epoch).or(number);
-        let mut progress = Progress { publish, marks, is_exact: true, ..Progress::default() };
-        if let Some(epoch) = epoch {
-            self.count(epoch, &mut progress).await?;
+        if !kept.is_some_and(|kept| is_last(&kept)) {
+            return Ok(());
         }
-        if let Some(publish) = progress.entry_by_now() {
-            progress.publish = Some(publish);
+        match progress(process, id).await?.and_then(|progress| progress.publish) {
+            Some(publish) => process.stores.publishes().put(&publish.cut()).await,
+            None => Ok(()),
         }
-        Ok(Some(progress))
+    };
+    if let Err::<(), StoreError>(error) = ended.await {
+        tracing::error!("how a renewal ended cannot be written into the journal: {error}");
     }
+}
 
-    /// Whether an invalidation has that number. In `dev` all have 0.
-    pub(crate) async fn was_given(&self, number: Epoch) -> Result<bool, StoreError> {
-        Ok((number > 0 || self.dev) && number <= self.stores.pages().epoch().await?)
-    }
-
-    /// Entries of the journal as they are by now, newest first; see [`Publishes::list`].
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn entries(&self, after: Option<&str>, limit: usize) -> Result<Vec<Publish>, StoreError> {
-        let mut entries = self.stores.publishes().list(after, limit).await?;
-        let under_way = entries.iter_mut().filter(|entry| entry.went == Went::Accepted);
-        for entry in under_way.take(RENEWALS_LISTED_MAX) {
-            let progress = self.progress(&entry.id).await?;
-            *entry = progress.and_then(|progress| progress.publish).unwrap_or_else(|| entry.clone());
+async fn count<S: Stores>(
+    process: &Process<S>,
+    epoch: Epoch,
+    progress: &mut Progress,
+) -> Result<(), StoreError> {
+    let publish = progress.publish.clone();
+    let mut carriers = publish.as_ref().and_then(Carriers::of);
+    progress.total = carriers.is_some().then_some(0);
+    let mut after = String::new();
+    for _ in 0..COUNTED_MAX / LIST_BATCH {
+        let batch = process.stores.pages().list("", Some(&after), LIST_BATCH).await?;
+        let is_last = batch.len() < LIST_BATCH;
+        for (page, snapshot) in batch {
+            let is_own = carriers.as_mut().is_none_or(|tags| tags.look(&process.site, &page, &snapshot));
+            if is_own {
+                progress.total = progress.total.map(|total| total + 1);
+                count_page(process, &page, &snapshot, epoch, progress);
+            }
+            after = page;
         }
-        Ok(entries)
-    }
-
-    /// Writes down how the renewal of a publish's pages ended, once it has ended on all routes. Whoever comes last does:
-    /// the last walk, or who writes the entry, if the walks were faster.
-    pub(crate) async fn end_entry(&self, id: &str) {
-        let ended = async {
-            let kept = self.stores.publishes().get(id).await?;
-            let is_last = |kept: &Kept| {
-                kept.publish.as_ref().is_some_and(|publish| publish.went == Went::Accepted)
-                    && !kept.marks.is_empty()
-                    && kept.marks.iter().all(|mark| mark.ended)
-            };
-            if !kept.is_some_and(|kept| is_last(&kept)) {
-                return Ok(());
-            }
-            match self.progress(id).await?.and_then(|progress| progress.publish) {
-                Some(publish) => self.stores.publishes().put(&publish.cut()).await,
-                None => Ok(()),
-            }
-        };
-        if let Err::<(), StoreError>(error) = ended.await {
-            tracing::error!("how a renewal ended cannot be written into the journal: {error}");
+        if is_last {
+            progress.uncarried = carriers.map(|tags| tags.end()).unwrap_or_default();
+            return Ok(());
         }
     }
+    progress.is_exact = false;
+    Ok(())
+}
 
-    async fn count(&self, epoch: Epoch, progress: &mut Progress) -> Result<(), StoreError> {
-        let publish = progress.publish.clone();
-        let mut carriers = publish.as_ref().and_then(Carriers::of);
-        progress.total = carriers.is_some().then_some(0);
-        let mut after = String::new();
-        for _ in 0..COUNTED_MAX / LIST_BATCH {
-            let batch = self.stores.pages().list("", Some(&after), LIST_BATCH).await?;
-            let is_last = batch.len() < LIST_BATCH;
-            for (page, snapshot) in batch {
-                let is_own = carriers.as_mut().is_none_or(|tags| tags.look(&self.site, &page, &snapshot));
-                if is_own {
-                    progress.total = progress.total.map(|total| total + 1);
-                    self.count_page(&page, &snapshot, epoch, progress);
-                }
-                after = page;
-            }
-            if is_last {
-                progress.uncarried = carriers.map(|tags| tags.end()).unwrap_or_default();
-                return Ok(());
-            }
-        }
-        progress.is_exact = false;
-        Ok(())
+fn count_page<S: Stores>(
+    process: &Process<S>,
+    page: &str,
+    snapshot: &Snapshot,
+    epoch: Epoch,
+    progress: &mut Progress,
+) {
+    let deletes = progress.publish.as_ref().is_some_and(|publish| publish.mode == "delete");
+    if !is_marked(snapshot, epoch) || (deletes && !snapshot.is_gone()) {
+        return;
     }
-
-    fn count_page(&self, page: &str, snapshot: &Snapshot, epoch: Epoch, progress: &mut Progress) {
-        let deletes = progress.publish.as_ref().is_some_and(|publish| publish.mode == "delete");
-        if !is_marked(snapshot, epoch) || (deletes && !snapshot.is_gone()) {
-            return;
-        }
-        progress.left += 1;
-        let Some(failure) = &snapshot.slot.failure else { return };
-        progress.failing += 1;
-        if progress.failures.len() < NAMED_MAX {
-            let path =
-                self.site.page_of_key(page).map_or_else(|| page.to_owned(), |page| page.decoded_path());
-            progress.failures.push(Item { path, error: Some(failure.message.clone()) });
-        }
+    progress.left += 1;
+    let Some(failure) = &snapshot.slot.failure else { return };
+    progress.failing += 1;
+    if progress.failures.len() < NAMED_MAX {
+        let path = process.site.page_of_key(page).map_or_else(|| page.to_owned(), |page| page.decoded_path());
+        progress.failures.push(Item { path, error: Some(failure.message.clone()) });
     }
 }

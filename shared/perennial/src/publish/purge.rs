@@ -4,11 +4,11 @@
 //! A burst of calls for one page, or one call for many, is then an order or two instead of one each. The first order goes
 //! out at once: a call that comes alone waits for no timer.
 
+use crate::process::Process;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::clock::{Clock, Millis};
-use crate::engine::Engine;
 use crate::ports::edge::{Edge, Purged};
 use crate::ports::stores::Stores;
 use crate::visit::single_flight::{Land, Landing};
@@ -67,15 +67,26 @@ impl Purges {
     }
 }
 
-impl<S: Stores> Engine<S> {
+/// Tells the shared cache in front.
+pub(crate) struct Purger<S: Stores> {
+    process: Arc<Process<S>>,
+    purges: Purges,
+}
+
+impl<S: Stores> Purger<S> {
+    /// Tells it what this process has changed.
+    pub(crate) fn new(process: &Arc<Process<S>>) -> Arc<Self> {
+        Arc::new(Self { process: process.clone(), purges: Purges::default() })
+    }
+
     /// Has the shared cache forget what carries these tags, and returns once it has accepted an order that was sent
     /// after this call came. The order goes out even if nobody waits for it any more.
     pub(crate) async fn purge(self: &Arc<Self>, tags: &[String]) -> Told {
-        let (told, is_new) = self.purges.add(tags, self.stores.edge().items_max());
+        let (told, is_new) = self.purges.add(tags, self.process.stores.edge().items_max());
         if is_new {
-            let engine = self.clone();
-            self.tasks.spawn(async move {
-                engine.purges.send_next(engine.stores.edge(), &*engine.clock).await;
+            let purger = self.clone();
+            self.process.tasks.spawn(async move {
+                purger.purges.send_next(purger.process.stores.edge(), &*purger.process.clock).await;
             });
         }
         told.wait().await.clone().unwrap_or_else(|| Err("the order to the shared cache panicked".into()))

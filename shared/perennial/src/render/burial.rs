@@ -1,8 +1,8 @@
 //! The end of a page: what is stored of it is replaced by a tombstone.
 
+use crate::process::Process;
 use std::sync::Arc;
 
-use crate::engine::Engine;
 use crate::guard::Guarded;
 use crate::key::page_key::PageKey;
 use crate::ports::bodies::Bodies;
@@ -20,50 +20,48 @@ pub(crate) struct Kept<S: Stores> {
     pub(crate) bodies: <Guarded<S> as Stores>::Bodies,
 }
 
-impl<S: Stores> Engine<S> {
-    /// Replaces a page by a tombstone, and removes its bodies at once: nobody may read them any more.
-    pub(crate) async fn bury(
-        &self,
-        kept: &Kept<S>,
-        page: &PageKey,
-        ticket: Ticket,
-    ) -> Result<(), StoreError> {
-        let grant = match kept.pages.prepare(page, ticket).await {
-            Ok(grant) => grant,
-            Err(error) => {
-                // If this fails too, the lease ends by itself.
-                let _ = kept.pages.release(page, ticket).await;
-                return Err(error);
-            }
-        };
-        let now = self.now();
-        let tombstone = Record {
-            generation: grant.ticket,
-            epoch: grant.epoch,
-            started_at: now,
-            period_s: None,
-            expires_at: None,
-            modified_at: now,
-            reason: Reason::OnDemand,
-            tags: Vec::new(),
-            headers: Default::default(),
-            stored: Stored::Deleted,
-        };
-        self.memory.remove(page);
-        let committed = kept.pages.commit(page, &tombstone, &Inline::default()).await?;
-        let Committed::Stored { replaced: Some(replaced) } = committed else { return Ok(()) };
-        // A render since then may have put the same again; and by a clock that is behind, before now.
-        let shown = kept.pages.read(page, Wanted::default()).await?.record;
-        let names = |sha256: &str| shown.as_ref().is_some_and(|record| record.stored.names(sha256));
-        for body in replaced.stored.bodies().filter(|body| !names(&body.sha256)) {
-            kept.bodies.remove(page, &body.sha256, now).await?;
+/// Replaces a page by a tombstone, and removes its bodies at once: nobody may read them any more.
+pub(crate) async fn bury<S: Stores>(
+    process: &Process<S>,
+    kept: &Kept<S>,
+    page: &PageKey,
+    ticket: Ticket,
+) -> Result<(), StoreError> {
+    let grant = match kept.pages.prepare(page, ticket).await {
+        Ok(grant) => grant,
+        Err(error) => {
+            // If this fails too, the lease ends by itself.
+            let _ = kept.pages.release(page, ticket).await;
+            return Err(error);
         }
-        Ok(())
+    };
+    let now = process.now();
+    let tombstone = Record {
+        generation: grant.ticket,
+        epoch: grant.epoch,
+        started_at: now,
+        period_s: None,
+        expires_at: None,
+        modified_at: now,
+        reason: Reason::OnDemand,
+        tags: Vec::new(),
+        headers: Default::default(),
+        stored: Stored::Deleted,
+    };
+    process.memory.remove(page);
+    let committed = kept.pages.commit(page, &tombstone, &Inline::default()).await?;
+    let Committed::Stored { replaced: Some(replaced) } = committed else { return Ok(()) };
+    // A render since then may have put the same again; and by a clock that is behind, before now.
+    let shown = kept.pages.read(page, Wanted::default()).await?.record;
+    let names = |sha256: &str| shown.as_ref().is_some_and(|record| record.stored.names(sha256));
+    for body in replaced.stored.bodies().filter(|body| !names(&body.sha256)) {
+        kept.bodies.remove(page, &body.sha256, now).await?;
     }
+    Ok(())
+}
 
-    /// What that build has stored.
-    pub(crate) fn kept_of(&self, build: &Arc<str>) -> Arc<Kept<S>> {
-        let (pages, bodies) = (self.stores.pages().of_build(build), self.stores.bodies().of_build(build));
-        Arc::new(Kept { pages, bodies })
-    }
+/// What that build has stored.
+pub(crate) fn kept_of<S: Stores>(process: &Process<S>, build: &Arc<str>) -> Arc<Kept<S>> {
+    let (pages, bodies) = (process.stores.pages().of_build(build), process.stores.bodies().of_build(build));
+    Arc::new(Kept { pages, bodies })
 }

@@ -9,19 +9,31 @@
 //! - it does not: then the page is committed after it, and was stamped after its render had begun. It is stale if it carries
 //!   the broad tag in the store, and otherwise by the tag itself.
 
-use std::sync::atomic::Ordering;
-
-use crate::engine::Engine;
 use crate::key::tags::{MANY, is_user_tag, user_tag};
 use crate::ports::edge::{Edge, fits};
 use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Stamp;
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::record::page_record::{Epoch, Record};
 use crate::site::route::Resolved;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-impl<S: Stores> Engine<S> {
+/// How pages with too many tags are reached by publishers' calls.
+pub(crate) struct ManyTags<S: Stores> {
+    process: Arc<Process<S>>,
+    /// Whether such a page was reported.
+    logged: AtomicBool,
+}
+
+impl<S: Stores> ManyTags<S> {
+    /// Of this process, which has reported no page yet.
+    pub(crate) fn new(process: &Arc<Process<S>>) -> Self {
+        Self { process: process.clone(), logged: AtomicBool::new(false) }
+    }
+
     /// Has publishers' calls reach a page by the broad tag, if it is to go by that. Called before the page is committed.
     pub(crate) async fn note_many(&self, page: &Resolved, record: &Record) -> Result<(), StoreError> {
         let in_store = record.tags == [MANY];
@@ -30,10 +42,10 @@ impl<S: Stores> Engine<S> {
             return Ok(());
         }
         if !self.is_many_noted().await? {
-            self.stores.pages().invalidate(&[user_tag(MANY)], Stamp::Stale).await?;
+            self.process.stores.pages().invalidate(&[user_tag(MANY)], Stamp::Stale).await?;
         }
-        let is_seen = in_store || self.stores.edge().tag_header().is_some();
-        if is_seen && !self.many_logged.swap(true, Ordering::Relaxed) {
+        let is_seen = in_store || self.process.stores.edge().tag_header().is_some();
+        if is_seen && !self.logged.swap(true, Ordering::Relaxed) {
             let limit = if in_store {
                 "PERENNIAL_MAX_TAGS or PERENNIAL_MAX_TAG_BYTES allow"
             } else {
@@ -54,10 +66,10 @@ impl<S: Stores> Engine<S> {
         tags: &[String],
         how: Stamp,
     ) -> Result<(Epoch, Vec<String>), StoreError> {
-        let epoch = self.stores.pages().invalidate(tags, how).await?;
+        let epoch = self.process.stores.pages().invalidate(tags, how).await?;
         let all = self.broadened(tags).await?;
         if let [.., broad] = &all[tags.len()..] {
-            self.stores.pages().invalidate(std::slice::from_ref(broad), how).await?;
+            self.process.stores.pages().invalidate(std::slice::from_ref(broad), how).await?;
         }
         Ok((epoch, all))
     }
@@ -72,6 +84,6 @@ impl<S: Stores> Engine<S> {
     }
 
     async fn is_many_noted(&self) -> Result<bool, StoreError> {
-        Ok(self.stores.pages().epochs(&[MANY.to_owned()]).await?.newest > 0)
+        Ok(self.process.stores.pages().epochs(&[MANY.to_owned()]).await?.newest > 0)
     }
 }

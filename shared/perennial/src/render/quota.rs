@@ -3,12 +3,12 @@
 //! Counting takes as long as there are many, so a count holds for a while. Several processes that count apart may store a
 //! few more together than the limit.
 
+use crate::process::Process;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::clock::Millis;
-use crate::engine::Engine;
 use crate::ports::pages::Pages;
 use crate::ports::stores::Stores;
 use crate::record::page_record::{Record, Stored};
@@ -60,33 +60,46 @@ impl Room {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(of, count);
         free > 0
     }
-}
 
-impl<S: Stores> Engine<S> {
     /// Whether the store has room for a page that nobody but this visitor had asked for; names the limit if not.
-    pub(crate) async fn has_room(&self, page: &Resolved, record: &Record) -> Result<(), &'static str> {
+    pub(crate) async fn has_room<S: Stores>(
+        &self,
+        process: &Process<S>,
+        page: &Resolved,
+        record: &Record,
+    ) -> Result<(), &'static str> {
         let not_found = matches!(record.stored, Stored::NotFound { .. });
-        if not_found && !self.may_store(page, Kind::NotFound, self.limits.max_stored_not_found).await {
+        if not_found
+            && !self.may_store(process, page, Kind::NotFound, process.limits.max_stored_not_found).await
+        {
             return Err("PERENNIAL_MAX_STORED_NOT_FOUND");
         }
         match page.route.options.max_stored {
-            Some(most) if !self.may_store(page, Kind::Page, most).await => Err("the route's `max_stored`"),
+            Some(most) if !self.may_store(process, page, Kind::Page, most).await => {
+                Err("the route's `max_stored`")
+            }
             _ => Ok(()),
         }
     }
 
-    async fn may_store(&self, page: &Resolved, kind: Kind, most: usize) -> bool {
+    async fn may_store<S: Stores>(
+        &self,
+        process: &Process<S>,
+        page: &Resolved,
+        kind: Kind,
+        most: usize,
+    ) -> bool {
         let of = (page.route.id().to_owned(), kind);
-        let now = self.clock.now();
-        if let Some(taken) = self.room.take(&of, now) {
+        let now = process.clock.now();
+        if let Some(taken) = self.take(&of, now) {
             return taken;
         }
         let counted = match kind {
-            Kind::Page => self.stores.pages().count_stored(page.route.id(), most).await,
-            Kind::NotFound => self.stores.pages().count_not_found(page.route.id(), most).await,
+            Kind::Page => process.stores.pages().count_stored(page.route.id(), most).await,
+            Kind::NotFound => process.stores.pages().count_not_found(page.route.id(), most).await,
         };
         // If it cannot be counted, the commit will meet the same store and tell.
-        counted.map_or(true, |counted| self.room.counted(of, counted, most, now))
+        counted.map_or(true, |counted| self.counted(of, counted, most, now))
     }
 }
 

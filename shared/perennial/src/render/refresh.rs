@@ -3,20 +3,27 @@
 //! Three callers: a visitor of a missing page ([`first`](crate::visit::wait)), the queue ([`queue`](crate::work::worker)) and a
 //! publisher ([`demand`](crate::publish::path)).
 
+use crate::process::Process;
+use crate::render::bodies::{inline, put_again, put_bodies, remove_later};
+use crate::render::entry::{entry_of, keep, unsaved_entry};
+use crate::render::leases::Held;
+use crate::render::many_tags::ManyTags;
+use crate::render::outcome::{Refreshed, Trouble};
+use crate::render::quota::Room;
+use crate::render::renders::Renders;
+use crate::render::unsaved::not_stored;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::counters::Event;
 use crate::base::log_limits::Line;
-use crate::engine::Engine;
-use crate::freshness::Epochs;
 use crate::guard::patience;
 use crate::memory::Entry;
 use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
 use crate::ports::pages::grant::{Committed, Failed, Grant};
-use crate::ports::pages::slot::{Ask, Begun};
-use crate::ports::pages::snapshot::{Inline, Snapshot};
+use crate::ports::pages::slot::Begun;
+use crate::ports::pages::snapshot::Inline;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
 use crate::record::page_record::{Record, Stored, Ticket};
@@ -25,73 +32,49 @@ use crate::render::leases::Hold;
 use crate::render::renders::{Draft, NoDraft, Order};
 use crate::site::route::Resolved;
 
-/// Why a lease was given back.
-pub(crate) const STOPPING: &str = "the process is stopping";
-
-/// What became of a render.
-#[derive(Clone, Debug)]
-pub enum Refreshed {
-    /// It is the page now.
-    Stored(Arc<Entry>),
-    /// Its content is the page's already: only its freshness was written.
-    Unchanged(Arc<Entry>),
-    /// A newer render was committed before.
-    Superseded,
-    /// It was rendered, but the store could not keep it.
-    Unsaved(Arc<Entry>),
-    /// It was rendered, but the process is stopping and has given the lease back: it is not stored.
-    GivenBack(Arc<Entry>),
-    /// It failed; what was stored stays.
-    Failed {
-        /// Why.
-        message: Arc<str>,
-        /// What the upstream said about when to come back.
-        retry_after: Option<Duration>,
-    },
-    /// It asked to keep what is stored.
-    Kept,
+/// Renders pages and commits them.
+pub(crate) struct Renderer<S: Stores> {
+    pub(crate) process: Arc<Process<S>>,
+    pub(crate) renders: Renders,
+    /// Leases that its renders hold.
+    leases: Held,
+    /// How many pages the store may hold.
+    quota: Room,
+    pub(crate) many_tags: ManyTags<S>,
 }
 
-impl<S: Stores> Engine<S> {
-    /// Keeps a page that the store could not keep, for as long as it is fresh.
-    pub(crate) fn keep_unsaved(&self, page: &Resolved, draft: Draft, judged: Ticket) -> Arc<Entry> {
-        let entry = self.unsaved_entry(draft, judged);
-        self.keep(page, entry)
+impl<S: Stores> Renderer<S> {
+    /// A renderer of this process.
+    pub(crate) fn new(process: &Arc<Process<S>>) -> Arc<Self> {
+        let Process { site, clock, limits, stores, .. } = &**process;
+        let renders = Renders::new(site.clone(), clock.clone(), limits.clone(), stores.build().clone());
+        let (leases, quota) = (Held::default(), Room::default());
+        Arc::new(Self { process: process.clone(), renders, leases, quota, many_tags: ManyTags::new(process) })
     }
 
-    /// Puts what was rendered into memory, where it may be known that the page was invalidated meanwhile.
-    pub(super) fn keep(&self, page: &Resolved, mut entry: Arc<Entry>) -> Arc<Entry> {
-        let known = self.memory.get(&page.key).map_or_else(Epochs::default, |kept| kept.snapshot.epochs);
-        if let Some(entry) = Arc::get_mut(&mut entry) {
-            entry.snapshot.epochs = entry.snapshot.epochs.at_least(known);
+    /// Gives back the leases of what is still being rendered: its result is not stored any more.
+    pub(crate) async fn give_back_leases(&self) {
+        for (page, ticket) in self.leases.give_back() {
+            match self.process.stores.pages().release(&page, ticket).await {
+                Ok(()) => {
+                    tracing::warn!(page = %page.path(), "stopped while it was rendered; its lease is given back");
+                }
+                Err(error) => {
+                    tracing::error!(page = %page.path(), "cannot give its lease back, it will end by itself: {error}");
+                }
+            }
         }
-        self.memory.insert(&page.key, entry.clone());
-        entry
-    }
-
-    pub(super) fn unsaved_entry(&self, mut draft: Draft, judged: Ticket) -> Arc<Entry> {
-        draft.record.generation = judged;
-        self.entry_of(draft, true)
-    }
-
-    /// What a render gave as it is answered; to be checked against the store before it is used again.
-    pub(crate) fn entry_of(&self, draft: Draft, unsaved: bool) -> Arc<Entry> {
-        let Draft { record, html, data } = draft;
-        let record = Arc::new(record);
-        let epochs = record.epoch.into();
-        let (shown, generation) = (Some(record.clone()), record.generation);
-        let snapshot = Snapshot { record: shown, generation, epochs, ..Snapshot::default() };
-        let read_at = self.clock.now();
-        Arc::new(Entry { record, html, data, snapshot, version: None, read_at, unsaved })
-    }
-
-    pub(crate) fn ask(&self, judged: Option<Ticket>, urgency: Urgency) -> Ask {
-        Ask { judged, urgency, lease: self.limits.lease, now: self.clock.now() }
     }
 
     /// The right to render whatever others do: for deletions and builds.
     pub(crate) async fn override_all(&self, page: &Resolved) -> Result<Ticket, StoreError> {
-        match self.stores.pages().begin(&page.key, self.ask(None, Urgency::Overriding)).await? {
+        match self
+            .process
+            .stores
+            .pages()
+            .begin(&page.key, self.process.ask(None, Urgency::Overriding))
+            .await?
+        {
             Begun::Granted(ticket) => Ok(ticket),
             other => Err(StoreError::Refused(format!("what nothing holds up was not granted: {other:?}"))),
         }
@@ -108,22 +91,22 @@ impl<S: Stores> Engine<S> {
         reason: Reason,
     ) -> Result<Refreshed, StoreError> {
         // The epoch, before any content is fetched: what is invalidated from here on makes this render stale.
-        let grant = match self.stores.pages().prepare(&page.key, ticket).await {
+        let grant = match self.process.stores.pages().prepare(&page.key, ticket).await {
             Ok(grant) => grant,
             Err(error) => {
                 // If this fails too, the lease ends by itself.
-                let _ = self.stores.pages().release(&page.key, ticket).await;
+                let _ = self.process.stores.pages().release(&page.key, ticket).await;
                 return Err(error);
             }
         };
-        let hold = self.held.insert(&page.key, ticket);
+        let hold = self.leases.insert(&page.key, ticket);
         let refreshed = tokio::select! {
             biased;
             // What was rendered is worth more than a visitor's patience.
             refreshed = patience::with(None, self.render_and_commit(page, &grant, reason, &hold)) => refreshed,
             never = patience::with(None, self.keep_lease(page, ticket, reason, &hold)) => match never {},
         };
-        self.held.remove(&page.key, ticket);
+        self.leases.remove(&page.key, ticket);
         let counted = match &refreshed {
             Refreshed::Stored(_) => Some(Event::Stored),
             Refreshed::Unchanged(_) => Some(Event::Unchanged),
@@ -145,19 +128,25 @@ impl<S: Stores> Engine<S> {
         reason: Reason,
         hold: &Hold,
     ) -> std::convert::Infallible {
-        let pause = self.limits.lease / 3;
+        let pause = self.process.limits.lease / 3;
         let longest = match reason {
-            Reason::OnDemand => page.route.options.render_timeout.unwrap_or(self.limits.render_timeout),
+            Reason::OnDemand => {
+                page.route.options.render_timeout.unwrap_or(self.process.limits.render_timeout)
+            }
             _ => Duration::MAX,
         };
         let mut kept = Duration::ZERO;
         loop {
-            self.clock.sleep(pause).await;
+            self.process.clock.sleep(pause).await;
             kept += pause;
             let renewed = match hold.write().await {
                 Some(_writing) if kept <= longest => {
-                    let lease = self.limits.lease;
-                    self.stores.pages().renew(&page.key, ticket, lease, self.clock.now()).await
+                    let lease = self.process.limits.lease;
+                    self.process
+                        .stores
+                        .pages()
+                        .renew(&page.key, ticket, lease, self.process.clock.now())
+                        .await
                 }
                 _ => Ok(false),
             };
@@ -193,8 +182,8 @@ impl<S: Stores> Engine<S> {
         hold: &Hold,
         mut draft: Draft,
     ) -> Refreshed {
-        if let Err(error) = self.note_many(page, &draft.record).await {
-            return self.not_stored(page, grant, reason, draft, error).await;
+        if let Err(error) = self.many_tags.note_many(page, &draft.record).await {
+            return not_stored(&self.process, page, grant, reason, draft, error).await;
         }
         let same = grant.replaces.as_ref().filter(|old| old.same_content(&draft.record));
         if let Some(old) = same {
@@ -204,23 +193,23 @@ impl<S: Stores> Engine<S> {
         }
         if reason == Reason::First
             && grant.replaces.is_none()
-            && let Err(limit) = self.has_room(page, &draft.record).await
+            && let Err(limit) = self.quota.has_room(&self.process, page, &draft.record).await
         {
             return self.forget(page, grant, hold, draft, limit).await;
         }
         // A page that is rendered as missing although it has a record has lost its bodies: they are written again.
         let unchanged = same.is_some() && reason != Reason::First;
-        let put = if unchanged { Ok(()) } else { self.put_bodies(page, &mut draft).await };
+        let put = if unchanged { Ok(()) } else { put_bodies(&self.process, page, &mut draft).await };
         let Some(_writing) = hold.write().await else {
             if !unchanged {
-                self.remove_later(page, &draft.record, grant.replaces.as_deref()).await;
+                remove_later(&self.process, page, &draft.record, grant.replaces.as_deref()).await;
             }
             return self.given_back(draft, grant);
         };
         let committed = match put {
             Ok(()) => {
-                let inline = if unchanged { Inline::default() } else { self.inline(&draft) };
-                self.stores.pages().commit(&page.key, &draft.record, &inline).await
+                let inline = if unchanged { Inline::default() } else { inline(&self.process, &draft) };
+                self.process.stores.pages().commit(&page.key, &draft.record, &inline).await
             }
             Err(error) => Err(error),
         };
@@ -228,21 +217,21 @@ impl<S: Stores> Engine<S> {
             Ok(Committed::Stored { replaced }) => {
                 let generation = |record: &Option<Arc<Record>>| record.as_ref().map(|r| r.generation);
                 if generation(&replaced) != generation(&grant.replaces) {
-                    self.put_again(page, &draft).await;
+                    put_again(&self.process, page, &draft).await;
                 }
                 // What it was granted for, if the store could not tell.
                 if let Some(replaced) = replaced.or_else(|| grant.replaces.clone()) {
-                    self.remove_later(page, &replaced, Some(&draft.record)).await;
+                    remove_later(&self.process, page, &replaced, Some(&draft.record)).await;
                 }
-                let entry = self.keep(page, self.entry_of(draft, false));
+                let entry = keep(&self.process, page, entry_of(&self.process, draft, false));
                 self.log_render(page, reason, grant.ticket, unchanged);
                 if unchanged { Refreshed::Unchanged(entry) } else { Refreshed::Stored(entry) }
             }
             Ok(Committed::Superseded) => {
-                self.remove_later(page, &draft.record, None).await;
+                remove_later(&self.process, page, &draft.record, None).await;
                 Refreshed::Superseded
             }
-            Err(error) => self.not_stored(page, grant, reason, draft, error).await,
+            Err(error) => not_stored(&self.process, page, grant, reason, draft, error).await,
         }
     }
 
@@ -256,15 +245,15 @@ impl<S: Stores> Engine<S> {
         limit: &str,
     ) -> Refreshed {
         let Some(_writing) = hold.write().await else { return self.given_back(draft, grant) };
-        if let Err(error) = self.stores.pages().release(&page.key, grant.ticket).await {
-            self.complain(page, "a lease cannot be given back, it will end by itself", &error);
+        if let Err(error) = self.process.stores.pages().release(&page.key, grant.ticket).await {
+            self.process.complain(page, "a lease cannot be given back, it will end by itself", &error);
         }
         tracing::debug!(route = page.route.id(), "not kept: {limit} is reached");
-        Refreshed::Unsaved(self.unsaved_entry(draft, grant.ticket))
+        Refreshed::Unsaved(unsaved_entry(&self.process, draft, grant.ticket))
     }
 
     fn given_back(&self, draft: Draft, grant: &Grant) -> Refreshed {
-        Refreshed::GivenBack(self.unsaved_entry(draft, grant.ticket))
+        Refreshed::GivenBack(unsaved_entry(&self.process, draft, grant.ticket))
     }
 
     async fn note_failure(
@@ -276,14 +265,19 @@ impl<S: Stores> Engine<S> {
         no_draft: NoDraft,
     ) -> Refreshed {
         let NoDraft { message, retry_after, .. } = &no_draft;
-        let failed = Failed { message: message.clone(), retry_after: *retry_after, now: self.clock.now() };
+        let failed =
+            Failed { message: message.clone(), retry_after: *retry_after, now: self.process.clock.now() };
         let note = match hold.write().await {
             // Its lease is given back: there may be another one under its number.
             None => Ok(None),
-            Some(_writing) => self.stores.pages().fail(&page.key, grant.ticket, failed).await,
+            Some(_writing) => self.process.stores.pages().fail(&page.key, grant.ticket, failed).await,
         };
         let note = note.unwrap_or_else(|error| {
-            self.complain(page, "a failed render cannot be noted, its lease will end by itself", &error);
+            self.process.complain(
+                page,
+                "a failed render cannot be noted, its lease will end by itself",
+                &error,
+            );
             None
         });
         let next = note
@@ -297,7 +291,7 @@ impl<S: Stores> Engine<S> {
     fn log_render(&self, page: &Resolved, reason: Reason, generation: Ticket, unchanged: bool) {
         let write = |left_out: Option<u64>| tracing::info!(page = %page.decoded_path().escape_debug(), reason = %reason, generation, unchanged, left_out, "rendered");
         // Whoever makes up a path can cause it.
-        if reason == Reason::First { self.log(Line::FirstRender, write) } else { write(None) }
+        if reason == Reason::First { self.process.log(Line::FirstRender, write) } else { write(None) }
     }
 
     /// One line, whatever the page or its error contain.
@@ -323,6 +317,26 @@ impl<S: Stores> Engine<S> {
         // Whoever makes up a path can cause it, and whoever visits a dynamic route, each time. Other renders are held back
         // after a failure, or a publisher waits for them.
         let of_visitors = reason == Reason::First || (reason == Reason::Stale && next.is_none());
-        if of_visitors { self.log(Line::FailedFirstRender, write) } else { write(None) }
+        if of_visitors { self.process.log(Line::FailedFirstRender, write) } else { write(None) }
+    }
+
+    /// Renders for one request and keeps nothing: dynamic routes, drafts, `dev`.
+    ///
+    /// # Errors
+    /// [`Trouble`]: the render failed.
+    pub(crate) async fn render_only(
+        &self,
+        page: &Resolved,
+        reason: Reason,
+        draft: bool,
+    ) -> Result<Arc<Entry>, Trouble> {
+        let order = Order { page: page.clone(), reason, generation: 0, epoch: 0, draft };
+        match self.renders.run(order).await {
+            Ok(draft) => Ok(entry_of(&self.process, draft, true)),
+            Err(failed) => {
+                self.log_failure(page, reason, &failed, None);
+                Err(Trouble::new(500, failed.message))
+            }
+        }
     }
 }

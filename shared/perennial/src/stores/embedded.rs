@@ -108,9 +108,9 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
     /// Starts the workers that regenerate what this machine's processes have queued: as many as may render at once.
     /// They stop taking jobs when `stop` is cancelled; [`Engine::shut_down`] waits for those under way.
     pub fn start_workers(self: &Arc<Self>, stop: &tokio_util::sync::CancellationToken) {
-        for _ in 0..self.limits.max_concurrent_renders {
+        for _ in 0..self.limits().max_concurrent_renders {
             let (engine, stop) = (self.clone(), stop.clone());
-            self.tasks.spawn(async move {
+            self.tasks().spawn(async move {
                 while !stop.is_cancelled() {
                     match guarded_async(engine.work_next()).await {
                         Ok(Ok(true)) => continue,
@@ -124,8 +124,8 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
                     }
                     tokio::select! {
                         () = stop.cancelled() => {}
-                        () = engine.stores.unguarded().jobs().arrived() => {}
-                        () = engine.clock.sleep(LOOK_EVERY) => {}
+                        () = engine.stores().unguarded().jobs().arrived() => {}
+                        () = engine.clock().sleep(LOOK_EVERY) => {}
                     }
                 }
             });
@@ -137,9 +137,9 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
     /// # Errors
     /// The queue cannot be read or written.
     pub async fn work_next(self: &Arc<Self>) -> Result<bool, StoreError> {
-        let jobs = self.stores.unguarded().jobs();
+        let jobs = self.stores().unguarded().jobs();
         // A worker that dies gives its job back as it does its page: with the end of a lease.
-        let Some(taken) = jobs.take(self.limits.lease).await? else { return Ok(false) };
+        let Some(taken) = jobs.take(self.limits().lease).await? else { return Ok(false) };
         let again = match Job::from_json(&taken.message) {
             Ok(job) => tokio::select! {
                 again = self.work_or_retry(&job) => again,
@@ -164,8 +164,8 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
     /// Keeps a job from other workers while its own lives.
     async fn keep_job(&self, taken: &Taken) -> std::convert::Infallible {
         loop {
-            self.clock.sleep(self.limits.lease / 3).await;
-            if let Err(error) = self.stores.unguarded().jobs().hide(taken, self.limits.lease).await {
+            self.clock().sleep(self.limits().lease / 3).await;
+            if let Err(error) = self.stores().unguarded().jobs().hide(taken, self.limits().lease).await {
                 tracing::warn!("a job cannot be kept, another worker may take it as well: {error}");
             }
         }

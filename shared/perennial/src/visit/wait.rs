@@ -1,10 +1,15 @@
 //! A missing page, rendered while its first visitor waits.
 
+use crate::process::Process;
+use crate::render::entry::keep_unsaved;
+use crate::render::outcome::Trouble;
+use crate::render::refresh::Renderer;
+use crate::visit::single_flight::Flights;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 use crate::base::clock::within;
-use crate::engine::Engine;
 use crate::freshness::{Epochs, is_shown};
 use crate::guard::patience;
 use crate::memory::Entry;
@@ -16,7 +21,7 @@ use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
 use crate::record::page_record::Ticket;
 use crate::record::reason::Reason;
-use crate::render::refresh::Refreshed;
+use crate::render::outcome::Refreshed;
 use crate::render::renders::Order;
 use crate::site::route::Resolved;
 
@@ -26,43 +31,50 @@ pub(crate) const POLL: (Duration, Duration) = (Duration::from_millis(10), Durati
 /// What a visitor of a missing page gets.
 pub(crate) type First = Result<Option<Arc<Entry>>, Trouble>;
 
-/// Why a visitor gets no page.
-#[derive(Clone, Debug)]
-pub struct Trouble {
-    /// 500 for a failed render, 503 for a limit that was reached.
-    pub status: u16,
-    /// For the log, and for the author in `dev`; never for a visitor.
-    pub message: Arc<str>,
+/// Visits of missing pages.
+pub(crate) struct Visits<S: Stores> {
+    process: Arc<Process<S>>,
+    renderer: Arc<Renderer<S>>,
+    /// Places of visitors who wait.
+    waiting: Semaphore,
+    /// Renders that visitors of this process share.
+    flights: Flights<First>,
 }
 
-impl Trouble {
-    fn new(status: u16, message: impl Into<Arc<str>>) -> Self {
-        Self { status, message: message.into() }
+impl<S: Stores> Visits<S> {
+    /// Visits of this process.
+    pub(crate) fn new(renderer: &Arc<Renderer<S>>) -> Arc<Self> {
+        let (renderer, process) = (renderer.clone(), renderer.process.clone());
+        let waiting = Semaphore::new(process.limits.max_waiting_visitors);
+        Arc::new(Self { process, renderer, waiting, flights: Flights::default() })
     }
-}
 
-impl<S: Stores> Engine<S> {
     /// Renders a missing page while its visitor waits. Simultaneous visitors share one render, also across
     /// processes. The entry is none if another process rendered it: look again. The flag tells whether a render
     /// that was under way was shared.
     ///
     /// # Errors
     /// [`Trouble`]: the render failed, or a limit was reached.
-    pub async fn first(self: &Arc<Self>, page: &Resolved, reason: Reason, judged: Ticket) -> (First, bool) {
+    pub(crate) async fn first(
+        self: &Arc<Self>,
+        page: &Resolved,
+        reason: Reason,
+        judged: Ticket,
+    ) -> (First, bool) {
         let Ok(_place) = self.waiting.try_acquire() else {
-            let limit = self.limits.max_waiting_visitors;
+            let limit = self.process.limits.max_waiting_visitors;
             let message =
                 format!("{limit} visitors are waiting for renders already (PERENNIAL_MAX_WAITING_VISITORS)");
             return (Err(Trouble::new(503, message)), false);
         };
-        let engine = self.clone();
+        let visits = self.clone();
         let start = || {
             let (page, left) = (page.clone(), patience::left());
-            async move { patience::with(left, engine.lead(&page, reason, judged)).await }
+            async move { patience::with(left, visits.lead(&page, reason, judged)).await }
         };
         let key = page.key.shared();
-        let landing = self.flights.join(&self.tasks, &key, start);
-        match within(&*self.clock, self.limits.max_wait, landing).await {
+        let landing = self.flights.join(&self.process.tasks, &key, start);
+        match within(&*self.process.clock, self.process.limits.max_wait, landing).await {
             Some((Some(first), joined)) => {
                 // One that was committed already when this visitor looked, and then told the queue: what is missing has
                 // expired since.
@@ -72,7 +84,7 @@ impl<S: Stores> Engine<S> {
             Some((None, joined)) => (Err(Trouble::new(500, "the render's task panicked")), joined),
             None => {
                 let message =
-                    format!("waited {:?} for the page (PERENNIAL_MAX_WAIT_MS)", self.limits.max_wait);
+                    format!("waited {:?} for the page (PERENNIAL_MAX_WAIT_MS)", self.process.limits.max_wait);
                 (Err(Trouble::new(503, message)), false)
             }
         }
@@ -90,10 +102,16 @@ impl<S: Stores> Engine<S> {
         loop {
             let begun = match held {
                 Some(lease) => Ok(Begun::Busy(lease)),
-                None => self.stores.pages().begin(&page.key, self.ask(Some(judged), urgency)).await,
+                None => {
+                    self.process
+                        .stores
+                        .pages()
+                        .begin(&page.key, self.process.ask(Some(judged), urgency))
+                        .await
+                }
             };
             let snapshot = match begun {
-                Ok(Begun::Granted(ticket)) => match self.refresh(page, ticket, reason).await {
+                Ok(Begun::Granted(ticket)) => match self.renderer.refresh(page, ticket, reason).await {
                     Ok(refreshed) => return self.shown(page, refreshed).await,
                     Err(error) => return self.unsaved(page, reason, judged, &error).await,
                 },
@@ -102,13 +120,13 @@ impl<S: Stores> Engine<S> {
                 }
                 Ok(Begun::Busy(lease)) => {
                     waited_for = waited_for.or(Some(lease.ticket));
-                    self.clock.sleep(pause).await;
+                    self.process.clock.sleep(pause).await;
                     pause = (pause * 2).min(POLL.1);
                     // That was no wait for the store.
-                    patience::begin_again(self.limits.store_wait);
-                    self.stores.pages().read(&page.key, Wanted::default()).await
+                    patience::begin_again(self.process.limits.store_wait);
+                    self.process.stores.pages().read(&page.key, Wanted::default()).await
                 }
-                Ok(Begun::Unneeded) => self.stores.pages().read(&page.key, Wanted::default()).await,
+                Ok(Begun::Unneeded) => self.process.stores.pages().read(&page.key, Wanted::default()).await,
                 Err(error) => return self.unsaved(page, reason, judged, &error).await,
             };
             let snapshot = snapshot.map_err(|e| Trouble::new(500, e.to_string()))?;
@@ -118,7 +136,7 @@ impl<S: Stores> Engine<S> {
                 }
                 judged = snapshot.generation;
             }
-            held = snapshot.slot.lease_at(self.clock.now());
+            held = snapshot.slot.lease_at(self.process.clock.now());
             // Who waits for another process's render shares its failure, as those in that process do; or that of a
             // later one, which began while this visitor waited. Not where a page is stored whose body cannot be read
             // here: what has failed may have been to store it.
@@ -133,41 +151,22 @@ impl<S: Stores> Engine<S> {
 
     /// Renders without storing, because the store cannot be written.
     async fn unsaved(&self, page: &Resolved, reason: Reason, judged: Ticket, error: &StoreError) -> First {
-        self.complain(page, "the store cannot be written; the page is kept in memory only", error);
+        self.process.complain(page, "the store cannot be written; the page is kept in memory only", error);
         // As much as is known before the render: what it began before makes it stale also here. A store that cannot be
         // written may still be read.
-        let known = self.memory.get(&page.key).map_or(0, |entry| entry.snapshot.epochs.newest);
-        let said = self.stores.pages().read(&page.key, Wanted::default()).await.map(|said| said.epochs);
+        let known = self.process.memory.get(&page.key).map_or(0, |entry| entry.snapshot.epochs.newest);
+        let said =
+            self.process.stores.pages().read(&page.key, Wanted::default()).await.map(|said| said.epochs);
         let said = said.unwrap_or(Epochs::UNKNOWN);
         let epoch = known.max(said.newest);
         let order = Order { page: page.clone(), reason, generation: judged, epoch, draft: false };
-        match self.renders.run(order).await {
+        match self.renderer.renders.run(order).await {
             Ok(draft) => {
-                let entry = self.keep_unsaved(page, draft, judged);
+                let entry = keep_unsaved(&self.process, page, draft, judged);
                 Ok(Some(if said.partial { entry.unchecked() } else { entry }))
             }
             Err(failed) => {
-                self.log_failure(page, reason, &failed, None);
-                Err(Trouble::new(500, failed.message))
-            }
-        }
-    }
-
-    /// Renders for one request and keeps nothing: dynamic routes, drafts, `dev`.
-    ///
-    /// # Errors
-    /// [`Trouble`]: the render failed.
-    pub async fn render_only(
-        &self,
-        page: &Resolved,
-        reason: Reason,
-        draft: bool,
-    ) -> Result<Arc<Entry>, Trouble> {
-        let order = Order { page: page.clone(), reason, generation: 0, epoch: 0, draft };
-        match self.renders.run(order).await {
-            Ok(draft) => Ok(self.entry_of(draft, true)),
-            Err(failed) => {
-                self.log_failure(page, reason, &failed, None);
+                self.renderer.log_failure(page, reason, &failed, None);
                 Err(Trouble::new(500, failed.message))
             }
         }
@@ -193,12 +192,12 @@ impl<S: Stores> Engine<S> {
     /// something newer is shown already.
     async fn as_it_is_now(&self, page: &Resolved, entry: Arc<Entry>) -> Option<Arc<Entry>> {
         let wanted = Wanted { tags: &entry.record.tags, body: None };
-        let epochs = match self.stores.pages().read(&page.key, wanted).await {
+        let epochs = match self.process.stores.pages().read(&page.key, wanted).await {
             Ok(now) if now.generation > entry.record.generation => return None,
             Ok(now) => now.epochs.at_least(entry.snapshot.epochs),
             Err(_) if entry.unsaved => return Some(entry.unchecked()),
             Err(error) => {
-                self.complain(page, "it cannot be told whether a new page is stale already", &error);
+                self.process.complain(page, "it cannot be told whether a new page is stale already", &error);
                 Epochs::UNKNOWN.at_least(entry.snapshot.epochs)
             }
         };
@@ -210,7 +209,7 @@ impl<S: Stores> Engine<S> {
         let Entry { version, read_at, unsaved, .. } = *entry;
         let entry = Arc::new(Entry { record, html, data, snapshot, version, read_at, unsaved });
         if !unsaved {
-            self.memory.insert(&page.key, entry.clone());
+            self.process.memory.insert(&page.key, entry.clone());
         }
         Some(entry)
     }

@@ -5,32 +5,32 @@
 //! that visitors ask for meanwhile do not wait for their turn: they are stale, so their first visitor has them renewed by
 //! a job of their own, and the walk passes over them.
 
+use crate::process::Process;
+use crate::publish::progress::end_entry;
+use crate::publish::send::send_walk;
+use crate::render::refresh::Renderer;
+use crate::work::second_look::SecondLooks;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 use tokio::task::JoinSet;
 
 use crate::base::clock::Millis;
-use crate::engine::Engine;
-use crate::key::tags::{path_tag, route_tag};
+use crate::key::tags::path_tag;
 use crate::ports::error::StoreError;
-use crate::ports::job::{Job, Task, Walk};
+use crate::ports::job::Walk;
 use crate::ports::journal::{Mark, Publishes};
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::pages::warmth::Warm;
-use crate::ports::queue::Jobs;
 use crate::ports::stores::Stores;
-use crate::publish::path::is_marked;
-use crate::record::page_record::Epoch;
-use crate::render::refresh::Refreshed;
+use crate::publish::outcome::is_marked;
+use crate::render::outcome::Refreshed;
 use crate::site::route::Resolved;
+use crate::work::renew::{Worked, work_renew};
 use crate::work::second_look::Looked;
-use crate::work::worker::Worked;
-
-/// Pages that an invalidation itself looks at, to say how many the queue renews.
-pub const LOOKED_AT_FIRST: usize = 100;
 
 /// Pages looked at in one read of the store.
 const BATCH: usize = 100;
@@ -55,9 +55,6 @@ const PAUSES_MAX: u32 = 5;
 
 /// A walk that finds no place in its process comes again after this long.
 const NO_PLACE: Duration = Duration::from_secs(2);
-
-/// The longest delay of a job.
-pub(crate) const DELAY_MAX: Duration = Duration::from_secs(900);
 
 /// What became of the pages of one batch.
 #[derive(Default)]
@@ -117,73 +114,59 @@ impl Tally {
     }
 }
 
-impl<S: Stores> Engine<S> {
-    /// Looks at the first pages, and has the queue go over all. Tells how many are marked, and whether there are more.
-    pub(crate) async fn start_walk(
-        &self,
-        epoch: Epoch,
-        tags: &[String],
-        publish: &str,
-    ) -> Result<(usize, bool), StoreError> {
-        let first = self.stores.pages().list("", None, LOOKED_AT_FIRST).await?;
-        let more = first.len() == LOOKED_AT_FIRST;
-        let marked = first.iter().filter(|(_, snapshot)| is_marked(snapshot, epoch)).count();
-        if marked == 0 && !more {
-            return Ok((0, false));
-        }
-        let now = self.now();
-        let kept_until = now.plus(self.limits.publishes_kept);
-        let publish = if publish.is_empty() { epoch.to_string() } else { publish.to_owned() };
-        let walk = Walk { publish, kept_until, epoch, began_at: now, ..Walk::default() };
-        self.send_walk(self.on_its_route(walk, tags), Duration::ZERO).await?;
-        Ok((marked, more))
-    }
+/// Walks that this process takes a step of.
+pub(crate) struct Walks<S: Stores> {
+    process: Arc<Process<S>>,
+    renderer: Arc<Renderer<S>>,
+    second_looks: Arc<SecondLooks<S>>,
+    /// Places of walks: half of those of renders, so that visitors' and publishers' own never wait for a walk.
+    places: Semaphore,
+    /// As many places of the pages that walks renew.
+    renewals: Arc<Semaphore>,
+}
 
-    /// One route's own tag: the others' pages need not be looked at.
-    pub(crate) fn on_its_route(&self, walk: Walk, tags: &[String]) -> Walk {
-        let only = match tags {
-            [tag] => self.site.routes().iter().find(|route| route_tag(route.id()) == *tag),
-            _ => None,
-        };
-        Walk { route: only.map(|route| route.id().to_owned()), ..walk }
-    }
-
-    pub(crate) async fn send_walk(&self, walk: Walk, delay: Duration) -> Result<(), StoreError> {
-        let job = Job { v: 1, build: self.build().to_string(), key: String::new(), task: Task::Walk(walk) };
-        self.stores.jobs().send(&job, delay.min(DELAY_MAX)).await
+impl<S: Stores> Walks<S> {
+    /// Walks of this process.
+    pub(crate) fn new(renderer: &Arc<Renderer<S>>, second_looks: &Arc<SecondLooks<S>>) -> Arc<Self> {
+        let (process, renderer) = (renderer.process.clone(), renderer.clone());
+        let most = process.limits.max_concurrent_renders.div_ceil(2);
+        let (places, renewals) = (Semaphore::new(most), Arc::new(Semaphore::new(most)));
+        Arc::new(Self { process, renderer, second_looks: second_looks.clone(), places, renewals })
     }
 
     /// One step. What is left is sent as the next one before this one ends, so that none is lost.
     pub(crate) async fn work_walk(self: &Arc<Self>, walk: Walk) -> Result<(), StoreError> {
-        let now = self.now();
+        let now = self.process.now();
         if let Some(until) = walk.waits_until.filter(|until| now < *until) {
-            return self.send_walk(walk, until.since(now)).await;
+            return send_walk(&self.process, walk, until.since(now)).await;
         }
         let Some(route) = walk.route.clone() else { return self.split(walk).await };
-        let Ok(_place) = self.walks.try_acquire() else { return self.send_walk(walk, NO_PLACE).await };
+        let Ok(_place) = self.places.try_acquire() else {
+            return send_walk(&self.process, walk, NO_PLACE).await;
+        };
         let mut walk = Walk { waits_until: None, ..walk };
         let mut changed = BTreeSet::new();
         let next = self.step(&route, &mut walk, now, &mut changed).await;
         // Whatever became of the rest: these are new.
         if let Some(again) = &walk.again {
-            self.tell_of_step(again, changed).await?;
+            self.second_looks.tell_of_step(again, changed).await?;
         }
         match next? {
             Next::End { left_out } => {
                 self.end_walk(&walk, left_out).await;
                 Ok(())
             }
-            Next::Step => self.send_walk(walk, Duration::ZERO).await,
+            Next::Step => send_walk(&self.process, walk, Duration::ZERO).await,
             Next::Pause(pause) => {
                 walk.pauses += 1;
-                walk.waits_until = Some(self.now().plus(pause));
+                walk.waits_until = Some(self.process.now().plus(pause));
                 self.mark_walk(&walk, false, false).await;
                 tracing::warn!(
                     route,
                     ?pause,
                     "its upstream is left alone for a while; the renewal of its pages goes on after it"
                 );
-                self.send_walk(walk, pause).await
+                send_walk(&self.process, walk, pause).await
             }
         }
     }
@@ -197,7 +180,7 @@ impl<S: Stores> Engine<S> {
         changed: &mut BTreeSet<String>,
     ) -> Result<Next, StoreError> {
         loop {
-            let batch = self.stores.pages().warmest(route, walk.after.as_deref(), BATCH).await?;
+            let batch = self.process.stores.pages().warmest(route, walk.after.as_deref(), BATCH).await?;
             let (tally, dealt_with) = self.renew_batch(&batch.pages, walk, began).await;
             changed.extend(tally.changed);
             if let Some(error) = tally.broken {
@@ -217,9 +200,9 @@ impl<S: Stores> Engine<S> {
                 return Ok(Next::End { left_out: false });
             }
             walk.after = batch.next.filter(|_| all).or(walk.after.take());
-            let most_looks = self.limits.max_renewals.saturating_mul(LOOKS_A_RENEWAL);
+            let most_looks = self.process.limits.max_renewals.saturating_mul(LOOKS_A_RENEWAL);
             let is_spent =
-                walk.renewed + walk.failed >= self.limits.max_renewals || walk.looked >= most_looks;
+                walk.renewed + walk.failed >= self.process.limits.max_renewals || walk.looked >= most_looks;
             let pause = (tally.asked.is_some() || tally.in_a_row >= FAILURES_IN_A_ROW_MAX).then(|| {
                 let own = FIRST_PAUSE * 2_u32.saturating_pow(walk.pauses);
                 tally.asked.unwrap_or(own).min(PAUSE_MAX)
@@ -231,7 +214,7 @@ impl<S: Stores> Engine<S> {
                 return Ok(Next::Pause(pause));
             }
             self.mark_walk(walk, false, false).await;
-            if self.now().since(began) >= STEP_MAX {
+            if self.process.now().since(began) >= STEP_MAX {
                 return Ok(Next::Step);
             }
         }
@@ -239,7 +222,7 @@ impl<S: Stores> Engine<S> {
 
     /// A walk for each route, so that one whose upstream asks for a pause keeps no other from going on.
     async fn split(&self, walk: Walk) -> Result<(), StoreError> {
-        let routes = self.site.routes().iter().filter(|route| !route.options.dynamic);
+        let routes = self.process.site.routes().iter().filter(|route| !route.options.dynamic);
         let walks: Vec<_> =
             routes.map(|route| Walk { route: Some(route.id().to_owned()), ..walk.clone() }).collect();
         // All are noted before the first may end: who asks meanwhile would be told that this was the last.
@@ -247,7 +230,7 @@ impl<S: Stores> Engine<S> {
             self.mark_walk(walk, false, false).await;
         }
         for walk in walks {
-            self.send_walk(walk, Duration::ZERO).await?;
+            send_walk(&self.process, walk, Duration::ZERO).await?;
         }
         Ok(())
     }
@@ -256,18 +239,18 @@ impl<S: Stores> Engine<S> {
     fn is_due(&self, walk: &Walk, page: &Resolved, snapshot: &Snapshot) -> bool {
         match &walk.again {
             None => is_marked(snapshot, walk.epoch),
-            Some(again) => again.is_for(page, snapshot, walk.epoch, self.now()),
+            Some(again) => again.is_for(page, snapshot, walk.epoch, self.process.now()),
         }
     }
 
     /// Renders a page of a walk. Tells whether a second look has found it changed.
-    async fn walk_to(self: &Arc<Self>, walk: &Walk, page: &Resolved) -> Looked {
+    async fn walk_to(&self, walk: &Walk, page: &Resolved) -> Looked {
         let looked = match &walk.again {
             None => {
-                let worked = self.work_renew(page, walk.epoch).await;
+                let worked = work_renew(&self.renderer, page, walk.epoch).await;
                 worked.map(|worked| Looked { worked, is_changed: false })
             }
-            Some(again) => self.look_again_at(page, again.due).await,
+            Some(again) => self.second_looks.look_again_at(page, again.due).await,
         };
         looked.unwrap_or_else(|error| Looked {
             worked: Worked::Retry(error.to_string().into()),
@@ -278,26 +261,26 @@ impl<S: Stores> Engine<S> {
     /// Renews the marked pages of a batch, a few at once, until there is a reason to stop. Tells how many of the batch,
     /// from its beginning, are dealt with for good.
     async fn renew_batch(self: &Arc<Self>, batch: &[Warm], walk: &Walk, began: Millis) -> (Tally, usize) {
-        let most = self.limits.max_renewals.saturating_sub(walk.renewed + walk.failed);
+        let most = self.process.limits.max_renewals.saturating_sub(walk.renewed + walk.failed);
         let (tally, walk) = (Arc::new(Mutex::new(Tally::default())), Arc::new(walk.clone()));
         let (mut running, mut begun, mut index) = (JoinSet::new(), 0, 0);
         while index < batch.len() {
             let warm = &batch[index];
-            let page = self.site.page_of_key(&warm.page);
+            let page = self.process.site.page_of_key(&warm.page);
             let Some(page) = page.filter(|page| self.is_due(&walk, page, &warm.snapshot)) else {
                 index += 1;
                 continue;
             };
-            let Ok(place) = self.walked.clone().acquire_owned().await else { break };
+            let Ok(place) = self.renewals.clone().acquire_owned().await else { break };
             let enough = lock(&tally).is_enough();
-            if enough || begun >= most || self.now().since(began) >= STEP_MAX {
+            if enough || begun >= most || self.process.now().since(began) >= STEP_MAX {
                 break;
             }
             begun += 1;
-            let (engine, tally, walk) = (self.clone(), tally.clone(), walk.clone());
+            let (walks, tally, walk) = (self.clone(), tally.clone(), walk.clone());
             running.spawn(async move {
                 let _place = place;
-                let looked = engine.walk_to(&walk, &page).await;
+                let looked = walks.walk_to(&walk, &page).await;
                 let mut tally = lock(&tally);
                 tally.changed.extend(looked.is_changed.then(|| path_tag(page.key.path())));
                 tally.note(index, looked.worked);
@@ -325,7 +308,7 @@ impl<S: Stores> Engine<S> {
         );
         self.mark_walk(walk, true, left_out).await;
         if walk.again.is_none() {
-            self.end_entry(&walk.publish).await;
+            end_entry(&self.process, &walk.publish).await;
         }
     }
 
@@ -338,7 +321,7 @@ impl<S: Stores> Engine<S> {
         let mark = Mark {
             route: walk.route.clone().unwrap_or_default(),
             began_at: walk.began_at,
-            at: self.now(),
+            at: self.process.now(),
             looked: walk.looked,
             renewed: walk.renewed,
             failed: walk.failed,
@@ -347,7 +330,8 @@ impl<S: Stores> Engine<S> {
             left_out,
             ..Mark::default()
         };
-        if let Err(error) = self.stores.publishes().mark(&walk.publish, &mark, walk.kept_until).await {
+        if let Err(error) = self.process.stores.publishes().mark(&walk.publish, &mark, walk.kept_until).await
+        {
             tracing::error!("how far a renewal is cannot be written into the journal: {error}");
         }
     }

@@ -1,7 +1,5 @@
 //! What holds a wish to render up.
 
-#[cfg(doc)]
-use crate::ports::pages::slot::Slot;
 use crate::record::page_record::Epoch;
 
 /// How pressing a wish to render is.
@@ -20,7 +18,7 @@ pub enum Urgency {
 }
 
 impl Urgency {
-    /// What is kept beside the lease; see [`Slot::demanded`].
+    /// The epoch that is kept beside the lease, in the page's slot; 0 if it is no publisher's call.
     pub fn demanded(self) -> Epoch {
         match self {
             Urgency::Demand(epoch) => epoch,

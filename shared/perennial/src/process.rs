@@ -1,0 +1,80 @@
+//! What all parts of an engine stand on: a site, its guarded ports, its limits and its memory, in one process.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use crate::base::clock::{Clock, Millis};
+use crate::base::limits::Limits;
+use crate::base::log_limits::{Line, LogLimits};
+use crate::guard::Guarded;
+use crate::memory::Memory;
+use crate::ports::job::{Job, Task};
+use crate::ports::pages::slot::Ask;
+use crate::ports::pages::urgency::Urgency;
+use crate::ports::stores::Stores;
+use crate::record::page_record::Ticket;
+use crate::site::ReadySite;
+use crate::site::route::Resolved;
+
+/// A site on its stores in one process.
+pub(crate) struct Process<S: Stores> {
+    pub(crate) site: Arc<ReadySite>,
+    pub(crate) stores: Guarded<S>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) memory: Memory,
+    /// Work that outlives the request that asked for it.
+    pub(crate) tasks: TaskTracker,
+    /// Whether the site is under development: then every request is rendered, and nothing is stored.
+    pub(crate) dev: bool,
+}
+
+impl<S: Stores> Process<S> {
+    /// Puts a site on its stores, which are guarded from here on.
+    pub(crate) fn new(
+        site: Arc<ReadySite>,
+        stores: S,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+        dev: bool,
+    ) -> Arc<Self> {
+        let tasks = TaskTracker::new();
+        let stores = Guarded::new(stores, &clock, &limits, &tasks);
+        let memory = Memory::new(limits.memory_cache_bytes);
+        Arc::new(Self { site, stores, clock, limits, memory, tasks, dev })
+    }
+
+    /// The build it serves.
+    pub(crate) fn build(&self) -> &Arc<str> {
+        self.stores.build()
+    }
+
+    /// The present.
+    pub(crate) fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    /// Has a line written that a stranger can cause, unless there were enough of its kind just now; see [`LogLimits`].
+    pub(crate) fn log(&self, line: Line, write: impl FnOnce(Option<u64>)) {
+        LogLimits::of_this_process().write(line, self.clock.now(), write);
+    }
+
+    /// Reports a store that fails, unless it has just been done.
+    pub(crate) fn complain(&self, page: &Resolved, what: &str, error: &dyn Display) {
+        self.log(Line::StoreFails, |left_out| {
+            tracing::error!(page = %page.key.path(), left_out, "{what}: {error}");
+        });
+    }
+
+    /// A job for a page of this build.
+    pub(crate) fn job(&self, page: &Resolved, task: Task) -> Job {
+        Job { v: 1, build: self.build().to_string(), key: page.key.as_str().to_owned(), task }
+    }
+
+    /// A call for the right to render, by the limits and the clock of this process.
+    pub(crate) fn ask(&self, judged: Option<Ticket>, urgency: Urgency) -> Ask {
+        Ask { judged, urgency, lease: self.limits.lease, now: self.clock.now() }
+    }
+}
