@@ -138,14 +138,14 @@ async fn a_record_that_was_put_back_is_replaced_on_demand() {
     w.up.on("/blog/s", Reply::value("old"));
     let function = w.cold();
     let page = function.engine.site().page_of_key("/blog/{slug}|s").expect("a page");
-    function.engine.demand(&page, false).await.expect("rendered");
+    function.engine.revalidate_page(&page, false).await.expect("rendered");
     let key = json!({ "pk": { "S": format!("page#b#{}", page.key().hash()) }, "sk": { "S": "record" } });
     let asked = json!({ "TableName": w.aws.table, "Key": key });
     let old = w.aws.json("DynamoDB_20120810.GetItem", &asked).await["Item"].take();
-    function.engine.demand(&page, false).await.expect("rendered again");
+    function.engine.revalidate_page(&page, false).await.expect("rendered again");
     w.aws.json("DynamoDB_20120810.PutItem", &json!({ "TableName": w.aws.table, "Item": old })).await;
     w.up.on("/blog/s", Reply::value("new"));
-    let replaced = tests::until::soon("an answer", function.engine.demand(&page, false)).await;
+    let replaced = tests::until::soon("an answer", function.engine.revalidate_page(&page, false)).await;
     replaced.expect("rendered a third time");
     assert_eq!(w.cold().ask(Ask::get("/blog/s")).await.expect(200, "HIT").value(), "new");
 }

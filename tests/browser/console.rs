@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use perennial::parts::base::instant::to_rfc3339;
+use perennial::parts::base::rfc3339::to_rfc3339;
 use perennial::{Clock as _, SystemClock};
 use serde_json::json;
 use tempfile::TempDir;

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Method;
-use perennial::parts::base::instant::to_rfc3339;
+use perennial::parts::base::rfc3339::to_rfc3339;
 use perennial::{Clock as _, SystemClock};
 use serde_json::json;
 use sha2::Sha256;

@@ -5,9 +5,11 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use perennial::Millis;
-use perennial::parts::ports::job::{Again, BadJob, Job, Removal, Task, Walk};
+use perennial::parts::ports::job::{BadJob, Job, Removal, SecondLook, Task, Walk};
 use perennial::parts::ports::journal::{Item, Mark, Publish, Renewal, Went};
-use perennial::parts::record::wish::{Due, Mode, Publisher, Wish, WishedPath};
+use perennial::parts::record::publish_request::{
+    Mode, PublishRequest, Publisher, RequestedPath, ScheduledPublish,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -95,7 +97,7 @@ fn maybe_text() -> impl Strategy<Value = Option<String>> {
 fn walk() -> BoxedStrategy<Walk> {
     let of = (any::<String>(), millis(), number(), maybe_text(), maybe_text());
     let so_far = (millis(), number(), number(), number(), any::<u32>(), option::of(millis()));
-    let again = (texts(), millis()).prop_map(|(tags, due)| Again { tags, due });
+    let again = (texts(), millis()).prop_map(|(tags, due)| SecondLook { tags, due });
     (of, so_far, option::of(again))
         .prop_map(|((publish, kept_until, epoch, route, after), so_far, again)| {
             let (began_at, looked, renewed, failed, pauses, waits_until) = so_far;
@@ -140,13 +142,13 @@ fn removal() -> BoxedStrategy<Removal> {
         .boxed()
 }
 
-fn due() -> BoxedStrategy<Due> {
+fn due() -> BoxedStrategy<ScheduledPublish> {
     let who = (any::<String>(), maybe_text(), maybe_text())
         .prop_map(|(key_id, provider, delivery_id)| Publisher { key_id, provider, delivery_id });
-    let path = (any::<String>(), texts()).prop_map(|(path, keys)| WishedPath { path, keys });
+    let path = (any::<String>(), texts()).prop_map(|(path, keys)| RequestedPath { path, keys });
     let mode = select(vec![Mode::Now, Mode::Stale, Mode::Delete]);
     let wish = (mode, any::<bool>(), vec(path, 0..3), texts(), option::of(any::<u32>())).prop_map(
-        |(mode, only_generated, paths, tags, look_again_after_s)| Wish {
+        |(mode, only_generated, paths, tags, look_again_after_s)| PublishRequest {
             mode,
             only_generated,
             paths,
@@ -155,7 +157,7 @@ fn due() -> BoxedStrategy<Due> {
         },
     );
     (any::<String>(), millis(), millis(), who, wish)
-        .prop_map(|(id, at, due, who, wish)| Due { id, at, due, who, wish })
+        .prop_map(|(id, at, due, who, wish)| ScheduledPublish { id, at, due, who, wish })
         .boxed()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use perennial::parts::base::instant::to_rfc3339;
+use perennial::parts::base::rfc3339::to_rfc3339;
 use perennial::parts::ports::pages::Pages as _;
 use perennial::parts::ports::suite::pages::page;
 use perennial::{Clock as _, SystemClock};

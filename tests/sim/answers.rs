@@ -34,7 +34,7 @@ fn cacheable(control: &str) -> Cacheable {
 const NEVER_S: u64 = 31_536_000;
 
 /// An answer that shows a page.
-struct Sight<'a> {
+struct PageView<'a> {
     actor: ActorId,
     visit: &'a Visit,
     answer: &'a Answer,
@@ -79,7 +79,7 @@ impl World {
         }
         let shown = self.upstream.versions[version].clone();
         let (label, answer) = (&*label, &answer);
-        let sight = Sight { actor, visit, answer, label, number, render, fetched, version, shown };
+        let sight = PageView { actor, visit, answer, label, number, render, fetched, version, shown };
         self.belongs_together(&sight);
         self.is_as_cacheable_as_fresh(&sight);
         self.is_as_fresh_as_told(&sight);
@@ -118,8 +118,8 @@ impl World {
     }
 
     /// 5 and 10: status, fields and body are of one render of one page of this build.
-    fn belongs_together(&mut self, sight: &Sight<'_>) {
-        let Sight { actor, visit, answer, version, render, shown, .. } = sight;
+    fn belongs_together(&mut self, sight: &PageView<'_>) {
+        let PageView { actor, visit, answer, version, render, shown, .. } = sight;
         if render.build != visit.build {
             return self.breaks(
                 10,
@@ -150,7 +150,7 @@ impl World {
             (Kind::Page, false) => answer.body == page.html(),
             (Kind::Page, true) => same_json(&answer.body, &page.data()),
             (Kind::NotFound, false) => answer.body.contains("404"),
-            (Kind::NotFound, true) => answer.body == perennial::parts::render::renders::NOT_FOUND_DATA,
+            (Kind::NotFound, true) => answer.body == perennial::parts::render::pool::NOT_FOUND_DATA,
             (Kind::Redirect, _) => answer.body.contains(&location),
         };
         let length = answer.field("content-length");
@@ -164,8 +164,8 @@ impl World {
     }
 
     /// 8: a stale answer may be kept no longer than a fresh one, and none for longer than its page is fresh.
-    fn is_as_cacheable_as_fresh(&mut self, sight: &Sight<'_>) {
-        let Sight { actor, label, number, render, shown, answer, .. } = sight;
+    fn is_as_cacheable_as_fresh(&mut self, sight: &PageView<'_>) {
+        let PageView { actor, label, number, render, shown, answer, .. } = sight;
         let allowed = cacheable(answer.field("cache-control"));
         let age_s = (self.now - render.began_ms) / 1000;
         let left = shown.period_s.map_or(NEVER_S, |period| match self.history.clocks_differ {
@@ -182,8 +182,8 @@ impl World {
     }
 
     /// 8: a page that was older than its period when its visitor came does not count as fresh.
-    fn is_as_fresh_as_told(&mut self, sight: &Sight<'_>) {
-        let Sight { actor, visit, label, number, render, shown, .. } = sight;
+    fn is_as_fresh_as_told(&mut self, sight: &PageView<'_>) {
+        let PageView { actor, visit, label, number, render, shown, .. } = sight;
         let age_ms = visit.began_ms.saturating_sub(render.began_ms);
         let old = shown.period_s.is_some_and(|period| age_ms >= 1_000 * u64::from(period));
         if *label == "HIT" && old && !self.history.clocks_differ {
@@ -193,8 +193,8 @@ impl World {
     }
 
     /// 1: what somebody was shown before this visitor came is not newer.
-    fn never_older(&mut self, sight: &Sight<'_>) {
-        let Sight { actor, visit, number, render, .. } = sight;
+    fn never_older(&mut self, sight: &PageView<'_>) {
+        let PageView { actor, visit, number, render, .. } = sight;
         if render.committed.as_ref() != Some(&visit.place) {
             return;
         }
@@ -216,8 +216,8 @@ impl World {
     /// 2 and 6: what was acknowledged before this visitor came has been heard of; and what was deleted is gone, whichever
     /// build has rendered it. Nothing counts as fresh because a store did not answer; but a page that was deleted by a
     /// tag is gone only for those who can read that tag.
-    fn is_new_enough(&mut self, sight: &Sight<'_>) {
-        let Sight { actor, visit, label, number, fetched, version, shown, answer, .. } = sight;
+    fn is_new_enough(&mut self, sight: &PageView<'_>) {
+        let PageView { actor, visit, label, number, fetched, version, shown, answer, .. } = sight;
         // A first visitor's answer may be kept for as long as any: it counts as fresh as well.
         let fresh = *label == "HIT" || cacheable(answer.field("cache-control")).fresh_s > 1;
         let tags = tags_of(&visit.place.1, shown);

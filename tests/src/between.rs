@@ -242,7 +242,7 @@ fn half(state: Arc<State>, all: &Bytes) -> Body {
         state.break_off.notified().await;
         let _ = say.send(Err(StoreError::Refused("as planned".into()))).await;
     });
-    Body::Coming(parts)
+    Body::Stream(parts)
 }
 
 /// An error as the service that was called spells it.

@@ -21,7 +21,7 @@ use perennial::Millis;
 use perennial::parts::base::text::read;
 use perennial::parts::engine::Engine;
 use perennial::parts::look::body::Body;
-use perennial::parts::overview::{Found, Search};
+use perennial::parts::overview::{Search, SearchResult};
 use perennial::parts::ports::stores::Stores;
 use perennial::parts::record::page_record::Epoch;
 use perennial::parts::site::addresses::OPEN_DRAFT;
@@ -165,7 +165,7 @@ pub(crate) fn no_events() -> Done {
 }
 
 /// What a search found, with what the page needs besides.
-fn listing<S: Stores>(engine: &Engine<S>, found: &Found, now: Millis) -> Value {
+fn listing<S: Stores>(engine: &Engine<S>, found: &SearchResult, now: Millis) -> Value {
     let stored = engine.site().routes().iter().filter(|route| !route.is_dynamic());
     json!({
         "build": &**engine.build(),

@@ -6,7 +6,7 @@ use http::header::HeaderName;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use perennial::parts::base::limits::Limits;
-use perennial::parts::record::wish::Wish;
+use perennial::parts::record::publish_request::PublishRequest;
 use perennial::{Millis, ReadySite};
 
 use crate::mapped::{Mapped, Over, mapped};
@@ -39,7 +39,7 @@ pub struct Decided<'a> {
 #[derive(Debug)]
 pub struct Step {
     /// What, with the pages of each path.
-    pub wish: Wish,
+    pub wish: PublishRequest,
     /// When, if that is to come.
     pub at: Option<Millis>,
 }

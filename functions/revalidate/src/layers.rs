@@ -2,7 +2,7 @@
 //! which of them still shows the old page.
 
 use perennial::parts::ports::edge::Purged;
-use perennial::parts::publish::outcome::{Demand, Marked, Undone};
+use perennial::parts::publish::outcome::{Invalidation, PublishError, Revalidation};
 use perennial::parts::publish::progress::Progress;
 use serde_json::{Value, json};
 
@@ -12,20 +12,22 @@ use crate::plan::Mode;
 const CHECKED: &str = "checked";
 
 /// After a call for one page.
-pub(crate) fn of_page(mode: Mode, result: &Result<Demand, Undone>) -> Value {
+pub(crate) fn of_page(mode: Mode, result: &Result<Revalidation, PublishError>) -> Value {
     let done = if mode == Mode::Delete { "deleted" } else { "stored" };
     let (store, edge) = match result {
-        Ok(Demand::Revalidated { edge: purged, .. }) => (done, Some(edge(*purged))),
-        Ok(Demand::NotGenerated) | Err(Undone::NotListed | Undone::Dynamic) => ("untouched", None),
-        Err(Undone::Failed(_) | Undone::Kept) => ("stale", None),
-        Err(Undone::Store(_)) => ("failed", None),
-        Err(Undone::Edge(_)) => (done, Some("failed")),
+        Ok(Revalidation::Revalidated { edge: purged, .. }) => (done, Some(edge(*purged))),
+        Ok(Revalidation::NotGenerated) | Err(PublishError::NotListed | PublishError::Dynamic) => {
+            ("untouched", None)
+        }
+        Err(PublishError::Failed(_) | PublishError::Kept) => ("stale", None),
+        Err(PublishError::Store(_)) => ("failed", None),
+        Err(PublishError::Edge(_)) => (done, Some("failed")),
     };
     json!({"store": store, "queue": 0, "memory": CHECKED, "edge": edge})
 }
 
 /// After pages were marked, or all that carry a tag removed. Where nothing is stored that carries it, nothing has changed.
-pub(crate) fn of_marked(mode: Mode, marked: &Marked, has_found: bool) -> Value {
+pub(crate) fn of_marked(mode: Mode, marked: &Invalidation, has_found: bool) -> Value {
     let store = match mode {
         _ if !has_found => "untouched",
         Mode::Delete => "deleted",
@@ -35,9 +37,9 @@ pub(crate) fn of_marked(mode: Mode, marked: &Marked, has_found: bool) -> Value {
 }
 
 /// After pages could not be marked, or the shared cache not be told of it.
-pub(crate) fn of_unmarked(undone: &Undone) -> Value {
+pub(crate) fn of_unmarked(undone: &PublishError) -> Value {
     let (store, edge) = match undone {
-        Undone::Edge(_) => ("stale", Some("failed")),
+        PublishError::Edge(_) => ("stale", Some("failed")),
         _ => ("failed", None),
     };
     json!({"store": store, "queue": Value::Null, "memory": CHECKED, "edge": edge})

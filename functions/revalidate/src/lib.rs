@@ -23,15 +23,15 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use perennial::Millis;
-use perennial::parts::base::instant::to_rfc3339;
 use perennial::parts::base::log_limits::Line;
+use perennial::parts::base::rfc3339::to_rfc3339;
 use perennial::parts::engine::Engine;
 use perennial::parts::look::body::Body;
 use perennial::parts::ports::stores::Stores;
 use perennial::parts::publish::carriers::Uncarried;
 use perennial::parts::publish::carry_out::Published;
-use perennial::parts::publish::outcome::{Demand, Marked, Undone};
-use perennial::parts::record::wish::{Fingerprint, Mode, Publisher, Wish};
+use perennial::parts::publish::outcome::{Invalidation, PublishError, Revalidation};
+use perennial::parts::record::publish_request::{Fingerprint, Mode, PublishRequest, Publisher};
 use perennial::parts::run::secrets::LiveSecrets;
 use perennial::parts::site::addresses::{CLOSE_DRAFT, OPEN_DRAFT};
 use perennial::parts::webhooks::Read;
@@ -240,7 +240,7 @@ impl<S: Stores> Revalidate<S> {
         if let Some(at) = step.at {
             return self.schedule(wish, at, who, signed).await;
         }
-        match self.engine.fulfil(wish, who.clone()).await {
+        match self.engine.publish(wish, who.clone()).await {
             Ok(published) => {
                 if published.failure().is_none() {
                     self.engine.note_carried_out(wish, &who, signed, &published.id).await;
@@ -253,20 +253,26 @@ impl<S: Stores> Revalidate<S> {
 }
 
 impl<S: Stores> Revalidate<S> {
-    async fn schedule(&self, wish: &Wish, at: Millis, who: Publisher, signed: Option<&Fingerprint>) -> Done {
+    async fn schedule(
+        &self,
+        wish: &PublishRequest,
+        at: Millis,
+        who: Publisher,
+        signed: Option<&Fingerprint>,
+    ) -> Done {
         match self.engine.schedule(wish, who.clone(), at).await {
             Ok(id) => {
                 self.engine.note_carried_out(wish, &who, signed, &id).await;
                 let answer = json!({"scheduled": true, "id": id, "at": to_rfc3339(at)});
                 Done { status: StatusCode::ACCEPTED, answer }
             }
-            Err(error) => failed(&Undone::Store(error.to_string().into()), json!({"scheduled": false})),
+            Err(error) => failed(&PublishError::Store(error.to_string().into()), json!({"scheduled": false})),
         }
     }
 }
 
 /// What a publisher is told.
-fn answer(wish: &Wish, published: &Published) -> Done {
+fn answer(wish: &PublishRequest, published: &Published) -> Done {
     let results = published.results.iter();
     let shown: Vec<Value> = results.map(|(path, result)| shown(wish, path, result, published)).collect();
     let id = shown_id(&published.id);
@@ -306,7 +312,7 @@ fn answer(wish: &Wish, published: &Published) -> Done {
 }
 
 /// Whether anything stored belongs to what was marked, as far as a call looks.
-fn has_found(wish: &Wish, published: &Published, marked: &Marked) -> bool {
+fn has_found(wish: &PublishRequest, published: &Published, marked: &Invalidation) -> bool {
     match wish.mode {
         Mode::Now | Mode::Delete => marked.queued > 0 || marked.more,
         Mode::Stale => published.uncarried.len() < wish.tags.len() || !wish.paths.is_empty(),
@@ -360,14 +366,19 @@ fn publish_id(path: &str) -> Option<&str> {
 }
 
 /// One path of a call; where the path is only marked, the layers are those of the mark.
-fn shown(wish: &Wish, path: &str, result: &Result<Demand, Undone>, published: &Published) -> Value {
+fn shown(
+    wish: &PublishRequest,
+    path: &str,
+    result: &Result<Revalidation, PublishError>,
+    published: &Published,
+) -> Value {
     let mut shown = match result {
         // A page is what one expects; that it is none is said.
-        Ok(Demand::Revalidated { kind: Some(kind), .. }) if *kind != "page" => {
+        Ok(Revalidation::Revalidated { kind: Some(kind), .. }) if *kind != "page" => {
             json!({"revalidated": true, "path": path, "kind": kind})
         }
-        Ok(Demand::Revalidated { .. }) => json!({"revalidated": true, "path": path}),
-        Ok(Demand::NotGenerated) => json!({"revalidated": true, "path": path, "generated": false}),
+        Ok(Revalidation::Revalidated { .. }) => json!({"revalidated": true, "path": path}),
+        Ok(Revalidation::NotGenerated) => json!({"revalidated": true, "path": path, "generated": false}),
         Err(undone) => json!({"revalidated": false, "path": path, "error": undone.to_string()}),
     };
     shown["layers"] = match published.marked.filter(|_| wish.mode == Mode::Stale) {
@@ -437,7 +448,7 @@ fn refused(status: StatusCode, message: &str) -> Done {
 }
 
 /// The caller has shown a secret: the cause helps, and tells nobody else anything.
-fn failed(undone: &Undone, mut answer: Value) -> Done {
+fn failed(undone: &PublishError, mut answer: Value) -> Done {
     answer["revalidated"] = false.into();
     answer["message"] = "Error revalidating".into();
     answer["error"] = undone.to_string().into();

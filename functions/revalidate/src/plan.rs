@@ -2,14 +2,14 @@
 
 use http::Method;
 use http::request::Parts;
-use perennial::parts::base::instant::parse_rfc3339;
 use perennial::parts::base::limits::Limits;
+use perennial::parts::base::rfc3339::parse_rfc3339;
 use perennial::parts::base::text;
 use perennial::parts::key::encode::decode_path;
 use perennial::parts::key::tags::check_tag;
 use perennial::parts::key::tags::{SITE_TAG, route_tag, user_tag};
-pub use perennial::parts::record::wish::Mode;
-use perennial::parts::record::wish::{Wish, WishedPath};
+pub use perennial::parts::record::publish_request::Mode;
+use perennial::parts::record::publish_request::{PublishRequest, RequestedPath};
 use perennial::parts::site::route::Resolved;
 use perennial::parts::webhooks::provider::Provider;
 use perennial::{Millis, ReadySite};
@@ -272,15 +272,15 @@ impl Plan {
     ///
     /// # Errors
     /// Says what is wrong with a path.
-    pub fn wish(self, site: &ReadySite, limits: &Limits) -> Result<Wish, String> {
+    pub fn wish(self, site: &ReadySite, limits: &Limits) -> Result<PublishRequest, String> {
         let mut paths = Vec::with_capacity(self.paths.len());
         for path in self.paths {
             let keys =
                 pages(&path, site, limits)?.iter().map(|page| page.key().as_str().to_owned()).collect();
-            paths.push(WishedPath { path, keys });
+            paths.push(RequestedPath { path, keys });
         }
         let Self { mode, only_generated, tags, look_again_after_s, .. } = self;
-        Ok(Wish { mode, only_generated, paths, tags, look_again_after_s })
+        Ok(PublishRequest { mode, only_generated, paths, tags, look_again_after_s })
     }
 }
 

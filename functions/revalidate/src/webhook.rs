@@ -9,7 +9,7 @@ use http::request::Parts;
 use perennial::Millis;
 use perennial::parts::base::log_limits::Line;
 use perennial::parts::ports::journal::DELIVERY_KEPT;
-use perennial::parts::record::wish::Fingerprint;
+use perennial::parts::record::publish_request::Fingerprint;
 use perennial::parts::run::secrets::named::{SIGNING_SECRET_PREFIX, Secret};
 use perennial::parts::webhooks::exact::read_json;
 use perennial::parts::webhooks::provider::Provider;

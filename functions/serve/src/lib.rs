@@ -18,14 +18,14 @@ use perennial::parts::base::log_limits::Line;
 use perennial::parts::engine::Engine;
 use perennial::parts::freshness::{State, state};
 use perennial::parts::look::body::Body;
-use perennial::parts::look::sight::Sight;
+use perennial::parts::look::view::PageView;
 use perennial::parts::memory::Entry;
 use perennial::parts::ports::edge::Edge as _;
 use perennial::parts::ports::stores::Stores;
 use perennial::parts::record::page_record::BodyRef;
 use perennial::parts::record::page_record::Form;
-use perennial::parts::render::outcome::Trouble;
-use perennial::parts::render::renders::NOT_FOUND_DATA;
+use perennial::parts::render::outcome::VisitError;
+use perennial::parts::render::pool::NOT_FOUND_DATA;
 use perennial::parts::run::preview::{Drafts, has_draft_cookie};
 use perennial::parts::run::secrets::LiveSecrets;
 use perennial::parts::site::route::Resolved;
@@ -128,47 +128,47 @@ impl<S: Stores> Serve<S> {
     async fn stored(&self, request: &Parts, page: &Resolved, form: Form) -> Option<Reply> {
         let wants = |body: &BodyRef| reply::wants(request, body, self.engine.limits());
         for _ in 0..LOOKS_MAX {
-            let sight = match self.engine.look(page, form, wants).await {
-                Ok(sight) => sight,
+            let view = match self.engine.look(page, form, wants).await {
+                Ok(view) => view,
                 // The store cannot be read: whether a page that must be listed exists cannot be told.
                 Err(error) if page.route().fallback() == Fallback::NotFound => {
                     return Some(self.trouble(request, form, 503, &error.to_string()));
                 }
-                Err(_) => Sight::missing(0, true),
+                Err(_) => PageView::missing(0, true),
             };
-            if sight.crowded {
+            if view.is_over_budget {
                 return Some(self.trouble(request, form, 503, "PERENNIAL_STREAM_MEMORY_BYTES is used up"));
             }
             let action = decide(Circumstances {
-                state: sight.state,
+                state: view.state,
                 fallback: page.route().fallback(),
-                known: sight.known,
+                known: view.known,
                 max_stale: page.route().max_stale(),
                 stale_on_error: page.route().serves_stale_on_error(),
                 // Asked last: matching a user agent costs more than a hit.
-                takes_shell: sight.entry.is_none() && self.takes_shell(request, page, form),
+                takes_shell: view.entry.is_none() && self.takes_shell(request, page, form),
             });
-            let coming = sight.coming;
-            match (action, sight.entry) {
+            let stream = view.stream;
+            match (action, view.entry) {
                 (Action::NotHere, _) => return None,
                 (Action::Shell, _) => return Some(self.shell(request, page)),
                 (Action::Answer, Some(entry)) => {
-                    let is_fresh = matches!(sight.state, State::Fresh { .. });
+                    let is_fresh = matches!(view.state, State::Fresh { .. });
                     let label = if is_fresh { Label::Hit } else { Label::Stale };
-                    return Some(self.shown(request, page, form, (&entry, coming), label, false));
+                    return Some(self.shown(request, page, form, (&entry, stream), label, false));
                 }
                 (Action::AnswerAndRenew, Some(entry)) => {
                     self.renew(page, &entry).await;
-                    return Some(self.shown(request, page, form, (&entry, coming), Label::Stale, false));
+                    return Some(self.shown(request, page, form, (&entry, stream), Label::Stale, false));
                 }
                 (Action::Render { or_stored }, old) => {
                     // Nothing is kept open for as long as a render takes.
-                    drop(coming);
+                    drop(stream);
                     let (reason, label) = match old {
                         Some(_) => (Reason::Stale, Label::Revalidated),
                         None => (Reason::First, Label::Miss),
                     };
-                    let rendered = Box::pin(self.engine.first(page, reason, sight.generation)).await;
+                    let rendered = Box::pin(self.engine.first(page, reason, view.generation)).await;
                     match (rendered, old.filter(|_| or_stored)) {
                         ((Ok(Some(entry)), joined), _) => {
                             return Some(self.shown(request, page, form, (&entry, None), label, joined));
@@ -176,9 +176,9 @@ impl<S: Stores> Serve<S> {
                         ((Ok(None), _), _) => {}
                         ((Err(trouble), _), old) => {
                             if let Some(old) = old
-                                && let Some(coming) = self.engine.open_again(page, form, &old, wants).await
+                                && let Some(stream) = self.engine.open_again(page, form, &old, wants).await
                             {
-                                let old = (&*old, coming);
+                                let old = (&*old, stream);
                                 return Some(self.shown(request, page, form, old, Label::Stale, false));
                             }
                             page.route().counters().count(Event::Error);
@@ -246,7 +246,7 @@ impl<S: Stores> Serve<S> {
         request: &Parts,
         page: &Resolved,
         form: Form,
-        (entry, coming): (&Entry, Option<Body>),
+        (entry, stream): (&Entry, Option<Body>),
         label: Label,
         collapsed: bool,
     ) -> Reply {
@@ -275,7 +275,7 @@ impl<S: Stores> Serve<S> {
             limits,
             tag_header,
         };
-        reply::page(request, &shown, coming)
+        reply::page(request, &shown, stream)
     }
 
     fn shell(&self, request: &Parts, page: &Resolved) -> Reply {
@@ -312,7 +312,7 @@ impl<S: Stores> Serve<S> {
         reply::plain(request, StatusCode::BAD_REQUEST, "The path is malformed.\n")
     }
 
-    fn in_trouble(&self, request: &Parts, form: Form, trouble: &Trouble) -> Reply {
+    fn in_trouble(&self, request: &Parts, form: Form, trouble: &VisitError) -> Reply {
         self.trouble(request, form, trouble.status, &trouble.message)
     }
 

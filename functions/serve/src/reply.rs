@@ -15,7 +15,7 @@ use perennial::parts::base::limits::Limits;
 use perennial::parts::freshness::State;
 use perennial::parts::key::page_key::PageKey;
 use perennial::parts::look::body::Body;
-use perennial::parts::look::sight::Want;
+use perennial::parts::look::view::BodyWanted;
 use perennial::parts::memory::Entry;
 use perennial::parts::ports::edge::cache_tags;
 use perennial::parts::record::content::Told;
@@ -107,8 +107,8 @@ pub struct Shown<'a> {
     pub tag_header: Option<&'static str>,
 }
 
-/// The answer with a page, or 304 if the visitor has it already. Its content is in memory, or `coming`.
-pub fn page(request: &Parts, shown: &Shown<'_>, coming: Option<Body>) -> Reply {
+/// The answer with a page, or 304 if the visitor has it already. The content is in memory, or it comes by `stream`.
+pub fn page(request: &Parts, shown: &Shown<'_>, stream: Option<Body>) -> Reply {
     let record = &shown.entry.record;
     let (body, status) = match (&record.stored, record.stored.body(shown.form)) {
         (Stored::Redirect { .. }, _) => return redirect(request, shown),
@@ -120,7 +120,7 @@ pub fn page(request: &Parts, shown: &Shown<'_>, coming: Option<Body>) -> Reply {
     let content = shown.entry.content(shown.form);
     // What is in memory may be compressed otherwise than what is stored.
     let body = content.map_or(body, |content| content.body());
-    let Want { coding, has, head: is_head } = wants(request, body, shown.limits);
+    let BodyWanted { coding, has, head: is_head } = wants(request, body, shown.limits);
     let told = told(shown);
     let make = || {
         let mut head = fixed_head(body, coding, shown.form, record);
@@ -144,21 +144,21 @@ pub fn page(request: &Parts, shown: &Shown<'_>, coming: Option<Body>) -> Reply {
         without_content(reply.headers_mut());
     } else if !is_head {
         // It is looked up without its content only for 304 and for HEAD.
-        *reply.body_mut() = coming.or_else(|| Some(content?.coded(coding).into())).unwrap_or_default();
+        *reply.body_mut() = stream.or_else(|| Some(content?.coded(coding).into())).unwrap_or_default();
     }
     reply
 }
 
 /// How the visitor would get this body, and whether that is there already: then 304 is all that is needed.
-pub fn wants(request: &Parts, body: &BodyRef, limits: &Limits) -> Want {
+pub fn wants(request: &Parts, body: &BodyRef, limits: &Limits) -> BodyWanted {
     let coding = match body.sent_as(coding(&request.headers)) {
         // It would be made anew for each visitor, and nobody can tell beforehand how long it will be.
-        Coding::Gzip if perennial::parts::memory::passes_on(limits, body) => Coding::Identity,
+        Coding::Gzip if perennial::parts::memory::is_streamed(limits, body) => Coding::Identity,
         coding => coding,
     };
     let asks = request.headers.contains_key(IF_NONE_MATCH);
     let has = asks && matches_etag(&request.headers, &body.etag(coding));
-    Want { coding, has, head: request.method == Method::HEAD }
+    BodyWanted { coding, has, head: request.method == Method::HEAD }
 }
 
 /// What a 304 does not repeat (RFC 9110 section 15.4.5).

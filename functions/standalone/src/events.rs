@@ -51,7 +51,7 @@ impl Listeners {
         let place = self.places.clone().try_acquire_owned().ok()?;
         let (say, parts) = mpsc::channel(1);
         tokio::spawn(tell(watch, say, self.stop.clone(), engine.clock().clone(), place));
-        let mut response = Response::new(Body::Coming(parts));
+        let mut response = Response::new(Body::Stream(parts));
         let head = response.headers_mut();
         head.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         head.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));

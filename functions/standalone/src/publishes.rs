@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use ::revalidate::journal::{has_begun, unknown};
-use perennial::parts::base::instant::to_rfc3339;
+use perennial::parts::base::rfc3339::to_rfc3339;
 use perennial::parts::base::text::Written;
 use perennial::parts::engine::Engine;
 use perennial::parts::ports::journal::{Publish, Renewal, Went};

@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use perennial::parts::base::instant::to_rfc3339;
+use perennial::parts::base::rfc3339::to_rfc3339;
 use perennial::parts::base::text::{Written, counted};
 use perennial::parts::publish::carriers::Uncarried;
 use perennial::parts::run::secrets::named::Secret;

@@ -66,8 +66,10 @@ pub(crate) async fn run(
     let graceful = GracefulShutdown::new();
     let connections = Connections::new(max_connections, handlers.engine.clock().clone());
     let limits = handlers.engine.limits();
-    let shared =
-        Shared { heads: Budget::new(limits.head_memory_bytes), passing: handlers.engine.passing().clone() };
+    let shared = Shared {
+        heads: Budget::new(limits.head_memory_bytes),
+        passing: handlers.engine.stream_budget().clone(),
+    };
     let mut http = http1::Builder::new();
     http.header_read_timeout(limits.head_timeout)
         .max_buf_size(HEAD_BUFFER_BYTES)

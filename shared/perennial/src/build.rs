@@ -17,7 +17,7 @@ use crate::ports::pages::snapshot::Inline;
 use crate::ports::stores::Stores;
 use crate::record::page_record::{Record, Stored};
 use crate::record::reason::Reason;
-use crate::render::renders::{Draft, NoDraft, Order};
+use crate::render::pool::{RenderError, RenderOutput, RenderRequest};
 use crate::site::route::{Fallback, Resolved};
 
 /// What happens while a site is built, for a progress display.
@@ -171,23 +171,24 @@ async fn listing<S: Stores>(process: &Process<S>) -> Result<(Built, Vec<Job>), B
     if failures.is_empty() { Ok((built, jobs)) } else { Err(BuildError::Pages(failures)) }
 }
 
-async fn build_page<S: Stores>(renderer: &Renderer<S>, page: &Resolved) -> Result<BuiltPage, NoDraft> {
+async fn build_page<S: Stores>(renderer: &Renderer<S>, page: &Resolved) -> Result<BuiltPage, RenderError> {
     let (bytes, most) = (
         renderer.process.site.base_path().len() + page.key.path().len(),
         renderer.process.limits.max_path_bytes,
     );
     if bytes > most {
-        return Err(NoDraft::new(format!(
+        return Err(RenderError::new(format!(
             "no visitor can reach the page: its path has {bytes} bytes, the limit is {most} (PERENNIAL_MAX_PATH_BYTES)"
         )));
     }
-    let store = |e: StoreError| NoDraft::new(e.to_string());
+    let store = |e: StoreError| RenderError::new(e.to_string());
     let ticket = renderer.override_all(page).await.map_err(store)?;
     let Grant { epoch, .. } =
         renderer.process.stores.pages().prepare(&page.key, ticket).await.map_err(store)?;
-    let order = Order { page: page.clone(), reason: Reason::Build, generation: ticket, epoch, draft: false };
-    let drafted = renderer.renders.run(order).await.and_then(|draft| match draft.record.stored {
-        Stored::Redirect { ref destination, .. } => Err(NoDraft::new(format!(
+    let order =
+        RenderRequest { page: page.clone(), reason: Reason::Build, generation: ticket, epoch, draft: false };
+    let drafted = renderer.pool.run(order).await.and_then(|draft| match draft.record.stored {
+        Stored::Redirect { ref destination, .. } => Err(RenderError::new(format!(
             "a listed page redirects (to {destination}): list the page it leads to instead"
         ))),
         _ => Ok(draft),
@@ -206,7 +207,7 @@ async fn build_page<S: Stores>(renderer: &Renderer<S>, page: &Resolved) -> Resul
 async fn put_built<S: Stores>(
     renderer: &Renderer<S>,
     page: &Resolved,
-    draft: &mut Draft,
+    draft: &mut RenderOutput,
 ) -> Result<BuiltPage, StoreError> {
     // From the render's own start: what it waited for a place says nothing about the page.
     let took = renderer.process.clock.now().since(draft.record.started_at);

@@ -14,9 +14,9 @@ use crate::build::{BuildError, BuildStep, Built, build_site, list_pages};
 use crate::guard::{Guarded, patience};
 use crate::look::body::Body;
 use crate::look::lookup::Lookup;
-use crate::look::sight::{Sight, Want};
+use crate::look::view::{BodyWanted, PageView};
 use crate::memory::Entry;
-use crate::overview::{Found, Search, search};
+use crate::overview::{Search, SearchResult, search};
 use crate::ports::edge::Purged;
 use crate::ports::error::StoreError;
 use crate::ports::job::Job;
@@ -24,20 +24,20 @@ use crate::ports::journal::Publish;
 use crate::ports::stores::Stores;
 use crate::process::Process;
 use crate::publish::carry_out::{Published, Publishers};
-use crate::publish::outcome::{Demanded, Marked, Undone};
+use crate::publish::outcome::{Invalidation, PublishError, RevalidationResult};
 use crate::publish::progress::{Progress, entries, progress};
 use crate::publish::purge::Purger;
 use crate::publish::schedule::{Cancel, cancel, schedule};
 use crate::record::page_record::{BodyRef, Form, Ticket};
+use crate::record::publish_request::{Fingerprint, PublishRequest, Publisher};
 use crate::record::reason::Reason;
-use crate::record::wish::{Fingerprint, Publisher, Wish};
-use crate::render::outcome::Trouble;
+use crate::render::outcome::VisitError;
 use crate::render::refresh::Renderer;
 use crate::site::ReadySite;
 use crate::site::route::Resolved;
 use crate::visit::trigger::Triggers;
-use crate::visit::wait::{First, Visits};
-use crate::work::renew::Worked;
+use crate::visit::wait::{FirstRender, Visits};
+use crate::work::renew::JobOutcome;
 use crate::work::worker::Worker;
 
 /// A site on its stores, within its limits. One per process; cheap to share.
@@ -127,7 +127,7 @@ impl<S: Stores> Engine<S> {
     }
 
     /// The memory of answers that are passed on as they are read.
-    pub fn passing(&self) -> &Arc<Budget> {
+    pub fn stream_budget(&self) -> &Arc<Budget> {
         &self.lookup.streams
     }
 
@@ -150,8 +150,8 @@ impl<S: Stores> Engine<S> {
         &self,
         page: &Resolved,
         form: Form,
-        wants: impl Fn(&BodyRef) -> Want,
-    ) -> Result<Sight, StoreError> {
+        wants: impl Fn(&BodyRef) -> BodyWanted,
+    ) -> Result<PageView, StoreError> {
         self.lookup.look(page, form, wants).await
     }
 
@@ -161,7 +161,7 @@ impl<S: Stores> Engine<S> {
         page: &Resolved,
         form: Form,
         entry: &Entry,
-        wants: impl Fn(&BodyRef) -> Want,
+        wants: impl Fn(&BodyRef) -> BodyWanted,
     ) -> Option<Option<Body>> {
         self.lookup.open_again(page, form, entry, wants).await
     }
@@ -171,21 +171,21 @@ impl<S: Stores> Engine<S> {
     /// that was under way was shared.
     ///
     /// # Errors
-    /// [`Trouble`]: the render failed, or a limit was reached.
-    pub async fn first(&self, page: &Resolved, reason: Reason, judged: Ticket) -> (First, bool) {
+    /// [`VisitError`]: the render failed, or a limit was reached.
+    pub async fn first(&self, page: &Resolved, reason: Reason, judged: Ticket) -> (FirstRender, bool) {
         self.visits.first(page, reason, judged).await
     }
 
     /// Renders for one request and keeps nothing: dynamic routes, drafts, `dev`.
     ///
     /// # Errors
-    /// [`Trouble`]: the render failed.
+    /// [`VisitError`]: the render failed.
     pub async fn render_only(
         &self,
         page: &Resolved,
         reason: Reason,
         draft: bool,
-    ) -> Result<Arc<Entry>, Trouble> {
+    ) -> Result<Arc<Entry>, VisitError> {
         self.renderer.render_only(page, reason, draft).await
     }
 
@@ -205,9 +205,9 @@ impl<S: Stores> Engine<S> {
     /// a render, and its failure, if it began after they had marked the page.
     ///
     /// # Errors
-    /// [`Undone`]; unless the store failed, the page is marked and will be tried again.
-    pub async fn demand(&self, page: &Resolved, only_generated: bool) -> Demanded {
-        self.publishers.paths.demand(page, only_generated).await
+    /// [`PublishError`]; unless the store failed, the page is marked and will be tried again.
+    pub async fn revalidate_page(&self, page: &Resolved, only_generated: bool) -> RevalidationResult {
+        self.publishers.paths.revalidate_page(page, only_generated).await
     }
 
     /// Marks everything that carries any of these tags: a write for each, seen by every read from then on. With
@@ -215,8 +215,12 @@ impl<S: Stores> Engine<S> {
     /// of them. It is told under that name in the journal, or under the invalidation's number if the name is empty.
     ///
     /// # Errors
-    /// [`Undone::Store`], or [`Undone::Edge`] once everything is marked. Repeating the call is harmless.
-    pub async fn invalidate(&self, tags: &[String], renew: Option<&str>) -> Result<Marked, Undone> {
+    /// [`PublishError::Store`], or [`PublishError::Edge`] once everything is marked. Repeating the call is harmless.
+    pub async fn invalidate(
+        &self,
+        tags: &[String],
+        renew: Option<&str>,
+    ) -> Result<Invalidation, PublishError> {
         self.publishers.tags.invalidate(tags, renew).await
     }
 
@@ -225,26 +229,26 @@ impl<S: Stores> Engine<S> {
     /// `publish`, or under the deletion's number if the name is empty.
     ///
     /// # Errors
-    /// [`Undone::Store`]: perhaps not all is gone, or the queue has not been told. [`Undone::Edge`]: all is gone, and the
+    /// [`PublishError::Store`]: perhaps not all is gone, or the queue has not been told. [`PublishError::Edge`]: all is gone, and the
     /// queue knows. Repeating the call is harmless.
-    pub async fn delete_tagged(&self, tags: &[String], publish: &str) -> Result<Marked, Undone> {
+    pub async fn delete_tagged(&self, tags: &[String], publish: &str) -> Result<Invalidation, PublishError> {
         self.publishers.deletions.delete_tagged(tags, publish).await
     }
 
     /// Has a page gone at once, in every build, and removes what is stored of it. The queue removes its variants.
     ///
     /// # Errors
-    /// [`Undone::Store`], or [`Undone::Edge`] once the page is gone. Repeating the call is harmless.
-    pub async fn delete(&self, page: &Resolved) -> Result<Purged, Undone> {
+    /// [`PublishError::Store`], or [`PublishError::Edge`] once the page is gone. Repeating the call is harmless.
+    pub async fn delete(&self, page: &Resolved) -> Result<Purged, PublishError> {
         self.publishers.deletions.delete(page).await
     }
 
     /// Carries out a wish, and writes it into the journal.
     ///
     /// # Errors
-    /// [`Undone`]: its tags could not be marked, and nothing else was done. What becomes of its paths is told of each.
-    pub async fn fulfil(&self, wish: &Wish, who: Publisher) -> Result<Published, Undone> {
-        self.publishers.fulfil(wish, who).await
+    /// [`PublishError`]: its tags could not be marked, and nothing else was done. What becomes of its paths is told of each.
+    pub async fn publish(&self, wish: &PublishRequest, who: Publisher) -> Result<Published, PublishError> {
+        self.publishers.publish(wish, who).await
     }
 
     /// The id of the publish by which this very delivery was carried out before: one of the same id, or one in which the
@@ -252,7 +256,7 @@ impl<S: Stores> Engine<S> {
     /// which is harmless.
     pub async fn carried_out(
         &self,
-        wish: &Wish,
+        wish: &PublishRequest,
         who: &Publisher,
         signed: Option<&Fingerprint>,
     ) -> Option<String> {
@@ -262,7 +266,7 @@ impl<S: Stores> Engine<S> {
     /// Notes that a delivery was carried out, so that it does nothing when it comes again.
     pub async fn note_carried_out(
         &self,
-        wish: &Wish,
+        wish: &PublishRequest,
         who: &Publisher,
         signed: Option<&Fingerprint>,
         id: &str,
@@ -275,7 +279,12 @@ impl<S: Stores> Engine<S> {
     ///
     /// # Errors
     /// The queue did not take it.
-    pub async fn schedule(&self, wish: &Wish, who: Publisher, due: Millis) -> Result<String, StoreError> {
+    pub async fn schedule(
+        &self,
+        wish: &PublishRequest,
+        who: Publisher,
+        due: Millis,
+    ) -> Result<String, StoreError> {
         schedule(&self.publishers, wish, who, due).await
     }
 
@@ -307,7 +316,7 @@ impl<S: Stores> Engine<S> {
 
     /// Carries out one job of the queue. A job of another build is one that was sent before a deployment, or before a
     /// return to an older build.
-    pub async fn work(&self, job: &Job) -> Worked {
+    pub async fn work(&self, job: &Job) -> JobOutcome {
         self.worker.work(job).await
     }
 
@@ -339,7 +348,7 @@ impl<S: Stores> Engine<S> {
     ///
     /// # Errors
     /// The store cannot be read; under development, a route cannot list its pages.
-    pub async fn search(&self, wanted: &Search) -> Result<Found, StoreError> {
+    pub async fn search(&self, wanted: &Search) -> Result<SearchResult, StoreError> {
         search(&self.process, wanted).await
     }
 

@@ -3,5 +3,5 @@
 pub mod body;
 pub(crate) mod load;
 pub(crate) mod lookup;
-pub mod sight;
 pub(crate) mod stream;
+pub mod view;

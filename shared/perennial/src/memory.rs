@@ -84,7 +84,7 @@ pub(crate) fn keeps(limit_bytes: u64, body: &BodyRef) -> bool {
 
 /// Whether a stored body is passed on as it is read: it is large, or it would be once it is decompressed, and too
 /// large to be shared in memory by those who ask for it.
-pub fn passes_on(limits: &Limits, body: &BodyRef) -> bool {
+pub fn is_streamed(limits: &Limits, body: &BodyRef) -> bool {
     let is_shared = || keeps(limits.memory_cache_bytes, body);
     limits
         .stream_body_bytes

@@ -139,7 +139,7 @@ pub struct Search {
 
 /// What a search found.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct SearchResult {
     /// In the order of their keys.
     pub pages: Vec<Overview>,
     /// Where to go on, unless these are all. They may be none where there is more to look at.
@@ -151,9 +151,12 @@ pub struct Found {
 ///
 /// # Errors
 /// The store cannot be read; under development, a route cannot list its pages.
-pub(crate) async fn search<S: Stores>(process: &Process<S>, search: &Search) -> Result<Found, StoreError> {
+pub(crate) async fn search<S: Stores>(
+    process: &Process<S>,
+    search: &Search,
+) -> Result<SearchResult, StoreError> {
     let (decoded, encoded) = prefixes(&search.prefix);
-    let Some(range) = key_range(&process.site, &decoded) else { return Ok(Found::default()) };
+    let Some(range) = key_range(&process.site, &decoded) else { return Ok(SearchResult::default()) };
     let wanted = |page: &Overview, now| {
         let path = page.href.as_deref().map(|href| &href[process.site.base_path().len()..]);
         let begins = path.unwrap_or_default().starts_with(&encoded) || search.prefix.is_empty();
@@ -164,7 +167,7 @@ pub(crate) async fn search<S: Stores>(process: &Process<S>, search: &Search) -> 
     }
     // One more than wanted tells whether there are more; the more that do not fit, the more at once.
     let mut batch = search.limit + 1;
-    let (mut found, mut after, mut searched) = (Found::default(), search.after.clone(), 0);
+    let (mut found, mut after, mut searched) = (SearchResult::default(), search.after.clone(), 0);
     loop {
         let pages = process.stores.pages().list(&range, after.as_deref(), batch).await?;
         let (now, is_last) = (process.clock.now(), pages.len() < batch);
@@ -192,7 +195,7 @@ async fn search_listing<S: Stores>(
     process: &Process<S>,
     search: &Search,
     wanted: impl Fn(&Overview, Millis) -> bool,
-) -> Result<Found, StoreError> {
+) -> Result<SearchResult, StoreError> {
     let listed = listed(process).await.map_err(|failures| StoreError::Refused(failures.join("; ")))?;
     let now = process.clock.now();
     let mut pages: Vec<_> = listed.iter().map(|page| Overview::live(&process.site, page)).collect();
@@ -201,7 +204,7 @@ async fn search_listing<S: Stores>(
     let more = pages.len() > search.limit;
     pages.truncate(search.limit);
     let next = pages.last().filter(|_| more).map(|page| page.key.clone());
-    Ok(Found { pages, next })
+    Ok(SearchResult { pages, next })
 }
 
 /// What all keys begin with whose paths may begin so; `None` if no route has such pages.

@@ -3,5 +3,5 @@
 pub mod content;
 pub mod headers;
 pub mod page_record;
+pub mod publish_request;
 pub mod reason;
-pub mod wish;

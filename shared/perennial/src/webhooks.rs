@@ -40,7 +40,7 @@ use serde_json::Value;
 use crate::base::limits::Limits;
 use crate::key::tags::check_tag;
 use crate::key::tags::{SITE_TAG, route_tag, user_tag};
-use crate::record::wish::Mode;
+use crate::record::publish_request::Mode;
 use crate::site::route::ReadyRoute;
 use crate::webhooks::pointer::{Pointer, Scope};
 use crate::webhooks::template::{Filled, REASONS_MAX, STEPS_MAX, Template};

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use perennial::parts::base::instant::to_rfc3339;
+use perennial::parts::base::rfc3339::to_rfc3339;
 use perennial::{Context, Reason};
 
 /// The time of a render, taken once, in `props`: the HTML and the data JSON then say the same.

@@ -76,7 +76,7 @@ pub(crate) enum Phase {
     /// A visitor's: what it has rendered is to be answered, as it is by now.
     Shows { record: Shown },
     /// It could not be told what to start from: its lease is to be given back.
-    Undone { ticket: Ticket },
+    PublishError { ticket: Ticket },
     /// On AWS: its first ticket is given back, and the page is to be forgotten.
     Forgets { ticket: Ticket },
     /// It has failed: that is to be noted.
@@ -161,7 +161,7 @@ impl Protocol {
                 world.told.lied |= is_fresh && record.content < world.told.marked;
                 self.ended(world, who)
             }
-            Phase::Undone { ticket } => {
+            Phase::PublishError { ticket } => {
                 world.store.release(self.rules, ticket);
                 let forgets = self.rules.is_aws() && ticket == 1;
                 if forgets { Phase::Forgets { ticket } } else { self.ended(world, who) }
@@ -184,10 +184,10 @@ impl Protocol {
     pub(crate) fn fail(&self, world: &mut World, who: usize) -> Option<()> {
         world.actors[who].phase = match world.actors[who].phase.clone() {
             // The queue refuses the job: the lease is given back.
-            Phase::Sends { ticket } => Phase::Undone { ticket },
+            Phase::Sends { ticket } => Phase::PublishError { ticket },
             Phase::Begun { ticket } => {
                 world.actors[who].until = Millis(0);
-                Phase::Undone { ticket }
+                Phase::PublishError { ticket }
             }
             Phase::Prepared { ticket, .. } => {
                 world.actors[who].until = Millis(0);
@@ -218,12 +218,12 @@ impl Protocol {
             // The queue has the job, and its lease is given back.
             Phase::Sends { ticket } => {
                 self.send(world, Job::Refresh(ticket));
-                world.actors[who].phase = Phase::Undone { ticket };
+                world.actors[who].phase = Phase::PublishError { ticket };
             }
             Phase::Fetched { record } => {
                 world.store.commit(self.rules, record);
             }
-            Phase::Undone { ticket } => world.store.release(self.rules, ticket),
+            Phase::PublishError { ticket } => world.store.release(self.rules, ticket),
             Phase::Forgets { ticket } => world.store.forget(self.rules, ticket),
             Phase::Put { record } => world.store.note(record.generation),
             _ => return None,

@@ -43,7 +43,7 @@ async fn odd(request: http::request::Parts) -> http::Response<perennial::parts::
         "/broken" => {
             let broken = perennial::parts::ports::error::StoreError::Refused("as the path says".into());
             say.send(Err(broken)).await.expect("it has room");
-            *answer.body_mut() = perennial::parts::look::body::Body::Coming(coming);
+            *answer.body_mut() = perennial::parts::look::body::Body::Stream(coming);
         }
         _ => {}
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use perennial::Millis;
 use perennial::parts::engine::Engine;
-use perennial::parts::overview::Found;
+use perennial::parts::overview::SearchResult;
 use perennial::parts::ports::error::StoreError;
 use perennial::parts::ports::pages::Pages as _;
 use perennial::parts::ports::stores::Stores;
@@ -78,7 +78,7 @@ impl<S: Stores> Watch<S> {
         Ok(())
     }
 
-    fn pages(&mut self, found: &Found) -> Option<Event> {
+    fn pages(&mut self, found: &SearchResult) -> Option<Event> {
         let now = self.engine.now();
         let pages: BTreeMap<_, _> =
             found.pages.iter().map(|page| (page.key.clone(), page.to_json(now))).collect();

@@ -3,7 +3,7 @@
 use tokio::task::JoinHandle;
 
 /// Runs it on a thread of its own. Its panic is the error.
-pub(crate) fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+pub(crate) fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     #[cfg(any(test, feature = "testing"))]
     if runs_on_one_thread() {
         return tokio::spawn(async move { work() });

@@ -16,7 +16,7 @@ pub enum Body {
     Whole(Bytes),
     /// Part by part, until the sender is dropped. An error ends it early: the connection breaks, so that nobody takes
     /// what came for the whole (RFC 9112 section 8).
-    Coming(mpsc::Receiver<Result<Bytes, StoreError>>),
+    Stream(mpsc::Receiver<Result<Bytes, StoreError>>),
 }
 
 impl Default for Body {
@@ -42,7 +42,7 @@ impl HttpBody for Body {
         match &mut *self {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Coming(parts) => parts.poll_recv(cx).map(|part| part.map(|part| part.map(Frame::data))),
+            Self::Stream(parts) => parts.poll_recv(cx).map(|part| part.map(|part| part.map(Frame::data))),
         }
     }
 
@@ -53,7 +53,7 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Coming(_) => SizeHint::default(),
+            Self::Stream(_) => SizeHint::default(),
         }
     }
 }

@@ -7,9 +7,9 @@ use crate::base::clock::Millis;
 use crate::base::log_limits::Line;
 use crate::freshness::{Epochs, State, is_shown, state};
 use crate::look::body::Body;
-use crate::look::load::{Found, Seek, contents};
-use crate::look::sight::{Sight, Want};
-use crate::look::stream::pass;
+use crate::look::load::{ContentQuery, Contents, contents};
+use crate::look::stream::stream_body;
+use crate::look::view::{BodyWanted, PageView};
 use crate::memory::Entry;
 use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
@@ -45,8 +45,8 @@ impl<S: Stores> Lookup<S> {
         &self,
         page: &Resolved,
         form: Form,
-        wants: impl Fn(&BodyRef) -> Want,
-    ) -> Result<Sight, StoreError> {
+        wants: impl Fn(&BodyRef) -> BodyWanted,
+    ) -> Result<PageView, StoreError> {
         let now = self.process.clock.now();
         // Noted before reading: what is read may be newer than this version, never older.
         let version = self.process.stores.pages().version();
@@ -72,8 +72,8 @@ impl<S: Stores> Lookup<S> {
         page: &Resolved,
         form: Form,
         known: Known<'_>,
-        wants: impl Fn(&BodyRef) -> Want,
-    ) -> Result<Sight, StoreError> {
+        wants: impl Fn(&BodyRef) -> BodyWanted,
+    ) -> Result<PageView, StoreError> {
         let Known { kept, version, now } = known;
         let wanted = Wanted {
             tags: kept.map_or(&[], |e| &e.record.tags[..]),
@@ -91,10 +91,11 @@ impl<S: Stores> Lookup<S> {
                 }
             }
             let generation = snapshot.generation;
-            let missing = |known| Sight::missing(generation, known);
+            let missing = |known| PageView::missing(generation, known);
             let Some(record) = snapshot.record.clone() else { return Ok(missing(snapshot.listed)) };
             let (unread, body) = (std::mem::take(&mut snapshot.unread_tags), snapshot.body.take());
-            let seek = Seek { page, form, record: &record, kept: kept.map(Arc::as_ref), beside: body };
+            let seek =
+                ContentQuery { page, form, record: &record, kept: kept.map(Arc::as_ref), beside: body };
             let (epochs, found) = tokio::join!(
                 self.epochs(page, &unread),
                 contents(&self.process, &self.streams, seek, &wants)
@@ -115,15 +116,22 @@ impl<S: Stores> Lookup<S> {
                 return Ok(missing(known));
             }
             match found {
-                Some(Found { html, data, passing, crowded }) => {
+                Some(Contents { html, data, passing, is_over_budget }) => {
                     self.check_headers(page, &record, kept);
-                    let coming =
-                        passing.map(|passing| pass(&self.process, &self.visits, page, generation, passing));
+                    let stream = passing
+                        .map(|passing| stream_body(&self.process, &self.visits, page, generation, passing));
                     let unsaved = false;
                     let entry =
                         Arc::new(Entry { record, html, data, snapshot, version, read_at: now, unsaved });
                     self.process.memory.insert(&page.key, entry.clone());
-                    return Ok(Sight { entry: Some(entry), coming, crowded, state: seen, generation, known });
+                    return Ok(PageView {
+                        entry: Some(entry),
+                        stream,
+                        is_over_budget,
+                        state: seen,
+                        generation,
+                        known,
+                    });
                 }
                 // A commit may have replaced the record, and its body been removed, since it was read.
                 None if body_gone_of != Some(generation) => body_gone_of = Some(generation),
@@ -156,11 +164,11 @@ impl<S: Stores> Lookup<S> {
         })
     }
 
-    fn sight(&self, page: &Resolved, entry: Arc<Entry>, now: Millis) -> Sight {
+    fn sight(&self, page: &Resolved, entry: Arc<Entry>, now: Millis) -> PageView {
         let state = state(&entry.record, entry.snapshot.epochs, now, page.route.options.missing_when_expired);
         let generation = entry.record.generation;
         let entry = (state != State::Missing).then_some(entry);
-        Sight { entry, coming: None, crowded: false, state, generation, known: true }
+        PageView { entry, stream: None, is_over_budget: false, state, generation, known: true }
     }
 
     /// Reports a page that an earlier version has stored with a field that answers leave out, as it comes into memory.
@@ -182,18 +190,19 @@ impl<S: Stores> Lookup<S> {
         page: &Resolved,
         form: Form,
         entry: &Entry,
-        wants: impl Fn(&BodyRef) -> Want,
+        wants: impl Fn(&BodyRef) -> BodyWanted,
     ) -> Option<Option<Body>> {
         if entry.has(form) {
             return Some(None);
         }
-        let seek = Seek { page, form, record: &entry.record, kept: Some(entry), beside: None };
-        let found =
-            contents(&self.process, &self.streams, seek, wants).await.filter(|found| !found.crowded)?;
+        let seek = ContentQuery { page, form, record: &entry.record, kept: Some(entry), beside: None };
+        let found = contents(&self.process, &self.streams, seek, wants)
+            .await
+            .filter(|found| !found.is_over_budget)?;
         Some(
-            found
-                .passing
-                .map(|passing| pass(&self.process, &self.visits, page, entry.record.generation, passing)),
+            found.passing.map(|passing| {
+                stream_body(&self.process, &self.visits, page, entry.record.generation, passing)
+            }),
         )
     }
 }

@@ -29,7 +29,7 @@ use crate::site::route::Resolved;
 const PART_BYTES: usize = 64 << 10;
 
 /// A stored body that is open, for one visitor.
-pub(crate) struct Passing<C> {
+pub(crate) struct BodyStream<C> {
     pub(crate) body: BodyRef,
     pub(crate) opened: Opened<C>,
     /// The coding it is sent in: the stored one, or none.
@@ -47,7 +47,7 @@ const BUFFERS_BYTES: u64 = 6 * PART_BYTES as u64;
 const DECODER_BYTES: u64 = 512 << 10;
 
 /// The memory that one visitor takes at first to whom a body is passed on in a coding.
-pub(crate) fn passing_bytes(body: &BodyRef, coding: Coding) -> u64 {
+pub(crate) fn streaming_bytes(body: &BodyRef, coding: Coding) -> u64 {
     if coding == body.coding { BUFFERS_BYTES } else { decoding_bytes(1 << WINDOW_BITS_MAX) }
 }
 
@@ -76,12 +76,12 @@ enum Stop {
 
 /// Passes a body on. The last part is held back until everything before it has been checked, so that a damaged body
 /// never ends as a whole one does: its page is rendered again, and then the answer breaks off.
-pub(crate) fn pass<S: Stores, C: Chunks>(
+pub(crate) fn stream_body<S: Stores, C: Chunks>(
     process: &Arc<Process<S>>,
     visits: &Arc<Visits<S>>,
     page: &Resolved,
     generation: Ticket,
-    passing: Passing<C>,
+    passing: BodyStream<C>,
 ) -> Body {
     let (say, parts) = mpsc::channel(1);
     let (process, visits, page) = (process.clone(), visits.clone(), page.clone());
@@ -106,10 +106,10 @@ pub(crate) fn pass<S: Stores, C: Chunks>(
         };
         let _ = say.send(Err(error)).await;
     });
-    Body::Coming(parts)
+    Body::Stream(parts)
 }
 
-impl<C: Chunks> Passing<C> {
+impl<C: Chunks> BodyStream<C> {
     async fn on_to(self, say: &mpsc::Sender<Result<Bytes, StoreError>>) -> Result<(), Stop> {
         let Self { body, opened: Opened { bytes: _, mut chunks }, coding, mut part, clock } = self;
         let (mut hash, mut stored) = (Sha256::new(), 0);
@@ -239,7 +239,7 @@ mod tests {
         let chunks = Given(stored.chunks(chunk).map(|bytes| Ok(Bytes::copy_from_slice(bytes))).collect());
         let opened = Opened { bytes: stored.len() as u64, chunks };
         let (say, mut parts) = mpsc::channel::<Result<Bytes, StoreError>>(1);
-        let passing = Passing {
+        let passing = BodyStream {
             body: body.clone(),
             opened,
             coding,
@@ -337,7 +337,7 @@ mod tests {
         let chunks = Given([Ok(content.stored().clone())].into());
         let opened = Opened { bytes: content.body().stored_bytes, chunks };
         let part = Budget::new(0).try_take(0).unwrap();
-        let passing = Passing {
+        let passing = BodyStream {
             body: content.body().clone(),
             opened,
             coding: Coding::Identity,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
 use crate::record::page_record::Ticket;
+use crate::record::publish_request::ScheduledPublish;
 use crate::record::reason::Reason;
-use crate::record::wish::Due;
 
 /// One piece of work. Its JSON is the message in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub enum Task {
     /// Remove what is stored of pages that are gone. It belongs to no page: the job's key is empty.
     Remove(Removal),
     /// Carry out what was wished for that time. It belongs to no page and no build: the job's key and build are empty.
-    Publish(Due),
+    Publish(ScheduledPublish),
     /// Render the page once more, unless it has been since that instant.
     Again {
         /// When its source is asked again.
@@ -82,7 +82,7 @@ pub struct Walk {
     pub waits_until: Option<Millis>,
     /// It looks a second time at pages that have been renewed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub again: Option<Again>,
+    pub again: Option<SecondLook>,
 }
 
 impl Walk {
@@ -125,7 +125,7 @@ pub struct Removal {
 /// A second look at the pages of tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Again {
+pub struct SecondLook {
     /// Tags as the store knows them.
     pub tags: Vec<String>,
     /// When their source is asked again: what was rendered since is left alone.

@@ -39,14 +39,14 @@ impl std::fmt::Display for Uncarried {
 }
 
 /// The tags of a publish, compared with pages that are read anyway.
-pub(crate) struct Carriers<'a> {
+pub(crate) struct TagCarriers<'a> {
     /// As the store knows them, and whether a page carries it.
     tags: Vec<(&'a str, bool)>,
     /// Other tags that pages have given themselves.
     others: BTreeSet<String>,
 }
 
-impl<'a> Carriers<'a> {
+impl<'a> TagCarriers<'a> {
     pub(crate) fn new(tags: &'a [String]) -> Self {
         Self { tags: tags.iter().map(|tag| (&**tag, false)).collect(), others: BTreeSet::new() }
     }
@@ -98,12 +98,12 @@ impl<'a> Carriers<'a> {
 /// Which of these tags no page carries. None are told where the store lists more than [`LOOKED_AT_FIRST`] pages,
 /// which is as far as a call looks: [`Engine::progress`] looks further.
 pub(crate) async fn uncarried<S: Stores>(process: &Process<S>, tags: &[String]) -> Vec<Uncarried> {
-    if process.dev || Carriers::new(tags).uncarried().next().is_none() {
+    if process.dev || TagCarriers::new(tags).uncarried().next().is_none() {
         return Vec::new();
     }
     match process.stores.pages().list("", None, LOOKED_AT_FIRST).await {
         Ok(pages) if pages.len() < LOOKED_AT_FIRST => {
-            let mut carriers = Carriers::new(tags);
+            let mut carriers = TagCarriers::new(tags);
             for (key, snapshot) in &pages {
                 carriers.look(&process.site, key, snapshot);
             }

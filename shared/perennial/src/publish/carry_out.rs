@@ -24,8 +24,8 @@ use crate::ports::error::StoreError;
 use crate::ports::journal::{Item, Publish, Publishes, Renewal, Went};
 use crate::ports::stores::Stores;
 use crate::publish::carriers::Uncarried;
-use crate::publish::outcome::{Demand, Demanded, Marked, Undone};
-use crate::record::wish::{Fingerprint, Mode, Publisher, Wish, WishedPath};
+use crate::publish::outcome::{Invalidation, PublishError, Revalidation, RevalidationResult};
+use crate::record::publish_request::{Fingerprint, Mode, PublishRequest, Publisher, RequestedPath};
 use crate::site::route::Resolved;
 
 /// An answer waits this long for the journal at most.
@@ -37,22 +37,22 @@ pub struct Published {
     /// Its name in the journal: the number of its invalidation, or a text that begins with a letter.
     pub id: String,
     /// What its tags have marked; none if it has no tags.
-    pub marked: Option<Marked>,
+    pub marked: Option<Invalidation>,
     /// Each path's result, in the order of the paths.
-    pub results: Vec<(String, Demanded)>,
+    pub results: Vec<(String, RevalidationResult)>,
     /// Tags that no page carries.
     pub uncarried: Vec<Uncarried>,
 }
 
 impl Published {
     /// What kept it from being done as a whole, if anything did.
-    pub fn failure(&self) -> Option<&Undone> {
+    pub fn failure(&self) -> Option<&PublishError> {
         self.results.iter().find_map(|(_, result)| result.as_ref().err())
     }
 }
 
 /// A publish that is to be carried out.
-pub(crate) struct Publishing {
+pub(crate) struct PublishCall {
     /// Given if it was named before; else it is found when it is known what was marked.
     pub(crate) id: Option<String>,
     pub(crate) who: Publisher,
@@ -79,17 +79,21 @@ impl<S: Stores> Publishers<S> {
     /// Carries out a wish, and writes it into the journal.
     ///
     /// # Errors
-    /// [`Undone`]: its tags could not be marked, and nothing else was done. What becomes of its paths is told of each.
-    pub(crate) async fn fulfil(self: &Arc<Self>, wish: &Wish, who: Publisher) -> Result<Published, Undone> {
-        let publishing = Publishing { id: None, who, at: self.process.now(), due: None };
+    /// [`PublishError`]: its tags could not be marked, and nothing else was done. What becomes of its paths is told of each.
+    pub(crate) async fn publish(
+        self: &Arc<Self>,
+        wish: &PublishRequest,
+        who: Publisher,
+    ) -> Result<Published, PublishError> {
+        let publishing = PublishCall { id: None, who, at: self.process.now(), due: None };
         self.carry_out(wish, publishing).await
     }
 
     pub(crate) async fn carry_out(
         self: &Arc<Self>,
-        wish: &Wish,
-        publishing: Publishing,
-    ) -> Result<Published, Undone> {
+        wish: &PublishRequest,
+        publishing: PublishCall,
+    ) -> Result<Published, PublishError> {
         let marked = self.mark(wish, publishing.id.as_deref()).await;
         let epoch = marked.as_ref().ok().copied().flatten().map(|marked| marked.epoch);
         let id = publishing.id.clone().or(epoch.map(|epoch| epoch.to_string()));
@@ -139,8 +143,8 @@ impl<S: Stores> Publishers<S> {
         Ok(published)
     }
 
-    pub(crate) fn entry(&self, id: String, wish: &Wish, publishing: &Publishing) -> Publish {
-        let Publishing { who, at, due, .. } = publishing;
+    pub(crate) fn entry(&self, id: String, wish: &PublishRequest, publishing: &PublishCall) -> Publish {
+        let PublishCall { who, at, due, .. } = publishing;
         Publish {
             v: 1,
             id,
@@ -164,7 +168,7 @@ impl<S: Stores> Publishers<S> {
     }
 
     /// Which tags no page carries, where nothing was found that does.
-    async fn uncarried_by(&self, wish: &Wish, marked: Option<Marked>) -> Vec<Uncarried> {
+    async fn uncarried_by(&self, wish: &PublishRequest, marked: Option<Invalidation>) -> Vec<Uncarried> {
         let has_found = match (wish.mode, marked) {
             (_, None) => true,
             (Mode::Now | Mode::Delete, Some(marked)) => marked.queued > 0 || marked.more,
@@ -175,7 +179,11 @@ impl<S: Stores> Publishers<S> {
     }
 
     /// Marks, or removes, what is meant as a whole: tags always, paths where marking is all that is asked for.
-    async fn mark(self: &Arc<Self>, wish: &Wish, id: Option<&str>) -> Result<Option<Marked>, Undone> {
+    async fn mark(
+        self: &Arc<Self>,
+        wish: &PublishRequest,
+        id: Option<&str>,
+    ) -> Result<Option<Invalidation>, PublishError> {
         let mut tags = wish.tags.clone();
         if wish.mode == Mode::Stale {
             let pages = wish.paths.iter().filter_map(|wished| self.pages_of(wished).into_iter().next());
@@ -192,11 +200,11 @@ impl<S: Stores> Publishers<S> {
         marked.map(Some)
     }
 
-    fn pages_of(&self, wished: &WishedPath) -> Vec<Resolved> {
+    fn pages_of(&self, wished: &RequestedPath) -> Vec<Resolved> {
         wished.keys.iter().filter_map(|key| self.process.site.page_of_key(key)).collect()
     }
 
-    async fn each(self: &Arc<Self>, wish: &Wish) -> Vec<(String, Demanded)> {
+    async fn each(self: &Arc<Self>, wish: &PublishRequest) -> Vec<(String, RevalidationResult)> {
         let mut running = JoinSet::new();
         for (index, wished) in wish.paths.iter().enumerate() {
             let (publisher, mode, only_generated) = (self.clone(), wish.mode, wish.only_generated);
@@ -204,8 +212,8 @@ impl<S: Stores> Publishers<S> {
             let (path, pages) = (wished.path.clone(), self.pages_of(wished));
             running.spawn(async move {
                 let result = match mode {
-                    Mode::Now => publisher.demand_first(&pages, only_generated, again).await,
-                    Mode::Stale => Ok(Demand::Revalidated { edge: Purged::NoCache, kind: None }),
+                    Mode::Now => publisher.revalidate_first(&pages, only_generated, again).await,
+                    Mode::Stale => Ok(Revalidation::Revalidated { edge: Purged::NoCache, kind: None }),
                     Mode::Delete => publisher.delete_all(&pages).await,
                 };
                 (index, path, result)
@@ -217,24 +225,24 @@ impl<S: Stores> Publishers<S> {
     }
 
     /// The first route that has the page; a route that serves listed pages only leaves the others to less exact ones.
-    async fn demand_first(
+    async fn revalidate_first(
         self: &Arc<Self>,
         pages: &[Resolved],
         only_generated: bool,
         again_after_s: Option<u32>,
-    ) -> Demanded {
-        let mut result = Err(Undone::NotListed);
+    ) -> RevalidationResult {
+        let mut result = Err(PublishError::NotListed);
         for page in pages {
-            result = self.paths.demand(page, only_generated).await;
-            if let (Ok(Demand::Revalidated { .. }), Some(after_s)) = (&result, again_after_s) {
+            result = self.paths.revalidate_page(page, only_generated).await;
+            if let (Ok(Revalidation::Revalidated { .. }), Some(after_s)) = (&result, again_after_s) {
                 send_again(&self.process, page, after_s).await;
             }
-            if !matches!(result, Err(Undone::NotListed)) {
+            if !matches!(result, Err(PublishError::NotListed)) {
                 break;
             }
         }
         if let Err(undone) = &result
-            && !matches!(undone, Undone::Kept)
+            && !matches!(undone, PublishError::Kept)
         {
             let path = pages.first().map(|page| page.key.path()).unwrap_or_default();
             tracing::error!(page = path, "not revalidated: {undone}");
@@ -242,12 +250,12 @@ impl<S: Stores> Publishers<S> {
         result
     }
 
-    async fn delete_all(self: &Arc<Self>, pages: &[Resolved]) -> Demanded {
+    async fn delete_all(self: &Arc<Self>, pages: &[Resolved]) -> RevalidationResult {
         let mut purged = Purged::NoCache;
         for page in pages {
             purged = self.deletions.delete(page).await?;
         }
-        Ok(Demand::Revalidated { edge: purged, kind: None })
+        Ok(Revalidation::Revalidated { edge: purged, kind: None })
     }
 
     /// The id of the publish by which this very delivery was carried out before: one of the same id, or one in which the
@@ -255,7 +263,7 @@ impl<S: Stores> Publishers<S> {
     /// which is harmless.
     pub(crate) async fn carried_out(
         &self,
-        wish: &Wish,
+        wish: &PublishRequest,
         who: &Publisher,
         signed: Option<&Fingerprint>,
     ) -> Option<String> {
@@ -285,7 +293,7 @@ impl<S: Stores> Publishers<S> {
     /// Notes that a delivery was carried out, so that it does nothing when it comes again.
     pub(crate) async fn note_carried_out(
         self: &Arc<Self>,
-        wish: &Wish,
+        wish: &PublishRequest,
         who: &Publisher,
         signed: Option<&Fingerprint>,
         id: &str,
@@ -361,7 +369,7 @@ pub(crate) fn name(at: Millis) -> String {
 
 /// What a delivery is known by when it comes again: its own name, whose key it is, and what it asks for, because one
 /// delivery may be sent to several addresses that ask for different things.
-fn delivery(wish: &Wish, who: &Publisher) -> Option<String> {
+fn delivery(wish: &PublishRequest, who: &Publisher) -> Option<String> {
     let id = who.delivery_id.as_deref()?;
     let asked = serde_json::to_vec(&(wish, &who.key_id, &who.provider)).expect("a wish has string keys");
     Some(format!("{}#{id}", hex(&Sha256::digest(asked)[..8])))
@@ -369,7 +377,7 @@ fn delivery(wish: &Wish, who: &Publisher) -> Option<String> {
 
 /// What a delivery is known by whatever it calls itself, and by whichever publisher's rules it comes: what was signed with
 /// which key, and what it asks for.
-fn sealed(wish: &Wish, who: &Publisher, signed: &Fingerprint) -> String {
+fn sealed(wish: &PublishRequest, who: &Publisher, signed: &Fingerprint) -> String {
     let asked = serde_json::to_vec(&(wish, &who.key_id)).expect("a wish has string keys");
     format!("{}#signed#{}", hex(&Sha256::digest(asked)[..8]), signed.digest)
 }

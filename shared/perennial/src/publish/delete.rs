@@ -12,12 +12,12 @@ use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Stamp;
 use crate::ports::stores::Stores;
 use crate::process::Process;
-use crate::publish::outcome::{Marked, Undone};
+use crate::publish::outcome::{Invalidation, PublishError};
 use crate::publish::purge::Purger;
 use crate::publish::send::{send_removal, start_removal};
 use crate::record::page_record::Epoch;
-use crate::render::burial::{bury, kept_of};
 use crate::render::refresh::Renderer;
+use crate::render::tombstone::{stores_of_build, write_tombstone};
 use crate::site::route::Resolved;
 
 /// Publishers' calls for deletions.
@@ -39,25 +39,29 @@ impl<S: Stores> Deletions<S> {
     /// `publish`, or under the deletion's number if the name is empty.
     ///
     /// # Errors
-    /// [`Undone::Store`]: perhaps not all is gone, or the queue has not been told. [`Undone::Edge`]: all is gone, and the
+    /// [`PublishError::Store`]: perhaps not all is gone, or the queue has not been told. [`PublishError::Edge`]: all is gone, and the
     /// queue knows. Repeating the call is harmless.
-    pub(crate) async fn delete_tagged(&self, tags: &[String], publish: &str) -> Result<Marked, Undone> {
+    pub(crate) async fn delete_tagged(
+        &self,
+        tags: &[String],
+        publish: &str,
+    ) -> Result<Invalidation, PublishError> {
         if self.process.dev {
-            return Ok(Marked::default());
+            return Ok(Invalidation::default());
         }
         let (epoch, all) = self.renderer.many_tags.stamp(tags, Stamp::Gone).await?;
         // Neither waits for the other: a copy at the edge that is fresh for a year would never ask.
         let (told, sent) =
             tokio::join!(self.purger.purge(&all), start_removal(&self.process, epoch, tags, publish));
         let (queued, more) = sent?;
-        Ok(Marked { epoch, queued, more, edge: told.map_err(Undone::Edge)? })
+        Ok(Invalidation { epoch, queued, more, edge: told.map_err(PublishError::Edge)? })
     }
 
     /// Has a page gone at once, in every build, and removes what is stored of it. The queue removes its variants.
     ///
     /// # Errors
-    /// [`Undone::Store`], or [`Undone::Edge`] once the page is gone. Repeating the call is harmless.
-    pub(crate) async fn delete(&self, page: &Resolved) -> Result<Purged, Undone> {
+    /// [`PublishError::Store`], or [`PublishError::Edge`] once the page is gone. Repeating the call is harmless.
+    pub(crate) async fn delete(&self, page: &Resolved) -> Result<Purged, PublishError> {
         if self.process.dev {
             return Ok(Purged::NoCache);
         }
@@ -65,7 +69,7 @@ impl<S: Stores> Deletions<S> {
         let epoch = self.process.stores.pages().invalidate(&tags, Stamp::Gone).await?;
         let (told, removed) = tokio::join!(self.purger.purge(&tags), self.remove_named(page, epoch));
         removed?;
-        told.map_err(Undone::Edge)
+        told.map_err(PublishError::Edge)
     }
 
     async fn remove_named(&self, page: &Resolved, epoch: Epoch) -> Result<(), StoreError> {
@@ -75,6 +79,12 @@ impl<S: Stores> Deletions<S> {
             send_removal(&self.process, self.process.build(), removal, Duration::ZERO).await?;
         }
         let ticket = self.renderer.override_all(page).await?;
-        bury(&self.process, &kept_of(&self.process, self.process.build()), &page.key, ticket).await
+        write_tombstone(
+            &self.process,
+            &stores_of_build(&self.process, self.process.build()),
+            &page.key,
+            ticket,
+        )
+        .await
     }
 }

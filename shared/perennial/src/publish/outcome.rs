@@ -11,11 +11,11 @@ use crate::record::page_record::{Epoch, Stored};
 pub(crate) const LIST_BATCH: usize = 500;
 
 /// A publisher's call for one page.
-pub type Demanded = Result<Demand, Undone>;
+pub type RevalidationResult = Result<Revalidation, PublishError>;
 
 /// What a publisher's call for one page came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Demand {
+pub enum Revalidation {
     /// The page was rendered after the call came, and is what everybody sees.
     Revalidated {
         /// What the shared cache was told.
@@ -29,7 +29,7 @@ pub enum Demand {
 
 /// Why a publisher's call was not carried out.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Undone {
+pub enum PublishError {
     /// The route lists its pages, and this is none of them.
     #[error(
         "no such page: its route serves listed paths only, and this one was not listed when the site was built"
@@ -54,7 +54,7 @@ pub enum Undone {
 
 /// What an invalidation has marked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marked {
+pub struct Invalidation {
     /// Its number, to ask [`Engine::progress`] with.
     pub epoch: Epoch,
     /// Pages that the queue renews, or removes: of the first [`LOOKED_AT_FIRST`](crate::work::walk::LOOKED_AT_FIRST) that the store lists.
@@ -71,7 +71,7 @@ pub(crate) fn is_marked(snapshot: &Snapshot, epoch: Epoch) -> bool {
     snapshot.epochs.newest >= epoch && shown.is_some_and(|r| r.epoch < epoch)
 }
 
-impl From<StoreError> for Undone {
+impl From<StoreError> for PublishError {
     fn from(error: StoreError) -> Self {
         Self::Store(error.to_string().into())
     }

@@ -7,7 +7,7 @@ use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::stores::Stores;
 use crate::process::Process;
-use crate::publish::carriers::{Carriers, Uncarried};
+use crate::publish::carriers::{TagCarriers, Uncarried};
 use crate::publish::outcome::{LIST_BATCH, is_marked};
 use crate::record::page_record::Epoch;
 
@@ -187,7 +187,7 @@ async fn count<S: Stores>(
     progress: &mut Progress,
 ) -> Result<(), StoreError> {
     let publish = progress.publish.clone();
-    let mut carriers = publish.as_ref().and_then(Carriers::of);
+    let mut carriers = publish.as_ref().and_then(TagCarriers::of);
     progress.total = carriers.is_some().then_some(0);
     let mut after = String::new();
     for _ in 0..COUNTED_MAX / LIST_BATCH {

@@ -11,40 +11,40 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::base::clock::{Clock, Millis};
 use crate::ports::edge::{Edge, Purged};
 use crate::ports::stores::Stores;
-use crate::visit::single_flight::{Land, Landing};
+use crate::visit::single_flight::{ResultSetter, SharedResult};
 
 /// What became of an order; the error says what to do.
-pub(crate) type Told = Result<Purged, Arc<str>>;
+pub(crate) type PurgeResult = Result<Purged, Arc<str>>;
 
 /// Orders that have not begun, oldest first.
 #[derive(Default)]
 pub(crate) struct Purges {
-    waiting: Mutex<VecDeque<Order>>,
+    waiting: Mutex<VecDeque<PurgeOrder>>,
     /// Held while one is under way, or waits for its window: when the newest began.
     sending: tokio::sync::Mutex<Option<Millis>>,
 }
 
-struct Order {
+struct PurgeOrder {
     tags: BTreeSet<String>,
-    tell: Land<Told>,
+    tell: ResultSetter<PurgeResult>,
 }
 
 impl Purges {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Order>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<PurgeOrder>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds tags to the newest order that has not begun, up to `most`, or to a new one. Gives where its end is told, and
     /// whether it is new: then [`Purges::send_next`] is to be called once more.
-    fn add(&self, tags: &[String], most: usize) -> (Landing<Told>, bool) {
+    fn add(&self, tags: &[String], most: usize) -> (SharedResult<PurgeResult>, bool) {
         let mut waiting = self.waiting();
         if let Some(order) = waiting.back_mut().filter(|order| order.tags.len() + tags.len() <= most) {
             order.tags.extend(tags.iter().cloned());
             return (order.tell.landing(), false);
         }
-        let tell = Land::default();
+        let tell = ResultSetter::default();
         let told = tell.landing();
-        waiting.push_back(Order { tags: tags.iter().cloned().collect(), tell });
+        waiting.push_back(PurgeOrder { tags: tags.iter().cloned().collect(), tell });
         (told, true)
     }
 
@@ -60,7 +60,7 @@ impl Purges {
             }
         }
         *newest = Some(clock.now());
-        let Some(Order { tags, tell }) = self.waiting().pop_front() else { return };
+        let Some(PurgeOrder { tags, tell }) = self.waiting().pop_front() else { return };
         let tags: Vec<_> = tags.into_iter().collect();
         let told = edge.purge(&tags).await.map_err(|e| e.to_string().into());
         tell.with(told);
@@ -81,7 +81,7 @@ impl<S: Stores> Purger<S> {
 
     /// Has the shared cache forget what carries these tags, and returns once it has accepted an order that was sent
     /// after this call came. The order goes out even if nobody waits for it any more.
-    pub(crate) async fn purge(self: &Arc<Self>, tags: &[String]) -> Told {
+    pub(crate) async fn purge(self: &Arc<Self>, tags: &[String]) -> PurgeResult {
         let (told, is_new) = self.purges.add(tags, self.process.stores.edge().items_max());
         if is_new {
             let purger = self.clone();

@@ -7,7 +7,7 @@ use crate::ports::pages::snapshot::Wanted;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
 use crate::process::Process;
-use crate::publish::outcome::Undone;
+use crate::publish::outcome::PublishError;
 use crate::record::page_record::{Epoch, Ticket};
 use crate::record::reason::Reason;
 use crate::render::outcome::{Refreshed, STOPPING};
@@ -23,7 +23,7 @@ pub(crate) async fn render_variants<S: Stores>(
     renderer: &Renderer<S>,
     page: &Resolved,
     epoch: Epoch,
-) -> Result<Option<&'static str>, Undone> {
+) -> Result<Option<&'static str>, PublishError> {
     let mut kinds = Vec::new();
     for page in variants(&renderer.process, page).await? {
         kinds.push(render_since(renderer, &page, epoch).await?);
@@ -44,15 +44,15 @@ async fn render_since<S: Stores>(
     renderer: &Renderer<S>,
     page: &Resolved,
     epoch: Epoch,
-) -> Result<Option<&'static str>, Undone> {
+) -> Result<Option<&'static str>, PublishError> {
     match refresh_since(renderer, page, epoch, None).await? {
         Some(Refreshed::Stored(entry) | Refreshed::Unchanged(entry)) => Ok(Some(entry.record.stored.name())),
         // A newer ticket was handed out after this one: that render began after the call as well.
         None | Some(Refreshed::Superseded) => Ok(None),
-        Some(Refreshed::Failed { message, .. }) => Err(Undone::Failed(message)),
-        Some(Refreshed::Kept) => Err(Undone::Kept),
-        Some(Refreshed::GivenBack(_)) => Err(Undone::Store(STOPPING.into())),
-        Some(Refreshed::Unsaved(_)) => Err(Undone::Store(UNSAVED.into())),
+        Some(Refreshed::Failed { message, .. }) => Err(PublishError::Failed(message)),
+        Some(Refreshed::Kept) => Err(PublishError::Kept),
+        Some(Refreshed::GivenBack(_)) => Err(PublishError::Store(STOPPING.into())),
+        Some(Refreshed::Unsaved(_)) => Err(PublishError::Store(UNSAVED.into())),
     }
 }
 
@@ -63,7 +63,7 @@ pub(crate) async fn refresh_since<S: Stores>(
     page: &Resolved,
     epoch: Epoch,
     tried: Option<Ticket>,
-) -> Result<Option<Refreshed>, Undone> {
+) -> Result<Option<Refreshed>, PublishError> {
     let mut pause = POLL.0;
     let mut refused = None;
     loop {
@@ -73,7 +73,7 @@ pub(crate) async fn refresh_since<S: Stores>(
             return Ok(None);
         }
         if let Some(failure) = slot.failed_demand(epoch).filter(|failure| Some(failure.ticket) != tried) {
-            return Err(Undone::Failed(failure.message.as_str().into()));
+            return Err(PublishError::Failed(failure.message.as_str().into()));
         }
         if slot.demand_at(renderer.process.clock.now()).is_none() {
             // For all who have marked the page until now.
@@ -93,7 +93,7 @@ pub(crate) async fn refresh_since<S: Stores>(
                         .refresh(page, ticket, Reason::OnDemand)
                         .await
                         .map(Some)
-                        .map_err(Undone::from);
+                        .map_err(PublishError::from);
                 }
                 Begun::Unneeded => {
                     refused = judged;

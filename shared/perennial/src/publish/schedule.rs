@@ -13,9 +13,9 @@ use crate::ports::job::{Job, Task};
 use crate::ports::journal::{Fate, Publish, Publishes, Went};
 use crate::ports::queue::Jobs;
 use crate::ports::stores::Stores;
-use crate::publish::carry_out::{Publishing, name};
+use crate::publish::carry_out::{PublishCall, name};
 use crate::publish::send::DELAY_MAX;
-use crate::record::wish::{Due, Publisher, Wish};
+use crate::record::publish_request::{PublishRequest, Publisher, ScheduledPublish};
 
 /// A message of SQS has 256 KiB.
 pub const SCHEDULED_BYTES_MAX: usize = 200_000;
@@ -42,22 +42,22 @@ pub enum Cancel {
 /// The queue did not take it.
 pub(crate) async fn schedule<S: Stores>(
     publishers: &Arc<Publishers<S>>,
-    wish: &Wish,
+    wish: &PublishRequest,
     who: Publisher,
     due: Millis,
 ) -> Result<String, StoreError> {
     let at = publishers.process.now();
     let id = name(at);
-    let job = Due { id: id.clone(), at, due, who: who.clone(), wish: wish.clone() };
+    let job = ScheduledPublish { id: id.clone(), at, due, who: who.clone(), wish: wish.clone() };
     send_due(&publishers.process, &job).await?;
-    let publishing = Publishing { id: None, who, at, due: Some(due) };
+    let publishing = PublishCall { id: None, who, at, due: Some(due) };
     let entry = publishers.entry(id.clone(), wish, &publishing);
     publishers.journal(None, Publish { went: Went::Scheduled, ..entry }).await;
     Ok(id)
 }
 
 /// A queue delays a message for fifteen minutes at most, so one that waits for longer is sent again until it is due.
-async fn send_due<S: Stores>(process: &Process<S>, due: &Due) -> Result<(), StoreError> {
+async fn send_due<S: Stores>(process: &Process<S>, due: &ScheduledPublish) -> Result<(), StoreError> {
     let (build, key) = (String::new(), String::new());
     let job = Job { v: 1, build, key, task: Task::Publish(due.clone()) };
     let bytes = job.to_json().len();
@@ -104,7 +104,7 @@ pub(crate) async fn cancel<S: Stores>(process: &Process<S>, id: &str) -> Result<
 /// Carries out what is due and was not cancelled, or sends it on.
 pub(crate) async fn work_due<S: Stores>(
     publishers: &Arc<Publishers<S>>,
-    due: &Due,
+    due: &ScheduledPublish,
 ) -> Result<(), StoreError> {
     if publishers.process.now() < due.due {
         return send_due(&publishers.process, due).await;
@@ -117,7 +117,7 @@ pub(crate) async fn work_due<S: Stores>(
         return Ok(());
     }
     let (id, who) = (Some(due.id.clone()), due.who.clone());
-    let publishing = Publishing { id, who, at: due.at, due: Some(due.due) };
+    let publishing = PublishCall { id, who, at: due.at, due: Some(due.due) };
     // Its pages' failures are told of in the journal, and tried again by their visitors.
     let published = publishers.carry_out(&due.wish, publishing).await;
     published.map(drop).map_err(|undone| StoreError::Refused(undone.to_string()))

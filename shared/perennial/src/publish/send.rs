@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::key::tags::route_tag;
 use crate::ports::error::StoreError;
-use crate::ports::job::{Again, Job, Removal, Task, Walk};
+use crate::ports::job::{Job, Removal, SecondLook, Task, Walk};
 use crate::ports::pages::Pages;
 use crate::ports::queue::Jobs;
 use crate::ports::stores::Stores;
@@ -72,7 +72,7 @@ pub(crate) async fn send_tags_again<S: Stores>(
         epoch,
         began_at: due,
         waits_until: Some(due),
-        again: Some(Again { tags: tags.to_vec(), due }),
+        again: Some(SecondLook { tags: tags.to_vec(), due }),
         ..Walk::default()
     };
     if let Err(error) = send_walk(process, on_its_route(process, walk, tags), after).await {

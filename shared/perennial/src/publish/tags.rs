@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::ports::pages::snapshot::Stamp;
 use crate::ports::stores::Stores;
 use crate::process::Process;
-use crate::publish::outcome::{Marked, Undone};
+use crate::publish::outcome::{Invalidation, PublishError};
 use crate::publish::purge::Purger;
 use crate::publish::send::start_walk;
 use crate::render::refresh::Renderer;
@@ -29,10 +29,14 @@ impl<S: Stores> TagCalls<S> {
     /// of them. It is told under that name in the journal, or under the invalidation's number if the name is empty.
     ///
     /// # Errors
-    /// [`Undone::Store`], or [`Undone::Edge`] once everything is marked. Repeating the call is harmless.
-    pub(crate) async fn invalidate(&self, tags: &[String], renew: Option<&str>) -> Result<Marked, Undone> {
+    /// [`PublishError::Store`], or [`PublishError::Edge`] once everything is marked. Repeating the call is harmless.
+    pub(crate) async fn invalidate(
+        &self,
+        tags: &[String],
+        renew: Option<&str>,
+    ) -> Result<Invalidation, PublishError> {
         if self.process.dev {
-            return Ok(Marked::default());
+            return Ok(Invalidation::default());
         }
         let (epoch, all) = self.renderer.many_tags.stamp(tags, Stamp::Stale).await?;
         let walking = async {
@@ -44,6 +48,6 @@ impl<S: Stores> TagCalls<S> {
         // Neither waits for the other, and whatever comes of one, the pages are marked.
         let (told, walked) = tokio::join!(self.purger.purge(&all), walking);
         let (queued, more) = walked?;
-        Ok(Marked { epoch, queued, more, edge: told.map_err(Undone::Edge)? })
+        Ok(Invalidation { epoch, queued, more, edge: told.map_err(PublishError::Edge)? })
     }
 }

@@ -12,7 +12,7 @@ use crate::ports::queue::Jobs;
 use crate::ports::stores::Stores;
 use crate::record::content::Content;
 use crate::record::page_record::{Record, Stored};
-use crate::render::renders::Draft;
+use crate::render::pool::RenderOutput;
 use crate::site::route::Resolved;
 
 /// A replaced body is kept this long: a reader may still hold the record that names it.
@@ -21,7 +21,7 @@ const REPLACED_BODY_GRACE: Duration = Duration::from_secs(60);
 pub(crate) async fn put_bodies<S: Stores>(
     process: &Process<S>,
     page: &Resolved,
-    draft: &mut Draft,
+    draft: &mut RenderOutput,
 ) -> Result<(), StoreError> {
     if let (
         Stored::Page { html: h, data: d } | Stored::NotFound { html: h, data: d },
@@ -40,7 +40,7 @@ pub(crate) async fn put_bodies<S: Stores>(
 
 /// Another commit, or a deletion, came between a render's start and its own commit, and may have had the bodies
 /// removed that the render has put, or found in place.
-pub(crate) async fn put_again<S: Stores>(process: &Process<S>, page: &Resolved, draft: &Draft) {
+pub(crate) async fn put_again<S: Stores>(process: &Process<S>, page: &Resolved, draft: &RenderOutput) {
     let bodies = draft.record.stored.bodies().zip([&draft.html, &draft.data]);
     for (body, content) in bodies.filter_map(|(body, content)| Some((body, content.as_ref()?))) {
         // Compressed otherwise, it has another name: then its next reader has it rendered again.
@@ -60,7 +60,7 @@ pub(crate) async fn put_again<S: Stores>(process: &Process<S>, page: &Resolved, 
 }
 
 /// The bodies that are small enough to be kept beside the record.
-pub(crate) fn inline<S: Stores>(process: &Process<S>, draft: &Draft) -> Inline {
+pub(crate) fn inline<S: Stores>(process: &Process<S>, draft: &RenderOutput) -> Inline {
     let limit = process.limits.inline_body_bytes;
     let small = |content: &Arc<Content>| {
         let bytes = content.stored();

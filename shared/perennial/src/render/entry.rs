@@ -8,14 +8,14 @@ use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::stores::Stores;
 use crate::process::Process;
 use crate::record::page_record::Ticket;
-use crate::render::renders::Draft;
+use crate::render::pool::RenderOutput;
 use crate::site::route::Resolved;
 
 /// Keeps a page that the store could not keep, for as long as it is fresh.
 pub(crate) fn keep_unsaved<S: Stores>(
     process: &Process<S>,
     page: &Resolved,
-    draft: Draft,
+    draft: RenderOutput,
     judged: Ticket,
 ) -> Arc<Entry> {
     let entry = unsaved_entry(process, draft, judged);
@@ -32,14 +32,18 @@ pub(crate) fn keep<S: Stores>(process: &Process<S>, page: &Resolved, mut entry: 
     entry
 }
 
-pub(crate) fn unsaved_entry<S: Stores>(process: &Process<S>, mut draft: Draft, judged: Ticket) -> Arc<Entry> {
+pub(crate) fn unsaved_entry<S: Stores>(
+    process: &Process<S>,
+    mut draft: RenderOutput,
+    judged: Ticket,
+) -> Arc<Entry> {
     draft.record.generation = judged;
     entry_of(process, draft, true)
 }
 
 /// What a render gave as it is answered; to be checked against the store before it is used again.
-pub(crate) fn entry_of<S: Stores>(process: &Process<S>, draft: Draft, unsaved: bool) -> Arc<Entry> {
-    let Draft { record, html, data } = draft;
+pub(crate) fn entry_of<S: Stores>(process: &Process<S>, draft: RenderOutput, unsaved: bool) -> Arc<Entry> {
+    let RenderOutput { record, html, data } = draft;
     let record = Arc::new(record);
     let epochs = record.epoch.into();
     let (shown, generation) = (Some(record.clone()), record.generation);

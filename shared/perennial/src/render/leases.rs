@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::key::page_key::PageKey;
 use crate::record::page_record::Ticket;
 
-type Leases = BTreeMap<(PageKey, Ticket), Arc<Hold>>;
+type Leases = BTreeMap<(PageKey, Ticket), Arc<HeldLease>>;
 
 /// All of them.
 #[derive(Default)]
-pub(crate) struct Held {
+pub(crate) struct HeldLeases {
     leases: Mutex<Leases>,
 }
 
 /// One of them.
 #[derive(Default)]
-pub(crate) struct Hold {
+pub(crate) struct HeldLease {
     given_back: tokio::sync::Mutex<bool>,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Writing<'a> {
     _hold: tokio::sync::MutexGuard<'a, bool>,
 }
 
-impl Hold {
+impl HeldLease {
     /// `None` once the lease has been given back: nothing may be written under its ticket.
     pub(crate) async fn write(&self) -> Option<Writing<'_>> {
         let given_back = self.given_back.lock().await;
@@ -34,13 +34,13 @@ impl Hold {
     }
 }
 
-impl Held {
+impl HeldLeases {
     fn lock(&self) -> MutexGuard<'_, Leases> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn insert(&self, page: &PageKey, ticket: Ticket) -> Arc<Hold> {
-        let hold = Arc::new(Hold::default());
+    pub(crate) fn insert(&self, page: &PageKey, ticket: Ticket) -> Arc<HeldLease> {
+        let hold = Arc::new(HeldLease::default());
         self.lock().insert((page.clone(), ticket), hold.clone());
         hold
     }
@@ -53,7 +53,7 @@ impl Held {
     /// left to its writer.
     pub(crate) fn give_back(&self) -> Vec<(PageKey, Ticket)> {
         let mut leases = self.lock();
-        let given_back = |_: &(PageKey, Ticket), hold: &mut Arc<Hold>| match hold.given_back.try_lock() {
+        let given_back = |_: &(PageKey, Ticket), hold: &mut Arc<HeldLease>| match hold.given_back.try_lock() {
             Ok(mut given_back) => !std::mem::replace(&mut *given_back, true),
             Err(_) => false,
         };
@@ -68,7 +68,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_given_back_is_not_written_and_what_is_written_is_not_given_back() {
-        let held = Held::default();
+        let held = HeldLeases::default();
         let (page, other) = (page("a"), page("b"));
         let (hold, busy) = (held.insert(&page, 1), held.insert(&other, 1));
         let writing = busy.write().await.unwrap();

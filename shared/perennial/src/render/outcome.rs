@@ -34,14 +34,14 @@ pub enum Refreshed {
 
 /// Why a visitor gets no page.
 #[derive(Clone, Debug)]
-pub struct Trouble {
+pub struct VisitError {
     /// 500 for a failed render, 503 for a limit that was reached.
     pub status: u16,
     /// For the log, and for the author in `dev`; never for a visitor.
     pub message: Arc<str>,
 }
 
-impl Trouble {
+impl VisitError {
     pub(crate) fn new(status: u16, message: impl Into<Arc<str>>) -> Self {
         Self { status, message: message.into() }
     }

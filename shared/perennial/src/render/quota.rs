@@ -22,7 +22,7 @@ const SHARE: usize = 16;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum Counted {
     /// Whatever is stored.
     Page,
     /// Pages that do not exist.
@@ -39,11 +39,11 @@ struct Count {
 
 /// The newest counts, by route.
 #[derive(Default)]
-pub(crate) struct Room(Mutex<HashMap<(String, Kind), Count>>);
+pub(crate) struct Quota(Mutex<HashMap<(String, Counted), Count>>);
 
-impl Room {
+impl Quota {
     /// Takes a place by what was counted last; none if it is to be counted again.
-    fn take(&self, of: &(String, Kind), now: Millis) -> Option<bool> {
+    fn take(&self, of: &(String, Counted), now: Millis) -> Option<bool> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.get_mut(of).filter(|count| now < count.until)?;
         if count.is_full {
@@ -54,7 +54,7 @@ impl Room {
     }
 
     /// Takes a place after a count of so many.
-    fn counted(&self, of: (String, Kind), counted: usize, most: usize, now: Millis) -> bool {
+    fn counted(&self, of: (String, Counted), counted: usize, most: usize, now: Millis) -> bool {
         let free = most.saturating_sub(counted);
         let count = Count { left: free / SHARE, is_full: free == 0, until: now.plus(COUNTED_FOR) };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(of, count);
@@ -70,12 +70,12 @@ impl Room {
     ) -> Result<(), &'static str> {
         let not_found = matches!(record.stored, Stored::NotFound { .. });
         if not_found
-            && !self.may_store(process, page, Kind::NotFound, process.limits.max_stored_not_found).await
+            && !self.may_store(process, page, Counted::NotFound, process.limits.max_stored_not_found).await
         {
             return Err("PERENNIAL_MAX_STORED_NOT_FOUND");
         }
         match page.route.options.max_stored {
-            Some(most) if !self.may_store(process, page, Kind::Page, most).await => {
+            Some(most) if !self.may_store(process, page, Counted::Page, most).await => {
                 Err("the route's `max_stored`")
             }
             _ => Ok(()),
@@ -86,7 +86,7 @@ impl Room {
         &self,
         process: &Process<S>,
         page: &Resolved,
-        kind: Kind,
+        kind: Counted,
         most: usize,
     ) -> bool {
         let of = (page.route.id().to_owned(), kind);
@@ -95,8 +95,8 @@ impl Room {
             return taken;
         }
         let counted = match kind {
-            Kind::Page => process.stores.pages().count_stored(page.route.id(), most).await,
-            Kind::NotFound => process.stores.pages().count_not_found(page.route.id(), most).await,
+            Counted::Page => process.stores.pages().count_stored(page.route.id(), most).await,
+            Counted::NotFound => process.stores.pages().count_not_found(page.route.id(), most).await,
         };
         // If it cannot be counted, the commit will meet the same store and tell.
         counted.map_or(true, |counted| self.counted(of, counted, most, now))
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_count_holds_for_a_while_and_for_a_part_of_what_is_left() {
-        let (room, of, now) = (Room::default(), ("/r".to_owned(), Kind::Page), Millis(1_000));
+        let (room, of, now) = (Quota::default(), ("/r".to_owned(), Counted::Page), Millis(1_000));
         let later = now.plus(COUNTED_FOR);
         assert_eq!(room.take(&of, now), None, "nothing was counted");
         assert!(room.counted(of.clone(), 68, 100, now), "32 are left, 2 of them without counting");
@@ -119,6 +119,6 @@ mod tests {
         assert!(!room.counted(of.clone(), 100, 100, now));
         assert_eq!([now, later].map(|now| room.take(&of, now)), [Some(false), None]);
         assert!(!room.counted(of.clone(), 101, 100, now), "more than the limit, after it was lowered");
-        assert_eq!(room.take(&("/r".to_owned(), Kind::NotFound), now), None, "another count");
+        assert_eq!(room.take(&("/r".to_owned(), Counted::NotFound), now), None, "another count");
     }
 }

@@ -6,11 +6,11 @@
 use crate::process::Process;
 use crate::render::bodies::{inline, put_again, put_bodies, remove_later};
 use crate::render::entry::{entry_of, keep, unsaved_entry};
-use crate::render::leases::Held;
+use crate::render::leases::HeldLeases;
 use crate::render::many_tags::ManyTags;
-use crate::render::outcome::{Refreshed, Trouble};
-use crate::render::quota::Room;
-use crate::render::renders::Renders;
+use crate::render::outcome::{Refreshed, VisitError};
+use crate::render::pool::RenderPool;
+use crate::render::quota::Quota;
 use crate::render::unsaved::not_stored;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,18 +28,18 @@ use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
 use crate::record::page_record::{Record, Stored, Ticket};
 use crate::record::reason::Reason;
-use crate::render::leases::Hold;
-use crate::render::renders::{Draft, NoDraft, Order};
+use crate::render::leases::HeldLease;
+use crate::render::pool::{RenderError, RenderOutput, RenderRequest};
 use crate::site::route::Resolved;
 
 /// Renders pages and commits them.
 pub(crate) struct Renderer<S: Stores> {
     pub(crate) process: Arc<Process<S>>,
-    pub(crate) renders: Renders,
+    pub(crate) pool: RenderPool,
     /// Leases that its renders hold.
-    leases: Held,
+    leases: HeldLeases,
     /// How many pages the store may hold.
-    quota: Room,
+    quota: Quota,
     pub(crate) many_tags: ManyTags<S>,
 }
 
@@ -47,9 +47,9 @@ impl<S: Stores> Renderer<S> {
     /// A renderer of this process.
     pub(crate) fn new(process: &Arc<Process<S>>) -> Arc<Self> {
         let Process { site, clock, limits, stores, .. } = &**process;
-        let renders = Renders::new(site.clone(), clock.clone(), limits.clone(), stores.build().clone());
-        let (leases, quota) = (Held::default(), Room::default());
-        Arc::new(Self { process: process.clone(), renders, leases, quota, many_tags: ManyTags::new(process) })
+        let pool = RenderPool::new(site.clone(), clock.clone(), limits.clone(), stores.build().clone());
+        let (leases, quota) = (HeldLeases::default(), Quota::default());
+        Arc::new(Self { process: process.clone(), pool, leases, quota, many_tags: ManyTags::new(process) })
     }
 
     /// Gives back the leases of what is still being rendered: its result is not stored any more.
@@ -126,7 +126,7 @@ impl<S: Stores> Renderer<S> {
         page: &Resolved,
         ticket: Ticket,
         reason: Reason,
-        hold: &Hold,
+        hold: &HeldLease,
     ) -> std::convert::Infallible {
         let pause = self.process.limits.lease / 3;
         let longest = match reason {
@@ -164,11 +164,16 @@ impl<S: Stores> Renderer<S> {
         page: &Resolved,
         grant: &Grant,
         reason: Reason,
-        hold: &Hold,
+        hold: &HeldLease,
     ) -> Refreshed {
-        let order =
-            Order { page: page.clone(), reason, generation: grant.ticket, epoch: grant.epoch, draft: false };
-        match self.renders.run(order).await {
+        let order = RenderRequest {
+            page: page.clone(),
+            reason,
+            generation: grant.ticket,
+            epoch: grant.epoch,
+            draft: false,
+        };
+        match self.pool.run(order).await {
             Ok(draft) => self.commit(page, grant, reason, hold, draft).await,
             Err(no_draft) => self.note_failure(page, grant, reason, hold, no_draft).await,
         }
@@ -179,8 +184,8 @@ impl<S: Stores> Renderer<S> {
         page: &Resolved,
         grant: &Grant,
         reason: Reason,
-        hold: &Hold,
-        mut draft: Draft,
+        hold: &HeldLease,
+        mut draft: RenderOutput,
     ) -> Refreshed {
         if let Err(error) = self.many_tags.note_many(page, &draft.record).await {
             return not_stored(&self.process, page, grant, reason, draft, error).await;
@@ -240,8 +245,8 @@ impl<S: Stores> Renderer<S> {
         &self,
         page: &Resolved,
         grant: &Grant,
-        hold: &Hold,
-        draft: Draft,
+        hold: &HeldLease,
+        draft: RenderOutput,
         limit: &str,
     ) -> Refreshed {
         let Some(_writing) = hold.write().await else { return self.given_back(draft, grant) };
@@ -252,7 +257,7 @@ impl<S: Stores> Renderer<S> {
         Refreshed::Unsaved(unsaved_entry(&self.process, draft, grant.ticket))
     }
 
-    fn given_back(&self, draft: Draft, grant: &Grant) -> Refreshed {
+    fn given_back(&self, draft: RenderOutput, grant: &Grant) -> Refreshed {
         Refreshed::GivenBack(unsaved_entry(&self.process, draft, grant.ticket))
     }
 
@@ -261,10 +266,10 @@ impl<S: Stores> Renderer<S> {
         page: &Resolved,
         grant: &Grant,
         reason: Reason,
-        hold: &Hold,
-        no_draft: NoDraft,
+        hold: &HeldLease,
+        no_draft: RenderError,
     ) -> Refreshed {
-        let NoDraft { message, retry_after, .. } = &no_draft;
+        let RenderError { message, retry_after, .. } = &no_draft;
         let failed =
             Failed { message: message.clone(), retry_after: *retry_after, now: self.process.clock.now() };
         let note = match hold.write().await {
@@ -284,7 +289,7 @@ impl<S: Stores> Renderer<S> {
             .filter(|_| grant.replaces.as_ref().is_some_and(|r| r.stored != Stored::Deleted))
             .map(|n| (n.count, n.retry_at.since(n.at)));
         self.log_failure(page, reason, &no_draft, next);
-        let NoDraft { message, retry_after, kept } = no_draft;
+        let RenderError { message, retry_after, kept } = no_draft;
         if kept { Refreshed::Kept } else { Refreshed::Failed { message: message.into(), retry_after } }
     }
 
@@ -299,7 +304,7 @@ impl<S: Stores> Renderer<S> {
         &self,
         page: &Resolved,
         reason: Reason,
-        failed: &NoDraft,
+        failed: &RenderError,
         next: Option<(u32, Duration)>,
     ) {
         page.route.counters.count(if failed.kept { Event::Kept } else { Event::Failed });
@@ -323,19 +328,19 @@ impl<S: Stores> Renderer<S> {
     /// Renders for one request and keeps nothing: dynamic routes, drafts, `dev`.
     ///
     /// # Errors
-    /// [`Trouble`]: the render failed.
+    /// [`VisitError`]: the render failed.
     pub(crate) async fn render_only(
         &self,
         page: &Resolved,
         reason: Reason,
         draft: bool,
-    ) -> Result<Arc<Entry>, Trouble> {
-        let order = Order { page: page.clone(), reason, generation: 0, epoch: 0, draft };
-        match self.renders.run(order).await {
+    ) -> Result<Arc<Entry>, VisitError> {
+        let order = RenderRequest { page: page.clone(), reason, generation: 0, epoch: 0, draft };
+        match self.pool.run(order).await {
             Ok(draft) => Ok(entry_of(&self.process, draft, true)),
             Err(failed) => {
                 self.log_failure(page, reason, &failed, None);
-                Err(Trouble::new(500, failed.message))
+                Err(VisitError::new(500, failed.message))
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::record::page_record::Stored;
 use crate::record::reason::Reason;
 use crate::render::entry::{keep, unsaved_entry};
 use crate::render::outcome::Refreshed;
-use crate::render::renders::Draft;
+use crate::render::pool::RenderOutput;
 use crate::site::route::Resolved;
 
 pub(crate) async fn not_stored<S: Stores>(
@@ -18,7 +18,7 @@ pub(crate) async fn not_stored<S: Stores>(
     page: &Resolved,
     grant: &Grant,
     reason: Reason,
-    draft: Draft,
+    draft: RenderOutput,
     error: StoreError,
 ) -> Refreshed {
     // What is stored is what all processes show: one that showed something newer, which no other can, would

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::blocking::beside;
+use crate::base::blocking::run_blocking;
 use crate::base::counters::Counters;
 use crate::base::panics::guarded_async;
 use crate::key::page_key::PageKey;
@@ -333,7 +333,7 @@ impl<P: Page> AnyPage for P {
                 Kind::KeepStale { retry_after } => Kind::KeepStale { retry_after },
                 Kind::Page(props) => {
                     // A template is synchronous and may be slow: it must not hold up other requests.
-                    let documents = beside(move || documents(&*self, &props, &cx));
+                    let documents = run_blocking(move || documents(&*self, &props, &cx));
                     match documents.await {
                         Ok(documents) => Kind::Page(documents?),
                         Err(joined) => std::panic::resume_unwind(joined.into_panic()),

@@ -8,19 +8,19 @@ use tokio::sync::SetOnce;
 use tokio_util::task::TaskTracker;
 
 /// Where the result of a call will be; none if it panicked. Those who wait for it wake in the order in which they came.
-pub(crate) type Landing<T> = Arc<SetOnce<Option<T>>>;
+pub(crate) type SharedResult<T> = Arc<SetOnce<Option<T>>>;
 
 /// The call's end of its landing, which it reaches whatever becomes of it.
-pub(crate) struct Land<T>(Landing<T>);
+pub(crate) struct ResultSetter<T>(SharedResult<T>);
 
-impl<T> Default for Land<T> {
+impl<T> Default for ResultSetter<T> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-impl<T> Land<T> {
-    pub(crate) fn landing(&self) -> Landing<T> {
+impl<T> ResultSetter<T> {
+    pub(crate) fn landing(&self) -> SharedResult<T> {
         self.0.clone()
     }
 
@@ -30,18 +30,18 @@ impl<T> Land<T> {
     }
 }
 
-impl<T> Drop for Land<T> {
+impl<T> Drop for ResultSetter<T> {
     fn drop(&mut self) {
         let _ = self.0.set(None);
     }
 }
 
 /// Calls under way, by key. A call runs in a task of its own: nobody who waits for it can cancel it.
-pub(crate) struct Flights<T> {
-    under_way: Arc<Mutex<HashMap<Arc<str>, Landing<T>>>>,
+pub(crate) struct SingleFlight<T> {
+    under_way: Arc<Mutex<HashMap<Arc<str>, SharedResult<T>>>>,
 }
 
-impl<T> Default for Flights<T> {
+impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
         Self { under_way: Arc::default() }
     }
@@ -51,7 +51,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<T: Clone + Send + Sync + 'static> Flights<T> {
+impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     /// The result of the call under way for `key`, or else of `start`'s. `None` if it panicked. The flag tells
     /// whether somebody else's was joined.
     pub(crate) async fn join<F>(
@@ -68,7 +68,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
             match under_way.get(key) {
                 Some(landing) => (landing.clone(), true),
                 None => {
-                    let land = Land::default();
+                    let land = ResultSetter::default();
                     let landing = land.landing();
                     under_way.insert(key.clone(), landing.clone());
                     let seat = Seat { under_way: self.under_way.clone(), key: key.clone() };
@@ -89,7 +89,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
 }
 
 struct Seat<T> {
-    under_way: Arc<Mutex<HashMap<Arc<str>, Landing<T>>>>,
+    under_way: Arc<Mutex<HashMap<Arc<str>, SharedResult<T>>>>,
     key: Arc<str>,
 }
 
@@ -108,7 +108,7 @@ struct Turn<T> {
     /// Held while a call runs.
     running: Arc<tokio::sync::Mutex<()>>,
     /// The call that has not begun, and the greatest number of those who wait for it.
-    next: Option<(Landing<T>, u64)>,
+    next: Option<(SharedResult<T>, u64)>,
     /// Calls running or waiting.
     users: usize,
 }
@@ -145,7 +145,7 @@ impl<T: Clone + Send + Sync + 'static> Turns<T> {
                     landing.clone()
                 }
                 None => {
-                    let land = Land::default();
+                    let land = ResultSetter::default();
                     let landing = land.landing();
                     turn.next = Some((landing.clone(), number));
                     turn.users += 1;
@@ -214,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn those_who_come_meanwhile_share_one_call() {
         let (flights, tasks, calls, key) =
-            (Flights::default(), TaskTracker::new(), Calls::new(), Arc::from("k"));
+            (SingleFlight::default(), TaskTracker::new(), Calls::new(), Arc::from("k"));
         let join = || flights.join(&tasks, &key, || calls.call());
         let open = async {
             tokio::task::yield_now().await;
@@ -229,7 +229,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_that_panics_lets_go() {
-        let (flights, tasks, key) = (Flights::<u32>::default(), TaskTracker::new(), Arc::from("k"));
+        let (flights, tasks, key) = (SingleFlight::<u32>::default(), TaskTracker::new(), Arc::from("k"));
         let failed = flights.join(&tasks, &key, || async { panic!("on purpose") }).await;
         assert_eq!(failed.0, None);
         assert_eq!(flights.join(&tasks, &key, || async { 5 }).await.0, Some(5));

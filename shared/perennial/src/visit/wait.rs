@@ -2,9 +2,9 @@
 
 use crate::process::Process;
 use crate::render::entry::keep_unsaved;
-use crate::render::outcome::Trouble;
+use crate::render::outcome::VisitError;
 use crate::render::refresh::Renderer;
-use crate::visit::single_flight::Flights;
+use crate::visit::single_flight::SingleFlight;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -22,14 +22,14 @@ use crate::ports::stores::Stores;
 use crate::record::page_record::Ticket;
 use crate::record::reason::Reason;
 use crate::render::outcome::Refreshed;
-use crate::render::renders::Order;
+use crate::render::pool::RenderRequest;
 use crate::site::route::Resolved;
 
 /// The first and the longest pause between two looks at a page that another process renders.
 pub(crate) const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
 /// What a visitor of a missing page gets.
-pub(crate) type First = Result<Option<Arc<Entry>>, Trouble>;
+pub(crate) type FirstRender = Result<Option<Arc<Entry>>, VisitError>;
 
 /// Visits of missing pages.
 pub(crate) struct Visits<S: Stores> {
@@ -38,7 +38,7 @@ pub(crate) struct Visits<S: Stores> {
     /// Places of visitors who wait.
     waiting: Semaphore,
     /// Renders that visitors of this process share.
-    flights: Flights<First>,
+    flights: SingleFlight<FirstRender>,
 }
 
 impl<S: Stores> Visits<S> {
@@ -46,7 +46,7 @@ impl<S: Stores> Visits<S> {
     pub(crate) fn new(renderer: &Arc<Renderer<S>>) -> Arc<Self> {
         let (renderer, process) = (renderer.clone(), renderer.process.clone());
         let waiting = Semaphore::new(process.limits.max_waiting_visitors);
-        Arc::new(Self { process, renderer, waiting, flights: Flights::default() })
+        Arc::new(Self { process, renderer, waiting, flights: SingleFlight::default() })
     }
 
     /// Renders a missing page while its visitor waits. Simultaneous visitors share one render, also across
@@ -54,18 +54,18 @@ impl<S: Stores> Visits<S> {
     /// that was under way was shared.
     ///
     /// # Errors
-    /// [`Trouble`]: the render failed, or a limit was reached.
+    /// [`VisitError`]: the render failed, or a limit was reached.
     pub(crate) async fn first(
         self: &Arc<Self>,
         page: &Resolved,
         reason: Reason,
         judged: Ticket,
-    ) -> (First, bool) {
+    ) -> (FirstRender, bool) {
         let Ok(_place) = self.waiting.try_acquire() else {
             let limit = self.process.limits.max_waiting_visitors;
             let message =
                 format!("{limit} visitors are waiting for renders already (PERENNIAL_MAX_WAITING_VISITORS)");
-            return (Err(Trouble::new(503, message)), false);
+            return (Err(VisitError::new(503, message)), false);
         };
         let visits = self.clone();
         let start = || {
@@ -81,17 +81,17 @@ impl<S: Stores> Visits<S> {
                 let newer = |entry: &Arc<Entry>| entry.unsaved || entry.record.generation > judged;
                 (first.map(|shown| shown.filter(|entry| !joined || newer(entry))), joined)
             }
-            Some((None, joined)) => (Err(Trouble::new(500, "the render's task panicked")), joined),
+            Some((None, joined)) => (Err(VisitError::new(500, "the render's task panicked")), joined),
             None => {
                 let message =
                     format!("waited {:?} for the page (PERENNIAL_MAX_WAIT_MS)", self.process.limits.max_wait);
-                (Err(Trouble::new(503, message)), false)
+                (Err(VisitError::new(503, message)), false)
             }
         }
     }
 
     /// One visitor's way to a missing page, on behalf of all who wait for it in this process.
-    async fn lead(self: &Arc<Self>, page: &Resolved, reason: Reason, mut judged: Ticket) -> First {
+    async fn lead(self: &Arc<Self>, page: &Resolved, reason: Reason, mut judged: Ticket) -> FirstRender {
         // Who has a page to fall back on can wait for the end of a back-off; others try again with each visit.
         let urgency = if reason == Reason::First { Urgency::Missing } else { Urgency::Ordinary };
         let mut pause = POLL.0;
@@ -116,7 +116,10 @@ impl<S: Stores> Visits<S> {
                     Err(error) => return self.unsaved(page, reason, judged, &error).await,
                 },
                 Ok(Begun::BackedOff { .. }) => {
-                    return Err(Trouble::new(500, "its last render failed, and it is not time to try again"));
+                    return Err(VisitError::new(
+                        500,
+                        "its last render failed, and it is not time to try again",
+                    ));
                 }
                 Ok(Begun::Busy(lease)) => {
                     waited_for = waited_for.or(Some(lease.ticket));
@@ -129,7 +132,7 @@ impl<S: Stores> Visits<S> {
                 Ok(Begun::Unneeded) => self.process.stores.pages().read(&page.key, Wanted::default()).await,
                 Err(error) => return self.unsaved(page, reason, judged, &error).await,
             };
-            let snapshot = snapshot.map_err(|e| Trouble::new(500, e.to_string()))?;
+            let snapshot = snapshot.map_err(|e| VisitError::new(500, e.to_string()))?;
             if snapshot.generation != judged {
                 if snapshot.shown().is_some() {
                     return Ok(None);
@@ -144,13 +147,19 @@ impl<S: Stores> Visits<S> {
             let shared =
                 |failed: &FailureNote| !stored && waited_for.is_some_and(|ticket| failed.ticket >= ticket);
             if let Some(failure) = snapshot.slot.failure.filter(shared) {
-                return Err(Trouble::new(500, failure.message));
+                return Err(VisitError::new(500, failure.message));
             }
         }
     }
 
     /// Renders without storing, because the store cannot be written.
-    async fn unsaved(&self, page: &Resolved, reason: Reason, judged: Ticket, error: &StoreError) -> First {
+    async fn unsaved(
+        &self,
+        page: &Resolved,
+        reason: Reason,
+        judged: Ticket,
+        error: &StoreError,
+    ) -> FirstRender {
         self.process.complain(page, "the store cannot be written; the page is kept in memory only", error);
         // As much as is known before the render: what it began before makes it stale also here. A store that cannot be
         // written may still be read.
@@ -159,30 +168,30 @@ impl<S: Stores> Visits<S> {
             self.process.stores.pages().read(&page.key, Wanted::default()).await.map(|said| said.epochs);
         let said = said.unwrap_or(Epochs::UNKNOWN);
         let epoch = known.max(said.newest);
-        let order = Order { page: page.clone(), reason, generation: judged, epoch, draft: false };
-        match self.renderer.renders.run(order).await {
+        let order = RenderRequest { page: page.clone(), reason, generation: judged, epoch, draft: false };
+        match self.renderer.pool.run(order).await {
             Ok(draft) => {
                 let entry = keep_unsaved(&self.process, page, draft, judged);
                 Ok(Some(if said.partial { entry.unchecked() } else { entry }))
             }
             Err(failed) => {
                 self.renderer.log_failure(page, reason, &failed, None);
-                Err(Trouble::new(500, failed.message))
+                Err(VisitError::new(500, failed.message))
             }
         }
     }
 
     /// What those who waited for a render get.
-    async fn shown(&self, page: &Resolved, refreshed: Refreshed) -> First {
+    async fn shown(&self, page: &Resolved, refreshed: Refreshed) -> FirstRender {
         match refreshed {
             Refreshed::Stored(entry)
             | Refreshed::Unchanged(entry)
             | Refreshed::Unsaved(entry)
             | Refreshed::GivenBack(entry) => Ok(self.as_it_is_now(page, entry).await),
             Refreshed::Superseded => Ok(None),
-            Refreshed::Failed { message, .. } => Err(Trouble { status: 500, message }),
+            Refreshed::Failed { message, .. } => Err(VisitError { status: 500, message }),
             Refreshed::Kept => {
-                Err(Trouble::new(500, "the page asked to keep what there is, and there is nothing"))
+                Err(VisitError::new(500, "the page asked to keep what there is, and there is nothing"))
             }
         }
     }

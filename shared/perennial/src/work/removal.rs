@@ -24,7 +24,7 @@ use crate::ports::stores::Stores;
 use crate::publish::outcome::LIST_BATCH;
 use crate::publish::send::send_removal;
 use crate::record::page_record::Ticket;
-use crate::render::burial::{Kept, bury, kept_of};
+use crate::render::tombstone::{BuildStores, stores_of_build, write_tombstone};
 use crate::work::walk::STEP_MAX;
 
 /// Pages that are removed at the same time.
@@ -63,7 +63,7 @@ impl<S: Stores> Removals<S> {
             return send_removal(&self.process, build, removal, until.since(began)).await;
         }
         let mut removal = Removal { waits_until: None, ..removal };
-        let kept = kept_of(&self.process, &build.into());
+        let kept = stores_of_build(&self.process, &build.into());
         loop {
             let batch = self.remove_batch(&kept, &removal).await?;
             removal.looked += batch.looked;
@@ -109,7 +109,7 @@ impl<S: Stores> Removals<S> {
 
     async fn remove_batch(
         self: &Arc<Self>,
-        kept: &Arc<Kept<S>>,
+        kept: &Arc<BuildStores<S>>,
         removal: &Removal,
     ) -> Result<Batch, StoreError> {
         let pages = kept.pages.list(&removal.prefix, removal.after.as_deref(), LIST_BATCH).await?;
@@ -137,14 +137,14 @@ impl<S: Stores> Removals<S> {
     /// page; what that stores takes its place, and its bytes go with it.
     async fn remove_gone(
         &self,
-        kept: &Kept<S>,
+        kept: &BuildStores<S>,
         page: &PageKey,
         seen: Ticket,
         is_last: bool,
     ) -> Result<bool, StoreError> {
         let urgency = if is_last { Urgency::Overriding } else { Urgency::Missing };
         match kept.pages.begin(page, self.process.ask(Some(seen), urgency)).await? {
-            Begun::Granted(ticket) => bury(&self.process, kept, page, ticket).await.map(|()| true),
+            Begun::Granted(ticket) => write_tombstone(&self.process, kept, page, ticket).await.map(|()| true),
             Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded => Ok(false),
         }
     }

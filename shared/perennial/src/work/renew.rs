@@ -8,7 +8,7 @@ use crate::ports::pages::slot::Begun;
 use crate::ports::pages::snapshot::Wanted;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
-use crate::publish::outcome::Undone;
+use crate::publish::outcome::PublishError;
 use crate::publish::renew::{UNSAVED, refresh_since};
 use crate::record::page_record::{Stored, Ticket};
 use crate::record::reason::Reason;
@@ -18,7 +18,7 @@ use crate::site::route::Resolved;
 
 /// What became of a job.
 #[derive(Clone, Debug)]
-pub enum Worked {
+pub enum JobOutcome {
     /// Carried out, well or not: what was to be noted is noted.
     Done(Refreshed),
     /// A walk came as far as it could, or a publish was carried out; what is left of it is a job of its own.
@@ -36,7 +36,7 @@ pub(crate) async fn work_refresh<S: Stores>(
     page: &Resolved,
     ticket: Ticket,
     reason: Reason,
-) -> Result<Worked, StoreError> {
+) -> Result<JobOutcome, StoreError> {
     let resumed = renderer
         .process
         .stores
@@ -56,10 +56,10 @@ async fn work_again<S: Stores>(
     page: &Resolved,
     ticket: Ticket,
     reason: Reason,
-) -> Result<Worked, StoreError> {
+) -> Result<JobOutcome, StoreError> {
     let snapshot = renderer.process.stores.pages().read(&page.key, Wanted::default()).await?;
     if snapshot.record.is_none() || snapshot.slot.has_ended(ticket, snapshot.generation) {
-        return Ok(Worked::Dropped);
+        return Ok(JobOutcome::Dropped);
     }
     work_ordinary(renderer, page, snapshot.generation, reason).await
 }
@@ -69,10 +69,10 @@ pub(crate) async fn work_refreshed<S: Stores>(
     page: &Resolved,
     ticket: Ticket,
     reason: Reason,
-) -> Result<Worked, StoreError> {
+) -> Result<JobOutcome, StoreError> {
     Ok(match renderer.refresh(page, ticket, reason).await? {
-        Refreshed::GivenBack(_) => Worked::Retry(STOPPING.into()),
-        refreshed => Worked::Done(refreshed),
+        Refreshed::GivenBack(_) => JobOutcome::Retry(STOPPING.into()),
+        refreshed => JobOutcome::Done(refreshed),
     })
 }
 
@@ -81,7 +81,7 @@ async fn work_ordinary<S: Stores>(
     page: &Resolved,
     judged: Ticket,
     reason: Reason,
-) -> Result<Worked, StoreError> {
+) -> Result<JobOutcome, StoreError> {
     match renderer
         .process
         .stores
@@ -90,7 +90,7 @@ async fn work_ordinary<S: Stores>(
         .await?
     {
         Begun::Granted(ticket) => work_refreshed(renderer, page, ticket, reason).await,
-        Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded => Ok(Worked::Dropped),
+        Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded => Ok(JobOutcome::Dropped),
     }
 }
 
@@ -98,20 +98,22 @@ pub(crate) async fn work_renew<S: Stores>(
     renderer: &Renderer<S>,
     page: &Resolved,
     epoch: u64,
-) -> Result<Worked, StoreError> {
+) -> Result<JobOutcome, StoreError> {
     let snapshot = renderer.process.stores.pages().read(&page.key, Wanted::default()).await?;
     if snapshot.record.as_ref().is_none_or(|r| r.epoch >= epoch || r.stored == Stored::Deleted) {
-        return Ok(Worked::Dropped);
+        return Ok(JobOutcome::Dropped);
     }
     // It is a publisher's call: neither a render that began before it nor a back-off holds it up. Left to visitors, a
     // page that nobody visits would stay as it is.
     let tried = snapshot.slot.failure.as_ref().map(|failure| failure.ticket);
     Ok(match refresh_since(renderer, page, epoch, tried).await {
-        Ok(Some(Refreshed::GivenBack(_))) => Worked::Retry(STOPPING.into()),
-        Ok(Some(Refreshed::Unsaved(_))) => Worked::Retry(UNSAVED.into()),
-        Ok(Some(refreshed)) => Worked::Done(refreshed),
-        Err(Undone::Store(error)) => Worked::Retry(error),
-        Err(Undone::Failed(message)) => Worked::Done(Refreshed::Failed { message, retry_after: None }),
-        Ok(None) | Err(_) => Worked::Dropped,
+        Ok(Some(Refreshed::GivenBack(_))) => JobOutcome::Retry(STOPPING.into()),
+        Ok(Some(Refreshed::Unsaved(_))) => JobOutcome::Retry(UNSAVED.into()),
+        Ok(Some(refreshed)) => JobOutcome::Done(refreshed),
+        Err(PublishError::Store(error)) => JobOutcome::Retry(error),
+        Err(PublishError::Failed(message)) => {
+            JobOutcome::Done(Refreshed::Failed { message, retry_after: None })
+        }
+        Ok(None) | Err(_) => JobOutcome::Dropped,
     })
 }

@@ -14,24 +14,24 @@ use std::sync::Arc;
 use crate::base::clock::Millis;
 use crate::key::tags::{MANY, is_user_tag, page_tags, path_tag, user_tag};
 use crate::ports::error::StoreError;
-use crate::ports::job::Again;
+use crate::ports::job::SecondLook;
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::{Snapshot, Wanted};
 use crate::ports::stores::Stores;
 use crate::record::reason::Reason;
 use crate::render::outcome::Refreshed;
 use crate::site::route::Resolved;
-use crate::work::renew::{Worked, work_refreshed};
+use crate::work::renew::{JobOutcome, work_refreshed};
 
 /// What a second look at a page came to.
-pub(crate) struct Looked {
+pub(crate) struct LookOutcome {
     /// What became of its render.
-    pub(crate) worked: Worked,
+    pub(crate) worked: JobOutcome,
     /// Whether its content has changed since the look was due.
     pub(crate) is_changed: bool,
 }
 
-impl Again {
+impl SecondLook {
     /// Whether a page is to be looked at: it carries one of the tags, and has been renewed since their invalidation, or is
     /// being rendered. One that still waits for its renewal finds what came late by that.
     pub(crate) fn is_for(&self, page: &Resolved, snapshot: &Snapshot, epoch: u64, now: Millis) -> bool {
@@ -62,11 +62,11 @@ impl<S: Stores> SecondLooks<S> {
     }
 
     /// Renders a page and its variants once more, unless they have been since. Only a change is published.
-    pub(crate) async fn look_again(&self, page: &Resolved, due: Millis) -> Result<Worked, StoreError> {
+    pub(crate) async fn look_again(&self, page: &Resolved, due: Millis) -> Result<JobOutcome, StoreError> {
         let mut is_changed = false;
         for page in variants(&self.process, page).await? {
             let looked = self.look_again_at(&page, due).await?;
-            if matches!(looked.worked, Worked::Retry(_)) {
+            if matches!(looked.worked, JobOutcome::Retry(_)) {
                 return Ok(looked.worked);
             }
             is_changed |= looked.is_changed;
@@ -74,28 +74,32 @@ impl<S: Stores> SecondLooks<S> {
         if is_changed {
             self.tell_of_changes(&[path_tag(page.key.path())]).await?;
         }
-        Ok(Worked::Walked)
+        Ok(JobOutcome::Walked)
     }
 
     /// Renders one page once more, unless it has been since.
-    pub(crate) async fn look_again_at(&self, page: &Resolved, due: Millis) -> Result<Looked, StoreError> {
+    pub(crate) async fn look_again_at(
+        &self,
+        page: &Resolved,
+        due: Millis,
+    ) -> Result<LookOutcome, StoreError> {
         let snapshot = self.process.stores.pages().read(&page.key, Wanted::default()).await?;
         let there = snapshot.shown();
         if there.is_none_or(|record| record.started_at >= due) {
             let is_changed = there.is_some_and(|record| record.modified_at >= due);
-            return Ok(Looked { worked: Worked::Dropped, is_changed });
+            return Ok(LookOutcome { worked: JobOutcome::Dropped, is_changed });
         }
         let ticket = self.renderer.override_all(page).await?;
         let worked = work_refreshed(&self.renderer, page, ticket, Reason::OnDemand).await?;
-        let is_changed = matches!(worked, Worked::Done(Refreshed::Stored(_)));
-        Ok(Looked { worked, is_changed })
+        let is_changed = matches!(worked, JobOutcome::Done(Refreshed::Stored(_)));
+        Ok(LookOutcome { worked, is_changed })
     }
 
     /// Has the shared cache forget what a step of a second look has changed: by the pages, or by the tags if those are
     /// fewer.
     pub(crate) async fn tell_of_step(
         &self,
-        again: &Again,
+        again: &SecondLook,
         changed: BTreeSet<String>,
     ) -> Result<(), StoreError> {
         if changed.is_empty() {

@@ -29,8 +29,8 @@ use crate::ports::stores::Stores;
 use crate::publish::outcome::is_marked;
 use crate::render::outcome::Refreshed;
 use crate::site::route::Resolved;
-use crate::work::renew::{Worked, work_renew};
-use crate::work::second_look::Looked;
+use crate::work::renew::{JobOutcome, work_renew};
+use crate::work::second_look::LookOutcome;
 
 /// Pages looked at in one read of the store.
 const BATCH: usize = 100;
@@ -92,9 +92,9 @@ impl Tally {
         self.asked.is_some() || self.broken.is_some() || self.in_a_row >= FAILURES_IN_A_ROW_MAX
     }
 
-    fn note(&mut self, index: usize, worked: Worked) {
+    fn note(&mut self, index: usize, worked: JobOutcome) {
         match worked {
-            Worked::Done(Refreshed::Failed { retry_after, .. }) => {
+            JobOutcome::Done(Refreshed::Failed { retry_after, .. }) => {
                 self.failed += 1;
                 self.in_a_row += 1;
                 if retry_after.is_some() {
@@ -102,14 +102,14 @@ impl Tally {
                     self.refused = Some(self.refused.map_or(index, |first| first.min(index)));
                 }
             }
-            Worked::Done(Refreshed::Kept) => self.failed += 1,
-            Worked::Done(_) => {
+            JobOutcome::Done(Refreshed::Kept) => self.failed += 1,
+            JobOutcome::Done(_) => {
                 self.renewed += 1;
                 self.in_a_row = 0;
             }
-            Worked::Retry(error) => self.broken = Some(error),
+            JobOutcome::Retry(error) => self.broken = Some(error),
             // Somebody else does, or has.
-            Worked::Dropped | Worked::Gone | Worked::Walked => {}
+            JobOutcome::Dropped | JobOutcome::Gone | JobOutcome::Walked => {}
         }
     }
 }
@@ -244,16 +244,16 @@ impl<S: Stores> Walks<S> {
     }
 
     /// Renders a page of a walk. Tells whether a second look has found it changed.
-    async fn walk_to(&self, walk: &Walk, page: &Resolved) -> Looked {
+    async fn walk_to(&self, walk: &Walk, page: &Resolved) -> LookOutcome {
         let looked = match &walk.again {
             None => {
                 let worked = work_renew(&self.renderer, page, walk.epoch).await;
-                worked.map(|worked| Looked { worked, is_changed: false })
+                worked.map(|worked| LookOutcome { worked, is_changed: false })
             }
             Some(again) => self.second_looks.look_again_at(page, again.due).await,
         };
-        looked.unwrap_or_else(|error| Looked {
-            worked: Worked::Retry(error.to_string().into()),
+        looked.unwrap_or_else(|error| LookOutcome {
+            worked: JobOutcome::Retry(error.to_string().into()),
             is_changed: false,
         })
     }

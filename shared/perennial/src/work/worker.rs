@@ -14,11 +14,11 @@ use crate::process::Process;
 use crate::publish::carry_out::Publishers;
 use crate::publish::purge::Purger;
 use crate::publish::schedule::work_due;
-use crate::render::burial::kept_of;
 use crate::render::refresh::Renderer;
+use crate::render::tombstone::stores_of_build;
 use crate::run::settings::is_build_id;
 use crate::work::removal::Removals;
-use crate::work::renew::{Worked, work_refresh};
+use crate::work::renew::{JobOutcome, work_refresh};
 use crate::work::second_look::SecondLooks;
 use crate::work::walk::Walks;
 
@@ -53,58 +53,65 @@ impl<S: Stores> Worker<S> {
 
     /// Carries out one job of the queue. A job of another build is one that was sent before a deployment, or before a
     /// return to an older build.
-    pub(crate) async fn work(&self, job: &Job) -> Worked {
+    pub(crate) async fn work(&self, job: &Job) -> JobOutcome {
         let is_own = *job.build == **self.process.build();
         if !is_own && !job.build.is_empty() && !is_build_id(&job.build) {
-            return Worked::Gone;
+            return JobOutcome::Gone;
         }
         let page = || self.process.site.page_of_key(&job.key);
         let worked = match &job.task {
-            Task::Walk(walk) if is_own => self.walks.work_walk(walk.clone()).await.map(|()| Worked::Walked),
-            // Its publisher was promised that what visitors see is renewed: that is this build's now.
-            Task::Walk(walk) => self.walks.work_walk(walk.begun_anew()).await.map(|()| Worked::Walked),
-            Task::Remove(removal) => {
-                self.removals.work_removal(&job.build, removal.clone()).await.map(|()| Worked::Walked)
+            Task::Walk(walk) if is_own => {
+                self.walks.work_walk(walk.clone()).await.map(|()| JobOutcome::Walked)
             }
-            Task::Publish(due) => work_due(&self.publishers, due).await.map(|()| Worked::Walked),
+            // Its publisher was promised that what visitors see is renewed: that is this build's now.
+            Task::Walk(walk) => self.walks.work_walk(walk.begun_anew()).await.map(|()| JobOutcome::Walked),
+            Task::Remove(removal) => {
+                self.removals.work_removal(&job.build, removal.clone()).await.map(|()| JobOutcome::Walked)
+            }
+            Task::Publish(due) => work_due(&self.publishers, due).await.map(|()| JobOutcome::Walked),
             Task::RemoveBody { sha256, replaced_at } => self.work_remove(job, sha256, *replaced_at).await,
             // For a visitor of that build: the next one asks again.
-            Task::Refresh { .. } if !is_own => return Worked::Gone,
+            Task::Refresh { .. } if !is_own => return JobOutcome::Gone,
             Task::Refresh { ticket, reason } => match page() {
                 Some(page) => work_refresh(&self.renderer, &page, *ticket, *reason).await,
-                None => return Worked::Gone,
+                None => return JobOutcome::Gone,
             },
             Task::Again { due } => match page() {
                 Some(page) => self.second_looks.look_again(&page, *due).await,
-                None => return Worked::Gone,
+                None => return JobOutcome::Gone,
             },
         };
-        worked.unwrap_or_else(|error| Worked::Retry(error.to_string().into()))
+        worked.unwrap_or_else(|error| JobOutcome::Retry(error.to_string().into()))
     }
 
     /// Carries out one job and logs what kept it from being done; tells whether it must be delivered again.
     pub(crate) async fn work_or_retry(&self, job: &Job) -> bool {
         match self.work(job).await {
-            Worked::Done(_) | Worked::Walked | Worked::Dropped => false,
-            Worked::Gone => {
+            JobOutcome::Done(_) | JobOutcome::Walked | JobOutcome::Dropped => false,
+            JobOutcome::Gone => {
                 let (key, build) = (&job.key, &job.build);
                 tracing::warn!(key, build, "a job was dropped: its page is not one of this build's");
                 false
             }
-            Worked::Retry(error) => {
+            JobOutcome::Retry(error) => {
                 tracing::error!(key = job.key, "a job will be tried again: {error}");
                 true
             }
         }
     }
 
-    async fn work_remove(&self, job: &Job, sha256: &str, replaced_at: Millis) -> Result<Worked, StoreError> {
-        let Some(page) = PageKey::from_stored(&job.key) else { return Ok(Worked::Gone) };
-        let kept = kept_of(&self.process, &job.build.as_str().into());
+    async fn work_remove(
+        &self,
+        job: &Job,
+        sha256: &str,
+        replaced_at: Millis,
+    ) -> Result<JobOutcome, StoreError> {
+        let Some(page) = PageKey::from_stored(&job.key) else { return Ok(JobOutcome::Gone) };
+        let kept = stores_of_build(&self.process, &job.build.as_str().into());
         let record = kept.pages.read(&page, Wanted::default()).await?.record;
         if !record.is_some_and(|r| r.stored.names(sha256)) {
             kept.bodies.remove(&page, sha256, replaced_at).await?;
         }
-        Ok(Worked::Dropped)
+        Ok(JobOutcome::Dropped)
     }
 }

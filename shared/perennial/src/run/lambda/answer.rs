@@ -25,7 +25,7 @@ impl Answer {
         let (head, body) = answer.into_parts();
         let body = match body {
             crate::look::body::Body::Whole(bytes) => bytes,
-            coming @ crate::look::body::Body::Coming(_) => coming.collect().await?.to_bytes(),
+            coming @ crate::look::body::Body::Stream(_) => coming.collect().await?.to_bytes(),
         };
         Ok(Self { status: head.status, headers: head.headers, body })
     }
@@ -187,7 +187,7 @@ mod tests {
             say.send(Ok("a".into())).await.unwrap();
             say.send(last).await.unwrap();
             drop(say);
-            let answer = Answer::of(Response::new(crate::look::body::Body::Coming(parts))).await;
+            let answer = Answer::of(Response::new(crate::look::body::Body::Stream(parts))).await;
             assert_eq!(answer.is_ok_and(|answer| answer.body == "ab"), is_whole);
         }
     }

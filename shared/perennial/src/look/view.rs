@@ -9,13 +9,13 @@ use crate::record::page_record::{Coding, Ticket};
 
 /// What a look found.
 #[derive(Debug)]
-pub struct Sight {
+pub struct PageView {
     /// The page with the content of the wanted form; none if it is missing.
     pub entry: Option<Arc<Entry>>,
     /// That content, if it is too large to be loaded: as it comes from the store, in the coding that was wanted.
-    pub coming: Option<Body>,
+    pub stream: Option<Body>,
     /// Whether that content cannot be passed on now, because too much is being passed on already.
-    pub crowded: bool,
+    pub is_over_budget: bool,
     /// Its state now.
     pub state: State,
     /// The generation that was judged; 0 for none. A missing page may have one: deleted, expired, or damaged.
@@ -26,7 +26,7 @@ pub struct Sight {
 
 /// What a visitor wants of a body.
 #[derive(Clone, Copy, Debug)]
-pub struct Want {
+pub struct BodyWanted {
     /// The coding it would be sent in.
     pub coding: Coding,
     /// Whether the visitor has it already.
@@ -35,9 +35,9 @@ pub struct Want {
     pub head: bool,
 }
 
-impl Sight {
+impl PageView {
     /// A page that there is nothing to show of.
     pub fn missing(generation: Ticket, known: bool) -> Self {
-        Self { entry: None, coming: None, crowded: false, state: State::Missing, generation, known }
+        Self { entry: None, stream: None, is_over_budget: false, state: State::Missing, generation, known }
     }
 }

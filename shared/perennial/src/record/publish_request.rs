@@ -55,7 +55,7 @@ pub struct Fingerprint {
 
 /// What is wanted, read and found to be possible.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wish {
+pub struct PublishRequest {
     /// How.
     #[serde(default)]
     pub mode: Mode,
@@ -64,7 +64,7 @@ pub struct Wish {
     pub only_generated: bool,
     /// Paths, each with the pages that it may mean.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub paths: Vec<WishedPath>,
+    pub paths: Vec<RequestedPath>,
     /// Tags as the store knows them: of pages, routes, the site.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -76,7 +76,7 @@ pub struct Wish {
 
 /// A wish that waits for its time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Due {
+pub struct ScheduledPublish {
     /// Its name in the journal.
     pub id: String,
     /// When the call arrived.
@@ -86,12 +86,12 @@ pub struct Due {
     /// Whose it is.
     pub who: Publisher,
     /// What is wanted.
-    pub wish: Wish,
+    pub wish: PublishRequest,
 }
 
-/// A path of a [`Wish`].
+/// A path of a [`PublishRequest`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WishedPath {
+pub struct RequestedPath {
     /// As it was given.
     pub path: String,
     /// Keys of the pages that it may mean, the most exact route's first.

@@ -15,15 +15,15 @@ use crate::record::page_record::{Record, Stored, Ticket};
 use crate::record::reason::Reason;
 
 /// What one build has stored. Whichever program works the queue can remove it.
-pub(crate) struct Kept<S: Stores> {
+pub(crate) struct BuildStores<S: Stores> {
     pub(crate) pages: <Guarded<S> as Stores>::Pages,
     pub(crate) bodies: <Guarded<S> as Stores>::Bodies,
 }
 
 /// Replaces a page by a tombstone, and removes its bodies at once: nobody may read them any more.
-pub(crate) async fn bury<S: Stores>(
+pub(crate) async fn write_tombstone<S: Stores>(
     process: &Process<S>,
-    kept: &Kept<S>,
+    kept: &BuildStores<S>,
     page: &PageKey,
     ticket: Ticket,
 ) -> Result<(), StoreError> {
@@ -61,7 +61,7 @@ pub(crate) async fn bury<S: Stores>(
 }
 
 /// What that build has stored.
-pub(crate) fn kept_of<S: Stores>(process: &Process<S>, build: &Arc<str>) -> Arc<Kept<S>> {
+pub(crate) fn stores_of_build<S: Stores>(process: &Process<S>, build: &Arc<str>) -> Arc<BuildStores<S>> {
     let (pages, bodies) = (process.stores.pages().of_build(build), process.stores.bodies().of_build(build));
-    Arc::new(Kept { pages, bodies })
+    Arc::new(BuildStores { pages, bodies })
 }

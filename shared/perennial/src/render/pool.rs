@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::base::blocking::beside;
+use crate::base::blocking::run_blocking;
 use crate::base::clock::{Clock, Millis, within};
 use crate::base::limits::Limits;
 use crate::base::panics::panic_text;
@@ -20,7 +20,7 @@ use crate::site::route::{Documents, Resolved};
 
 /// What a render gave: a record, and the content it refers to.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub(crate) struct RenderOutput {
     pub(crate) record: Record,
     pub(crate) html: Option<Arc<Content>>,
     pub(crate) data: Option<Arc<Content>>,
@@ -28,20 +28,20 @@ pub(crate) struct Draft {
 
 /// A render that changes nothing.
 #[derive(Debug)]
-pub(crate) struct NoDraft {
+pub(crate) struct RenderError {
     pub(crate) message: String,
     pub(crate) retry_after: Option<Duration>,
     /// The page asked for it: nothing to report as an error.
     pub(crate) kept: bool,
 }
 
-impl NoDraft {
+impl RenderError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), retry_after: None, kept: false }
     }
 }
 
-impl From<Failure> for NoDraft {
+impl From<Failure> for RenderError {
     fn from(failure: Failure) -> Self {
         Self { message: failure.message, retry_after: failure.retry_after, kept: false }
     }
@@ -49,7 +49,7 @@ impl From<Failure> for NoDraft {
 
 /// One render to be run.
 #[derive(Clone, Debug)]
-pub(crate) struct Order {
+pub(crate) struct RenderRequest {
     pub(crate) page: Resolved,
     pub(crate) reason: Reason,
     pub(crate) generation: Ticket,
@@ -61,7 +61,7 @@ pub(crate) struct Order {
 const YEAR_S: u32 = 31_536_000;
 
 /// Runs renders within the limits of one process.
-pub(crate) struct Renders {
+pub(crate) struct RenderPool {
     site: Arc<ReadySite>,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -72,7 +72,7 @@ pub(crate) struct Renders {
     by_route: HashMap<String, Arc<Semaphore>>,
 }
 
-impl Renders {
+impl RenderPool {
     pub(crate) fn new(site: Arc<ReadySite>, clock: Arc<dyn Clock>, limits: Limits, build: Arc<str>) -> Self {
         let by_route = site.routes().iter().filter_map(|route| {
             let limit = route.options.max_concurrent_renders?;
@@ -85,14 +85,14 @@ impl Renders {
     }
 
     /// Waits for a place, renders and judges.
-    pub(crate) async fn run(&self, order: Order) -> Result<Draft, NoDraft> {
+    pub(crate) async fn run(&self, order: RenderRequest) -> Result<RenderOutput, RenderError> {
         let _places = self.places(&order).await?;
         let started_at = self.clock.now();
         let judged = self.render(&order).await?;
         self.draft(order, judged, started_at).await
     }
 
-    async fn places(&self, order: &Order) -> Result<[Option<OwnedSemaphorePermit>; 2], NoDraft> {
+    async fn places(&self, order: &RenderRequest) -> Result<[Option<OwnedSemaphorePermit>; 2], RenderError> {
         let shared = if order.reason == Reason::OnDemand { &self.on_demand } else { &self.ordinary };
         let by_route = self.by_route.get(order.page.route.id());
         let wait = async {
@@ -105,38 +105,44 @@ impl Renders {
         };
         let waited = within(&*self.clock, self.limits.max_wait, wait).await;
         waited.ok_or_else(|| {
-            NoDraft::new(format!(
+            RenderError::new(format!(
                 "no render could start within {:?}: {} are running (PERENNIAL_MAX_CONCURRENT_RENDERS)",
                 self.limits.max_wait, self.limits.max_concurrent_renders
             ))
         })
     }
 
-    async fn render(&self, order: &Order) -> Result<Judged, NoDraft> {
+    async fn render(&self, order: &RenderRequest) -> Result<Judged, RenderError> {
         let page = &order.page;
         let limit = page.route.options.render_timeout.unwrap_or(self.limits.render_timeout);
         // A task of its own: its panic is this render's failure, and a time limit cannot be blocked by it.
         let mut task = tokio::spawn(page.route.page.clone().render(self.context(order)));
         let rendered = match within(&*self.clock, limit, &mut task).await {
             Some(Ok(rendered)) => rendered?,
-            Some(Err(join)) if join.is_panic() => return Err(NoDraft::new(panic_text(&*join.into_panic()))),
-            Some(Err(_)) => return Err(NoDraft::new("the render was cancelled: the process is stopping")),
+            Some(Err(join)) if join.is_panic() => {
+                return Err(RenderError::new(panic_text(&*join.into_panic())));
+            }
+            Some(Err(_)) => {
+                return Err(RenderError::new("the render was cancelled: the process is stopping"));
+            }
             None => {
                 task.abort();
-                return Err(NoDraft::new(format!(
+                return Err(RenderError::new(format!(
                     "the render took longer than {limit:?} (PERENNIAL_RENDER_TIMEOUT_MS, or the route's own)"
                 )));
             }
         };
         judge(rendered, &self.limits).map_err(|refused| match refused {
-            Refused::Invalid(message) => NoDraft::new(message),
-            Refused::KeepStale { retry_after } => {
-                NoDraft { message: "the page asked to keep what there is".into(), retry_after, kept: true }
-            }
+            Refused::Invalid(message) => RenderError::new(message),
+            Refused::KeepStale { retry_after } => RenderError {
+                message: "the page asked to keep what there is".into(),
+                retry_after,
+                kept: true,
+            },
         })
     }
 
-    fn context(&self, order: &Order) -> Context {
+    fn context(&self, order: &RenderRequest) -> Context {
         Context {
             path: order.page.decoded_path().into(),
             pattern: order.page.route.pattern.shared(),
@@ -151,15 +157,22 @@ impl Renders {
     }
 
     /// What an editor sees says that nobody else does.
-    fn mark_draft(&self, order: &Order, html: &mut String) -> Result<(), NoDraft> {
+    fn mark_draft(&self, order: &RenderRequest, html: &mut String) -> Result<(), RenderError> {
         if order.draft {
-            *html =
-                self.site.with_draft_banner(&order.page.key, std::mem::take(html)).map_err(NoDraft::new)?;
+            *html = self
+                .site
+                .with_draft_banner(&order.page.key, std::mem::take(html))
+                .map_err(RenderError::new)?;
         }
         Ok(())
     }
 
-    async fn draft(&self, order: Order, judged: Judged, started_at: Millis) -> Result<Draft, NoDraft> {
+    async fn draft(
+        &self,
+        order: RenderRequest,
+        judged: Judged,
+        started_at: Millis,
+    ) -> Result<RenderOutput, RenderError> {
         let Judged { content, period_s, expires_at, tags, headers } = judged;
         if let Some(seconds) = period_s.filter(|s| *s > YEAR_S) {
             let path = order.page.decoded_path();
@@ -184,7 +197,8 @@ impl Renders {
                 )
             }
             Judgement::NotFound => {
-                let mut html = self.site.not_found_html(&order.page.decoded_path()).map_err(NoDraft::new)?;
+                let mut html =
+                    self.site.not_found_html(&order.page.decoded_path()).map_err(RenderError::new)?;
                 self.mark_draft(&order, &mut html)?;
                 let (html, data) = contents(Documents { html, data: NOT_FOUND_DATA.to_owned() }).await?;
                 (
@@ -206,14 +220,14 @@ impl Renders {
             headers,
             stored,
         };
-        Ok(Draft { record, html, data })
+        Ok(RenderOutput { record, html, data })
     }
 }
 
 /// The data JSON of a page that does not exist.
 pub const NOT_FOUND_DATA: &str = "{\"notFound\":true}";
 
-async fn contents(documents: Documents) -> Result<(Arc<Content>, Arc<Content>), NoDraft> {
+async fn contents(documents: Documents) -> Result<(Arc<Content>, Arc<Content>), RenderError> {
     let make = move || (Arc::new(Content::render(documents.html)), Arc::new(Content::render(documents.data)));
-    beside(make).await.map_err(|e| NoDraft::new(format!("compressing was interrupted: {e}")))
+    run_blocking(make).await.map_err(|e| RenderError::new(format!("compressing was interrupted: {e}")))
 }
