@@ -7,13 +7,15 @@
 //! | [`words`] | unfinished work, reasons for exceptions, tests that wait for time |
 //! | [`guides`] | the guides name tests that exist |
 //! | [`bots`] | the list of bots is what its tool made |
-//! | [`readme`] | the README speaks of every setting, and of no file that is not there |
+//! | [`documents`] | documents name files that are there, and the README stays short |
+//! | [`settings`] | the guide on settings has every setting, with its default, and no other |
 #![allow(missing_docs, reason = "a test program has no readers of its documentation")]
 
 mod arrows;
 mod bots;
+mod documents;
 mod guides;
-mod readme;
+mod settings;
 mod shape;
 mod source;
 mod words;
@@ -36,8 +38,13 @@ fn nothing_is_left_unfinished_or_unexplained() {
 }
 
 #[test]
-fn the_readme_tells_the_truth() {
-    report(&readme::broken(&Tree::read()));
+fn documents_name_what_is_there() {
+    report(&documents::broken(&Tree::read()));
+}
+
+#[test]
+fn the_guide_on_settings_fits_the_code() {
+    report(&settings::broken(&Tree::read()));
 }
 
 #[test]

@@ -30,7 +30,7 @@ use perennial::parts::run::telemetry::{LogFormat, on_one_line};
 use perennial::parts::stores::embedded::EmbeddedStores;
 use perennial::{ReadySite, Site};
 
-/// A site with Incremental Static Regeneration. Settings are environment variables; the README lists them.
+/// A site with Incremental Static Regeneration. Settings are environment variables; the guide on settings lists them.
 #[derive(Parser)]
 #[command(name = "perennial", version, about)]
 struct CommandLine {

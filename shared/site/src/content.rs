@@ -140,6 +140,7 @@ const COMPILED: &[(&str, &str)] = compiled![
     "error-handling",
     "self-hosting",
     "deploying",
+    "settings",
     "http-answers",
     "guarantees",
     "security",
