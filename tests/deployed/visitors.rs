@@ -9,7 +9,7 @@ use tests::{Ask, Asks as _, Gate, Reply};
 
 use crate::{Fixture, until_new};
 
-/// The journey of the README: rendered for the first visitor, stored, served old, renewed behind the visitors' backs.
+/// A page's life: rendered for the first visitor, stored, served old, renewed behind the visitors' backs.
 #[tokio::test]
 async fn a_page_is_rendered_stored_and_renewed() {
     let f = Fixture::start().await;

@@ -1,7 +1,7 @@
 //! Simulation by seed: the real handlers of several processes, on ports in memory, under a scheduler that decides by
 //! one number what happens next. Calls of ports fail before or after they are carried out, come late, twice or never
 //! back; processes die, stop, and are replaced by other builds; clocks step; the upstream changes and fails. What
-//! happened is checked against the README's invariants, by number.
+//! happened is checked against the invariants of ARCHITECTURE.md, by number.
 //!
 //! `SIM_SEEDS=100000 tests/run proof -- seeds` tries fresh seeds; `SIM_SEED=42 tests/run proof -- seeds` one, and prints
 //! what happened in it.

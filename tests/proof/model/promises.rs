@@ -1,5 +1,5 @@
-//! What must hold in every state, by the number of the README's invariant; and what must happen at some time, or the
-//! model would promise nothing.
+//! What must hold in every state, by the number of the invariant in ARCHITECTURE.md; and what must happen at some time,
+//! or the model would promise nothing.
 
 use perennial::parts::freshness::{State, Why};
 use stateright::Property;
