@@ -56,6 +56,11 @@ enum Command {
     Webhook(webhook::Args),
 }
 
+/// The README, whose example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 /// Runs the command line of a site: `dev`, `build`, `start`, `pages`, `publishes`, `revalidate`, `webhook`; without a
 /// command, `build` and then `start`.
 pub fn run(site: Site) -> ExitCode {

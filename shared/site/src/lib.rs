@@ -19,6 +19,11 @@ mod stamp;
 use content::Content;
 use pages::{error, guide::GuidePage, index::IndexPage, posts::PostsPage, tag::TagPage};
 
+/// The guide whose example is a whole site. The example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../content/guides/getting-started.md")]
+struct GettingStarted;
+
 /// What the site reads from its environment, once.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
