@@ -6,8 +6,10 @@
 //! | [`permissions`] | policies with what the ports call |
 //! | [`edge`] | CloudFront with the emulator's routes, the draft cookie, and what may be kept |
 //! | [`state`] | table, bucket, logs, secrets, and which crate is built into what |
+//! | [`comments`] | the numbers that comments repeat with the constants |
 #![allow(missing_docs, reason = "a test program has no readers of its documentation")]
 
+mod comments;
 mod edge;
 mod limits;
 mod permissions;

@@ -10,7 +10,8 @@ const HISTORY: &str = "CHANGELOG.md";
 pub(crate) fn broken(tree: &Tree) -> Vec<String> {
     let guide = tree.get(GUIDE).expect("a guide on settings");
     let product: Vec<_> = tree.rust().filter(|file| is_product(&file.path)).collect();
-    let documents = tree.files.iter().filter(|file| file.path.ends_with(".md") && file.path != HISTORY);
+    let is_document = |path: &str| path.ends_with(".md") || path.starts_with("infra/");
+    let documents = tree.files.iter().filter(|file| is_document(&file.path) && file.path != HISTORY);
     let unknown = documents.flat_map(|document| unknown(document, &product));
     [of_rows(guide, &product), unknown.collect()].concat()
 }
