@@ -64,7 +64,7 @@ impl Reader {
                 let known = self.known.iter().filter_map(|name| own(name));
                 let hint = match nearest(&name[PREFIX.len()..], known, 1)[..] {
                     [closest] => format!("did you mean {PREFIX}{closest}?"),
-                    _ => "the README lists all".to_owned(),
+                    _ => "the guide on settings lists all".to_owned(),
                 };
                 self.errors.push(format!("{} is no setting; {hint}", name.escape_debug()));
             }

@@ -174,7 +174,7 @@ mod tests {
             "empty secret",
             "PERENNIAL_MEMORY_CASH_BYTES is no setting; did you mean PERENNIAL_MEMORY_CACHE_BYTES?",
             "PERENNIAL_SECRET is no setting; did you mean PERENNIAL_REVALIDATE_SECRETS?",
-            "PERENNIAL_COLOUR is no setting; the README lists all",
+            "PERENNIAL_COLOUR is no setting; the guide on settings lists all",
             "BUILD_ID is `../x`",
             "PERENNIAL_BUCKET and PERENNIAL_TABLE are given together",
             "AWS_REGION is not set",
