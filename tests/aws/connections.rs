@@ -12,11 +12,12 @@ use perennial::parts::ports::queue::Jobs as _;
 use perennial::parts::ports::stores::Stores as _;
 use perennial::parts::ports::suite::pages::page;
 use perennial::parts::ports::suite::queue::job;
+use perennial::parts::stores::aws::stores::warm;
 use tests::Aws;
 use tokio::net::TcpListener;
 
 use crate::front::Front;
-use crate::stores;
+use crate::{stores, with_account};
 
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -24,9 +25,9 @@ const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785
 async fn the_first_request_finds_its_connections_open() {
     let aws = Aws::start().await;
     let front = Front::plain(&aws).await;
-    let stores = stores(&aws, "b", &[("AWS_ENDPOINT_URL", front.url())]);
+    let (account, stores) = with_account(&aws, "b", &[("AWS_ENDPOINT_URL", front.url())]);
     assert_eq!(front.opened(), 0, "none before they are asked for");
-    stores.warm().await;
+    warm(&account, &stores).await;
     let opened = front.opened();
     assert_eq!(opened, 3);
     stores.pages().invalidate(&["tag:a".into()], Stamp::Stale).await.expect("invalidate");
@@ -39,9 +40,9 @@ async fn the_first_request_finds_its_connections_open() {
 async fn connections_that_were_closed_meanwhile_are_no_error() {
     let aws = Aws::start().await;
     let front = Front::plain(&aws).await;
-    let stores = stores(&aws, "b", &[("AWS_ENDPOINT_URL", front.url())]);
+    let (account, stores) = with_account(&aws, "b", &[("AWS_ENDPOINT_URL", front.url())]);
     for _ in 0..3 {
-        stores.warm().await;
+        warm(&account, &stores).await;
         // As a function finds them that was frozen for an hour.
         front.cut().await;
         stores.pages().invalidate(&["tag:a".into()], Stamp::Stale).await.expect("invalidate");
@@ -78,8 +79,9 @@ async fn a_bundle_of_roots_replaces_those_of_amazon() {
     let bundle = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(&bundle, root).expect("written");
     let bundle = bundle.path().to_str().expect("a plain path");
-    let trusting = stores(&aws, "b", &[("AWS_ENDPOINT_URL", front.url()), ("AWS_CA_BUNDLE", bundle)]);
-    trusting.warm().await;
+    let more = [("AWS_ENDPOINT_URL", front.url()), ("AWS_CA_BUNDLE", bundle)];
+    let (account, trusting) = with_account(&aws, "b", &more);
+    warm(&account, &trusting).await;
     trusting.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
     assert_eq!(front.opened(), 3);
 

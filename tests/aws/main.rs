@@ -36,14 +36,21 @@ use std::sync::Arc;
 
 use perennial::parts::run::settings::Settings;
 use perennial::parts::stores::aws::account::Account;
-use perennial::parts::stores::aws::stores::AwsStores;
+use perennial::parts::stores::aws::stores::{AwsStores, open};
 use perennial::{ReadySite, Site, SystemClock};
 use tests::Aws;
 
 /// The stores of a build, on a deployment and with more settings.
 fn stores(aws: &Aws, build: &str, more: &[(&str, &str)]) -> AwsStores {
+    with_account(aws, build, more).1
+}
+
+/// The same, and the account whose connections they use.
+fn with_account(aws: &Aws, build: &str, more: &[(&str, &str)]) -> (Account, AwsStores) {
     let settings = settings(aws, build, more);
-    AwsStores::new(&account(&settings), &settings, &site(), Arc::new(SystemClock))
+    let account = account(&settings);
+    let stores = open(&account, &settings, &site(), Arc::new(SystemClock));
+    (account, stores)
 }
 
 fn settings(aws: &Aws, build: &str, more: &[(&str, &str)]) -> Settings {

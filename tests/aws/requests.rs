@@ -13,6 +13,7 @@ use perennial::parts::ports::stores::Stores as _;
 use perennial::parts::ports::suite::pages::{ask_and_record, page};
 use perennial::parts::record::page_record::Record;
 use perennial::parts::run::settings::Settings;
+use perennial::parts::stores::aws;
 use perennial::parts::stores::aws::stores::AwsStores;
 use perennial::{Clock, Site};
 use serde_json::json;
@@ -39,7 +40,7 @@ impl Function {
 
     pub(crate) fn by(site: Site, clock: Arc<dyn Clock>, settings: Settings) -> Self {
         let site = Arc::new(site.ready(None, None).expect("a site"));
-        let stores = AwsStores::new(&account(&settings), &settings, &site, clock.clone());
+        let stores = aws::stores::open(&account(&settings), &settings, &site, clock.clone());
         let engine = Engine::new(site, stores, clock, settings.limits);
         Self { serve: Serve::new(engine.clone(), Renewal::Before), engine }
     }

@@ -9,7 +9,7 @@ use http::Method;
 use perennial::SystemClock;
 use perennial::parts::ports::stores::Stores as _;
 use perennial::parts::run::settings::Settings;
-use perennial::parts::stores::aws::stores::AwsStores;
+use perennial::parts::stores::aws;
 use tests::client::Client;
 use tests::until::until;
 use tests::{Answer, Ask, Asks as _};
@@ -98,7 +98,7 @@ async fn pages_keep_the_contract() {
     };
     let open = |build: &str| {
         let settings = given(build);
-        AwsStores::new(&account(&settings), &settings, &site(), Arc::new(SystemClock)).pages().clone()
+        aws::stores::open(&account(&settings), &settings, &site(), Arc::new(SystemClock)).pages().clone()
     };
     perennial::parts::ports::suite::pages::run(open).await;
     perennial::parts::ports::suite::pages::run_undisturbed(&open("b")).await;

@@ -19,13 +19,14 @@ use perennial::parts::ports::suite::pages::{ask_and_record, page};
 use perennial::parts::ports::suite::queue::job;
 use perennial::parts::record::page_record::Record;
 use perennial::parts::stores::aws::secrets::read_secrets;
+use perennial::parts::stores::aws::stores::warm;
 use perennial::{Clock as _, Millis, SystemClock};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tests::Aws;
 use tests::until::until;
 
-use crate::{account, settings, stores};
+use crate::{account, settings, stores, with_account};
 
 fn named(content: Vec<u8>) -> (Bytes, String) {
     let name = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -153,7 +154,7 @@ async fn a_bucket_that_is_not_there_is_named() {
 #[tokio::test]
 async fn a_server_that_is_not_there_has_not_written() {
     let aws = Aws::start().await;
-    let nowhere = stores(&aws, "b", &[("AWS_ENDPOINT_URL", "http://127.0.0.1:1")]);
+    let (account, nowhere) = with_account(&aws, "b", &[("AWS_ENDPOINT_URL", "http://127.0.0.1:1")]);
     let (content, name) = named(b"content".into());
     let errors = [
         nowhere.bodies().put(&page("a"), &name, content, Millis(1)).await.unwrap_err(),
@@ -164,7 +165,7 @@ async fn a_server_that_is_not_there_has_not_written() {
         assert!(matches!(error, StoreError::Unavailable(_)), "{text}");
         assert!(text.contains("cannot be reached") && text.contains("AWS_ENDPOINT_URL"), "{text}");
     }
-    nowhere.warm().await;
+    warm(&account, &nowhere).await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use perennial::parts::base::limits::Limits;
 use perennial::parts::engine::Engine;
 use perennial::parts::run::settings::Settings;
-use perennial::parts::stores::embedded::EmbeddedStores;
+use perennial::parts::stores::embedded;
 use perennial::{Context, Failure, Fallback, Outcome, Page, Route, Site, SystemClock, escape};
 use serve::{Renewal, Serve};
 use tempfile::TempDir;
@@ -107,9 +107,10 @@ impl Origin {
     async fn with(site: Site, dev: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Arc::new(SystemClock);
-        let stores = EmbeddedStores::open(&folder.path().join("store"), &"dev-build".into(), clock.clone());
         let site = Arc::new(site.ready(None, None).expect("a valid site"));
         let limits: Limits = Settings::default().limits;
+        let (path, build) = (folder.path().join("store"), "dev-build".into());
+        let stores = embedded::open(&path, &build, clock.clone(), limits.store_lock_wait);
         let make = if dev { Engine::dev } else { Engine::new };
         let serve = Arc::new(Serve::new(make(site, stores, clock, limits), Renewal::Before));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use perennial::parts::base::manual_clock::ManualClock;
 use perennial::parts::ports::edge::{Edge, Purged, cache_tag};
 use perennial::parts::ports::error::StoreError;
-use perennial::parts::ports::stores::Stores;
+use perennial::parts::ports::stores::{Ports, Stores};
 use perennial::{Clock as _, Millis};
 use tests::{Answer, Ask};
 use tokio::sync::OwnedMutexGuard;
@@ -129,39 +129,10 @@ impl Edge for SharedCache {
 }
 
 /// Stores behind a shared cache.
-pub(crate) struct Behind<S> {
-    pub(crate) stores: S,
-    pub(crate) cache: SharedCache,
-}
-
-impl<S: Stores> Stores for Behind<S> {
-    type Pages = S::Pages;
-    type Bodies = S::Bodies;
-    type Jobs = S::Jobs;
-    type Edge = SharedCache;
-    type Publishes = S::Publishes;
-
-    fn pages(&self) -> &S::Pages {
-        self.stores.pages()
-    }
-
-    fn bodies(&self) -> &S::Bodies {
-        self.stores.bodies()
-    }
-
-    fn jobs(&self) -> &S::Jobs {
-        self.stores.jobs()
-    }
-
-    fn edge(&self) -> &SharedCache {
-        &self.cache
-    }
-
-    fn publishes(&self) -> &S::Publishes {
-        self.stores.publishes()
-    }
-
-    fn build(&self) -> &Arc<str> {
-        self.stores.build()
-    }
-}
+pub(crate) type Behind<S> = Ports<
+    <S as Stores>::Pages,
+    <S as Stores>::Bodies,
+    <S as Stores>::Jobs,
+    SharedCache,
+    <S as Stores>::Publishes,
+>;

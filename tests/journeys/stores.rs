@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use perennial::Clock;
-use perennial::parts::stores::embedded::EmbeddedStores;
+use perennial::parts::run::settings::Settings;
+use perennial::parts::stores::embedded::{self, EmbeddedStores};
 use tempfile::TempDir;
 
 pub(crate) type TestStores = EmbeddedStores;
@@ -19,7 +20,8 @@ impl Place {
 
     /// As one process of a build opens them.
     pub(crate) fn open(&self, build: &str, clock: Arc<dyn Clock>) -> TestStores {
-        EmbeddedStores::open(self.0.path(), &build.into(), clock)
+        let lock_wait = Settings::default().limits.store_lock_wait;
+        embedded::open(self.0.path(), &build.into(), clock, lock_wait)
     }
 
     /// The names of all bodies in them.

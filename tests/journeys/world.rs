@@ -67,7 +67,7 @@ impl Node {
         limits: Limits,
     ) -> Arc<Self> {
         let clock: Arc<dyn Clock> = Arc::new(clock.clone());
-        let stores = Behind { stores: place.open(build, clock.clone()), cache: cache.clone() };
+        let stores = place.open(build, clock.clone()).with_edge(cache.clone());
         let engine = Engine::new(site.clone(), stores, clock, limits);
         // Before the answer, as on Lambda: when the answer is there, so is the job.
         let secrets = ["test-secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"].map(str::to_owned);

@@ -4,58 +4,19 @@
 use std::sync::Arc;
 
 use perennial::parts::ports::edge::NoEdge;
-use perennial::parts::ports::stores::Stores;
+use perennial::parts::ports::stores::Ports;
 use perennial::parts::run::settings::Settings;
+use perennial::parts::stores::aws;
 use perennial::parts::stores::aws::account::Account;
 use perennial::parts::stores::aws::bodies::S3Bodies;
 use perennial::parts::stores::aws::journal::DynamoPublishes;
 use perennial::parts::stores::aws::pages::DynamoPages;
-use perennial::parts::stores::aws::stores::AwsStores;
 use perennial::parts::stores::embedded::queue::SqliteJobs;
 use perennial::{Clock, Site};
 use tempfile::TempDir;
 use tests::Aws;
 
-#[derive(Clone)]
-pub(crate) struct TestStores {
-    pages: DynamoPages,
-    bodies: S3Bodies,
-    jobs: SqliteJobs,
-    publishes: DynamoPublishes,
-    build: Arc<str>,
-}
-
-impl Stores for TestStores {
-    type Pages = DynamoPages;
-    type Bodies = S3Bodies;
-    type Jobs = SqliteJobs;
-    type Edge = NoEdge;
-    type Publishes = DynamoPublishes;
-
-    fn pages(&self) -> &DynamoPages {
-        &self.pages
-    }
-
-    fn bodies(&self) -> &S3Bodies {
-        &self.bodies
-    }
-
-    fn jobs(&self) -> &SqliteJobs {
-        &self.jobs
-    }
-
-    fn edge(&self) -> &NoEdge {
-        &NoEdge
-    }
-
-    fn publishes(&self) -> &DynamoPublishes {
-        &self.publishes
-    }
-
-    fn build(&self) -> &Arc<str> {
-        &self.build
-    }
-}
+pub(crate) type TestStores = Ports<DynamoPages, S3Bodies, SqliteJobs, NoEdge, DynamoPublishes>;
 
 /// Where they are.
 #[derive(Clone)]
@@ -75,14 +36,9 @@ impl Place {
         let settings = Settings::read(self.aws.settings().into_iter().chain([build])).expect("settings");
         let account = Account::open(settings.aws.as_ref().expect("stores on AWS")).expect("an account");
         let site = Site::new().ready(None, None).expect("an empty site");
-        let stores = AwsStores::new(&account, &settings, &site, clock.clone());
-        TestStores {
-            pages: stores.pages().clone(),
-            bodies: stores.bodies().clone(),
-            jobs: SqliteJobs::open(self.queue.path(), stores.build().clone(), clock),
-            publishes: stores.publishes().clone(),
-            build: stores.build().clone(),
-        }
+        let stores = aws::stores::open(&account, &settings, &site, clock.clone());
+        let queue = SqliteJobs::open(self.queue.path(), settings.build_id, clock);
+        stores.with_edge(NoEdge).map_jobs(|_| queue)
     }
 
     /// The names of all bodies in them.

@@ -5,7 +5,7 @@ use std::future::Future;
 use tokio::task::yield_now;
 
 use crate::gate::{Link, Sim, Verdict};
-use crate::ports::SimStores;
+use crate::ports::SimPort;
 use crate::world::{NodeState, World};
 
 /// Runs a suite on stores with these habits, of which every call just goes.
@@ -37,11 +37,11 @@ fn keeps<F: Future<Output = ()>>(habits: [bool; 3], suite: impl FnOnce(Sim) -> F
     });
 }
 
-fn open(sim: &Sim, build: &str) -> SimStores {
+fn open(sim: &Sim, build: &str) -> SimPort {
     let mut world = sim.lock();
     let (node, build) = (world.nodes.len(), std::sync::Arc::from(build));
     world.nodes.push(NodeState::new(&build, 0));
-    SimStores { link: Link { sim: sim.clone(), node }, build }
+    SimPort { link: Link { sim: sim.clone(), node }, build }
 }
 
 const HABITS: [[bool; 3]; 4] =

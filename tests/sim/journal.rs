@@ -7,7 +7,7 @@ use perennial::parts::ports::error::StoreError;
 use perennial::parts::ports::journal::{DELIVERY_KEPT, Fate, Kept, Mark, Publish, Publishes};
 
 use crate::gate::Op;
-use crate::ports::SimStores;
+use crate::ports::SimPort;
 use crate::world::World;
 
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Journal {
     }
 }
 
-impl Publishes for SimStores {
+impl Publishes for SimPort {
     async fn put(&self, publish: &Publish) -> Result<(), StoreError> {
         let put = |world: &mut World| {
             world.journal.entries.insert(publish.id.clone(), publish.clone());

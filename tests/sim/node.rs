@@ -13,7 +13,7 @@ use serve::{Renewal, Serve};
 
 use crate::gate::{Link, NodeId, Sim};
 use crate::plan::{Plan, limits};
-use crate::ports::SimStores;
+use crate::ports::{SimStores, stores};
 use crate::site::site;
 use crate::world::NodeState;
 
@@ -47,7 +47,7 @@ impl Node {
             (id, if before { Renewal::Before } else { Renewal::Beside }, world.mistake)
         };
         let link = Link { sim: sim.clone(), node: id };
-        let stores = SimStores { link: link.clone(), build: build.clone() };
+        let stores = stores(&link, build);
         let clock: Arc<dyn Clock> = Arc::new(link.clone());
         let engine = Engine::new(site(&link), stores, clock, limits(plan, mistake));
         let secrets = LiveSecrets::given(vec![SECRET.to_owned()], Secrets::new).expect("a secret");

@@ -18,7 +18,7 @@ use perennial::parts::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use perennial::parts::ports::pages::urgency::Urgency;
 use perennial::parts::ports::pages::warmth::Warmest;
 use perennial::parts::ports::queue::Jobs;
-use perennial::parts::ports::stores::Stores;
+use perennial::parts::ports::stores::Ports;
 use perennial::parts::record::page_record::{Epoch, Record, Ticket};
 
 use crate::gate::{Link, Op};
@@ -26,52 +26,37 @@ use crate::mistake::Mistake;
 use crate::store::owned;
 use crate::world::World;
 
-/// All ports of one process.
+/// All ports of one process: each of them is the same.
+pub(crate) type SimStores = Ports<SimPort, SimPort, SimPort, SimPort, SimPort>;
+
+/// The stores as a process of a build sees them.
+pub(crate) fn stores(link: &Link, build: &Arc<str>) -> SimStores {
+    let port = || SimPort { link: link.clone(), build: build.clone() };
+    Ports {
+        pages: port(),
+        bodies: port(),
+        jobs: port(),
+        edge: port(),
+        publishes: port(),
+        build: build.clone(),
+        are_local: false,
+    }
+}
+
+/// Any port of one process.
 #[derive(Clone)]
-pub(crate) struct SimStores {
+pub(crate) struct SimPort {
     pub(crate) link: Link,
     pub(crate) build: Arc<str>,
 }
 
-impl Stores for SimStores {
-    type Pages = Self;
-    type Bodies = Self;
-    type Jobs = Self;
-    type Edge = Self;
-    type Publishes = Self;
-
-    fn pages(&self) -> &Self {
-        self
-    }
-
-    fn bodies(&self) -> &Self {
-        self
-    }
-
-    fn jobs(&self) -> &Self {
-        self
-    }
-
-    fn edge(&self) -> &Self {
-        self
-    }
-
-    fn publishes(&self) -> &Self {
-        self
-    }
-
-    fn build(&self) -> &Arc<str> {
-        &self.build
-    }
-}
-
-impl SimStores {
+impl SimPort {
     fn believes_what_is_left_out(&self) -> bool {
         self.link.sim.lock().has(Mistake::BelievesWhatIsLeftOut)
     }
 }
 
-impl Pages for SimStores {
+impl Pages for SimPort {
     fn version(&self) -> Option<u64> {
         let store = &self.link.sim.lock().store;
         store.has_version.then_some(store.version)
@@ -277,7 +262,7 @@ impl Chunks for Parts {
     }
 }
 
-impl Bodies for SimStores {
+impl Bodies for SimPort {
     type Chunks = Parts;
 
     fn of_build(&self, build: &Arc<str>) -> Self {
@@ -314,7 +299,7 @@ impl Bodies for SimStores {
     }
 }
 
-impl Jobs for SimStores {
+impl Jobs for SimPort {
     async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
         self.link.call(Op::Send, job.key.as_str(), |world| world.send(job, delay)).await
     }
@@ -324,7 +309,7 @@ impl Jobs for SimStores {
     }
 }
 
-impl Edge for SimStores {
+impl Edge for SimPort {
     async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
         let order = |world: &mut World| {
             world.ordered(tags);

@@ -27,6 +27,7 @@ use perennial::parts::run::function::OnStores;
 use perennial::parts::run::settings::Settings;
 use perennial::parts::run::telemetry;
 use perennial::parts::run::telemetry::{LogFormat, on_one_line};
+use perennial::parts::stores::embedded;
 use perennial::parts::stores::embedded::EmbeddedStores;
 use perennial::{ReadySite, Site};
 
@@ -133,10 +134,10 @@ impl Program {
 
     fn engine(&self, dev: bool) -> Arc<Engine<EmbeddedStores>> {
         let clock = self.site.clock().clone();
-        let stores = EmbeddedStores::open(&self.settings.store, &self.settings.build_id, clock.clone())
-            .waiting_for_locks(self.settings.limits.store_lock_wait);
+        let Settings { store, build_id, limits, .. } = &self.settings;
+        let stores = embedded::open(store, build_id, clock.clone(), limits.store_lock_wait);
         let make = if dev { Engine::dev } else { Engine::new };
-        make(self.site.clone(), stores, clock, self.settings.limits.clone())
+        make(self.site.clone(), stores, clock, limits.clone())
     }
 }
 

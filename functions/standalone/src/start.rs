@@ -150,7 +150,7 @@ async fn list_if_lost(engine: Arc<Engine<EmbeddedStores>>) {
     loop {
         engine.clock().sleep(LISTED_EVERY).await;
         // A store that cannot be read says so to every visitor.
-        if engine.stores().unguarded().pages().knows_listed().await.unwrap_or(true) {
+        if engine.stores().pages().unguarded().knows_listed().await.unwrap_or(true) {
             continue;
         }
         tracing::warn!("the store has lost which pages are listed: the routes are asked again");

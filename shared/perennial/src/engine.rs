@@ -11,7 +11,7 @@ use crate::base::clock::{Clock, Millis, within};
 use crate::base::limits::Limits;
 use crate::base::log_limits::Line;
 use crate::build::{BuildError, BuildStep, Built, build_site, list_pages};
-use crate::guard::{Guarded, patience};
+use crate::guard::{GuardedStores, patience};
 use crate::look::body::Body;
 use crate::look::lookup::Lookup;
 use crate::look::view::{BodyWanted, PageView};
@@ -96,7 +96,7 @@ impl<S: Stores> Engine<S> {
     }
 
     /// The ports it runs on.
-    pub fn stores(&self) -> &Guarded<S> {
+    pub fn stores(&self) -> &GuardedStores<S> {
         &self.process.stores
     }
 

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use crate::base::clock::{Clock, Millis};
 use crate::base::limits::Limits;
 use crate::base::log_limits::{Line, LogLimits};
-use crate::guard::Guarded;
+use crate::guard::{GuardedStores, guard};
 use crate::memory::Memory;
 use crate::ports::job::{Job, Task};
 use crate::ports::pages::slot::Ask;
@@ -21,7 +21,7 @@ use crate::site::route::Resolved;
 /// A site on its stores in one process.
 pub(crate) struct Process<S: Stores> {
     pub(crate) site: Arc<ReadySite>,
-    pub(crate) stores: Guarded<S>,
+    pub(crate) stores: GuardedStores<S>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) memory: Memory,
@@ -41,7 +41,7 @@ impl<S: Stores> Process<S> {
         dev: bool,
     ) -> Arc<Self> {
         let tasks = TaskTracker::new();
-        let stores = Guarded::new(stores, &clock, &limits, &tasks);
+        let stores = guard(stores, &clock, &limits, &tasks);
         let memory = Memory::new(limits.memory_cache_bytes);
         Arc::new(Self { site, stores, clock, limits, memory, tasks, dev })
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::base::clock::Millis;
 use crate::freshness::Epochs;
-use crate::guard::Effect::{Reads, Writes};
-use crate::guard::{Guarded, Kind, OfBodies, OfEdge, OfJobs, OfPages, OfPublishes, Port};
+use crate::guard::guarded::Effect::{Reads, Writes};
+use crate::guard::guarded::Guarded;
 use crate::key::page_key::PageKey;
 use crate::ports::bodies::{Bodies, Opened};
 use crate::ports::edge::{Edge, Purged};
@@ -21,104 +21,27 @@ use crate::ports::pages::slot::{Ask, Begun, FailureNote};
 use crate::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use crate::ports::pages::warmth::Warmest;
 use crate::ports::queue::Jobs;
-use crate::ports::stores::Stores;
 use crate::record::page_record::{Epoch, Record, Ticket};
 
-impl<S: Stores> Stores for Guarded<S> {
-    type Pages = Port<S, OfPages>;
-    type Bodies = Port<S, OfBodies>;
-    type Jobs = Port<S, OfJobs>;
-    type Edge = Port<S, OfEdge>;
-    type Publishes = Port<S, OfPublishes>;
-
-    fn pages(&self) -> &Self::Pages {
-        &self.pages
-    }
-
-    fn bodies(&self) -> &Self::Bodies {
-        &self.bodies
-    }
-
-    fn jobs(&self) -> &Self::Jobs {
-        &self.jobs
-    }
-
-    fn edge(&self) -> &Self::Edge {
-        &self.edge
-    }
-
-    fn publishes(&self) -> &Self::Publishes {
-        &self.publishes
-    }
-
-    fn build(&self) -> &Arc<str> {
-        self.stores.build()
-    }
-
-    fn are_local(&self) -> bool {
-        self.stores.are_local()
-    }
-}
-
-impl<S: Stores> Kind<S> for OfPages {
-    type Port = S::Pages;
-
-    fn among(stores: &S) -> &S::Pages {
-        stores.pages()
-    }
-}
-
-impl<S: Stores> Kind<S> for OfBodies {
-    type Port = S::Bodies;
-
-    fn among(stores: &S) -> &S::Bodies {
-        stores.bodies()
-    }
-}
-
-impl<S: Stores> Kind<S> for OfJobs {
-    type Port = S::Jobs;
-
-    fn among(stores: &S) -> &S::Jobs {
-        stores.jobs()
-    }
-}
-
-impl<S: Stores> Kind<S> for OfEdge {
-    type Port = S::Edge;
-
-    fn among(stores: &S) -> &S::Edge {
-        stores.edge()
-    }
-}
-
-impl<S: Stores> Kind<S> for OfPublishes {
-    type Port = S::Publishes;
-
-    fn among(stores: &S) -> &S::Publishes {
-        stores.publishes()
-    }
-}
-
-impl<S: Stores> Pages for Port<S, OfPages> {
+impl<P: Pages> Pages for Guarded<P> {
     fn of_build(&self, build: &Arc<str>) -> Self {
-        self.through(self.port().of_build(build))
+        self.with_port(self.port.of_build(build))
     }
 
     fn version(&self) -> Option<u64> {
-        self.port().version()
+        self.port.version()
     }
 
     async fn read(&self, page: &PageKey, wanted: Wanted<'_>) -> Result<Snapshot, StoreError> {
-        self.guard.call(Reads, self.port().read(page, wanted)).await
+        self.guard.call(Reads, self.port.read(page, wanted)).await
     }
 
     async fn epochs(&self, tags: &[String]) -> Result<Epochs, StoreError> {
-        self.guard.call(Reads, self.port().epochs(tags)).await
+        self.guard.call(Reads, self.port.epochs(tags)).await
     }
 
     async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
-        self.guard.call(Writes, self.port().begin(page, ask)).await
+        self.guard.call(Writes, self.port.begin(page, ask)).await
     }
 
     async fn resume(
@@ -128,11 +51,11 @@ impl<S: Stores> Pages for Port<S, OfPages> {
         lease: Duration,
         now: Millis,
     ) -> Result<Option<Ticket>, StoreError> {
-        self.guard.call(Writes, self.port().resume(page, ticket, lease, now)).await
+        self.guard.call(Writes, self.port.resume(page, ticket, lease, now)).await
     }
 
     async fn prepare(&self, page: &PageKey, ticket: Ticket) -> Result<Grant, StoreError> {
-        self.guard.call(Reads, self.port().prepare(page, ticket)).await
+        self.guard.call(Reads, self.port.prepare(page, ticket)).await
     }
 
     async fn renew(
@@ -142,7 +65,7 @@ impl<S: Stores> Pages for Port<S, OfPages> {
         lease: Duration,
         now: Millis,
     ) -> Result<bool, StoreError> {
-        self.guard.call(Writes, self.port().renew(page, ticket, lease, now)).await
+        self.guard.call(Writes, self.port.renew(page, ticket, lease, now)).await
     }
 
     async fn commit(
@@ -151,7 +74,7 @@ impl<S: Stores> Pages for Port<S, OfPages> {
         record: &Record,
         inline: &Inline,
     ) -> Result<Committed, StoreError> {
-        self.guard.call(Writes, Pages::commit(self.port(), page, record, inline)).await
+        self.guard.call(Writes, Pages::commit(&*self.port, page, record, inline)).await
     }
 
     async fn fail(
@@ -160,19 +83,19 @@ impl<S: Stores> Pages for Port<S, OfPages> {
         ticket: Ticket,
         failed: Failed,
     ) -> Result<Option<FailureNote>, StoreError> {
-        self.guard.call(Writes, self.port().fail(page, ticket, failed)).await
+        self.guard.call(Writes, self.port.fail(page, ticket, failed)).await
     }
 
     async fn release(&self, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.port().release(page, ticket)).await
+        self.guard.call(Writes, self.port.release(page, ticket)).await
     }
 
     async fn invalidate(&self, tags: &[String], how: Stamp) -> Result<Epoch, StoreError> {
-        self.guard.call(Writes, self.port().invalidate(tags, how)).await
+        self.guard.call(Writes, self.port.invalidate(tags, how)).await
     }
 
     async fn epoch(&self) -> Result<Epoch, StoreError> {
-        self.guard.call(Reads, self.port().epoch()).await
+        self.guard.call(Reads, self.port.epoch()).await
     }
 
     async fn list(
@@ -181,19 +104,19 @@ impl<S: Stores> Pages for Port<S, OfPages> {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Snapshot)>, StoreError> {
-        self.guard.call(Reads, self.port().list(prefix, after, limit)).await
+        self.guard.call(Reads, self.port.list(prefix, after, limit)).await
     }
 
     async fn warmest(&self, route: &str, after: Option<&str>, limit: usize) -> Result<Warmest, StoreError> {
-        self.guard.call(Reads, self.port().warmest(route, after, limit)).await
+        self.guard.call(Reads, self.port.warmest(route, after, limit)).await
     }
 
     async fn count_not_found(&self, route: &str, most: usize) -> Result<usize, StoreError> {
-        self.guard.call(Reads, self.port().count_not_found(route, most)).await
+        self.guard.call(Reads, self.port.count_not_found(route, most)).await
     }
 
     async fn count_stored(&self, route: &str, most: usize) -> Result<usize, StoreError> {
-        self.guard.call(Reads, self.port().count_stored(route, most)).await
+        self.guard.call(Reads, self.port.count_stored(route, most)).await
     }
 
     async fn publish(
@@ -201,88 +124,88 @@ impl<S: Stores> Pages for Port<S, OfPages> {
         records: &[(PageKey, Record, Inline)],
         listed: &[PageKey],
     ) -> Result<(), StoreError> {
-        self.guard.call(Writes, Pages::publish(self.port(), records, listed)).await
+        self.guard.call(Writes, Pages::publish(&*self.port, records, listed)).await
     }
 }
 
-impl<S: Stores> Bodies for Port<S, OfBodies> {
-    type Chunks = <S::Bodies as Bodies>::Chunks;
+impl<B: Bodies> Bodies for Guarded<B> {
+    type Chunks = B::Chunks;
 
     fn of_build(&self, build: &Arc<str>) -> Self {
-        self.through(self.port().of_build(build))
+        self.with_port(self.port.of_build(build))
     }
 
     async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.port().put(page, sha256, bytes, now)).await
+        self.guard.call(Writes, self.port.put(page, sha256, bytes, now)).await
     }
 
     async fn get(&self, page: &PageKey, sha256: &str) -> Result<Option<Bytes>, StoreError> {
-        self.guard.call(Reads, self.port().get(page, sha256)).await
+        self.guard.call(Reads, self.port.get(page, sha256)).await
     }
 
     async fn open(&self, page: &PageKey, sha256: &str) -> Result<Option<Opened<Self::Chunks>>, StoreError> {
-        self.guard.call(Reads, self.port().open(page, sha256)).await
+        self.guard.call(Reads, self.port.open(page, sha256)).await
     }
 
     async fn remove(&self, page: &PageKey, sha256: &str, unused_since: Millis) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.port().remove(page, sha256, unused_since)).await
+        self.guard.call(Writes, self.port.remove(page, sha256, unused_since)).await
     }
 }
 
-impl<S: Stores> Jobs for Port<S, OfJobs> {
+impl<Q: Jobs> Jobs for Guarded<Q> {
     async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.port().send(job, delay)).await
+        self.guard.call(Writes, self.port.send(job, delay)).await
     }
 
     async fn give_back(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.port().give_back(receipt, delay)).await
+        self.guard.call(Writes, self.port.give_back(receipt, delay)).await
     }
 }
 
-impl<S: Stores> Edge for Port<S, OfEdge> {
+impl<E: Edge> Edge for Guarded<E> {
     async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
-        self.guard.call(Writes, self.port().purge(tags)).await
+        self.guard.call(Writes, self.port.purge(tags)).await
     }
 
     fn tag_header(&self) -> Option<&'static str> {
-        self.port().tag_header()
+        self.port.tag_header()
     }
 
     fn items_max(&self) -> usize {
-        self.port().items_max()
+        self.port.items_max()
     }
 
     fn window(&self) -> Duration {
-        self.port().window()
+        self.port.window()
     }
 }
 
-impl<S: Stores> Publishes for Port<S, OfPublishes> {
+impl<J: Publishes> Publishes for Guarded<J> {
     async fn put(&self, publish: &Publish) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.port().put(publish)).await
+        self.guard.call(Writes, self.port.put(publish)).await
     }
 
     async fn get(&self, id: &str) -> Result<Option<Kept>, StoreError> {
-        self.guard.call(Reads, self.port().get(id)).await
+        self.guard.call(Reads, self.port.get(id)).await
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Publish>, StoreError> {
-        self.guard.call(Reads, self.port().list(after, limit)).await
+        self.guard.call(Reads, self.port.list(after, limit)).await
     }
 
     async fn mark(&self, id: &str, mark: &Mark, kept_until: Millis) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.port().mark(id, mark, kept_until)).await
+        self.guard.call(Writes, self.port.mark(id, mark, kept_until)).await
     }
 
     async fn settle(&self, id: &str, fate: Fate, kept_until: Millis) -> Result<Fate, StoreError> {
-        self.guard.call(Writes, self.port().settle(id, fate, kept_until)).await
+        self.guard.call(Writes, self.port.settle(id, fate, kept_until)).await
     }
 
     async fn carried_out(&self, delivery: &str, now: Millis) -> Result<Option<String>, StoreError> {
-        self.guard.call(Reads, self.port().carried_out(delivery, now)).await
+        self.guard.call(Reads, self.port.carried_out(delivery, now)).await
     }
 
     async fn note_carried_out(&self, delivery: &str, id: &str, now: Millis) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.port().note_carried_out(delivery, id, now)).await
+        self.guard.call(Writes, self.port.note_carried_out(delivery, id, now)).await
     }
 }

@@ -8,13 +8,88 @@ use crate::ports::journal::Publishes;
 use crate::ports::pages::Pages;
 use crate::ports::queue::Jobs;
 
-/// The ports one deployment runs on.
-pub trait Stores: Send + Sync + 'static {
+/// The five ports of a deployment, and what holds for all of them.
+///
+/// A backend is a function that returns this struct. Each port can be exchanged or wrapped alone:
+///
+/// ```
+/// use perennial::parts::ports::edge::NoEdge;
+/// use perennial::parts::ports::stores::{Ports, Stores};
+///
+/// fn without_a_cdn<S: Stores>(stores: S) -> impl Stores {
+///     stores.into_ports().map_edge(|_| NoEdge)
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Ports<P, B, Q, E, J> {
+    /// Records, leases, epochs.
+    pub pages: P,
+    /// Immutable bytes.
+    pub bodies: B,
+    /// Jobs to be done.
+    pub jobs: Q,
+    /// The shared cache in front.
+    pub edge: E,
+    /// The journal of publishes.
+    pub publishes: J,
+    /// The build whose records these ports show.
+    pub build: Arc<str>,
+    /// Whether the stores are on this machine. A visitor waits for such stores for as long as they take: a machine that
+    /// is slow for a moment would only get slower by rendering what it has stored.
+    pub are_local: bool,
+}
+
+impl<P, B, Q, E, J> Ports<P, B, Q, E, J> {
+    /// The same ports with this shared cache in front.
+    #[must_use]
+    pub fn with_edge<E2: Edge>(self, edge: E2) -> Ports<P, B, Q, E2, J> {
+        self.map_edge(|_| edge)
+    }
+
+    /// The same ports with another store of pages, made of the present one.
+    #[must_use]
+    pub fn map_pages<P2>(self, map: impl FnOnce(P) -> P2) -> Ports<P2, B, Q, E, J> {
+        let Self { pages, bodies, jobs, edge, publishes, build, are_local } = self;
+        Ports { pages: map(pages), bodies, jobs, edge, publishes, build, are_local }
+    }
+
+    /// The same ports with another store of bodies, made of the present one.
+    #[must_use]
+    pub fn map_bodies<B2>(self, map: impl FnOnce(B) -> B2) -> Ports<P, B2, Q, E, J> {
+        let Self { pages, bodies, jobs, edge, publishes, build, are_local } = self;
+        Ports { pages, bodies: map(bodies), jobs, edge, publishes, build, are_local }
+    }
+
+    /// The same ports with another queue, made of the present one.
+    #[must_use]
+    pub fn map_jobs<Q2>(self, map: impl FnOnce(Q) -> Q2) -> Ports<P, B, Q2, E, J> {
+        let Self { pages, bodies, jobs, edge, publishes, build, are_local } = self;
+        Ports { pages, bodies, jobs: map(jobs), edge, publishes, build, are_local }
+    }
+
+    /// The same ports with another shared cache in front, made of the present one.
+    #[must_use]
+    pub fn map_edge<E2>(self, map: impl FnOnce(E) -> E2) -> Ports<P, B, Q, E2, J> {
+        let Self { pages, bodies, jobs, edge, publishes, build, are_local } = self;
+        Ports { pages, bodies, jobs, edge: map(edge), publishes, build, are_local }
+    }
+
+    /// The same ports with another journal, made of the present one.
+    #[must_use]
+    pub fn map_publishes<J2>(self, map: impl FnOnce(J) -> J2) -> Ports<P, B, Q, E, J2> {
+        let Self { pages, bodies, jobs, edge, publishes, build, are_local } = self;
+        Ports { pages, bodies, jobs, edge, publishes: map(publishes), build, are_local }
+    }
+}
+
+/// Some [`Ports`]: the bound of whatever runs on any stores. It names their types, so that one parameter does for five.
+/// Nothing else implements it.
+pub trait Stores: sealed::Sealed + Sized + Send + Sync + 'static {
     /// Records, leases, epochs.
     type Pages: Pages;
     /// Immutable bytes.
     type Bodies: Bodies;
-    /// Regenerations to be done.
+    /// Jobs to be done.
     type Jobs: Jobs;
     /// The shared cache in front.
     type Edge: Edge;
@@ -25,7 +100,7 @@ pub trait Stores: Send + Sync + 'static {
     fn pages(&self) -> &Self::Pages;
     /// Immutable bytes.
     fn bodies(&self) -> &Self::Bodies;
-    /// Regenerations to be done.
+    /// Jobs to be done.
     fn jobs(&self) -> &Self::Jobs;
     /// The shared cache in front.
     fn edge(&self) -> &Self::Edge;
@@ -33,9 +108,62 @@ pub trait Stores: Send + Sync + 'static {
     fn publishes(&self) -> &Self::Publishes;
     /// The build whose records these ports show.
     fn build(&self) -> &Arc<str>;
-    /// Whether the stores are on this machine. Then a visitor waits for as long as they take: a machine that is slow for
-    /// a moment would only get slower by rendering what it has stored.
+    /// Whether the stores are on this machine; see [`Ports::are_local`].
+    fn are_local(&self) -> bool;
+    /// The ports themselves.
+    fn into_ports(self) -> PortsOf<Self>;
+}
+
+/// The struct behind a type that is known as some [`Stores`].
+pub type PortsOf<S> = Ports<
+    <S as Stores>::Pages,
+    <S as Stores>::Bodies,
+    <S as Stores>::Jobs,
+    <S as Stores>::Edge,
+    <S as Stores>::Publishes,
+>;
+
+mod sealed {
+    pub trait Sealed {}
+    impl<P, B, Q, E, J> Sealed for super::Ports<P, B, Q, E, J> {}
+}
+
+impl<P: Pages, B: Bodies, Q: Jobs, E: Edge, J: Publishes> Stores for Ports<P, B, Q, E, J> {
+    type Pages = P;
+    type Bodies = B;
+    type Jobs = Q;
+    type Edge = E;
+    type Publishes = J;
+
+    fn pages(&self) -> &P {
+        &self.pages
+    }
+
+    fn bodies(&self) -> &B {
+        &self.bodies
+    }
+
+    fn jobs(&self) -> &Q {
+        &self.jobs
+    }
+
+    fn edge(&self) -> &E {
+        &self.edge
+    }
+
+    fn publishes(&self) -> &J {
+        &self.publishes
+    }
+
+    fn build(&self) -> &Arc<str> {
+        &self.build
+    }
+
     fn are_local(&self) -> bool {
-        false
+        self.are_local
+    }
+
+    fn into_ports(self) -> Self {
+        self
     }
 }

@@ -3,7 +3,7 @@
 use crate::process::Process;
 use std::sync::Arc;
 
-use crate::guard::Guarded;
+use crate::guard::guarded::Guarded;
 use crate::key::page_key::PageKey;
 use crate::ports::bodies::Bodies;
 use crate::ports::error::StoreError;
@@ -16,8 +16,8 @@ use crate::record::reason::Reason;
 
 /// What one build has stored. Whichever program works the queue can remove it.
 pub(crate) struct BuildStores<S: Stores> {
-    pub(crate) pages: <Guarded<S> as Stores>::Pages,
-    pub(crate) bodies: <Guarded<S> as Stores>::Bodies,
+    pub(crate) pages: Guarded<S::Pages>,
+    pub(crate) bodies: Guarded<S::Bodies>,
 }
 
 /// Replaces a page by a tombstone, and removes its bodies at once: nobody may read them any more.

@@ -125,8 +125,8 @@ async fn on_aws(
     function: impl OnStores,
 ) -> Result<(), FunctionError> {
     let clock = site.clock().clone();
-    let stores = crate::stores::aws::stores::AwsStores::new(&account, &settings, &site, clock.clone());
-    stores.warm().await;
+    let stores = crate::stores::aws::stores::open(&account, &settings, &site, clock.clone());
+    crate::stores::aws::stores::warm(&account, &stores).await;
     let engine = Engine::new(site, stores, clock, settings.limits.clone());
     function.run(engine, SecretSource::Elsewhere(Box::new((settings, account)))).await
 }
@@ -149,9 +149,8 @@ async fn on_this_machine(
         function.run(engine, secrets).await
     }
     let clock = site.clock().clone();
-    let stores =
-        crate::stores::embedded::EmbeddedStores::open(&settings.store, &settings.build_id, clock.clone())
-            .waiting_for_locks(settings.limits.store_lock_wait);
+    let lock_wait = settings.limits.store_lock_wait;
+    let stores = crate::stores::embedded::open(&settings.store, &settings.build_id, clock.clone(), lock_wait);
     let engine = Engine::new(site, stores, clock, settings.limits.clone());
     go(function, engine, SecretSource::Here(Box::new(settings))).await
 }

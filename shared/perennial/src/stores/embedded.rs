@@ -20,7 +20,7 @@ use crate::ports::edge::NoEdge;
 use crate::ports::error::StoreError;
 use crate::ports::job::Job;
 use crate::ports::queue::{DELIVERIES_MAX, Jobs, retry_after};
-use crate::ports::stores::Stores;
+use crate::ports::stores::{Ports, Stores};
 use crate::stores::embedded::bodies::FileBodies;
 use crate::stores::embedded::folder::prepare;
 use crate::stores::embedded::journal::SqlitePublishes;
@@ -28,77 +28,29 @@ use crate::stores::embedded::pages::SqlitePages;
 use crate::stores::embedded::queue::{SqliteJobs, Taken};
 
 /// SQLite and files in one folder. Any number of processes may use it at the same time.
-#[derive(Clone)]
-pub struct EmbeddedStores {
-    build: Arc<str>,
-    pages: SqlitePages,
-    bodies: FileBodies,
-    jobs: SqliteJobs,
-    publishes: SqlitePublishes,
-}
+pub type EmbeddedStores = Ports<SqlitePages, FileBodies, SqliteJobs, NoEdge, SqlitePublishes>;
 
-impl EmbeddedStores {
-    /// Opens or creates the store at `folder` for one build. A folder that cannot be written is reported in the log;
-    /// what it holds is served.
-    ///
-    /// The folder is its owner's alone afterwards (`0700`), unless it gives its group access on purpose (`2770`).
-    pub fn open(folder: &Path, build: &Arc<str>, clock: Arc<dyn Clock>) -> Self {
-        // If it cannot be made, opening the databases fails and says so.
-        let _ = prepare(folder);
-        Self {
-            build: build.clone(),
-            pages: SqlitePages::open(folder, build.clone(), clock.clone()),
-            bodies: FileBodies::open(folder, build),
-            jobs: SqliteJobs::open(folder, build.clone(), clock.clone()),
-            publishes: SqlitePublishes::open(folder, clock),
-        }
-    }
-
-    /// Has calls wait so long at most for a lock that another process holds on a database
-    /// ([`Limits::store_lock_wait`](crate::base::limits::Limits)).
-    #[must_use]
-    pub fn waiting_for_locks(self, most: Duration) -> Self {
-        self.pages.wait_for_locks(most);
-        self.jobs.wait_for_locks(most);
-        self.publishes.wait_for_locks(most);
-        self
-    }
-}
-
-impl Stores for EmbeddedStores {
-    type Pages = SqlitePages;
-    type Bodies = FileBodies;
-    type Jobs = SqliteJobs;
-    type Edge = NoEdge;
-    type Publishes = SqlitePublishes;
-
-    fn pages(&self) -> &SqlitePages {
-        &self.pages
-    }
-
-    fn bodies(&self) -> &FileBodies {
-        &self.bodies
-    }
-
-    fn jobs(&self) -> &SqliteJobs {
-        &self.jobs
-    }
-
-    fn edge(&self) -> &NoEdge {
-        &NoEdge
-    }
-
-    fn publishes(&self) -> &SqlitePublishes {
-        &self.publishes
-    }
-
-    fn build(&self) -> &Arc<str> {
-        &self.build
-    }
-
-    fn are_local(&self) -> bool {
-        true
-    }
+/// Opens or creates the store at `folder` for one build. Its calls wait for `lock_wait` at most for a lock that another
+/// process holds on a database ([`Limits::store_lock_wait`](crate::base::limits::Limits)). A folder that cannot be written
+/// is reported in the log; what it holds is served.
+///
+/// The folder is its owner's alone afterwards (`0700`), unless it gives its group access on purpose (`2770`).
+pub fn open(folder: &Path, build: &Arc<str>, clock: Arc<dyn Clock>, lock_wait: Duration) -> EmbeddedStores {
+    // If it cannot be made, opening the databases fails and says so.
+    let _ = prepare(folder);
+    let stores = Ports {
+        pages: SqlitePages::open(folder, build.clone(), clock.clone()),
+        bodies: FileBodies::open(folder, build),
+        jobs: SqliteJobs::open(folder, build.clone(), clock.clone()),
+        edge: NoEdge,
+        publishes: SqlitePublishes::open(folder, clock),
+        build: build.clone(),
+        are_local: true,
+    };
+    stores.pages.wait_for_locks(lock_wait);
+    stores.jobs.wait_for_locks(lock_wait);
+    stores.publishes.wait_for_locks(lock_wait);
+    stores
 }
 
 /// How often an idle worker looks for jobs that another process has sent, or left behind when it died.
@@ -124,7 +76,7 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
                     }
                     tokio::select! {
                         () = stop.cancelled() => {}
-                        () = engine.stores().unguarded().jobs().arrived() => {}
+                        () = engine.stores().jobs().unguarded().arrived() => {}
                         () = engine.clock().sleep(LOOK_EVERY) => {}
                     }
                 }
@@ -137,7 +89,7 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
     /// # Errors
     /// The queue cannot be read or written.
     pub async fn work_next(self: &Arc<Self>) -> Result<bool, StoreError> {
-        let jobs = self.stores().unguarded().jobs();
+        let jobs = self.stores().jobs().unguarded();
         // A worker that dies gives its job back as it does its page: with the end of a lease.
         let Some(taken) = jobs.take(self.limits().lease).await? else { return Ok(false) };
         let again = match Job::from_json(&taken.message) {
@@ -165,7 +117,7 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
     async fn keep_job(&self, taken: &Taken) -> std::convert::Infallible {
         loop {
             self.clock().sleep(self.limits().lease / 3).await;
-            if let Err(error) = self.stores().unguarded().jobs().hide(taken, self.limits().lease).await {
+            if let Err(error) = self.stores().jobs().unguarded().hide(taken, self.limits().lease).await {
                 tracing::warn!("a job cannot be kept, another worker may take it as well: {error}");
             }
         }
@@ -183,11 +135,11 @@ mod tests {
     #[tokio::test]
     async fn a_job_of_a_newer_version_waits_for_a_program_that_can_read_it() {
         let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
-        let stores = EmbeddedStores::open(folder.path(), &"b".into(), Arc::new(clock.clone()));
-        let site = Arc::new(Site::new().ready(None, None).unwrap());
         let limits = Settings::default().limits;
+        let stores = open(folder.path(), &"b".into(), Arc::new(clock.clone()), limits.store_lock_wait);
+        let site = Arc::new(Site::new().ready(None, None).unwrap());
         let engine = Engine::new(site, stores, Arc::new(clock.clone()), limits);
-        let jobs = engine.stores().unguarded().jobs();
+        let jobs = engine.stores().jobs().unguarded();
         jobs.send_text(r#"{"v":9,"build":"","key":"","task":"unheard_of"}"#).await;
         for _ in 1..DELIVERIES_MAX {
             assert!(engine.work_next().await.unwrap());

@@ -32,7 +32,8 @@ use crate::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use crate::ports::pages::warmth::Warmest;
 use crate::record::page_record::{Epoch, Form, Record, Ticket};
 use crate::stores::aws::dynamodb::{Request, ReturnValue, Table, blob};
-use crate::stores::aws::errors::{Failure, write_error};
+use crate::stores::aws::errors::{Failure, read_error, write_error};
+use crate::stores::aws::item::AttributeValue;
 use crate::stores::aws::pages::batch::Found;
 use crate::stores::aws::pages::item::{
     Item, Keys, SlotItem, epoch, epoch_key, epochs as epochs_of, n, name, number, record, s, tag_key,
@@ -64,6 +65,13 @@ impl DynamoPages {
     pub(crate) fn new(table: Table, build: Arc<str>, clock: Arc<dyn Clock>, retries: Retries) -> Self {
         let complaints = Arc::new(Rarely::every(COMPLAIN_EVERY));
         Self { table, build, clock, retries, complaints }
+    }
+
+    /// The cheapest call that goes all the way: half a read unit.
+    pub(crate) async fn read_nothing(&self) -> Result<(), StoreError> {
+        let nothing = ["pk", "sk"].map(|name| (name.to_owned(), AttributeValue::S("nothing".into())));
+        let asked = self.table.get_item(nothing.into()).send().await;
+        asked.map(drop).map_err(|e| read_error("dynamodb:GetItem", "read the table", &e))
     }
 
     fn keys(&self) -> Keys<'_> {

@@ -1,0 +1,165 @@
+//! One guarded port: what stands before its calls.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use crate::base::clock::{Clock, within};
+use crate::base::limits::Limits;
+use crate::guard::breaker::{Admission, Breaker};
+use crate::guard::patience;
+use crate::ports::error::StoreError;
+
+/// A guarded port: the same port, of which a store that fails is left alone.
+pub struct Guarded<P> {
+    pub(super) port: Arc<P>,
+    pub(super) guard: Arc<Guard>,
+}
+
+impl<P> Guarded<P> {
+    pub(super) fn new(port: Arc<P>, guard: Arc<Guard>) -> Self {
+        Self { port, guard }
+    }
+
+    /// The same guard before a port for another build.
+    pub(super) fn with_port(&self, port: P) -> Self {
+        Self::new(Arc::new(port), self.guard.clone())
+    }
+
+    /// The port itself. Its calls are made even while the store is left alone, and are not counted.
+    pub fn unguarded(&self) -> &P {
+        &self.port
+    }
+}
+
+/// A call that tells whether a store is well again.
+pub(super) type Probe =
+    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>> + Send + Sync>;
+
+/// What stands before one port.
+pub(super) struct Guard {
+    pub(super) breaker: Arc<Breaker>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) limits: Limits,
+    /// Where one can be made beside a visitor's own call, and among which tasks.
+    pub(super) probe: Option<(Probe, TaskTracker)>,
+    /// Whether a visitor waits for as long as a call takes; see [`Ports::are_local`](crate::ports::stores::Ports::are_local).
+    pub(super) are_local: bool,
+}
+
+/// A wait is made of so many parts.
+const WAIT_PARTS: u32 = 16;
+
+/// Waits for a call for as long as there is patience, and tells how much of that it took. Counted in parts: a process that
+/// was frozen meanwhile has lost one of them, and does not take the time that it slept for time that the store took.
+async fn patiently<T>(
+    clock: &dyn Clock,
+    left: Duration,
+    call: impl Future<Output = T>,
+) -> (Option<T>, Duration) {
+    let (mut call, part) = (pin!(call), left / WAIT_PARTS);
+    let mut waited = Duration::ZERO;
+    for _ in 0..WAIT_PARTS {
+        let began = clock.now();
+        let done = within(clock, part, call.as_mut()).await;
+        waited += clock.now().since(began).min(part);
+        if done.is_some() {
+            return (done, waited);
+        }
+    }
+    (None, left)
+}
+
+/// Whether a call that got no answer may have changed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Reads,
+    Writes,
+}
+
+impl Guard {
+    /// Makes a call, unless the store is to be left alone; and for no longer than its visitor still waits.
+    pub(super) async fn call<T>(
+        &self,
+        effect: Effect,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let left = if self.are_local { None } else { patience::left() };
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(StoreError::Refused(format!(
+                "not asked, because the visitor has waited {:?} for the stores (PERENNIAL_STORE_WAIT_MS)",
+                self.limits.store_wait
+            )));
+        }
+        self.admit()?;
+        let mut call = pin!(call);
+        let done = match poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+            Poll::Ready(done) => done,
+            Poll::Pending => match left {
+                None => call.await,
+                Some(left) => {
+                    let (done, waited) = patiently(&*self.clock, left, call).await;
+                    patience::spend(waited);
+                    match done {
+                        Some(done) => done,
+                        None => return Err(self.gave_up(effect, left)),
+                    }
+                }
+            },
+        };
+        self.breaker.note(&done, &*self.clock);
+        done
+    }
+
+    /// Whether a call may be made. Where a probe can be made beside it, a call for which somebody waits is none.
+    fn admit(&self) -> Result<(), StoreError> {
+        match (self.breaker.admit(&*self.clock), &self.probe) {
+            (Admission::Go, _) => return Ok(()),
+            // What was begun beside an answer came to no end, because the process was frozen after it.
+            (Admission::Try { stood_still: true }, _) | (Admission::Try { .. }, None) => return Ok(()),
+            (Admission::Try { .. }, Some((probe, tasks))) => {
+                let (probe, breaker, clock) = (probe(), self.breaker.clone(), self.clock.clone());
+                tasks.spawn(async move { breaker.note(&probe.await, &*clock) });
+            }
+            (Admission::LeftAlone, _) => {}
+        }
+        Err(StoreError::Refused(self.breaker.left_alone()))
+    }
+
+    /// The visitor waits no longer. That is the store's fault if it had most of the time.
+    fn gave_up(&self, effect: Effect, waited: Duration) -> StoreError {
+        let text = format!("no answer within {waited:?} (PERENNIAL_STORE_WAIT_MS)");
+        let error = match effect {
+            Effect::Reads => StoreError::Unavailable(text),
+            Effect::Writes => StoreError::Unsure(text),
+        };
+        if waited * 2 >= self.limits.store_wait {
+            self.breaker.note::<()>(&Err(error.clone()), &*self.clock);
+        }
+        error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::manual_clock::ManualClock;
+
+    #[tokio::test]
+    async fn time_for_which_a_process_was_frozen_is_not_the_stores() {
+        let (clock, left) = (ManualClock::default(), Duration::from_secs(3));
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let (ticking, frozen_for) = (clock.clone(), Duration::from_secs(60));
+        let waiting = tokio::spawn(async move { patiently(&ticking, left, answered).await });
+        tokio::task::yield_now().await;
+        clock.advance(frozen_for);
+        tokio::task::yield_now().await;
+        answer.send("an answer").unwrap();
+        let (done, waited) = waiting.await.unwrap();
+        assert_eq!((done, waited), (Some(Ok("an answer")), left / WAIT_PARTS));
+    }
+}
