@@ -8,7 +8,7 @@ use perennial::parts::ports::error::StoreError;
 use perennial::parts::ports::job::Task;
 use perennial::parts::ports::pages::Pages as _;
 use perennial::parts::ports::pages::snapshot::Stamp;
-use perennial::parts::ports::queue::Jobs as _;
+use perennial::parts::ports::queue::Queue as _;
 use perennial::parts::ports::stores::Stores as _;
 use perennial::parts::ports::suite::pages::page;
 use perennial::parts::ports::suite::queue::job;
@@ -32,7 +32,7 @@ async fn the_first_request_finds_its_connections_open() {
     assert_eq!(opened, 3);
     stores.pages().invalidate(&["tag:a".into()], Stamp::Stale).await.expect("invalidate");
     stores.bodies().get(&page("a"), EMPTY).await.expect("get");
-    stores.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
+    stores.queue().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
     assert_eq!(front.opened(), opened);
 }
 
@@ -49,7 +49,7 @@ async fn connections_that_were_closed_meanwhile_are_no_error() {
         front.cut().await;
         stores.bodies().put(&page("a"), EMPTY, "".into(), Millis(1)).await.expect("put");
         front.cut().await;
-        stores.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
+        stores.queue().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
     }
 }
 
@@ -65,7 +65,7 @@ async fn a_write_whose_answer_is_lost_is_unsure() {
         }
     });
     let stores = stores(&aws, "b", &[("AWS_ENDPOINT_URL", &url)]);
-    let sent = stores.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await;
+    let sent = stores.queue().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await;
     assert!(matches!(sent, Err(StoreError::Unsure(_))), "{sent:?}");
     let read = stores.bodies().get(&page("a"), EMPTY).await;
     assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
@@ -82,12 +82,12 @@ async fn a_bundle_of_roots_replaces_those_of_amazon() {
     let more = [("AWS_ENDPOINT_URL", front.url()), ("AWS_CA_BUNDLE", bundle)];
     let (account, trusting) = with_account(&aws, "b", &more);
     warm(&account, &trusting).await;
-    trusting.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
+    trusting.queue().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
     assert_eq!(front.opened(), 3);
 
     let others = stores(&aws, "b", &[("AWS_ENDPOINT_URL", front.url())]);
     let error =
-        others.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.unwrap_err();
+        others.queue().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, StoreError::Unavailable(_)), "{text}");
     assert!(text.contains("AWS_CA_BUNDLE"), "{text}");

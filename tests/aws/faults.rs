@@ -67,7 +67,7 @@ async fn the_journal_keeps_the_contract_while_calls_go_wrong() {
     let aws = Aws::start().await;
     let between = Between::with(&aws, every(3)).await;
     let url = between.url();
-    let open = || stores(&aws, "b", &[("AWS_ENDPOINT_URL", &url)]).publishes().clone();
+    let open = || stores(&aws, "b", &[("AWS_ENDPOINT_URL", &url)]).journal().clone();
     perennial::parts::ports::suite::journal::run(open, SystemClock.now()).await;
     assert!(between.calls().len() > 40, "the suite went through here");
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use perennial::parts::base::manual_clock::ManualClock;
 use perennial::parts::ports::job::{Job, Task};
-use perennial::parts::ports::journal::Publishes as _;
+use perennial::parts::ports::journal::Journal as _;
 use perennial::parts::ports::pages::Pages as _;
 use perennial::parts::ports::stores::Stores as _;
 use perennial::parts::ports::suite::pages;
@@ -215,7 +215,7 @@ impl World {
         let walk = self.walk().await;
         let (is_left, walked) = self.cost(engine.work_or_retry(&walk)).await;
         assert!(!is_left);
-        let kept = engine.stores().publishes().get(&marked.epoch.to_string()).await.expect("read");
+        let kept = engine.stores().journal().get(&marked.epoch.to_string()).await.expect("read");
         assert_eq!(kept.expect("marks").marks[0].renewed, 20);
         [tag, read, split, walked]
     }

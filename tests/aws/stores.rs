@@ -13,7 +13,7 @@ use perennial::parts::ports::pages::grant::Committed;
 use perennial::parts::ports::pages::slot::{Ask, Begun};
 use perennial::parts::ports::pages::snapshot::{Inline, Wanted};
 use perennial::parts::ports::pages::urgency::Urgency;
-use perennial::parts::ports::queue::Jobs as _;
+use perennial::parts::ports::queue::Queue as _;
 use perennial::parts::ports::stores::Stores as _;
 use perennial::parts::ports::suite::pages::{ask_and_record, page};
 use perennial::parts::ports::suite::queue::job;
@@ -158,7 +158,7 @@ async fn a_server_that_is_not_there_has_not_written() {
     let (content, name) = named(b"content".into());
     let errors = [
         nowhere.bodies().put(&page("a"), &name, content, Millis(1)).await.unwrap_err(),
-        nowhere.jobs().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.unwrap_err(),
+        nowhere.queue().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.unwrap_err(),
     ];
     for error in errors {
         let text = error.to_string();
@@ -171,7 +171,7 @@ async fn a_server_that_is_not_there_has_not_written() {
 #[tokio::test]
 async fn the_journal_keeps_the_contract() {
     let aws = Aws::start().await;
-    let open = || stores(&aws, "b", &[]).publishes().clone();
+    let open = || stores(&aws, "b", &[]).journal().clone();
     perennial::parts::ports::suite::journal::run(open, SystemClock.now()).await;
 }
 
@@ -187,14 +187,14 @@ async fn receive(aws: &Aws) -> Option<String> {
 #[tokio::test]
 async fn jobs_keep_the_contract() {
     let aws = Aws::start().await;
-    let jobs = stores(&aws, "b", &[]).jobs().clone();
+    let jobs = stores(&aws, "b", &[]).queue().clone();
     perennial::parts::ports::suite::queue::run(&jobs, async || receive(&aws).await).await;
 }
 
 #[tokio::test]
 async fn a_delayed_job_comes_when_it_is_due() {
     let aws = Aws::start().await;
-    let jobs = stores(&aws, "b", &[]).jobs().clone();
+    let jobs = stores(&aws, "b", &[]).queue().clone();
     let job = job("a", Task::Again { due: Millis(1) });
     // Part of a second is a whole one to SQS: rather too late than a body removed that a reader may still ask for.
     jobs.send(&job, Duration::from_millis(300)).await.expect("send");
@@ -206,7 +206,7 @@ async fn a_delayed_job_comes_when_it_is_due() {
 async fn a_queue_that_is_not_there_is_named() {
     let aws = Aws::start().await;
     let queue = format!("{}/000000000000/none", aws.endpoint());
-    let jobs = stores(&aws, "b", &[("PERENNIAL_QUEUE_URL", &queue)]).jobs().clone();
+    let jobs = stores(&aws, "b", &[("PERENNIAL_QUEUE_URL", &queue)]).queue().clone();
     let error = jobs.send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, StoreError::Refused(_)), "{text}");

@@ -132,7 +132,7 @@ impl Edge for SharedCache {
 pub(crate) type Behind<S> = Ports<
     <S as Stores>::Pages,
     <S as Stores>::Bodies,
-    <S as Stores>::Jobs,
+    <S as Stores>::Queue,
     SharedCache,
-    <S as Stores>::Publishes,
+    <S as Stores>::Journal,
 >;

@@ -9,14 +9,14 @@ use perennial::parts::run::settings::Settings;
 use perennial::parts::stores::aws;
 use perennial::parts::stores::aws::account::Account;
 use perennial::parts::stores::aws::bodies::S3Bodies;
-use perennial::parts::stores::aws::journal::DynamoPublishes;
+use perennial::parts::stores::aws::journal::DynamoJournal;
 use perennial::parts::stores::aws::pages::DynamoPages;
-use perennial::parts::stores::embedded::queue::SqliteJobs;
+use perennial::parts::stores::embedded::queue::SqliteQueue;
 use perennial::{Clock, Site};
 use tempfile::TempDir;
 use tests::Aws;
 
-pub(crate) type TestStores = Ports<DynamoPages, S3Bodies, SqliteJobs, NoEdge, DynamoPublishes>;
+pub(crate) type TestStores = Ports<DynamoPages, S3Bodies, SqliteQueue, NoEdge, DynamoJournal>;
 
 /// Where they are.
 #[derive(Clone)]
@@ -37,8 +37,8 @@ impl Place {
         let account = Account::open(settings.aws.as_ref().expect("stores on AWS")).expect("an account");
         let site = Site::new().ready(None, None).expect("an empty site");
         let stores = aws::stores::open(&account, &settings, &site, clock.clone());
-        let queue = SqliteJobs::open(self.queue.path(), settings.build_id, clock);
-        stores.with_edge(NoEdge).map_jobs(|_| queue)
+        let queue = SqliteQueue::open(self.queue.path(), settings.build_id, clock);
+        stores.with_edge(NoEdge).map_queue(|_| queue)
     }
 
     /// The names of all bodies in them.

@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 
 use perennial::parts::base::clock::Millis;
 use perennial::parts::ports::error::StoreError;
-use perennial::parts::ports::journal::{DELIVERY_KEPT, Fate, Kept, Mark, Publish, Publishes};
+use perennial::parts::ports::journal::{DELIVERY_KEPT, Fate, Journal, Kept, Mark, Publish};
 
 use crate::gate::Op;
 use crate::ports::SimPort;
 use crate::world::World;
 
 #[derive(Debug, Default)]
-pub(crate) struct Journal {
+pub(crate) struct Entries {
     entries: BTreeMap<String, Publish>,
     marks: BTreeMap<(String, String), Mark>,
     fates: BTreeMap<String, Fate>,
     deliveries: BTreeMap<String, (String, Millis)>,
 }
 
-impl Journal {
+impl Entries {
     fn get(&self, id: &str, now: Millis) -> Option<Kept> {
         let publish = self.entries.get(id).filter(|entry| entry.kept_until > now).cloned();
         let marks = self.marks.iter().filter(|((of, _), _)| of == id);
@@ -34,7 +34,7 @@ impl Journal {
     }
 }
 
-impl Publishes for SimPort {
+impl Journal for SimPort {
     async fn put(&self, publish: &Publish) -> Result<(), StoreError> {
         let put = |world: &mut World| {
             world.journal.entries.insert(publish.id.clone(), publish.clone());

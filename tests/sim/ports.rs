@@ -17,7 +17,7 @@ use perennial::parts::ports::pages::slot::{Ask, Begun, FailureNote};
 use perennial::parts::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use perennial::parts::ports::pages::urgency::Urgency;
 use perennial::parts::ports::pages::warmth::Warmest;
-use perennial::parts::ports::queue::Jobs;
+use perennial::parts::ports::queue::Queue;
 use perennial::parts::ports::stores::Ports;
 use perennial::parts::record::page_record::{Epoch, Record, Ticket};
 
@@ -35,9 +35,9 @@ pub(crate) fn stores(link: &Link, build: &Arc<str>) -> SimStores {
     Ports {
         pages: port(),
         bodies: port(),
-        jobs: port(),
+        queue: port(),
         edge: port(),
-        publishes: port(),
+        journal: port(),
         build: build.clone(),
         are_local: false,
     }
@@ -299,7 +299,7 @@ impl Bodies for SimPort {
     }
 }
 
-impl Jobs for SimPort {
+impl Queue for SimPort {
     async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
         self.link.call(Op::Send, job.key.as_str(), |world| world.send(job, delay)).await
     }

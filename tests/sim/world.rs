@@ -10,7 +10,7 @@ use tests::rng::Rng;
 use crate::clock::Sleeper;
 use crate::gate::{ActorId, NodeId, Parked, Verdict};
 use crate::history::History;
-use crate::journal::Journal;
+use crate::journal::Entries;
 use crate::mistake::Mistake;
 use crate::promises::Promises;
 use crate::store::Store;
@@ -65,7 +65,7 @@ pub(crate) struct World {
     pub(crate) sleepers: BTreeMap<(u64, usize), Sleeper>,
     pub(crate) store: Store,
     pub(crate) queue: VecDeque<Message>,
-    pub(crate) journal: Journal,
+    pub(crate) journal: Entries,
     pub(crate) upstream: Upstream,
     pub(crate) history: History,
     pub(crate) promises: Promises,
@@ -87,7 +87,7 @@ impl World {
             sleepers: BTreeMap::new(),
             store: Store { mistake, ..Store::default() },
             queue: VecDeque::new(),
-            journal: Journal::default(),
+            journal: Entries::default(),
             upstream: Upstream::default(),
             history: History::default(),
             promises: Promises::default(),

@@ -36,7 +36,7 @@ fn own(function: &str) -> &'static [&'static str] {
             "ssm:GetParameter on secret",
         ],
         // `Pages::warmest` of `Task::Walk`, `Pages::list` of `Task::Remove`; `Bodies::remove` of that and of
-        // `Task::RemoveBody`; `Edge::purge` of `Task::Publish` and `Task::Again`; `Jobs::give_back`. The other three on the
+        // `Task::RemoveBody`; `Edge::purge` of `Task::Publish` and `Task::Again`; `Queue::give_back`. The other three on the
         // queue are Lambda's, which fetches the batches.
         "Regenerate" => &[
             "cloudfront:CreateInvalidation on distribution/Distribution",

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use perennial::parts::engine::Engine;
 use perennial::parts::ports::job::BadJob;
-use perennial::parts::ports::queue::{Jobs as _, RETRY_FIRST, retry_after};
+use perennial::parts::ports::queue::{Queue as _, RETRY_FIRST, retry_after};
 use perennial::parts::ports::stores::Stores;
 use tokio::task::JoinSet;
 
@@ -57,7 +57,7 @@ async fn work<S: Stores>(engine: &Arc<Engine<S>>, item: Item) -> Option<String> 
         }
     };
     if let Some(receipt) = receipt
-        && let Err(error) = engine.stores().jobs().give_back(&receipt, pause).await
+        && let Err(error) = engine.stores().queue().give_back(&receipt, pause).await
     {
         tracing::warn!(message_id, "a job comes again only after the queue's visibility time-out: {error}");
     }

@@ -306,7 +306,7 @@ impl<S: Stores> Engine<S> {
         progress(&self.process, id).await
     }
 
-    /// Entries of the journal as they are by now, newest first; see [`Publishes::list`].
+    /// Entries of the journal as they are by now, newest first; see [`Journal::list`].
     ///
     /// # Errors
     /// The store's.

@@ -24,9 +24,9 @@ use crate::ports::stores::{Ports, Stores};
 pub type GuardedStores<S> = Ports<
     Guarded<<S as Stores>::Pages>,
     Guarded<<S as Stores>::Bodies>,
-    Guarded<<S as Stores>::Jobs>,
+    Guarded<<S as Stores>::Queue>,
     Guarded<<S as Stores>::Edge>,
-    Guarded<<S as Stores>::Publishes>,
+    Guarded<<S as Stores>::Journal>,
 >;
 
 /// Guards each port of some stores, within these limits. Their probes are among the tasks.
@@ -59,15 +59,15 @@ pub(crate) fn guard<S: Stores>(
     });
     ports
         .map_bodies(|bodies| Guarded::new(Arc::new(bodies), alone("bodies")))
-        .map_jobs(|jobs| Guarded::new(Arc::new(jobs), alone("jobs")))
+        .map_queue(|queue| Guarded::new(Arc::new(queue), alone("jobs")))
         .map_edge(|edge| Guarded::new(Arc::new(edge), alone("edge")))
-        .map_publishes(|publishes| Guarded::new(Arc::new(publishes), alone("publishes")))
+        .map_journal(|journal| Guarded::new(Arc::new(journal), alone("publishes")))
 }
 
 impl<P, B, Q, E, J> Ports<Guarded<P>, Guarded<B>, Guarded<Q>, Guarded<E>, Guarded<J>> {
     /// What is known of each store's health, in the order of the ports.
     pub fn breakers(&self) -> [&Breaker; 5] {
-        let Self { pages, bodies, jobs, edge, publishes, .. } = self;
-        [&pages.guard, &bodies.guard, &jobs.guard, &edge.guard, &publishes.guard].map(|guard| &*guard.breaker)
+        let Self { pages, bodies, queue, edge, journal, .. } = self;
+        [&pages.guard, &bodies.guard, &queue.guard, &edge.guard, &journal.guard].map(|guard| &*guard.breaker)
     }
 }

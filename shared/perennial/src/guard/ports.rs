@@ -14,13 +14,13 @@ use crate::ports::bodies::{Bodies, Opened};
 use crate::ports::edge::{Edge, Purged};
 use crate::ports::error::StoreError;
 use crate::ports::job::Job;
-use crate::ports::journal::{Fate, Kept, Mark, Publish, Publishes};
+use crate::ports::journal::{Fate, Journal, Kept, Mark, Publish};
 use crate::ports::pages::Pages;
 use crate::ports::pages::grant::{Committed, Failed, Grant};
 use crate::ports::pages::slot::{Ask, Begun, FailureNote};
 use crate::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use crate::ports::pages::warmth::Warmest;
-use crate::ports::queue::Jobs;
+use crate::ports::queue::Queue;
 use crate::record::page_record::{Epoch, Record, Ticket};
 
 impl<P: Pages> Pages for Guarded<P> {
@@ -152,7 +152,7 @@ impl<B: Bodies> Bodies for Guarded<B> {
     }
 }
 
-impl<Q: Jobs> Jobs for Guarded<Q> {
+impl<Q: Queue> Queue for Guarded<Q> {
     async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
         self.guard.call(Writes, self.port.send(job, delay)).await
     }
@@ -180,7 +180,7 @@ impl<E: Edge> Edge for Guarded<E> {
     }
 }
 
-impl<J: Publishes> Publishes for Guarded<J> {
+impl<J: Journal> Journal for Guarded<J> {
     async fn put(&self, publish: &Publish) -> Result<(), StoreError> {
         self.guard.call(Writes, self.port.put(publish)).await
     }

@@ -21,7 +21,7 @@ pub const DELIVERY_KEPT: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// The journal. It is shared by all builds and processes. Nothing in it is needed to answer a visitor, or to carry out a
 /// publish: whoever cannot write it logs that and goes on. A publish for later alone asks it whether it was cancelled.
-pub trait Publishes: Send + Sync + 'static {
+pub trait Journal: Send + Sync + 'static {
     /// Keeps an entry in the place of an older one of the same id, until [`Publish::kept_until`].
     fn put(&self, publish: &Publish) -> impl Future<Output = Result<(), StoreError>> + Send;
 

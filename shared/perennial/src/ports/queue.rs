@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::ports::error::StoreError;
 
 /// Takes jobs. Each is delivered at least once, in any order, to `regenerate`.
-pub trait Jobs: Send + Sync + 'static {
+pub trait Queue: Send + Sync + 'static {
     /// Accepts a job, to be delivered after `delay` (at most 15 minutes, SQS's limit).
     fn send(&self, job: &Job, delay: Duration) -> impl Future<Output = Result<(), StoreError>> + Send;
 

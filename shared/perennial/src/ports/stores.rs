@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::ports::bodies::Bodies;
 use crate::ports::edge::Edge;
-use crate::ports::journal::Publishes;
+use crate::ports::journal::Journal;
 use crate::ports::pages::Pages;
-use crate::ports::queue::Jobs;
+use crate::ports::queue::Queue;
 
 /// The five ports of a deployment, and what holds for all of them.
 ///
@@ -27,11 +27,11 @@ pub struct Ports<P, B, Q, E, J> {
     /// Immutable bytes.
     pub bodies: B,
     /// Jobs to be done.
-    pub jobs: Q,
+    pub queue: Q,
     /// The shared cache in front.
     pub edge: E,
     /// The journal of publishes.
-    pub publishes: J,
+    pub journal: J,
     /// The build whose records these ports show.
     pub build: Arc<str>,
     /// Whether the stores are on this machine. A visitor waits for such stores for as long as they take: a machine that
@@ -49,36 +49,36 @@ impl<P, B, Q, E, J> Ports<P, B, Q, E, J> {
     /// The same ports with another store of pages, made of the present one.
     #[must_use]
     pub fn map_pages<P2>(self, map: impl FnOnce(P) -> P2) -> Ports<P2, B, Q, E, J> {
-        let Self { pages, bodies, jobs, edge, publishes, build, are_local } = self;
-        Ports { pages: map(pages), bodies, jobs, edge, publishes, build, are_local }
+        let Self { pages, bodies, queue, edge, journal, build, are_local } = self;
+        Ports { pages: map(pages), bodies, queue, edge, journal, build, are_local }
     }
 
     /// The same ports with another store of bodies, made of the present one.
     #[must_use]
     pub fn map_bodies<B2>(self, map: impl FnOnce(B) -> B2) -> Ports<P, B2, Q, E, J> {
-        let Self { pages, bodies, jobs, edge, publishes, build, are_local } = self;
-        Ports { pages, bodies: map(bodies), jobs, edge, publishes, build, are_local }
+        let Self { pages, bodies, queue, edge, journal, build, are_local } = self;
+        Ports { pages, bodies: map(bodies), queue, edge, journal, build, are_local }
     }
 
     /// The same ports with another queue, made of the present one.
     #[must_use]
-    pub fn map_jobs<Q2>(self, map: impl FnOnce(Q) -> Q2) -> Ports<P, B, Q2, E, J> {
-        let Self { pages, bodies, jobs, edge, publishes, build, are_local } = self;
-        Ports { pages, bodies, jobs: map(jobs), edge, publishes, build, are_local }
+    pub fn map_queue<Q2>(self, map: impl FnOnce(Q) -> Q2) -> Ports<P, B, Q2, E, J> {
+        let Self { pages, bodies, queue, edge, journal, build, are_local } = self;
+        Ports { pages, bodies, queue: map(queue), edge, journal, build, are_local }
     }
 
     /// The same ports with another shared cache in front, made of the present one.
     #[must_use]
     pub fn map_edge<E2>(self, map: impl FnOnce(E) -> E2) -> Ports<P, B, Q, E2, J> {
-        let Self { pages, bodies, jobs, edge, publishes, build, are_local } = self;
-        Ports { pages, bodies, jobs, edge: map(edge), publishes, build, are_local }
+        let Self { pages, bodies, queue, edge, journal, build, are_local } = self;
+        Ports { pages, bodies, queue, edge: map(edge), journal, build, are_local }
     }
 
     /// The same ports with another journal, made of the present one.
     #[must_use]
-    pub fn map_publishes<J2>(self, map: impl FnOnce(J) -> J2) -> Ports<P, B, Q, E, J2> {
-        let Self { pages, bodies, jobs, edge, publishes, build, are_local } = self;
-        Ports { pages, bodies, jobs, edge, publishes: map(publishes), build, are_local }
+    pub fn map_journal<J2>(self, map: impl FnOnce(J) -> J2) -> Ports<P, B, Q, E, J2> {
+        let Self { pages, bodies, queue, edge, journal, build, are_local } = self;
+        Ports { pages, bodies, queue, edge, journal: map(journal), build, are_local }
     }
 }
 
@@ -90,22 +90,22 @@ pub trait Stores: sealed::Sealed + Sized + Send + Sync + 'static {
     /// Immutable bytes.
     type Bodies: Bodies;
     /// Jobs to be done.
-    type Jobs: Jobs;
+    type Queue: Queue;
     /// The shared cache in front.
     type Edge: Edge;
     /// The journal of publishes.
-    type Publishes: Publishes;
+    type Journal: Journal;
 
     /// Records, leases, epochs.
     fn pages(&self) -> &Self::Pages;
     /// Immutable bytes.
     fn bodies(&self) -> &Self::Bodies;
     /// Jobs to be done.
-    fn jobs(&self) -> &Self::Jobs;
+    fn queue(&self) -> &Self::Queue;
     /// The shared cache in front.
     fn edge(&self) -> &Self::Edge;
     /// The journal of publishes.
-    fn publishes(&self) -> &Self::Publishes;
+    fn journal(&self) -> &Self::Journal;
     /// The build whose records these ports show.
     fn build(&self) -> &Arc<str>;
     /// Whether the stores are on this machine; see [`Ports::are_local`].
@@ -118,9 +118,9 @@ pub trait Stores: sealed::Sealed + Sized + Send + Sync + 'static {
 pub type PortsOf<S> = Ports<
     <S as Stores>::Pages,
     <S as Stores>::Bodies,
-    <S as Stores>::Jobs,
+    <S as Stores>::Queue,
     <S as Stores>::Edge,
-    <S as Stores>::Publishes,
+    <S as Stores>::Journal,
 >;
 
 mod sealed {
@@ -128,12 +128,12 @@ mod sealed {
     impl<P, B, Q, E, J> Sealed for super::Ports<P, B, Q, E, J> {}
 }
 
-impl<P: Pages, B: Bodies, Q: Jobs, E: Edge, J: Publishes> Stores for Ports<P, B, Q, E, J> {
+impl<P: Pages, B: Bodies, Q: Queue, E: Edge, J: Journal> Stores for Ports<P, B, Q, E, J> {
     type Pages = P;
     type Bodies = B;
-    type Jobs = Q;
+    type Queue = Q;
     type Edge = E;
-    type Publishes = J;
+    type Journal = J;
 
     fn pages(&self) -> &P {
         &self.pages
@@ -143,16 +143,16 @@ impl<P: Pages, B: Bodies, Q: Jobs, E: Edge, J: Publishes> Stores for Ports<P, B,
         &self.bodies
     }
 
-    fn jobs(&self) -> &Q {
-        &self.jobs
+    fn queue(&self) -> &Q {
+        &self.queue
     }
 
     fn edge(&self) -> &E {
         &self.edge
     }
 
-    fn publishes(&self) -> &J {
-        &self.publishes
+    fn journal(&self) -> &J {
+        &self.journal
     }
 
     fn build(&self) -> &Arc<str> {

@@ -21,7 +21,7 @@ use crate::key::encode::hex;
 use crate::key::tags::path_tag;
 use crate::ports::edge::Purged;
 use crate::ports::error::StoreError;
-use crate::ports::journal::{Item, Publish, Publishes, Renewal, Went};
+use crate::ports::journal::{Item, Journal, Publish, Renewal, Went};
 use crate::ports::stores::Stores;
 use crate::publish::carriers::Uncarried;
 use crate::publish::outcome::{Invalidation, PublishError, Revalidation, RevalidationResult};
@@ -279,7 +279,7 @@ impl<S: Stores> Publishers<S> {
 
     /// What is noted of a delivery that was carried out.
     async fn known(&self, delivery: &str) -> Option<String> {
-        let asking = self.process.stores.publishes().carried_out(delivery, self.process.now());
+        let asking = self.process.stores.journal().carried_out(delivery, self.process.now());
         match within(&*self.process.clock, JOURNAL_PATIENCE, asking).await {
             Some(Ok(known)) => known,
             Some(Err(error)) => {
@@ -312,7 +312,7 @@ impl<S: Stores> Publishers<S> {
                 let noted = publisher
                     .process
                     .stores
-                    .publishes()
+                    .journal()
                     .note_carried_out(&delivery, &note, publisher.process.now())
                     .await;
                 log_failure(noted);
@@ -346,7 +346,7 @@ impl<S: Stores> Publishers<S> {
 
     async fn put_entry(&self, entry: Publish) {
         if !self.process.dev {
-            log_failure(self.process.stores.publishes().put(&entry.cut()).await);
+            log_failure(self.process.stores.journal().put(&entry.cut()).await);
         }
     }
 }

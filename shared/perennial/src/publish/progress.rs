@@ -2,7 +2,7 @@
 //! whoever asks.
 
 use crate::ports::error::StoreError;
-use crate::ports::journal::{Item, Kept, Mark, Publish, Publishes, Renewal, Went};
+use crate::ports::journal::{Item, Journal, Kept, Mark, Publish, Renewal, Went};
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::stores::Stores;
@@ -108,7 +108,7 @@ pub(crate) async fn progress<S: Stores>(
     id: &str,
 ) -> Result<Option<Progress>, StoreError> {
     let number: Option<Epoch> = id.parse().ok();
-    let kept = match process.stores.publishes().get(id).await {
+    let kept = match process.stores.journal().get(id).await {
         Ok(kept) => kept,
         Err(error) if number.is_some() => {
             tracing::error!("the journal of publishes cannot be read: {error}");
@@ -140,7 +140,7 @@ pub(crate) async fn was_given<S: Stores>(process: &Process<S>, number: Epoch) ->
     Ok((number > 0 || process.dev) && number <= process.stores.pages().epoch().await?)
 }
 
-/// Entries of the journal as they are by now, newest first; see [`Publishes::list`].
+/// Entries of the journal as they are by now, newest first; see [`Journal::list`].
 ///
 /// # Errors
 /// The store's.
@@ -149,7 +149,7 @@ pub(crate) async fn entries<S: Stores>(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<Publish>, StoreError> {
-    let mut entries = process.stores.publishes().list(after, limit).await?;
+    let mut entries = process.stores.journal().list(after, limit).await?;
     let under_way = entries.iter_mut().filter(|entry| entry.went == Went::Accepted);
     for entry in under_way.take(RENEWALS_LISTED_MAX) {
         let progress = progress(process, &entry.id).await?;
@@ -162,7 +162,7 @@ pub(crate) async fn entries<S: Stores>(
 /// the last walk, or who writes the entry, if the walks were faster.
 pub(crate) async fn end_entry<S: Stores>(process: &Process<S>, id: &str) {
     let ended = async {
-        let kept = process.stores.publishes().get(id).await?;
+        let kept = process.stores.journal().get(id).await?;
         let is_last = |kept: &Kept| {
             kept.publish.as_ref().is_some_and(|publish| publish.went == Went::Accepted)
                 && !kept.marks.is_empty()
@@ -172,7 +172,7 @@ pub(crate) async fn end_entry<S: Stores>(process: &Process<S>, id: &str) {
             return Ok(());
         }
         match progress(process, id).await?.and_then(|progress| progress.publish) {
-            Some(publish) => process.stores.publishes().put(&publish.cut()).await,
+            Some(publish) => process.stores.journal().put(&publish.cut()).await,
             None => Ok(()),
         }
     };

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::base::clock::Millis;
 use crate::ports::error::StoreError;
 use crate::ports::job::{Job, Task};
-use crate::ports::journal::{Fate, Publish, Publishes, Went};
-use crate::ports::queue::Jobs;
+use crate::ports::journal::{Fate, Journal, Publish, Went};
+use crate::ports::queue::Queue;
 use crate::ports::stores::Stores;
 use crate::publish::carry_out::{PublishCall, name};
 use crate::publish::send::DELAY_MAX;
@@ -66,7 +66,7 @@ async fn send_due<S: Stores>(process: &Process<S>, due: &ScheduledPublish) -> Re
             "what is to be published then takes {bytes} bytes, {SCHEDULED_BYTES_MAX} at most: schedule it in parts, or by tags"
         )));
     }
-    process.stores.jobs().send(&job, due.due.since(process.now()).min(DELAY_MAX)).await
+    process.stores.queue().send(&job, due.due.since(process.now()).min(DELAY_MAX)).await
 }
 
 /// Cancels a publish that waits for its time, once for all: its job does nothing when it comes. Repeating the call is
@@ -75,7 +75,7 @@ async fn send_due<S: Stores>(process: &Process<S>, due: &ScheduledPublish) -> Re
 /// # Errors
 /// The journal's. It may be cancelled.
 pub(crate) async fn cancel<S: Stores>(process: &Process<S>, id: &str) -> Result<Cancel, StoreError> {
-    let Some(publish) = process.stores.publishes().get(id).await?.and_then(|kept| kept.publish) else {
+    let Some(publish) = process.stores.journal().get(id).await?.and_then(|kept| kept.publish) else {
         let was_given = match id.parse() {
             Ok(number) => was_given(process, number).await?,
             Err(_) => false,
@@ -93,11 +93,11 @@ pub(crate) async fn cancel<S: Stores>(process: &Process<S>, id: &str) -> Result<
         | Went::Failed => return Ok(Cancel::Begun),
     }
     let until = publish.due.unwrap_or(publish.at).plus(FATE_KEPT);
-    if process.stores.publishes().settle(id, Fate::Cancelled, until).await? == Fate::Begun {
+    if process.stores.journal().settle(id, Fate::Cancelled, until).await? == Fate::Begun {
         return Ok(Cancel::Begun);
     }
     let publish = Publish { went: Went::Cancelled, ..publish };
-    process.stores.publishes().put(&publish).await?;
+    process.stores.journal().put(&publish).await?;
     Ok(Cancel::Cancelled(publish.into()))
 }
 
@@ -111,7 +111,7 @@ pub(crate) async fn work_due<S: Stores>(
     }
     // If that cannot be told, the job comes again: what was cancelled must not be published.
     let fate =
-        publishers.process.stores.publishes().settle(&due.id, Fate::Begun, due.due.plus(FATE_KEPT)).await?;
+        publishers.process.stores.journal().settle(&due.id, Fate::Begun, due.due.plus(FATE_KEPT)).await?;
     if fate == Fate::Cancelled {
         tracing::info!(publish = due.id, "a publish is not carried out: it was cancelled");
         return Ok(());

@@ -7,7 +7,7 @@ use crate::key::tags::route_tag;
 use crate::ports::error::StoreError;
 use crate::ports::job::{Job, Removal, SecondLook, Task, Walk};
 use crate::ports::pages::Pages;
-use crate::ports::queue::Jobs;
+use crate::ports::queue::Queue;
 use crate::ports::stores::Stores;
 use crate::process::Process;
 use crate::publish::outcome::is_marked;
@@ -56,7 +56,7 @@ pub(crate) async fn send_walk<S: Stores>(
     delay: Duration,
 ) -> Result<(), StoreError> {
     let job = Job { v: 1, build: process.build().to_string(), key: String::new(), task: Task::Walk(walk) };
-    process.stores.jobs().send(&job, delay.min(DELAY_MAX)).await
+    process.stores.queue().send(&job, delay.min(DELAY_MAX)).await
 }
 
 /// The same for the pages of tags that were invalidated: a walk of its own, once the first one has had that time.
@@ -84,7 +84,7 @@ pub(crate) async fn send_tags_again<S: Stores>(
 pub(crate) async fn send_again<S: Stores>(process: &Process<S>, page: &Resolved, after_s: u32) {
     let after = Duration::from_secs(after_s.into()).min(DELAY_MAX);
     let task = Task::Again { due: process.now().plus(after) };
-    if let Err(error) = process.stores.jobs().send(&process.job(page, task), after).await {
+    if let Err(error) = process.stores.queue().send(&process.job(page, task), after).await {
         tracing::error!(page = page.key.path(), "the queue refused to look at the page again: {error}");
     }
 }
@@ -127,5 +127,5 @@ pub(crate) async fn send_removal<S: Stores>(
     delay: Duration,
 ) -> Result<(), StoreError> {
     let job = Job { v: 1, build: build.to_owned(), key: String::new(), task: Task::Remove(removal) };
-    process.stores.jobs().send(&job, delay.min(DELAY_MAX)).await
+    process.stores.queue().send(&job, delay.min(DELAY_MAX)).await
 }

@@ -8,7 +8,7 @@ use crate::ports::bodies::Bodies;
 use crate::ports::error::StoreError;
 use crate::ports::job::Task;
 use crate::ports::pages::snapshot::Inline;
-use crate::ports::queue::Jobs;
+use crate::ports::queue::Queue;
 use crate::ports::stores::Stores;
 use crate::record::content::Content;
 use crate::record::page_record::{Record, Stored};
@@ -87,7 +87,7 @@ pub(crate) async fn remove_later<S: Stores>(
             continue;
         }
         let task = Task::RemoveBody { sha256: body.sha256.clone(), replaced_at: process.clock.now() };
-        if let Err(error) = process.stores.jobs().send(&process.job(page, task), REPLACED_BODY_GRACE).await {
+        if let Err(error) = process.stores.queue().send(&process.job(page, task), REPLACED_BODY_GRACE).await {
             tracing::warn!(page = %page.key.path(), sha256 = body.sha256, "an unused body will not be removed: {error}");
         }
     }

@@ -19,16 +19,16 @@ use crate::engine::Engine;
 use crate::ports::edge::NoEdge;
 use crate::ports::error::StoreError;
 use crate::ports::job::Job;
-use crate::ports::queue::{DELIVERIES_MAX, Jobs, retry_after};
+use crate::ports::queue::{DELIVERIES_MAX, Queue, retry_after};
 use crate::ports::stores::{Ports, Stores};
 use crate::stores::embedded::bodies::FileBodies;
 use crate::stores::embedded::folder::prepare;
-use crate::stores::embedded::journal::SqlitePublishes;
+use crate::stores::embedded::journal::SqliteJournal;
 use crate::stores::embedded::pages::SqlitePages;
-use crate::stores::embedded::queue::{SqliteJobs, Taken};
+use crate::stores::embedded::queue::{SqliteQueue, Taken};
 
 /// SQLite and files in one folder. Any number of processes may use it at the same time.
-pub type EmbeddedStores = Ports<SqlitePages, FileBodies, SqliteJobs, NoEdge, SqlitePublishes>;
+pub type EmbeddedStores = Ports<SqlitePages, FileBodies, SqliteQueue, NoEdge, SqliteJournal>;
 
 /// Opens or creates the store at `folder` for one build. Its calls wait for `lock_wait` at most for a lock that another
 /// process holds on a database ([`Limits::store_lock_wait`](crate::base::limits::Limits)). A folder that cannot be written
@@ -41,22 +41,22 @@ pub fn open(folder: &Path, build: &Arc<str>, clock: Arc<dyn Clock>, lock_wait: D
     let stores = Ports {
         pages: SqlitePages::open(folder, build.clone(), clock.clone()),
         bodies: FileBodies::open(folder, build),
-        jobs: SqliteJobs::open(folder, build.clone(), clock.clone()),
+        queue: SqliteQueue::open(folder, build.clone(), clock.clone()),
         edge: NoEdge,
-        publishes: SqlitePublishes::open(folder, clock),
+        journal: SqliteJournal::open(folder, clock),
         build: build.clone(),
         are_local: true,
     };
     stores.pages.wait_for_locks(lock_wait);
-    stores.jobs.wait_for_locks(lock_wait);
-    stores.publishes.wait_for_locks(lock_wait);
+    stores.queue.wait_for_locks(lock_wait);
+    stores.journal.wait_for_locks(lock_wait);
     stores
 }
 
 /// How often an idle worker looks for jobs that another process has sent, or left behind when it died.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
+impl<S: Stores<Queue = SqliteQueue>> Engine<S> {
     /// Starts the workers that regenerate what this machine's processes have queued: as many as may render at once.
     /// They stop taking jobs when `stop` is cancelled; [`Engine::shut_down`] waits for those under way.
     pub fn start_workers(self: &Arc<Self>, stop: &tokio_util::sync::CancellationToken) {
@@ -76,7 +76,7 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
                     }
                     tokio::select! {
                         () = stop.cancelled() => {}
-                        () = engine.stores().jobs().unguarded().arrived() => {}
+                        () = engine.stores().queue().unguarded().arrived() => {}
                         () = engine.clock().sleep(LOOK_EVERY) => {}
                     }
                 }
@@ -89,7 +89,7 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
     /// # Errors
     /// The queue cannot be read or written.
     pub async fn work_next(self: &Arc<Self>) -> Result<bool, StoreError> {
-        let jobs = self.stores().jobs().unguarded();
+        let jobs = self.stores().queue().unguarded();
         // A worker that dies gives its job back as it does its page: with the end of a lease.
         let Some(taken) = jobs.take(self.limits().lease).await? else { return Ok(false) };
         let again = match Job::from_json(&taken.message) {
@@ -117,7 +117,7 @@ impl<S: Stores<Jobs = SqliteJobs>> Engine<S> {
     async fn keep_job(&self, taken: &Taken) -> std::convert::Infallible {
         loop {
             self.clock().sleep(self.limits().lease / 3).await;
-            if let Err(error) = self.stores().jobs().unguarded().hide(taken, self.limits().lease).await {
+            if let Err(error) = self.stores().queue().unguarded().hide(taken, self.limits().lease).await {
                 tracing::warn!("a job cannot be kept, another worker may take it as well: {error}");
             }
         }
@@ -139,7 +139,7 @@ mod tests {
         let stores = open(folder.path(), &"b".into(), Arc::new(clock.clone()), limits.store_lock_wait);
         let site = Arc::new(Site::new().ready(None, None).unwrap());
         let engine = Engine::new(site, stores, Arc::new(clock.clone()), limits);
-        let jobs = engine.stores().jobs().unguarded();
+        let jobs = engine.stores().queue().unguarded();
         jobs.send_text(r#"{"v":9,"build":"","key":"","task":"unheard_of"}"#).await;
         for _ in 1..DELIVERIES_MAX {
             assert!(engine.work_next().await.unwrap());

@@ -9,7 +9,7 @@ use crate::ports::job::Task;
 use crate::ports::pages::Pages;
 use crate::ports::pages::slot::Begun;
 use crate::ports::pages::urgency::Urgency;
-use crate::ports::queue::Jobs;
+use crate::ports::queue::Queue;
 use crate::ports::stores::Stores;
 use crate::process::Process;
 use crate::record::page_record::Ticket;
@@ -61,7 +61,7 @@ impl<S: Stores> Triggers<S> {
 
     async fn send(&self, page: &Resolved, ticket: Ticket) {
         let job = self.process.job(page, Task::Refresh { ticket, reason: Reason::Stale });
-        if let Err(error) = self.process.stores.jobs().send(&job, Duration::ZERO).await {
+        if let Err(error) = self.process.stores.queue().send(&job, Duration::ZERO).await {
             self.process.complain(
                 page,
                 "the queue refused to renew a stale page; the next visitor tries again",

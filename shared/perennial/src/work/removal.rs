@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::key::page_key::PageKey;
 use crate::ports::error::StoreError;
 use crate::ports::job::Removal;
-use crate::ports::journal::{Mark, Publishes};
+use crate::ports::journal::{Journal, Mark};
 use crate::ports::pages::Pages;
 use crate::ports::pages::slot::Begun;
 use crate::ports::pages::urgency::Urgency;
@@ -159,7 +159,7 @@ impl<S: Stores> Removals<S> {
         let mark =
             Mark { route, began_at, at: self.process.now(), looked, removed, ended, ..Mark::default() };
         if let Err(error) =
-            self.process.stores.publishes().mark(&removal.publish, &mark, removal.kept_until).await
+            self.process.stores.journal().mark(&removal.publish, &mark, removal.kept_until).await
         {
             tracing::error!("how far a removal is cannot be written into the journal: {error}");
         }

@@ -21,7 +21,7 @@ use crate::base::clock::Millis;
 use crate::key::tags::path_tag;
 use crate::ports::error::StoreError;
 use crate::ports::job::Walk;
-use crate::ports::journal::{Mark, Publishes};
+use crate::ports::journal::{Journal, Mark};
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::pages::warmth::Warm;
@@ -330,8 +330,7 @@ impl<S: Stores> Walks<S> {
             left_out,
             ..Mark::default()
         };
-        if let Err(error) = self.process.stores.publishes().mark(&walk.publish, &mark, walk.kept_until).await
-        {
+        if let Err(error) = self.process.stores.journal().mark(&walk.publish, &mark, walk.kept_until).await {
             tracing::error!("how far a renewal is cannot be written into the journal: {error}");
         }
     }

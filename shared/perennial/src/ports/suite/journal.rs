@@ -1,4 +1,4 @@
-//! What every implementation of [`Publishes`] must do: one entry, [`run`].
+//! What every implementation of [`Journal`] must do: one entry, [`run`].
 
 use crate::base::clock::Millis;
 use crate::ports::journal::*;
@@ -29,7 +29,7 @@ pub fn publish(id: &str, at_ms: u64) -> Publish {
 }
 
 /// Runs every check on an empty journal; `open` opens it as another process does, `now` is what its clock shows.
-pub async fn run<P: Publishes>(open: impl Fn() -> P, now: Millis) {
+pub async fn run<J: Journal>(open: impl Fn() -> J, now: Millis) {
     let (a, b) = (open(), open());
     entries(&a, &b, now).await;
     marks(&a, &b, now).await;
@@ -37,7 +37,7 @@ pub async fn run<P: Publishes>(open: impl Fn() -> P, now: Millis) {
     deliveries(&a, &b, now).await;
 }
 
-async fn entries<P: Publishes>(a: &P, b: &P, now: Millis) {
+async fn entries<J: Journal>(a: &J, b: &J, now: Millis) {
     assert_eq!(a.get("1").await.expect("get"), None);
     assert!(a.list(None, 10).await.expect("list").is_empty());
     // Numbers and texts, of one instant too: in the order of arrival.
@@ -63,7 +63,7 @@ async fn entries<P: Publishes>(a: &P, b: &P, now: Millis) {
     assert_eq!(b.list(None, 10).await.expect("list").len(), ids.len());
 }
 
-async fn marks<P: Publishes>(a: &P, b: &P, now: Millis) {
+async fn marks<J: Journal>(a: &J, b: &J, now: Millis) {
     let mark = |route: &str, renewed| Mark { route: route.to_owned(), renewed, ..Mark::default() };
     let until = now.plus(Duration::from_secs(3600));
     a.mark("10", &mark("/b/{x}", 1), until).await.expect("mark");
@@ -79,7 +79,7 @@ async fn marks<P: Publishes>(a: &P, b: &P, now: Millis) {
     assert_eq!(b.list(None, 10).await.expect("list").len(), 5, "marks are no entries");
 }
 
-async fn fates<P: Publishes>(a: &P, b: &P, now: Millis) {
+async fn fates<J: Journal>(a: &J, b: &J, now: Millis) {
     let until = now.plus(Duration::from_secs(3600));
     for (id, first, second) in [("p8", Fate::Cancelled, Fate::Begun), ("p9", Fate::Begun, Fate::Cancelled)] {
         assert_eq!(a.settle(id, first, until).await.expect("settle"), first);
@@ -93,7 +93,7 @@ async fn fates<P: Publishes>(a: &P, b: &P, now: Millis) {
     assert_eq!(begun.expect("settle"), cancelled.expect("settle"), "one of them was first");
 }
 
-async fn deliveries<P: Publishes>(a: &P, b: &P, now: Millis) {
+async fn deliveries<J: Journal>(a: &J, b: &J, now: Millis) {
     let long = "msg_é".repeat(1_000);
     for (delivery, id) in [("msg_1", "10"), (&*long, "11")] {
         assert_eq!(a.carried_out(delivery, now).await.expect("asked"), None);

@@ -1,4 +1,4 @@
-//! What every implementation of [`Jobs`] must do: one entry, [`run`].
+//! What every implementation of [`Queue`] must do: one entry, [`run`].
 
 use crate::base::clock::Millis;
 use crate::ports::job::Job;
@@ -13,7 +13,7 @@ pub fn job(name: &str, task: Task) -> Job {
 }
 
 /// Runs every check against an empty queue, of which `receive` takes one message for good, if there is one.
-pub async fn run<J: Jobs>(jobs: &J, mut receive: impl AsyncFnMut() -> Option<String>) {
+pub async fn run<J: Queue>(jobs: &J, mut receive: impl AsyncFnMut() -> Option<String>) {
     assert_eq!(receive().await, None);
     let later = job("later", Task::Again { due: Millis(1) });
     jobs.send(&later, Duration::from_secs(900)).await.expect("the longest delay there is");

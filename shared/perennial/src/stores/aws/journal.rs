@@ -14,15 +14,15 @@ use std::sync::Arc;
 
 use crate::base::clock::{Clock, Millis};
 use crate::ports::error::StoreError;
-use crate::ports::journal::{DELIVERY_KEPT, Fate, Kept, Mark, Publish, Publishes};
+use crate::ports::journal::{DELIVERY_KEPT, Fate, Journal, Kept, Mark, Publish};
 use crate::stores::aws::dynamodb::Table;
 use crate::stores::aws::errors::{Failure, read_error, write_error};
 use crate::stores::aws::item::Item;
 use crate::stores::aws::item::{key, n, name, number, s, text};
 
-/// The [`Publishes`] of an AWS account.
+/// The [`Journal`] of an AWS account.
 #[derive(Clone)]
-pub struct DynamoPublishes {
+pub struct DynamoJournal {
     table: Table,
     clock: Arc<dyn Clock>,
 }
@@ -47,7 +47,7 @@ fn item(mut key: Item, until: Millis, what: &str, json: String) -> Item {
     key
 }
 
-impl DynamoPublishes {
+impl DynamoJournal {
     pub(crate) fn new(table: Table, clock: Arc<dyn Clock>) -> Self {
         Self { table, clock }
     }
@@ -63,7 +63,7 @@ impl DynamoPublishes {
     }
 }
 
-impl Publishes for DynamoPublishes {
+impl Journal for DynamoJournal {
     async fn put(&self, publish: &Publish) -> Result<(), StoreError> {
         let write = |key| self.write(item(key, publish.kept_until, "publish", publish.to_json()));
         let by_id = write(key(entry(&publish.id), "publish"));

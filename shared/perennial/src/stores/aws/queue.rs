@@ -6,28 +6,28 @@ use aws_sdk_sqs::Client;
 
 use crate::ports::error::StoreError;
 use crate::ports::job::Job;
-use crate::ports::queue::Jobs;
+use crate::ports::queue::Queue;
 use crate::stores::aws::account::Lazily;
 use crate::stores::aws::errors::{Failure, write_error};
 
 /// SQS's limit of a message's delay.
 const DELAY_MAX: Duration = Duration::from_secs(900);
 
-/// The [`Jobs`] of an AWS account.
+/// The [`Queue`] of an AWS account.
 #[derive(Clone)]
-pub struct SqsJobs {
+pub struct SqsQueue {
     client: Lazily<Client>,
     queue_url: String,
 }
 
-impl SqsJobs {
+impl SqsQueue {
     /// Sends to this queue.
     pub(crate) fn new(client: Lazily<Client>, queue_url: String) -> Self {
         Self { client, queue_url }
     }
 }
 
-impl Jobs for SqsJobs {
+impl Queue for SqsQueue {
     async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
         debug_assert!(delay <= DELAY_MAX, "a job cannot be delayed by {delay:?}");
         // Too early is harmless: a job says what it is for, and is dropped if that is not so.

@@ -11,14 +11,14 @@ use crate::site::ReadySite;
 use crate::stores::aws::account::Account;
 use crate::stores::aws::bodies::S3Bodies;
 use crate::stores::aws::dynamodb::Table;
-use crate::stores::aws::journal::DynamoPublishes;
+use crate::stores::aws::journal::DynamoJournal;
 use crate::stores::aws::pages::DynamoPages;
-use crate::stores::aws::queue::SqsJobs;
+use crate::stores::aws::queue::SqsQueue;
 use crate::stores::aws::retries::Retries;
 use crate::stores::aws::settings::{Aws, EdgePurge};
 
 /// DynamoDB, S3 and SQS, behind CloudFront.
-pub type AwsStores = Ports<DynamoPages, S3Bodies, SqsJobs, CloudFront, DynamoPublishes>;
+pub type AwsStores = Ports<DynamoPages, S3Bodies, SqsQueue, CloudFront, DynamoJournal>;
 
 /// The stores that the settings name, for the build that they name. Opens no connection yet: see [`warm`].
 pub fn open(account: &Account, settings: &Settings, site: &ReadySite, clock: Arc<dyn Clock>) -> AwsStores {
@@ -38,9 +38,9 @@ pub fn open(account: &Account, settings: &Settings, site: &ReadySite, clock: Arc
     Ports {
         pages: DynamoPages::new(table.clone(), build.clone(), clock.clone(), retries),
         bodies: S3Bodies::new(account.lazily(Account::s3), &aws.bucket, build, limits.max_body_bytes),
-        jobs: SqsJobs::new(account.lazily(Account::sqs), aws.queue_url.clone()),
+        queue: SqsQueue::new(account.lazily(Account::sqs), aws.queue_url.clone()),
         edge: CloudFront::new(account.clone(), distribution(aws), order),
-        publishes: DynamoPublishes::new(table, clock),
+        journal: DynamoJournal::new(table, clock),
         build: build.clone(),
         are_local: false,
     }

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::base::clock::{Clock, Millis};
 use crate::ports::error::StoreError;
-use crate::ports::journal::{DELIVERY_KEPT, Fate, Kept, Mark, Publish, Publishes};
+use crate::ports::journal::{DELIVERY_KEPT, Fate, Journal, Kept, Mark, Publish};
 use crate::stores::embedded::sqlite::anew::{Schema, save_rows};
 use crate::stores::embedded::sqlite::{Db, Durable};
 
@@ -37,14 +37,14 @@ const KEPT: [&str; 4] = ["publishes", "marks", "fates", "deliveries"];
 /// Entries on one machine; older ones are forgotten however long they were to be kept.
 pub const ENTRIES_MAX: usize = 10_000;
 
-/// The [`Publishes`] of one machine.
+/// The [`Journal`] of one machine.
 #[derive(Clone)]
-pub struct SqlitePublishes {
+pub struct SqliteJournal {
     db: Arc<Db>,
     clock: Arc<dyn Clock>,
 }
 
-impl SqlitePublishes {
+impl SqliteJournal {
     /// The journal in the store at `folder`.
     pub fn open(folder: &Path, clock: Arc<dyn Clock>) -> Self {
         Self { db: Db::open(&folder.join("publishes.db"), &SCHEMA, clock.clone()), clock }
@@ -71,7 +71,7 @@ fn forget(tx: &rusqlite::Transaction<'_>, now: Millis) -> rusqlite::Result<()> {
     Ok(())
 }
 
-impl Publishes for SqlitePublishes {
+impl Journal for SqliteJournal {
     async fn put(&self, publish: &Publish) -> Result<(), StoreError> {
         let (publish, now) = (publish.clone(), self.clock.now());
         let put = move |tx: &rusqlite::Transaction<'_>| {
@@ -157,8 +157,8 @@ mod tests {
     use crate::base::clock::SystemClock;
     use crate::ports::suite::journal::publish;
 
-    fn open(folder: &Path) -> SqlitePublishes {
-        SqlitePublishes::open(folder, Arc::new(SystemClock))
+    fn open(folder: &Path) -> SqliteJournal {
+        SqliteJournal::open(folder, Arc::new(SystemClock))
     }
 
     #[tokio::test]

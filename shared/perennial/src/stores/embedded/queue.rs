@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::base::clock::{Clock, Millis};
 use crate::ports::error::StoreError;
 use crate::ports::job::Job;
-use crate::ports::queue::Jobs;
+use crate::ports::queue::Queue;
 use crate::stores::embedded::sqlite::anew::{Column, Schema, save_rows};
 use crate::stores::embedded::sqlite::{Db, Durable};
 
@@ -40,7 +40,7 @@ const TAKES: &str = "((build IN (?1, '') AND due <= ?2) OR due <= ?3)";
 
 /// The queue of one machine.
 #[derive(Clone)]
-pub struct SqliteJobs {
+pub struct SqliteQueue {
     db: Arc<Db>,
     build: Arc<str>,
     clock: Arc<dyn Clock>,
@@ -58,13 +58,13 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// What [`Jobs::give_back`] takes.
+    /// What [`Queue::give_back`] takes.
     pub fn receipt(&self) -> String {
         self.id.to_string()
     }
 }
 
-impl SqliteJobs {
+impl SqliteQueue {
     /// The queue in the store at `folder`, for jobs of `build`.
     pub fn open(folder: &Path, build: Arc<str>, clock: Arc<dyn Clock>) -> Self {
         let db = Db::open(&folder.join("jobs.db"), &SCHEMA, clock.clone());
@@ -141,7 +141,7 @@ impl SqliteJobs {
             .map(i64::unsigned_abs)
     }
 
-    /// Whether [`SqliteJobs::len`] is 0.
+    /// Whether [`SqliteQueue::len`] is 0.
     ///
     /// # Errors
     /// The store's.
@@ -181,7 +181,7 @@ fn ms(instant: Millis) -> i64 {
     i64::try_from(instant.0).unwrap_or(i64::MAX)
 }
 
-impl Jobs for SqliteJobs {
+impl Queue for SqliteQueue {
     async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
         let (build, message, due) = (job.build.clone(), job.to_json(), self.clock.now().plus(delay));
         let send = move |tx: &rusqlite::Transaction<'_>| {
@@ -219,7 +219,7 @@ mod tests {
     #[tokio::test]
     async fn keeps_the_contract() {
         let folder = tempfile::tempdir().unwrap();
-        let jobs = SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        let jobs = SqliteQueue::open(folder.path(), "b".into(), Arc::new(SystemClock));
         crate::ports::suite::queue::run(&jobs, async || {
             let taken = jobs.take(Duration::from_secs(60)).await.unwrap()?;
             let message = taken.message.clone();
@@ -232,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_comes_back_until_it_is_finished() {
         let folder = tempfile::tempdir().unwrap();
-        let open = |build: &str| SqliteJobs::open(folder.path(), build.into(), Arc::new(SystemClock));
+        let open = |build: &str| SqliteQueue::open(folder.path(), build.into(), Arc::new(SystemClock));
         let (jobs, other) = (open("b"), open("c"));
         let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
         jobs.send(&job, Duration::ZERO).await.unwrap();
@@ -253,7 +253,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_that_is_given_back_comes_again_after_its_pause_however_often() {
         let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
-        let jobs = SqliteJobs::open(folder.path(), "b".into(), Arc::new(clock.clone()));
+        let jobs = SqliteQueue::open(folder.path(), "b".into(), Arc::new(clock.clone()));
         let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
         jobs.send(&job, Duration::ZERO).await.unwrap();
         for returned in 0..3 * TRIES_MAX {
@@ -270,7 +270,7 @@ mod tests {
     #[tokio::test]
     async fn what_another_build_has_left_behind_is_anybodys() {
         let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
-        let open = |build: &str| SqliteJobs::open(folder.path(), build.into(), Arc::new(clock.clone()));
+        let open = |build: &str| SqliteQueue::open(folder.path(), build.into(), Arc::new(clock.clone()));
         let (old, new) = (open("b"), open("c"));
         let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
         old.send(&job, Duration::from_secs(10)).await.unwrap();
@@ -295,7 +295,7 @@ mod tests {
         )
         .unwrap();
         drop(old);
-        let jobs = SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        let jobs = SqliteQueue::open(folder.path(), "b".into(), Arc::new(SystemClock));
         let taken = jobs.take(Duration::ZERO).await.unwrap().expect("the old job");
         assert_eq!((&*taken.message, taken.returned), ("kept", 0));
     }
@@ -304,7 +304,7 @@ mod tests {
     async fn of_a_damaged_queue_the_jobs_are_kept_that_can_be_read() {
         const JOBS: u64 = 500;
         let folder = tempfile::tempdir().unwrap();
-        let open = || SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        let open = || SqliteQueue::open(folder.path(), "b".into(), Arc::new(SystemClock));
         let jobs = open();
         for i in 0..JOBS {
             let job = Job {
@@ -335,7 +335,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_that_kills_its_workers_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let jobs = SqliteJobs::open(folder.path(), "b".into(), Arc::new(SystemClock));
+        let jobs = SqliteQueue::open(folder.path(), "b".into(), Arc::new(SystemClock));
         let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
         jobs.send(&job, Duration::ZERO).await.unwrap();
         for _ in 0..TRIES_MAX {
