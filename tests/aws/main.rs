@@ -13,6 +13,7 @@
 //! | [`struggles`] | the same, and how soon, while one struggles: hot keys, no answers, slow ones |
 //! | [`sdk`] | the calls signed by hand, beside those of the AWS SDK |
 //! | [`second_opinion`] | records on AWS's own DynamoDB for one machine |
+//! | [`standalone`] | one process that serves from an account's stores, and works the queue |
 //! | [`streams`] | bodies that are passed on as they arrive |
 //! | [`edge`] | CloudFront's orders, byte by byte |
 #![allow(missing_docs, reason = "a test program has no readers of its documentation")]
@@ -28,6 +29,7 @@ mod scale;
 mod sdk;
 mod second_opinion;
 mod server;
+mod standalone;
 mod stores;
 mod streams;
 mod struggles;

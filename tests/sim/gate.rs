@@ -53,6 +53,7 @@ pub(crate) enum Op {
     GetBody,
     RemoveBody,
     Send,
+    Take,
     GiveBack,
     Purge,
     Journal,

@@ -17,7 +17,7 @@ use perennial::parts::ports::pages::slot::{Ask, Begun, FailureNote};
 use perennial::parts::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use perennial::parts::ports::pages::urgency::Urgency;
 use perennial::parts::ports::pages::warmth::Warmest;
-use perennial::parts::ports::queue::Queue;
+use perennial::parts::ports::queue::{Delivery, Queue};
 use perennial::parts::ports::stores::Ports;
 use perennial::parts::record::page_record::{Epoch, Record, Ticket};
 
@@ -302,6 +302,25 @@ impl Bodies for SimPort {
 impl Queue for SimPort {
     async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
         self.link.call(Op::Send, job.key.as_str(), |world| world.send(job, delay)).await
+    }
+
+    async fn take(&self, hidden: Duration, wait: Duration) -> Result<Option<Delivery>, StoreError> {
+        let until = self.link.sim.lock().now + wait.as_millis() as u64;
+        loop {
+            let taken = self.link.call(Op::Take, "", |world| (world.take(hidden), world.now)).await?;
+            match taken {
+                (None, now) if now < until => tokio::task::yield_now().await,
+                (taken, _) => return Ok(taken),
+            }
+        }
+    }
+
+    async fn keep(&self, delivery: &Delivery, hidden: Duration) -> Result<(), StoreError> {
+        self.link.call(Op::Take, "", |world| world.give_back(&delivery.receipt, hidden)).await
+    }
+
+    async fn finish(&self, delivery: Delivery) -> Result<(), StoreError> {
+        self.link.call(Op::Take, "", |world| world.finish(&delivery.receipt)).await
     }
 
     async fn give_back(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {

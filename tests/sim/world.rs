@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perennial::parts::ports::job::Job;
+use perennial::parts::ports::queue::Delivery;
 use tests::rng::Rng;
 
 use crate::clock::Sleeper;
@@ -215,6 +216,20 @@ impl World {
             visible_at,
             deliveries: 0,
         });
+    }
+
+    /// Delivers a message that is due. Processes of the simulation have theirs delivered instead.
+    pub(crate) fn take(&mut self, hidden: Duration) -> Option<Delivery> {
+        let (now, until) = (self.now, self.now + hidden.as_millis() as u64);
+        let message = self.queue.iter_mut().find(|message| message.visible_at <= now)?;
+        (message.visible_at, message.deliveries) = (until, message.deliveries + 1);
+        let (text, receipt) = (message.text.clone(), message.id.to_string());
+        Some(Delivery { message: text, receipt, deliveries: message.deliveries })
+    }
+
+    /// A delivery that was carried out.
+    pub(crate) fn finish(&mut self, receipt: &str) {
+        self.queue.retain(|message| message.id.to_string() != receipt);
     }
 
     /// A delivery that failed: its message is visible again after a while.

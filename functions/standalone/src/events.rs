@@ -12,13 +12,16 @@ use perennial::Clock;
 use perennial::parts::engine::Engine;
 use perennial::parts::look::body::Body;
 use perennial::parts::ports::error::StoreError;
-use perennial::parts::stores::embedded::EmbeddedStores;
+use perennial::parts::ports::stores::Stores;
 use revalidate::console::{Event, Watch};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// How often the store's version is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The same of a store that is elsewhere: it has no version, and bills each look.
+const LOOK_AFAR_EVERY: Duration = Duration::from_secs(5);
 
 /// A look that took long is followed by a rest that is longer by this factor, so that no listener of a large site takes
 /// more than a fifth of a processor.
@@ -43,14 +46,12 @@ impl Listeners {
     }
 
     /// The answer that tells what is watched, from now on; none if all places are taken.
-    pub(crate) fn listen(
-        &self,
-        watch: Watch<EmbeddedStores>,
-        engine: &Engine<EmbeddedStores>,
-    ) -> Option<Response<Body>> {
+    pub(crate) fn listen<S: Stores>(&self, watch: Watch<S>, engine: &Engine<S>) -> Option<Response<Body>> {
         let place = self.places.clone().try_acquire_owned().ok()?;
         let (say, parts) = mpsc::channel(1);
-        tokio::spawn(tell(watch, say, self.stop.clone(), engine.clock().clone(), place));
+        let look_every = if engine.stores().are_local() { LOOK_EVERY } else { LOOK_AFAR_EVERY };
+        let times = (engine.clock().clone(), look_every);
+        tokio::spawn(tell(watch, say, self.stop.clone(), times, place));
         let mut response = Response::new(Body::Stream(parts));
         let head = response.headers_mut();
         head.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -61,18 +62,18 @@ impl Listeners {
     }
 }
 
-async fn tell(
-    mut watch: Watch<EmbeddedStores>,
+async fn tell<S: Stores>(
+    mut watch: Watch<S>,
     say: mpsc::Sender<Result<Bytes, StoreError>>,
     stop: CancellationToken,
-    clock: Arc<dyn Clock>,
+    (clock, look_every): (Arc<dyn Clock>, Duration),
     _place: OwnedSemaphorePermit,
 ) {
     let (mut over, mut beat) = (clock.sleep(STREAM_MAX), clock.sleep(HEARTBEAT));
     loop {
         let began = clock.now();
         let mut text = text(&watch.look().await);
-        let rest = (clock.now().since(began) * REST).max(LOOK_EVERY);
+        let rest = (clock.now().since(began) * REST).max(look_every);
         tokio::select! {
             biased;
             () = &mut beat => text.push_str(":\n\n"),

@@ -1,4 +1,4 @@
-//! Serve, regenerate and revalidate in one process on the embedded store, and the command line of every site.
+//! Serve, regenerate and revalidate in one process, and the command line of every site.
 //!
 //! A site's whole program is `fn main() -> ExitCode { standalone::run(site()) }`.
 
@@ -21,14 +21,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use perennial::parts::engine::Engine;
 use perennial::parts::run::function;
 use perennial::parts::run::function::OnStores;
 use perennial::parts::run::settings::Settings;
 use perennial::parts::run::telemetry;
 use perennial::parts::run::telemetry::{LogFormat, on_one_line};
-use perennial::parts::stores::embedded;
-use perennial::parts::stores::embedded::EmbeddedStores;
 use perennial::{ReadySite, Site};
 
 /// A site with Incremental Static Regeneration. Settings are environment variables; the guide on settings lists them.
@@ -91,13 +88,12 @@ fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> R
     let code = runtime.block_on(async {
         match command {
             None => {
-                program.has_embedded_store()?;
                 program.on_stores(build::Build).await?;
-                start::run(&program, false).await
+                program.start(false).await
             }
-            Some(Command::Dev) => start::run(&program, true).await,
+            Some(Command::Dev) => program.start(true).await,
             Some(Command::Build) => program.on_stores(build::Build).await,
-            Some(Command::Start) => start::run(&program, false).await,
+            Some(Command::Start) => program.start(false).await,
             Some(Command::Pages(args)) => program.on_stores(pages::Pages(args)).await,
             Some(Command::Publishes(args)) => program.on_stores(publishes::Journal(args)).await,
             Some(Command::Revalidate(args)) => revalidate::run(&program, args).await,
@@ -122,22 +118,9 @@ impl Program {
         done.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from_boxed)
     }
 
-    /// One process with its own store has no use for the stores of an AWS account.
-    fn has_embedded_store(&self) -> Result<()> {
-        anyhow::ensure!(
-            self.settings.aws.is_none(),
-            "PERENNIAL_TABLE is set: `build`, `pages` and `publishes` work on the stores of an AWS account, which its functions serve; \
-             unset it to serve from the embedded store"
-        );
-        Ok(())
-    }
-
-    fn engine(&self, dev: bool) -> Arc<Engine<EmbeddedStores>> {
-        let clock = self.site.clock().clone();
-        let Settings { store, build_id, limits, .. } = &self.settings;
-        let stores = embedded::open(store, build_id, clock.clone(), limits.store_lock_wait);
-        let make = if dev { Engine::dev } else { Engine::new };
-        make(self.site.clone(), stores, clock, limits.clone())
+    /// Serves the site until a signal ends the process.
+    async fn start(&self, dev: bool) -> Result<ExitCode> {
+        self.on_stores(start::Start { dev, settings: self.settings.clone() }).await
     }
 }
 

@@ -21,8 +21,8 @@ use perennial::parts::base::budget::{Budget, Part, STANDS_STILL_AFTER};
 use perennial::parts::base::log_limits::Line;
 use perennial::parts::engine::Engine;
 use perennial::parts::look::body::Body;
+use perennial::parts::ports::stores::Stores;
 use perennial::parts::run::metrics::prometheus;
-use perennial::parts::stores::embedded::EmbeddedStores;
 use revalidate::Revalidate;
 use revalidate::console::Peer;
 use serve::{Serve, reply};
@@ -45,21 +45,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const FRAMING: [HeaderName; 2] = [CONTENT_LENGTH, TRANSFER_ENCODING];
 
 /// What the server answers with.
-pub(crate) struct Handlers {
-    pub(crate) serve: Serve<EmbeddedStores>,
-    pub(crate) revalidate: Revalidate<EmbeddedStores>,
+pub(crate) struct Handlers<S: Stores> {
+    pub(crate) serve: Serve<S>,
+    pub(crate) revalidate: Revalidate<S>,
     pub(crate) listeners: Listeners,
     pub(crate) metrics: String,
     /// The memory of bodies whose signature has not been judged.
     pub(crate) unverified: Arc<Budget>,
-    pub(crate) engine: Arc<Engine<EmbeddedStores>>,
+    pub(crate) engine: Arc<Engine<S>>,
 }
 
 /// Answers at most so many connections at once until `stop`, then lets running requests end, at most as long as the grace
 /// allows. Tells when it was stopped.
-pub(crate) async fn run(
+pub(crate) async fn run<S: Stores>(
     listener: TcpListener,
-    handlers: Arc<Handlers>,
+    handlers: Arc<Handlers<S>>,
     max_connections: usize,
     stop: &CancellationToken,
 ) -> Result<Millis> {
@@ -151,7 +151,7 @@ fn has_one_host(request: &Parts) -> bool {
 /// An answer that is there, or one that goes on.
 type Answer = Response<Body>;
 
-impl Handlers {
+impl<S: Stores> Handlers<S> {
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answer {
         let (mut request, body) = request.into_parts();
         if self.engine.is_dev() {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +10,16 @@ use ::revalidate::console::CONSOLE;
 use ::revalidate::{ENDPOINT, Revalidate};
 use ::serve::{Renewal, Serve};
 use anyhow::{Context as _, Result};
+use perennial::Clock;
 use perennial::parts::base::budget::Budget;
 use perennial::parts::build::BuildError;
 use perennial::parts::engine::Engine;
 use perennial::parts::key::encode::RESERVED_SEGMENT;
 use perennial::parts::ports::pages::Pages as _;
-use perennial::parts::ports::stores::Stores as _;
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
 use perennial::parts::run::preview::Drafts;
-use perennial::parts::run::secrets::LiveSecrets;
-use perennial::parts::stores::embedded::EmbeddedStores;
+use perennial::parts::run::settings::Settings;
 use perennial::parts::stores::embedded::secret::{keep_secret, live_secrets, secret_file};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,40 +27,54 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connections;
 use crate::events::Listeners;
+use crate::say;
 use crate::server;
 use crate::server::Handlers;
-use crate::{Program, say};
 
-pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
-    program.has_embedded_store()?;
-    let settings = &program.settings;
+/// Serves a site until a signal ends the process.
+pub(crate) struct Start {
+    /// Whether the site is under development.
+    pub(crate) dev: bool,
+    pub(crate) settings: Settings,
+}
+
+impl OnStores for Start {
+    fn is_dev(&self) -> bool {
+        self.dev
+    }
+
+    async fn run<S: Stores>(
+        self,
+        engine: Arc<Engine<S>>,
+        secrets: SecretSource,
+    ) -> Result<(), FunctionError> {
+        Ok(start(&self, engine, &secrets).await?)
+    }
+}
+
+async fn start<S: Stores>(start: &Start, engine: Arc<Engine<S>>, secrets: &SecretSource) -> Result<()> {
+    let (settings, dev) = (&start.settings, start.dev);
     let files = raise_file_limit();
     let max_connections = connections::most(settings.limits.max_connections, files);
-    let engine = program.engine(dev);
-    let secrets = live_secrets(settings).context("the revalidate endpoint has no secret")?;
-    let own = secrets.first().cloned().unwrap_or_default();
+    let own = own_secret(secrets).context("the revalidate endpoint has no secret")?;
     let listener = listen(settings.listen)
         .with_context(|| format!("cannot listen on {} (PERENNIAL_LISTEN)", settings.listen))?;
-    let revalidate_secrets = LiveSecrets::given(secrets.clone(), Secrets::new).map_err(anyhow::Error::msg)?;
-    if !settings.revalidate_secrets.is_empty() {
+    let revalidate_secrets = secrets.live(Secrets::new).map_err(anyhow::Error::from_boxed)?;
+    if own.is_none() {
         revalidate_secrets.get(engine.now()).await?.warn();
     }
+    let drafts = secrets.live(|secrets| Ok(Drafts::new(secrets))).map_err(anyhow::Error::from_boxed)?;
     let address = listener.local_addr()?;
-    let base = program.site.base_path();
+    let base = engine.site().base_path().to_owned();
     let stop = CancellationToken::new();
     let handlers = Arc::new(Handlers {
-        serve: Serve::new(engine.clone(), Renewal::Beside).with_drafts(
-            LiveSecrets::given(secrets, |secrets| Ok(Drafts::new(secrets))).map_err(anyhow::Error::msg)?,
-        ),
+        serve: Serve::new(engine.clone(), Renewal::Beside).with_drafts(drafts),
         revalidate: Revalidate::new(engine.clone(), revalidate_secrets),
         listeners: Listeners::new(settings.limits.max_listeners, stop.clone()),
         metrics: format!("{base}/{RESERVED_SEGMENT}/metrics"),
         unverified: Budget::new(settings.limits.unverified_memory_bytes),
         engine: engine.clone(),
     });
-    if settings.revalidate_secrets.is_empty() {
-        tokio::spawn(keep_own_secret(engine.clone(), settings.store.clone(), own));
-    }
     if !dev {
         list_if_new(&engine).await;
         tokio::spawn(list_if_lost(engine.clone()));
@@ -68,14 +82,15 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
     }
     stop_on_signal(stop.clone())?;
     say(format_args!("listening on http://{address}"));
-    let root = if base.is_empty() { "/" } else { base };
-    if settings.revalidate_secrets.is_empty() {
+    if let Some(secret) = own {
+        let root = if base.is_empty() { "/" } else { &base };
         let file = secret_file(&settings.store);
         say(format_args!(
             "revalidate a page: curl -X POST 'http://{address}{ENDPOINT}?path={root}' \
              -H \"authorization: Bearer $(cat {})\"",
             file.display()
         ));
+        tokio::spawn(keep_own_secret(engine.clock().clone(), settings.store.clone(), secret));
     }
     say(format_args!(
         "at most {max_connections} connections at once (PERENNIAL_MAX_CONNECTIONS is {}; {files} files may be open)",
@@ -89,7 +104,17 @@ pub(crate) async fn run(program: &Program, dev: bool) -> Result<ExitCode> {
     // One grace for both: requests first, then renders.
     let used = engine.now().since(stopping);
     engine.shut_down(settings.limits.shutdown_grace.saturating_sub(used)).await;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+/// The secret that the embedded store has made for itself, because the settings give none.
+fn own_secret(secrets: &SecretSource) -> std::io::Result<Option<String>> {
+    match secrets {
+        SecretSource::Here(settings) if settings.revalidate_secrets.is_empty() => {
+            Ok(live_secrets(settings)?.into_iter().next())
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Lets this process open as many files as the system allows it to (`RLIMIT_NOFILE`, getrlimit(2)): many systems give it
@@ -126,7 +151,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// A store that holds nothing of this build does not know either which pages its routes list.
-async fn list_if_new(engine: &Arc<Engine<EmbeddedStores>>) {
+async fn list_if_new<S: Stores>(engine: &Arc<Engine<S>>) {
     match engine.stores().pages().list("", None, 1).await {
         Ok(found) if found.is_empty() => {
             tracing::warn!(
@@ -146,7 +171,7 @@ const LISTED_EVERY: Duration = Duration::from_secs(1);
 
 /// A store that goes on without what was damaged does not know which pages the routes list; any server of the build
 /// tells it again.
-async fn list_if_lost(engine: Arc<Engine<EmbeddedStores>>) {
+async fn list_if_lost<S: Stores>(engine: Arc<Engine<S>>) {
     loop {
         engine.clock().sleep(LISTED_EVERY).await;
         // A store that cannot be read says so to every visitor.
@@ -167,7 +192,7 @@ const LIST_AGAIN_MAX: Duration = Duration::from_secs(60);
 
 /// Tells the store which pages the routes list. A route that cannot tell is asked again; until then the store keeps the
 /// list that it has.
-async fn list_until_done(engine: Arc<Engine<EmbeddedStores>>) {
+async fn list_until_done<S: Stores>(engine: Arc<Engine<S>>) {
     let mut pause = LIST_AGAIN_FIRST;
     loop {
         let error = match engine.list_pages().await {
@@ -188,10 +213,10 @@ async fn list_until_done(engine: Arc<Engine<EmbeddedStores>>) {
 const SECRET_EVERY: Duration = Duration::from_secs(1);
 
 /// A store that was removed under this process gets the secret again that this process knows.
-async fn keep_own_secret(engine: Arc<Engine<EmbeddedStores>>, store: PathBuf, secret: String) {
+async fn keep_own_secret(clock: Arc<dyn Clock>, store: PathBuf, secret: String) {
     let mut is_kept = true;
     loop {
-        engine.clock().sleep(SECRET_EVERY).await;
+        clock.sleep(SECRET_EVERY).await;
         let kept = keep_secret(&store, &secret);
         if is_kept && !matches!(kept, Ok(true)) {
             let file = secret_file(&store);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::base::budget::Budget;
@@ -37,6 +38,7 @@ use crate::site::ReadySite;
 use crate::site::route::Resolved;
 use crate::visit::trigger::Triggers;
 use crate::visit::wait::{FirstRender, Visits};
+use crate::work::poll::{start_workers, work_next};
 use crate::work::renew::JobOutcome;
 use crate::work::worker::Worker;
 
@@ -48,7 +50,7 @@ pub struct Engine<S: Stores> {
     triggers: Triggers<S>,
     lookup: Lookup<S>,
     publishers: Arc<Publishers<S>>,
-    worker: Worker<S>,
+    worker: Arc<Worker<S>>,
 }
 
 impl<S: Stores> Engine<S> {
@@ -323,6 +325,21 @@ impl<S: Stores> Engine<S> {
     /// Carries out one job and logs what kept it from being done; tells whether it must be delivered again.
     pub async fn work_or_retry(&self, job: &Job) -> bool {
         self.worker.work_or_retry(job).await
+    }
+
+    /// Starts the workers that carry out what any process has queued: as many as may render at once. They stop taking jobs
+    /// when `stop` is cancelled; [`Engine::shut_down`] waits for those under way. Not where an event source takes the jobs,
+    /// as on AWS Lambda.
+    pub fn start_workers(&self, stop: &CancellationToken) {
+        start_workers(&self.worker, stop);
+    }
+
+    /// Carries out the next job that is due; tells whether there is one.
+    ///
+    /// # Errors
+    /// The queue cannot be read or written.
+    pub async fn work_next(&self) -> Result<bool, StoreError> {
+        work_next(&self.worker).await
     }
 
     /// Renders every listed page, as many at once as may be rendered, and makes them visible together. Nothing

@@ -20,7 +20,7 @@ use crate::ports::pages::grant::{Committed, Failed, Grant};
 use crate::ports::pages::slot::{Ask, Begun, FailureNote};
 use crate::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use crate::ports::pages::warmth::Warmest;
-use crate::ports::queue::Queue;
+use crate::ports::queue::{Delivery, Queue};
 use crate::record::page_record::{Epoch, Record, Ticket};
 
 impl<P: Pages> Pages for Guarded<P> {
@@ -119,6 +119,10 @@ impl<P: Pages> Pages for Guarded<P> {
         self.guard.call(Reads, self.port.count_stored(route, most)).await
     }
 
+    async fn knows_listed(&self) -> Result<bool, StoreError> {
+        self.guard.call(Reads, self.port.knows_listed()).await
+    }
+
     async fn publish(
         &self,
         records: &[(PageKey, Record, Inline)],
@@ -155,6 +159,22 @@ impl<B: Bodies> Bodies for Guarded<B> {
 impl<Q: Queue> Queue for Guarded<Q> {
     async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
         self.guard.call(Writes, self.port.send(job, delay)).await
+    }
+
+    async fn take(&self, hidden: Duration, wait: Duration) -> Result<Option<Delivery>, StoreError> {
+        self.guard.call(Writes, self.port.take(hidden, wait)).await
+    }
+
+    async fn keep(&self, delivery: &Delivery, hidden: Duration) -> Result<(), StoreError> {
+        self.guard.call(Writes, self.port.keep(delivery, hidden)).await
+    }
+
+    async fn finish(&self, delivery: Delivery) -> Result<(), StoreError> {
+        self.guard.call(Writes, self.port.finish(delivery)).await
+    }
+
+    fn sets_aside(&self) -> bool {
+        self.port.sets_aside()
     }
 
     async fn give_back(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {

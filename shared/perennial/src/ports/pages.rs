@@ -161,6 +161,12 @@ pub trait Pages: Send + Sync + 'static {
         async move { Ok(self.list(&format!("{route}|"), None, most).await?.len()) }
     }
 
+    /// Whether the store knows which pages the build's routes list. One that was damaged may have lost it: then any server
+    /// of the build tells it again.
+    fn knows_listed(&self) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        async { Ok(true) }
+    }
+
     /// Commits a build: its records, and then which pages its routes list. Records older than what is stored are left
     /// out. In one step where the store has such steps; where it has not, repeating completes what failed.
     fn publish(

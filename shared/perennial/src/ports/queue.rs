@@ -1,23 +1,67 @@
 //! The port to the queue: work that need not be done while a visitor waits.
 
-use crate::ports::job::Job;
 use std::future::Future;
 use std::time::Duration;
 
 use crate::ports::error::StoreError;
+use crate::ports::job::Job;
 
-/// Takes jobs. Each is delivered at least once, in any order, to `regenerate`.
+/// The queue. Each job is delivered at least once, in any order.
+///
+/// A delivery hides its job from everybody else for a while. Its worker [keeps](Queue::keep) it for longer if need be, and
+/// then [finishes](Queue::finish) it or [gives it back](Queue::give_back). A worker that dies does neither: its job comes
+/// again when that while is over. On AWS Lambda an event source takes the jobs, and nobody calls [`Queue::take`].
+///
+/// Times may be rounded up to whole seconds, which is what SQS counts in.
 pub trait Queue: Send + Sync + 'static {
-    /// Accepts a job, to be delivered after `delay` (at most 15 minutes, SQS's limit).
+    /// Accepts a job, to be delivered after `delay` and not before (at most 15 minutes, SQS's limit).
     fn send(&self, job: &Job, delay: Duration) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Takes a job that is due, and hides it from others for `hidden`. Where there is none, waits for one to become due
+    /// for about `wait` (at most 20 seconds, SQS's limit): `None` if none has.
+    ///
+    /// A call that does not wait may overlook a job that is there. A call that is dropped takes no job, or one that
+    /// comes again after `hidden`.
+    fn take(
+        &self,
+        hidden: Duration,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Option<Delivery>, StoreError>> + Send;
+
+    /// Hides a delivered job from others for `hidden` from now on, in place of what is left.
+    fn keep(
+        &self,
+        delivery: &Delivery,
+        hidden: Duration,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes a delivered job: it was carried out, and does not come again.
+    fn finish(&self, delivery: Delivery) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Has a job that was delivered, and could not be carried out, delivered again after `delay`. The receipt is the
-    /// delivery's, as the queue gave it.
+    /// [delivery's](Delivery::receipt).
     fn give_back(
         &self,
         receipt: &str,
         delay: Duration,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Whether the queue itself sets a job aside that was delivered too often, where a person can look at it. The worker
+    /// of a queue that does not drops such a job.
+    fn sets_aside(&self) -> bool {
+        false
+    }
+}
+
+/// A job that the queue has handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The message as it was sent; see [`Job::from_json`].
+    pub message: String,
+    /// What the queue calls this delivery.
+    pub receipt: String,
+    /// How often the job was delivered, this time included, as far as the queue knows; 1 the first time.
+    pub deliveries: u32,
 }
 
 /// The queue delivers a job this often at most. With the pauses of [`retry_after`] that takes three hours: an outage of a

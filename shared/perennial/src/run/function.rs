@@ -17,8 +17,13 @@ pub type FunctionError = Box<dyn Error + Send + Sync>;
 
 /// What is done on a site's stores, whichever they are.
 pub trait OnStores {
-    /// Whether it also works the embedded store's queue, which no service of its own does.
+    /// Whether it also works the queue, where no event source of AWS Lambda delivers what is in it.
     const WORKS_QUEUE: bool = false;
+
+    /// Whether the site is under development; see [`Engine::dev`].
+    fn is_dev(&self) -> bool {
+        false
+    }
 
     /// Does it: a function answers events until the process ends.
     fn run<S: Stores>(
@@ -43,20 +48,20 @@ impl SecretSource {
     ///
     /// # Errors
     /// There are none, or nothing can be made of those that are given; and what to do.
-    pub fn live<T>(self, make: fn(&[String]) -> Result<T, String>) -> Result<LiveSecrets<T>, FunctionError> {
+    pub fn live<T>(&self, make: fn(&[String]) -> Result<T, String>) -> Result<LiveSecrets<T>, FunctionError> {
         match self {
             #[cfg(feature = "embedded")]
             Self::Here(settings) => {
-                Ok(LiveSecrets::given(crate::stores::embedded::secret::live_secrets(&settings)?, make)?)
+                Ok(LiveSecrets::given(crate::stores::embedded::secret::live_secrets(settings)?, make)?)
             }
             #[cfg(feature = "aws")]
             Self::Elsewhere(from) => {
-                let (settings, account) = *from;
+                let (settings, account) = &**from;
                 if !settings.revalidate_secrets.is_empty() {
-                    return Ok(LiveSecrets::given(settings.revalidate_secrets, make)?);
+                    return Ok(LiveSecrets::given(settings.revalidate_secrets.clone(), make)?);
                 }
-                let Some(id) = settings.revalidate_secrets_from else { return Err(NO_SECRET.into()) };
-                let from = Arc::new((id, account));
+                let Some(id) = &settings.revalidate_secrets_from else { return Err(NO_SECRET.into()) };
+                let from = Arc::new((id.clone(), account.clone()));
                 let read = move || -> Reading {
                     let from = from.clone();
                     Box::pin(async move { crate::stores::aws::secrets::read_secrets(&from.0, &from.1).await })
@@ -127,7 +132,7 @@ async fn on_aws(
     let clock = site.clock().clone();
     let stores = crate::stores::aws::stores::open(&account, &settings, &site, clock.clone());
     crate::stores::aws::stores::warm(&account, &stores).await;
-    let engine = Engine::new(site, stores, clock, settings.limits.clone());
+    let engine = engine_for(&function, site, stores, &settings);
     function.run(engine, SecretSource::Elsewhere(Box::new((settings, account)))).await
 }
 
@@ -137,22 +142,33 @@ async fn on_this_machine(
     settings: Settings,
     function: impl OnStores,
 ) -> Result<(), FunctionError> {
-    async fn go<F: OnStores>(
-        function: F,
-        engine: Arc<Engine<crate::stores::embedded::EmbeddedStores>>,
-        secrets: SecretSource,
-    ) -> Result<(), FunctionError> {
-        if F::WORKS_QUEUE {
-            // This process is not frozen between requests where that store is used.
-            engine.start_workers(&tokio_util::sync::CancellationToken::new());
-        }
-        function.run(engine, secrets).await
-    }
     let clock = site.clock().clone();
     let lock_wait = settings.limits.store_lock_wait;
     let stores = crate::stores::embedded::open(&settings.store, &settings.build_id, clock.clone(), lock_wait);
-    let engine = Engine::new(site, stores, clock, settings.limits.clone());
-    go(function, engine, SecretSource::Here(Box::new(settings))).await
+    let engine = engine_for(&function, site, stores, &settings);
+    function.run(engine, SecretSource::Here(Box::new(settings))).await
+}
+
+/// An engine as a function needs it.
+#[cfg(any(feature = "aws", feature = "embedded"))]
+fn engine_for<F: OnStores, S: Stores>(
+    function: &F,
+    site: Arc<ReadySite>,
+    stores: S,
+    settings: &Settings,
+) -> Arc<Engine<S>> {
+    let (clock, limits) = (site.clock().clone(), settings.limits.clone());
+    let engine = match function.is_dev() {
+        true => Engine::dev(site, stores, clock, limits),
+        false => Engine::new(site, stores, clock, limits),
+    };
+    // A function of Lambda is frozen between requests, and an event source takes the jobs; but of a store on this machine
+    // nobody else takes any.
+    let is_served = settings.is_function && !engine.stores().are_local();
+    if F::WORKS_QUEUE && !is_served {
+        engine.start_workers(&tokio_util::sync::CancellationToken::new());
+    }
+    engine
 }
 
 #[cfg(not(feature = "embedded"))]

@@ -33,6 +33,8 @@ pub struct Settings {
     /// Whether the process is a function of AWS Lambda itself, not of an emulator: `AWS_LAMBDA_INITIALIZATION_TYPE`
     /// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>) is given.
     pub on_lambda: bool,
+    /// Whether the process is a function, on AWS Lambda or in an emulator: `AWS_LAMBDA_RUNTIME_API` is given.
+    pub is_function: bool,
     /// Limits.
     pub limits: Limits,
 }
@@ -96,6 +98,7 @@ impl Settings {
             r.errors.push("PERENNIAL_REVALIDATE_SECRETS holds an empty secret: give them separated by single commas, or unset it".into());
         }
         let on_lambda = r.text("AWS_LAMBDA_INITIALIZATION_TYPE").is_some();
+        let is_function = r.text("AWS_LAMBDA_RUNTIME_API").is_some();
         let revalidate_secrets_from = r.text("PERENNIAL_REVALIDATE_SECRETS_FROM");
         let webhooks = r.text("PERENNIAL_WEBHOOKS").map(PathBuf::from);
         let aws = Aws::read(&mut r);
@@ -113,6 +116,7 @@ impl Settings {
             webhooks,
             aws,
             on_lambda,
+            is_function,
             limits,
         })
     }

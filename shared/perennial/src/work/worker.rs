@@ -24,7 +24,7 @@ use crate::work::walk::Walks;
 
 /// Carries out what the queue delivers.
 pub(crate) struct Worker<S: Stores> {
-    process: Arc<Process<S>>,
+    pub(crate) process: Arc<Process<S>>,
     renderer: Arc<Renderer<S>>,
     publishers: Arc<Publishers<S>>,
     walks: Arc<Walks<S>>,
@@ -38,17 +38,22 @@ impl<S: Stores> Worker<S> {
         renderer: &Arc<Renderer<S>>,
         purger: &Arc<Purger<S>>,
         publishers: &Arc<Publishers<S>>,
-    ) -> Self {
+    ) -> Arc<Self> {
         let (process, second_looks) = (renderer.process.clone(), SecondLooks::new(renderer, purger));
         let (walks, removals) = (Walks::new(renderer, &second_looks), Removals::new(&process));
-        Self {
+        Arc::new(Self {
             process,
             renderer: renderer.clone(),
             publishers: publishers.clone(),
             walks,
             second_looks,
             removals,
-        }
+        })
+    }
+
+    /// The queue itself: a worker asks it even while it is left alone, and so finds out that it is well again.
+    pub(crate) fn queue(&self) -> &S::Queue {
+        self.process.stores.queue().unguarded()
     }
 
     /// Carries out one job of the queue. A job of another build is one that was sent before a deployment, or before a

@@ -18,7 +18,7 @@ use crate::stores::aws::http;
 use crate::stores::aws::settings::Aws;
 
 /// For one answer of DynamoDB or SQS, which take milliseconds. A visitor waits, and another attempt finds another server.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// For one answer of S3: a body of 16 MB at the 50 Mbit/s of a small function.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(5);

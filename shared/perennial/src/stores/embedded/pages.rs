@@ -83,15 +83,6 @@ impl SqlitePages {
         self.db.wait_for_locks(most);
     }
 
-    /// Whether it can be told which pages the routes list. A store that went on without what was damaged cannot, until
-    /// they are published again; then no page counts as one that is not listed.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn knows_listed(&self) -> Result<bool, StoreError> {
-        self.db.read(|c| knows_listed(c, &self.build)).await
-    }
-
     async fn count(&self, route: &str, which: &str, most: usize) -> Result<usize, StoreError> {
         let (first, end) = keys_of(route);
         let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -165,6 +156,12 @@ fn keys_of(route: &str) -> (String, String) {
 }
 
 impl Pages for SqlitePages {
+    /// A store that went on without what was damaged does not, until they are published again; then no page counts as one
+    /// that is not listed.
+    async fn knows_listed(&self) -> Result<bool, StoreError> {
+        self.db.read(|c| knows_listed(c, &self.build)).await
+    }
+
     fn version(&self) -> Option<u64> {
         self.db.version()
     }

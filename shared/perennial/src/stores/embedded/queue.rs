@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::base::clock::{Clock, Millis};
 use crate::ports::error::StoreError;
 use crate::ports::job::Job;
-use crate::ports::queue::Queue;
+use crate::ports::queue::{Delivery, Queue};
 use crate::stores::embedded::sqlite::anew::{Column, Schema, save_rows};
 use crate::stores::embedded::sqlite::{Db, Durable};
 
@@ -35,6 +35,9 @@ const TRIES_MAX: u32 = 5;
 /// A job that no process of its own build has taken for so long after it was due is anybody's: that build was replaced.
 const LEFT_AFTER: Duration = Duration::from_secs(60);
 
+/// How often a call that waits looks for jobs that another process has sent, or left behind when it died.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Which jobs a process may take: those of its build and those of no build, and what other builds have left behind.
 const TAKES: &str = "((build IN (?1, '') AND due <= ?2) OR due <= ?3)";
 
@@ -45,23 +48,6 @@ pub struct SqliteQueue {
     build: Arc<str>,
     clock: Arc<dyn Clock>,
     arrived: Arc<Notify>,
-}
-
-/// A job that was taken from the queue, and will come back unless it is finished in time.
-#[derive(Debug)]
-pub struct Taken {
-    id: i64,
-    /// The message; see [`Job::from_json`].
-    pub message: String,
-    /// How often it was given back before.
-    pub returned: u32,
-}
-
-impl Taken {
-    /// What [`Queue::give_back`] takes.
-    pub fn receipt(&self) -> String {
-        self.id.to_string()
-    }
 }
 
 impl SqliteQueue {
@@ -75,11 +61,8 @@ impl SqliteQueue {
         self.db.wait_for_locks(most);
     }
 
-    /// Takes the job that has been due the longest; others cannot take it for `hidden`.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn take(&self, hidden: Duration) -> Result<Option<Taken>, StoreError> {
+    /// Takes the job that has been due the longest, if there is one.
+    async fn take_due(&self, hidden: Duration) -> Result<Option<Delivery>, StoreError> {
         let now = self.clock.now();
         // Most looks find nothing: a read is enough to know.
         if self.due(now).await?.is_none() {
@@ -98,36 +81,17 @@ impl SqliteQueue {
                 &format!(
                     "UPDATE jobs SET due = ?4, tries = tries + 1 WHERE id =
                        (SELECT id FROM jobs WHERE {TAKES} ORDER BY due, id LIMIT 1)
-                     RETURNING id, message, returned"
+                     RETURNING id, message, returned + tries"
                 ),
                 params![build, ms(now), ms(left), ms(until)],
-                |row| Ok(Taken { id: row.get(0)?, message: row.get(1)?, returned: row.get(2)? }),
+                |row| {
+                    let (id, message, deliveries) = (row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?);
+                    Ok(Delivery { message, receipt: id.to_string(), deliveries })
+                },
             )
             .optional()
         };
         self.db.write(Durable::No, take).await
-    }
-
-    /// Keeps a job that was taken from others for that long from now on: its worker lives, or wants it again only then.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn hide(&self, taken: &Taken, hidden: Duration) -> Result<(), StoreError> {
-        let (id, until) = (taken.id, self.clock.now().plus(hidden));
-        let hide = move |tx: &rusqlite::Transaction<'_>| {
-            tx.execute("UPDATE jobs SET due = ?2 WHERE id = ?1", params![id, ms(until)])
-        };
-        self.db.write(Durable::No, hide).await.map(drop)
-    }
-
-    /// Finishes a job.
-    ///
-    /// # Errors
-    /// The store's; the job then comes back.
-    pub async fn finish(&self, taken: Taken) -> Result<(), StoreError> {
-        let finish =
-            move |tx: &rusqlite::Transaction<'_>| tx.execute("DELETE FROM jobs WHERE id = ?1", [taken.id]);
-        self.db.write(Durable::No, finish).await.map(drop)
     }
 
     /// How many jobs are waiting or being worked on, delayed ones included.
@@ -149,11 +113,6 @@ impl SqliteQueue {
         self.len().map(|n| n == 0)
     }
 
-    /// Completes when this process has sent a job, or soon if it already has.
-    pub async fn arrived(&self) {
-        self.arrived.notified().await;
-    }
-
     /// Puts a message into the queue that this program may not be able to read.
     #[cfg(test)]
     pub(crate) async fn send_text(&self, message: &'static str) {
@@ -170,6 +129,13 @@ impl SqliteQueue {
         });
         read.await
     }
+}
+
+/// A receipt is the number of the job's row.
+fn id_of(receipt: &str) -> Result<i64, StoreError> {
+    receipt
+        .parse()
+        .map_err(|_| StoreError::Refused(format!("`{}` is no receipt of this queue", receipt.escape_debug())))
 }
 
 /// What was due by then is left behind.
@@ -195,11 +161,40 @@ impl Queue for SqliteQueue {
         Ok(())
     }
 
+    /// Jobs of this process are noticed at once, and those of others, or that a worker has left behind as it died, after
+    /// half a second.
+    async fn take(&self, hidden: Duration, wait: Duration) -> Result<Option<Delivery>, StoreError> {
+        // Counted, since a clock may be set back meanwhile.
+        let looks = wait.as_millis().div_ceil(LOOK_EVERY.as_millis());
+        for _ in 0..looks {
+            if let Some(delivery) = self.take_due(hidden).await? {
+                return Ok(Some(delivery));
+            }
+            tokio::select! {
+                () = self.arrived.notified() => {}
+                () = self.clock.sleep(LOOK_EVERY) => {}
+            }
+        }
+        self.take_due(hidden).await
+    }
+
+    async fn keep(&self, delivery: &Delivery, hidden: Duration) -> Result<(), StoreError> {
+        let (id, until) = (id_of(&delivery.receipt)?, self.clock.now().plus(hidden));
+        let hide = move |tx: &rusqlite::Transaction<'_>| {
+            tx.execute("UPDATE jobs SET due = ?2 WHERE id = ?1", params![id, ms(until)])
+        };
+        self.db.write(Durable::No, hide).await.map(drop)
+    }
+
+    async fn finish(&self, delivery: Delivery) -> Result<(), StoreError> {
+        let id = id_of(&delivery.receipt)?;
+        let finish = move |tx: &rusqlite::Transaction<'_>| tx.execute("DELETE FROM jobs WHERE id = ?1", [id]);
+        self.db.write(Durable::No, finish).await.map(drop)
+    }
+
     /// Its worker lives: the job is not one that kills its workers.
     async fn give_back(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
-        let id: i64 = receipt.parse().map_err(|_| {
-            StoreError::Refused(format!("`{}` is no receipt of this queue", receipt.escape_debug()))
-        })?;
+        let id = id_of(receipt)?;
         let due = self.clock.now().plus(delay);
         let give_back = move |tx: &rusqlite::Transaction<'_>| {
             let sql = "UPDATE jobs SET due = ?2, tries = 0, returned = returned + 1 WHERE id = ?1";
@@ -218,15 +213,9 @@ mod tests {
 
     #[tokio::test]
     async fn keeps_the_contract() {
-        let folder = tempfile::tempdir().unwrap();
-        let jobs = SqliteQueue::open(folder.path(), "b".into(), Arc::new(SystemClock));
-        crate::ports::suite::queue::run(&jobs, async || {
-            let taken = jobs.take(Duration::from_secs(60)).await.unwrap()?;
-            let message = taken.message.clone();
-            jobs.finish(taken).await.unwrap();
-            Some(message)
-        })
-        .await;
+        let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
+        let open = || SqliteQueue::open(folder.path(), "b".into(), Arc::new(clock.clone()));
+        crate::ports::suite::queue::run(open, async |time| clock.advance(time)).await;
     }
 
     #[tokio::test]
@@ -237,15 +226,19 @@ mod tests {
         let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
         jobs.send(&job, Duration::ZERO).await.unwrap();
         jobs.send(&job, Duration::from_secs(60)).await.unwrap();
-        assert!(other.take(Duration::ZERO).await.unwrap().is_none(), "another build's");
+        assert!(other.take(Duration::ZERO, Duration::ZERO).await.unwrap().is_none(), "another build's");
         jobs.send(&Job { build: String::new(), ..job.clone() }, Duration::ZERO).await.unwrap();
-        let anyones = other.take(Duration::from_secs(60)).await.unwrap().expect("any build's");
+        let anyones =
+            other.take(Duration::from_secs(60), Duration::ZERO).await.unwrap().expect("any build's");
         other.finish(anyones).await.unwrap();
-        let taken = jobs.take(Duration::ZERO).await.unwrap().unwrap();
+        let taken = jobs.take(Duration::ZERO, Duration::ZERO).await.unwrap().unwrap();
         assert_eq!(Job::from_json(&taken.message).unwrap(), job);
-        let again = jobs.take(Duration::from_secs(60)).await.unwrap().unwrap();
-        assert_eq!(again.id, taken.id);
-        assert!(jobs.take(Duration::ZERO).await.unwrap().is_none(), "one is hidden, the other not due");
+        let again = jobs.take(Duration::from_secs(60), Duration::ZERO).await.unwrap().unwrap();
+        assert_eq!(again.receipt, taken.receipt);
+        assert!(
+            jobs.take(Duration::ZERO, Duration::ZERO).await.unwrap().is_none(),
+            "one is hidden, the other not due"
+        );
         jobs.finish(again).await.unwrap();
         assert_eq!(jobs.len().unwrap(), 1);
     }
@@ -257,11 +250,12 @@ mod tests {
         let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
         jobs.send(&job, Duration::ZERO).await.unwrap();
         for returned in 0..3 * TRIES_MAX {
-            let taken = jobs.take(Duration::from_secs(60)).await.unwrap().expect("it is kept");
-            assert_eq!(taken.returned, returned);
-            jobs.give_back(&taken.receipt(), Duration::from_secs(5)).await.unwrap();
+            let taken =
+                jobs.take(Duration::from_secs(60), Duration::ZERO).await.unwrap().expect("it is kept");
+            assert_eq!(taken.deliveries, returned + 1);
+            jobs.give_back(&taken.receipt, Duration::from_secs(5)).await.unwrap();
             clock.advance(Duration::from_secs(4));
-            assert!(jobs.take(Duration::ZERO).await.unwrap().is_none(), "a second too early");
+            assert!(jobs.take(Duration::ZERO, Duration::ZERO).await.unwrap().is_none(), "a second too early");
             clock.advance(Duration::from_secs(1));
         }
         assert!(jobs.give_back("x", Duration::ZERO).await.is_err());
@@ -275,11 +269,14 @@ mod tests {
         let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
         old.send(&job, Duration::from_secs(10)).await.unwrap();
         clock.advance(Duration::from_secs(10) + LEFT_AFTER - Duration::from_millis(1));
-        assert!(new.take(Duration::ZERO).await.unwrap().is_none(), "its own build may still take it");
+        assert!(
+            new.take(Duration::ZERO, Duration::ZERO).await.unwrap().is_none(),
+            "its own build may still take it"
+        );
         clock.advance(Duration::from_millis(1));
-        let taken = new.take(Duration::from_secs(60)).await.unwrap().expect("left behind");
+        let taken = new.take(Duration::from_secs(60), Duration::ZERO).await.unwrap().expect("left behind");
         assert_eq!(Job::from_json(&taken.message).unwrap(), job);
-        assert!(old.take(Duration::ZERO).await.unwrap().is_none(), "taken");
+        assert!(old.take(Duration::ZERO, Duration::ZERO).await.unwrap().is_none(), "taken");
     }
 
     /// As they were before jobs were given back.
@@ -296,8 +293,8 @@ mod tests {
         .unwrap();
         drop(old);
         let jobs = SqliteQueue::open(folder.path(), "b".into(), Arc::new(SystemClock));
-        let taken = jobs.take(Duration::ZERO).await.unwrap().expect("the old job");
-        assert_eq!((&*taken.message, taken.returned), ("kept", 0));
+        let taken = jobs.take(Duration::ZERO, Duration::ZERO).await.unwrap().expect("the old job");
+        assert_eq!((&*taken.message, taken.deliveries), ("kept", 1));
     }
 
     #[tokio::test]
@@ -323,7 +320,7 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let jobs = open();
         let (mut first, mut last) = (None, None);
-        while let Some(taken) = jobs.take(Duration::from_secs(60)).await.unwrap() {
+        while let Some(taken) = jobs.take(Duration::from_secs(60), Duration::ZERO).await.unwrap() {
             let key = Job::from_json(&taken.message).unwrap().key;
             first.get_or_insert(key.clone());
             last = Some(key);
@@ -339,9 +336,9 @@ mod tests {
         let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
         jobs.send(&job, Duration::ZERO).await.unwrap();
         for _ in 0..TRIES_MAX {
-            assert!(jobs.take(Duration::ZERO).await.unwrap().is_some());
+            assert!(jobs.take(Duration::ZERO, Duration::ZERO).await.unwrap().is_some());
         }
-        assert!(jobs.take(Duration::ZERO).await.unwrap().is_none());
+        assert!(jobs.take(Duration::ZERO, Duration::ZERO).await.unwrap().is_none());
         assert!(jobs.is_empty().unwrap());
     }
 }

@@ -104,7 +104,7 @@ pub(super) fn above(connection: &Connection) -> rusqlite::Result<Ticket> {
     Ok(above.unwrap_or(0))
 }
 
-/// See [`SqlitePages::knows_listed`](crate::stores::embedded::pages::SqlitePages::knows_listed).
+/// See [`Pages::knows_listed`](crate::ports::pages::Pages::knows_listed).
 pub(super) fn knows_listed(connection: &Connection, build: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT ticket = 0 OR EXISTS (SELECT 1 FROM published WHERE build = ?1) FROM above";
     connection.prepare_cached(sql)?.query_row([build], |row| row.get(0))

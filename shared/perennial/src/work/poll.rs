@@ -1,0 +1,115 @@
+//! Takes jobs from the queue, where no event source delivers them.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::log_limits::Line;
+use crate::base::panics::guarded_async;
+use crate::ports::error::StoreError;
+use crate::ports::job::Job;
+use crate::ports::queue::{DELIVERIES_MAX, Delivery, Queue, retry_after};
+use crate::ports::stores::Stores;
+use crate::work::worker::Worker;
+
+/// How long one call waits for a job: as long as SQS waits at most, since each call is billed.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// A queue that could not be read is asked again after so long.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// Starts as many workers as may render at once. They stop taking jobs when `stop` is cancelled; those under way are among
+/// the process's tasks.
+pub(crate) fn start_workers<S: Stores>(worker: &Arc<Worker<S>>, stop: &CancellationToken) {
+    // One of them waits at the queue, and the others for their turn: an idle process makes one call at a time.
+    let turn = Arc::new(Mutex::new(()));
+    for _ in 0..worker.process.limits.max_concurrent_renders {
+        let (worker, stop, turn) = (worker.clone(), stop.clone(), turn.clone());
+        worker.process.clone().tasks.spawn(async move {
+            while !stop.is_cancelled() {
+                match guarded_async(work_when_due(&worker, &turn, &stop)).await {
+                    Ok(Ok(())) => continue,
+                    // Each worker meets it, again and again.
+                    Ok(Err(error)) => worker.process.log(Line::StoreFails, |left_out| {
+                        tracing::error!(left_out, "the queue cannot be read: {error}");
+                    }),
+                    // Without its worker the queue would stand still in the end.
+                    Err(panic) => tracing::error!("a job comes again once its lease has ended: {panic}"),
+                }
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = worker.process.clock.sleep(ASK_AGAIN_AFTER) => {}
+                }
+            }
+        });
+    }
+}
+
+/// Waits for a job, and carries it out.
+async fn work_when_due<S: Stores>(
+    worker: &Worker<S>,
+    turn: &Mutex<()>,
+    stop: &CancellationToken,
+) -> Result<(), StoreError> {
+    let take = async {
+        let _turn = turn.lock().await;
+        worker.queue().take(worker.process.limits.lease, WAIT).await
+    };
+    let taken = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        taken = take => taken?,
+    };
+    match taken {
+        Some(delivery) => work_delivery(worker, delivery).await,
+        None => Ok(()),
+    }
+}
+
+/// Carries out the next job that is due; tells whether there is one.
+///
+/// # Errors
+/// The queue cannot be read or written.
+pub(crate) async fn work_next<S: Stores>(worker: &Worker<S>) -> Result<bool, StoreError> {
+    match worker.queue().take(worker.process.limits.lease, Duration::ZERO).await? {
+        Some(delivery) => work_delivery(worker, delivery).await.map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// A worker that dies gives its job back as it does its page: with the end of a lease.
+async fn work_delivery<S: Stores>(worker: &Worker<S>, delivery: Delivery) -> Result<(), StoreError> {
+    let queue = worker.queue();
+    let again = match Job::from_json(&delivery.message) {
+        Ok(job) => tokio::select! {
+            again = worker.work_or_retry(&job) => again,
+            never = keep(worker, &delivery) => match never {},
+        },
+        Err(error) => {
+            // A newer version of this program may be able to: there may be one soon, on the same store.
+            let again = queue.sets_aside() || delivery.deliveries < DELIVERIES_MAX;
+            tracing::error!(again, "a job cannot be carried out: {error}");
+            again
+        }
+    };
+    if again {
+        let pause = retry_after(delivery.deliveries, &delivery.receipt);
+        queue.give_back(&delivery.receipt, pause).await
+    } else {
+        queue.finish(delivery).await
+    }
+}
+
+/// Keeps a job from other workers while its own lives.
+async fn keep<S: Stores>(worker: &Worker<S>, delivery: &Delivery) -> Infallible {
+    let lease = worker.process.limits.lease;
+    loop {
+        worker.process.clock.sleep(lease / 3).await;
+        if let Err(error) = worker.queue().keep(delivery, lease).await {
+            tracing::warn!("a job cannot be kept, another worker may take it as well: {error}");
+        }
+    }
+}
