@@ -4,6 +4,7 @@
 //! would have to raise the compiler's `recursion_limit`.
 
 use crate::stores::aws::call::Caller;
+use crate::stores::aws::retries::ATTEMPTS;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -22,9 +23,6 @@ pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// For one answer of S3: a body of 16 MB at the 50 Mbit/s of a small function.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A function that was frozen finds its connections closed: the second attempt is for that, the third for real trouble.
-pub(crate) const ATTEMPTS: u32 = 3;
 
 /// Before the second attempt, with jitter; the SDK's own second is longer than a visitor waits.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(50);

@@ -17,8 +17,9 @@ use crate::key::encode::hex;
 use crate::key::page_key::PageKey;
 use crate::ports::bodies::{Bodies, Chunks, Opened};
 use crate::ports::error::StoreError;
-use crate::stores::aws::account::{ATTEMPTS, BODY_TIMEOUT, Lazily};
+use crate::stores::aws::account::{BODY_TIMEOUT, Lazily};
 use crate::stores::aws::errors::{Failure, read_error, write_error};
+use crate::stores::aws::retries::ATTEMPTS;
 
 /// Metadata: when the body was last put, in milliseconds since the Unix epoch.
 const WANTED_AT: &str = "wanted-at";

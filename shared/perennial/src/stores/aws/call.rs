@@ -17,9 +17,9 @@ use hyper::body::Incoming;
 
 use crate::base::clock::{Clock, Millis, SystemClock, within};
 use crate::ports::error::StoreError;
-use crate::stores::aws::account::ATTEMPTS;
 use crate::stores::aws::errors::Failure;
 use crate::stores::aws::http::Http;
+use crate::stores::aws::retries::ATTEMPTS;
 use crate::stores::aws::settings::Aws;
 
 /// For one answer. These services take some hundred milliseconds.

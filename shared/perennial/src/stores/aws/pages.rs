@@ -9,193 +9,59 @@
 
 mod batch;
 mod begin;
+mod commit;
 mod item;
 mod list;
+mod table;
 mod tags;
 mod warmth;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::base::clock::{Clock, Millis, Rarely};
+use crate::base::clock::{Clock, Millis};
 use crate::freshness::Epochs;
 use crate::key::page_key::PageKey;
 use crate::key::tags::{page_tags, user_tag};
-use crate::ports::error::{COMPLAIN_EVERY, StoreError};
+use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
 use crate::ports::pages::grant::{Committed, Failed, Grant};
 use crate::ports::pages::slot::{Ask, Begun, FailureNote};
 use crate::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use crate::ports::pages::warmth::Warmest;
 use crate::record::page_record::{Epoch, Form, Record, Ticket};
-use crate::stores::aws::dynamodb::{Request, ReturnValue, Table, blob};
-use crate::stores::aws::errors::{Failure, read_error, write_error};
+use crate::stores::aws::dynamodb::Table;
+use crate::stores::aws::errors::read_error;
 use crate::stores::aws::item::AttributeValue;
-use crate::stores::aws::pages::batch::Found;
+use crate::stores::aws::pages::begin::{IS_CURRENT, exchange, forget, give_back, grant};
+use crate::stores::aws::pages::commit::{note_commit, put_body, put_record, tidy_bodies};
 use crate::stores::aws::pages::item::{
-    Item, Keys, SlotItem, epoch, epoch_key, epochs as epochs_of, n, name, number, record, s, tag_key,
+    SlotItem, body as body_of, epoch, epoch_key, n, number, record, s, tag_key,
 };
+use crate::stores::aws::pages::list::{count_gone, count_slots, list_pages, publish_listing};
+use crate::stores::aws::pages::table::{PagesTable, WRITES_AT_ONCE};
+use crate::stores::aws::pages::tags::mark;
+use crate::stores::aws::pages::warmth::warmest_pages;
 use crate::stores::aws::retries::Retries;
-
-/// A slot without a commit is forgotten this long after it was last asked for: its page has never been there.
-const UNCOMMITTED_KEPT_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// `expires` of what is kept, in seconds: the year 2200. DynamoDB's time to live removes what has passed it.
-const NEVER_EXPIRES_S: u64 = 7_258_118_400;
-
-/// Writes under way at once for one call.
-const WRITES_AT_ONCE: usize = 16;
 
 /// The [`Pages`] of an AWS account.
 #[derive(Clone)]
-pub struct DynamoPages {
-    table: Table,
-    build: Arc<str>,
-    clock: Arc<dyn Clock>,
-    /// Of visitors' reads.
-    retries: Retries,
-    complaints: Arc<Rarely>,
-}
+pub struct DynamoPages(PagesTable);
 
 impl DynamoPages {
     /// The records of `build` in a table. The clock paces what is logged.
     pub(crate) fn new(table: Table, build: Arc<str>, clock: Arc<dyn Clock>, retries: Retries) -> Self {
-        let complaints = Arc::new(Rarely::every(COMPLAIN_EVERY));
-        Self { table, build, clock, retries, complaints }
+        Self(PagesTable::new(table, build, clock, retries))
     }
 
     /// The cheapest call that goes all the way: half a read unit.
     pub(crate) async fn read_nothing(&self) -> Result<(), StoreError> {
         let nothing = ["pk", "sk"].map(|name| (name.to_owned(), AttributeValue::S("nothing".into())));
-        let asked = self.table.get_item(nothing.into()).send().await;
+        let asked = self.0.table.get_item(nothing.into()).send().await;
         asked.map(drop).map_err(|e| read_error("dynamodb:GetItem", "read the table", &e))
     }
-
-    fn keys(&self) -> Keys<'_> {
-        Keys { build: &self.build }
-    }
-
-    fn update(&self, key: Item) -> Request {
-        self.table.update_item(key)
-    }
-
-    /// Carries out a conditional update. `None`: the condition did not hold.
-    async fn update_if(&self, update: Request) -> Result<Option<Item>, StoreError> {
-        write_if(update, "dynamodb:UpdateItem", "write a record").await
-    }
-
-    async fn read_slot(&self, page: &PageKey) -> Result<SlotItem, StoreError> {
-        let key = self.keys().slot(page);
-        let found = self.get_all(vec![key.clone()]).await?;
-        Ok(found.get(&key).map(SlotItem::read).unwrap_or_default())
-    }
-
-    /// Keeps a body beside the record, unless that of a newer commit is there.
-    async fn put_body(
-        &self,
-        page: &PageKey,
-        form: Form,
-        record: &Record,
-        bytes: Option<&Bytes>,
-    ) -> Result<(), StoreError> {
-        let (Some(bytes), Some(body)) = (bytes, record.stored.body(form)) else { return Ok(()) };
-        let mut item = self.keys().body(page, form);
-        item.insert("generation".into(), n(record.generation));
-        item.insert("sha256".into(), s(&*body.sha256));
-        item.insert("body".into(), blob(bytes));
-        let put = self.table.put_item(item);
-        let put = put
-            .condition_expression(SUPERSEDES)
-            .expression_attribute_values(":generation", n(record.generation));
-        write_if(put, "dynamodb:PutItem", "keep a body beside its record").await.map(drop)
-    }
-
-    /// Makes the record the page's. `None`: a newer one is there.
-    async fn put_record(
-        &self,
-        page: &PageKey,
-        record: &Record,
-    ) -> Result<Option<Option<Arc<Record>>>, StoreError> {
-        let json = String::from_utf8(record.to_bytes()).expect("JSON is UTF-8");
-        let put = warmth::update(self.update(self.keys().record(page)), &self.keys(), page, record)
-            .condition_expression(SUPERSEDES)
-            .expression_attribute_names("#record", "record")
-            .expression_attribute_values(":generation", n(record.generation))
-            .expression_attribute_values(":record", s(&*json))
-            .expression_attribute_values(":page", s(page.as_str()))
-            .return_values(ReturnValue::AllOld)
-            .return_refusing_item();
-        match put.send().await {
-            Ok(put) => Ok(Some(put.attributes.as_ref().and_then(item::record))),
-            Err(Failure::Refused(item)) => {
-                // This very record: the call was repeated because the answer to the first was lost.
-                let ours = item.is_some_and(|item| item::text(&item, "record") == Some(&*json));
-                Ok(ours.then_some(None))
-            }
-            Err(error) => Err(write_error("dynamodb:UpdateItem", "write a record", &error)),
-        }
-    }
-
-    /// Tells the slot what is shown: that ends the lease and forgets the failures of this commit and older ones.
-    async fn note_commit(&self, page: &PageKey, generation: Ticket) -> Result<(), StoreError> {
-        let update = listed_item(self.update(self.keys().slot(page)), &self.keys(), page)
-            .update_expression(format!("{LISTED}, shown = :shown, keep = :never, expires = :never"))
-            .condition_expression("attribute_not_exists(shown) OR shown < :shown")
-            .expression_attribute_values(":shown", n(generation))
-            .expression_attribute_values(":never", n(NEVER_EXPIRES_S));
-        self.update_if(update).await.map(drop)
-    }
-
-    /// A body that was kept beside the record before this one must not be read in vain at each hit.
-    async fn remove_body(&self, page: &PageKey, form: Form, generation: Ticket) -> Result<(), StoreError> {
-        let key = self.keys().body(page, form);
-        let delete = self.table.delete_item(key);
-        let delete = delete
-            .condition_expression("generation < :generation")
-            .expression_attribute_values(":generation", n(generation));
-        write_if(delete, "dynamodb:DeleteItem", "remove a body").await.map(drop)
-    }
-
-    async fn tidy_bodies(&self, page: &PageKey, replaced: &Record, record: &Record, inline: &Inline) {
-        for (form, kept) in [(Form::Html, &inline.html), (Form::Data, &inline.data)] {
-            let (old, new) = (replaced.stored.body(form), record.stored.body(form));
-            let gone = kept.is_none() && old.is_some() && old.map(|b| &b.sha256) != new.map(|b| &b.sha256);
-            if gone && let Err(error) = self.remove_body(page, form, record.generation).await {
-                tracing::warn!(page = %page.path(), "a body that is no longer shown stays beside the record: {error}");
-            }
-        }
-    }
-}
-
-/// The newest epochs of these tags, as far as the table has read them.
-fn epochs_in(found: &Found, tag_keys: &[Item]) -> Epochs {
-    let of_tag = |key| if found.is_unread(key) { Epochs::UNKNOWN } else { epochs_of(found.get(key)) };
-    tag_keys.iter().map(of_tag).fold(Epochs::default(), Epochs::max)
-}
-
-/// Carries out a conditional write. `None`: the condition did not hold.
-async fn write_if(write: Request, action: &str, what: &str) -> Result<Option<Item>, StoreError> {
-    match write.send().await {
-        Ok(done) => Ok(Some(done.attributes.unwrap_or_default())),
-        Err(Failure::Refused(_)) => Ok(None),
-        Err(error) => Err(write_error(action, what, &error)),
-    }
-}
-
-/// What [`supersedes`](crate::ports::pages::slot::supersedes) says.
-const SUPERSEDES: &str = "attribute_not_exists(generation) OR generation < :generation";
-
-/// Sets what an update of a page's slot says in any case: the page and its place in the index.
-const LISTED: &str = "SET page = :page, lpk = :lpk, lsk = :lsk";
-
-fn listed_item(update: Request, keys: &Keys<'_>, page: &PageKey) -> Request {
-    update
-        .expression_attribute_values(":page", s(page.as_str()))
-        .expression_attribute_values(":lpk", s(keys.shard_of(page)))
-        .expression_attribute_values(":lsk", s(name(page.as_str())))
 }
 
 impl Pages for DynamoPages {
@@ -204,11 +70,11 @@ impl Pages for DynamoPages {
     }
 
     fn of_build(&self, build: &Arc<str>) -> Self {
-        Self { build: build.clone(), ..self.clone() }
+        Self(PagesTable { build: build.clone(), ..self.0.clone() })
     }
 
     async fn read(&self, page: &PageKey, wanted: Wanted<'_>) -> Result<Snapshot, StoreError> {
-        let keys = self.keys();
+        let keys = self.0.keys();
         let (record_key, slot_key) = (keys.record(page), keys.slot(page));
         let body_key = wanted.body.map(|form| (form, keys.body(page, form)));
         let tag_keys = page_tags(page).into_iter().chain(wanted.tags.iter().map(|t| user_tag(t)));
@@ -216,7 +82,7 @@ impl Pages for DynamoPages {
         let mut all = vec![record_key.clone(), slot_key.clone()];
         all.extend(body_key.iter().map(|(_, key)| key.clone()));
         all.extend_from_slice(&tag_keys);
-        let mut found = self.get_some(all).await?;
+        let mut found = self.0.reads.get_some(all).await?;
         // Without its record, or with neither record nor slot, nothing can be told of a page.
         let needs_slot = found.get(&record_key).is_none();
         if found.is_unread(&record_key) || (needs_slot && found.is_unread(&slot_key)) {
@@ -228,12 +94,12 @@ impl Pages for DynamoPages {
             // If it was lost, the slot still knows what nobody may render below.
             None => (slot.shown, None),
         };
-        let epochs = epochs_in(&found, &tag_keys);
+        let epochs = found.epochs(&tag_keys);
         let unread_tags = record.iter().flat_map(|r| &r.tags).filter(|tag| !wanted.tags.contains(tag));
         let unread_tags = unread_tags.cloned().collect();
         let body = body_key.and_then(|(form, key)| {
             let sha256 = &record.as_ref()?.stored.body(form)?.sha256;
-            item::body(found.take(&key)?, sha256)
+            body_of(found.take(&key)?, sha256)
         });
         let (listed, slot) = (slot.listed, slot.slot(generation));
         Ok(Snapshot { record, generation, slot, epochs, unread_tags, body, listed })
@@ -241,11 +107,11 @@ impl Pages for DynamoPages {
 
     async fn epochs(&self, tags: &[String]) -> Result<Epochs, StoreError> {
         let keys: Vec<_> = tags.iter().map(|tag| tag_key(&user_tag(tag))).collect();
-        Ok(epochs_in(&self.get_some(keys.clone()).await?, &keys))
+        Ok(self.0.reads.get_some(keys.clone()).await?.epochs(&keys))
     }
 
     async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
-        self.grant(page, ask).await
+        grant(&self.0, page, ask).await
     }
 
     async fn resume(
@@ -255,12 +121,12 @@ impl Pages for DynamoPages {
         lease: Duration,
         now: Millis,
     ) -> Result<Option<Ticket>, StoreError> {
-        self.exchange(page, ticket, lease, now).await
+        exchange(&self.0, page, ticket, lease, now).await
     }
 
     async fn prepare(&self, page: &PageKey, ticket: Ticket) -> Result<Grant, StoreError> {
-        let (epoch_key, record_key) = (epoch_key(), self.keys().record(page));
-        let found = self.get_all(vec![epoch_key.clone(), record_key.clone()]).await?;
+        let (epoch_key, record_key) = (epoch_key(), self.0.keys().record(page));
+        let found = self.0.reads.get_all(vec![epoch_key.clone(), record_key.clone()]).await?;
         let replaces = found.get(&record_key).and_then(record);
         Ok(Grant { ticket, epoch: epoch(found.get(&epoch_key)), replaces })
     }
@@ -273,13 +139,14 @@ impl Pages for DynamoPages {
         now: Millis,
     ) -> Result<bool, StoreError> {
         let update = self
-            .update(self.keys().slot(page))
+            .0
+            .update(self.0.keys().slot(page))
             .update_expression("SET lease_from = :now, lease_until = :until")
-            .condition_expression(begin::IS_CURRENT)
+            .condition_expression(IS_CURRENT)
             .expression_attribute_values(":ticket", n(ticket))
             .expression_attribute_values(":now", n(now.0))
             .expression_attribute_values(":until", n(now.plus(lease).0));
-        Ok(self.update_if(update).await?.is_some())
+        Ok(self.0.update_if(update).await?.is_some())
     }
 
     async fn commit(
@@ -289,20 +156,20 @@ impl Pages for DynamoPages {
         inline: &Inline,
     ) -> Result<Committed, StoreError> {
         let (html, data) = tokio::join!(
-            self.put_body(page, Form::Html, record, inline.html.as_ref()),
-            self.put_body(page, Form::Data, record, inline.data.as_ref()),
+            put_body(&self.0, page, Form::Html, record, inline.html.as_ref()),
+            put_body(&self.0, page, Form::Data, record, inline.data.as_ref()),
         );
         html.and(data)?;
-        let Some(replaced) = self.put_record(page, record).await? else {
-            self.give_back(page, record.generation).await?;
+        let Some(replaced) = put_record(&self.0, page, record).await? else {
+            give_back(&self.0, page, record.generation).await?;
             return Ok(Committed::Superseded);
         };
         // It is shown from here on, whatever becomes of the rest.
-        if let Err(error) = self.note_commit(page, record.generation).await {
+        if let Err(error) = note_commit(&self.0, page, record.generation).await {
             tracing::warn!(page = %page.path(), "its lease is not given back, it will end by itself: {error}");
         }
         if let Some(replaced) = &replaced {
-            self.tidy_bodies(page, replaced, record, inline).await;
+            tidy_bodies(&self.0, page, replaced, record, inline).await;
         }
         Ok(Committed::Stored { replaced })
     }
@@ -313,42 +180,41 @@ impl Pages for DynamoPages {
         ticket: Ticket,
         failed: Failed,
     ) -> Result<Option<FailureNote>, StoreError> {
-        let there = self.read_slot(page).await?;
+        let there = self.0.read_slot(page).await?;
         let shown = there.shown;
         let slot = there.slot(0);
         if !slot.is_current(ticket, shown) {
             return Ok(None);
         }
         let note = slot.failed(page.as_str(), ticket, failed);
-        let update = self
-            .update(self.keys().slot(page))
+        let update = self.0.update(self.0.keys().slot(page))
             .update_expression(
                 "SET failed_ticket = :ticket, failures = :count, failed_at = :at, retry_at = :retry_at, #error = :error \
                  REMOVE lease_from, lease_until",
             )
-            .condition_expression(begin::IS_CURRENT)
+            .condition_expression(IS_CURRENT)
             .expression_attribute_names("#error", "error")
             .expression_attribute_values(":ticket", n(ticket))
             .expression_attribute_values(":count", n(note.count.into()))
             .expression_attribute_values(":at", n(note.at.0))
             .expression_attribute_values(":retry_at", n(note.retry_at.0))
             .expression_attribute_values(":error", s(&*note.message));
-        Ok(self.update_if(update).await?.map(|_| note))
+        Ok(self.0.update_if(update).await?.map(|_| note))
     }
 
     async fn release(&self, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
-        self.give_back(page, ticket).await?;
+        give_back(&self.0, page, ticket).await?;
         // The page's first ticket ever: nobody else can hold one, so the numbers may start again.
-        if ticket == 1 { self.forget(page).await } else { Ok(()) }
+        if ticket == 1 { forget(&self.0, page).await } else { Ok(()) }
     }
 
     async fn invalidate(&self, tags: &[String], how: Stamp) -> Result<Epoch, StoreError> {
-        self.mark(tags, how).await
+        mark(&self.0, tags, how).await
     }
 
     async fn epoch(&self) -> Result<Epoch, StoreError> {
         let key = epoch_key();
-        Ok(epoch(self.get_all(vec![key.clone()]).await?.get(&key)))
+        Ok(epoch(self.0.reads.get_all(vec![key.clone()]).await?.get(&key)))
     }
 
     async fn list(
@@ -357,19 +223,19 @@ impl Pages for DynamoPages {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Snapshot)>, StoreError> {
-        self.list_pages(prefix, after, limit).await
+        list_pages(&self.0, prefix, after, limit).await
     }
 
     async fn warmest(&self, route: &str, after: Option<&str>, limit: usize) -> Result<Warmest, StoreError> {
-        self.warmest_pages(route, after, limit).await
+        warmest_pages(&self.0, route, after, limit).await
     }
 
     async fn count_not_found(&self, route: &str, most: usize) -> Result<usize, StoreError> {
-        self.count_gone(route, most).await
+        count_gone(&self.0, route, most).await
     }
 
     async fn count_stored(&self, route: &str, most: usize) -> Result<usize, StoreError> {
-        self.count_slots(route, most).await
+        count_slots(&self.0, route, most).await
     }
 
     async fn publish(
@@ -386,6 +252,6 @@ impl Pages for DynamoPages {
             }
             commits.join_all().await.into_iter().collect::<Result<(), _>>()?;
         }
-        self.publish_listing(listed).await
+        publish_listing(&self.0, listed).await
     }
 }

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// A function that was frozen finds its connections closed: the second attempt is for that, the third for real trouble.
+pub(crate) const ATTEMPTS: u32 = 3;
+
 /// A call that needed no repetition earns this part of one.
 const CALLS_A_RETRY: u32 = 10;
 

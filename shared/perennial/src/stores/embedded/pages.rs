@@ -1,6 +1,7 @@
 //! Records, leases and epochs in SQLite, for several processes of one machine.
 
 mod failed;
+mod number;
 mod row;
 mod save;
 mod tags;
@@ -25,8 +26,9 @@ use crate::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use crate::ports::pages::warmth::Warmest;
 use crate::record::page_record::{Epoch, Record, Stored, Ticket};
 use crate::stores::embedded::pages::failed::{FAILED_FIRSTS_MAX, FORGET_EVERY, forget_failed_firsts};
-use crate::stores::embedded::pages::row::{COLUMNS, PageRow, above, knows_listed, signed, unsigned};
-use crate::stores::embedded::pages::tags::{epochs, mark};
+use crate::stores::embedded::pages::number::signed;
+use crate::stores::embedded::pages::row::{COLUMNS, PageRow, above, knows_listed};
+use crate::stores::embedded::pages::tags::{epoch, epochs, mark};
 use crate::stores::embedded::pages::warmth::{note_warmth, warmest};
 use crate::stores::embedded::sqlite::anew::{Column, Schema};
 use crate::stores::embedded::sqlite::{Db, Durable};
@@ -104,11 +106,6 @@ impl SqlitePages {
             connection.prepare_cached(&sql)?.query_row([&*self.build, page], PageRow::read).optional()?;
         Ok(row.unwrap_or_default().above(above(connection)?))
     }
-}
-
-fn epoch(connection: &Connection) -> rusqlite::Result<Epoch> {
-    let epoch = connection.query_row("SELECT epoch FROM epoch", [], |row| unsigned(row, 0))?;
-    Ok(epoch.unwrap_or(0))
 }
 
 fn store(tx: &Connection, build: &str, page: &str, record: &Record) -> rusqlite::Result<()> {

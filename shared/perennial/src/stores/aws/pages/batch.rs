@@ -4,15 +4,18 @@
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html>). A call that asks for
 //! such a key and for others is answered, without that key.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::clock::{Clock, SystemClock};
-use crate::ports::error::StoreError;
+use crate::base::clock::{Clock, Rarely, SystemClock};
+use crate::freshness::Epochs;
+use crate::ports::error::{COMPLAIN_EVERY, StoreError};
 use crate::stores::aws::call::some_of;
 use crate::stores::aws::dynamodb::Attempts;
+use crate::stores::aws::dynamodb::Table;
 use crate::stores::aws::errors::read_error;
-use crate::stores::aws::pages::DynamoPages;
-use crate::stores::aws::pages::item::{Item, PK, SK, text};
+use crate::stores::aws::pages::item::{Item, PK, SK, epochs, text};
+use crate::stores::aws::retries::Retries;
 
 /// Keys in one BatchGetItem
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>).
@@ -28,7 +31,7 @@ const VISITOR_ROUNDS_MAX: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Items that were found, in the order of their keys, and the keys that nobody looked for.
-pub(super) struct Found {
+pub(super) struct BatchAnswer {
     items: Vec<Item>,
     unread: Vec<Item>,
 }
@@ -37,7 +40,7 @@ fn order(item: &Item) -> (Option<&str>, Option<&str>) {
     (text(item, PK), text(item, SK))
 }
 
-impl Found {
+impl BatchAnswer {
     /// The item of a key.
     pub(super) fn get(&self, key: &Item) -> Option<&Item> {
         self.items.binary_search_by(|item| order(item).cmp(&order(key))).ok().map(|at| &self.items[at])
@@ -46,6 +49,12 @@ impl Found {
     /// The same, taken out.
     pub(super) fn take(&mut self, key: &Item) -> Option<Item> {
         self.items.binary_search_by(|item| order(item).cmp(&order(key))).ok().map(|at| self.items.remove(at))
+    }
+
+    /// The newest epochs of these tags, as far as the table has read them.
+    pub(super) fn epochs(&self, tag_keys: &[Item]) -> Epochs {
+        let of_tag = |key| if self.is_unread(key) { Epochs::UNKNOWN } else { epochs(self.get(key)) };
+        tag_keys.iter().map(of_tag).fold(Epochs::default(), Epochs::max)
     }
 
     /// Whether the table has left the key unread: then nobody knows whether it has an item.
@@ -80,12 +89,27 @@ impl Found {
     }
 }
 
-impl DynamoPages {
+/// Reads of many items.
+#[derive(Clone)]
+pub(super) struct Reads {
+    table: Table,
+    clock: Arc<dyn Clock>,
+    /// Of visitors' reads.
+    retries: Retries,
+    complaints: Arc<Rarely>,
+}
+
+impl Reads {
+    /// Reads of this table. The clock paces what is logged.
+    pub(super) fn new(table: Table, clock: Arc<dyn Clock>, retries: Retries) -> Self {
+        Self { table, clock, retries, complaints: Arc::new(Rarely::every(COMPLAIN_EVERY)) }
+    }
+
     /// Reads items, each strongly consistent and once.
     ///
     /// # Errors
     /// The table cannot be read, or it leaves some of them unread.
-    pub(super) async fn get_all(&self, keys: Vec<Item>) -> Result<Found, StoreError> {
+    pub(super) async fn get_all(&self, keys: Vec<Item>) -> Result<BatchAnswer, StoreError> {
         let found = self.get(keys, ROUNDS_MAX).await?;
         if found.unread.is_empty() { Ok(found) } else { Err(found.throttled()) }
     }
@@ -94,7 +118,7 @@ impl DynamoPages {
     ///
     /// # Errors
     /// None of them can be read.
-    pub(super) async fn get_some(&self, keys: Vec<Item>) -> Result<Found, StoreError> {
+    pub(super) async fn get_some(&self, keys: Vec<Item>) -> Result<BatchAnswer, StoreError> {
         let found = self.get(keys, VISITOR_ROUNDS_MAX).await?;
         if !found.unread.is_empty() && self.complaints.is_due(self.clock.now()) {
             tracing::warn!(
@@ -105,11 +129,11 @@ impl DynamoPages {
         Ok(found)
     }
 
-    async fn get(&self, mut keys: Vec<Item>, rounds_max: u32) -> Result<Found, StoreError> {
+    async fn get(&self, mut keys: Vec<Item>, rounds_max: u32) -> Result<BatchAnswer, StoreError> {
         // One key twice is an error of the whole call.
         keys.sort_by(|a, b| order(a).cmp(&order(b)));
         keys.dedup();
-        let mut found = Found { items: Vec::with_capacity(keys.len()), unread: Vec::new() };
+        let mut found = BatchAnswer { items: Vec::with_capacity(keys.len()), unread: Vec::new() };
         if keys.is_empty() {
             // DynamoDB refuses a call without keys (`Keys` of KeysAndAttributes: 1 to 100 items).
             return Ok(found);
@@ -125,7 +149,12 @@ impl DynamoPages {
         Ok(found)
     }
 
-    async fn get_batch(&self, keys: Vec<Item>, rounds_max: u32, found: &mut Found) -> Result<(), StoreError> {
+    async fn get_batch(
+        &self,
+        keys: Vec<Item>,
+        rounds_max: u32,
+        found: &mut BatchAnswer,
+    ) -> Result<(), StoreError> {
         let answer = self.table.get_some(keys, Attempts::Several).await;
         let (items, mut left) = answer.map_err(|e| read_error("dynamodb:BatchGetItem", "read pages", &e))?;
         found.items.extend(items);
@@ -164,7 +193,7 @@ mod tests {
     #[test]
     fn a_hot_key_is_told_from_a_table_that_is_throttled() {
         let record = || key("page#b#00".into(), "record");
-        let told = |items, unread| Found { items, unread }.advice();
+        let told = |items, unread| BatchAnswer { items, unread }.advice();
         let hot = told(vec![record()], vec![tag_key("site"), epoch_key()]);
         assert!(hot.contains("`tag#site`, `epoch`") && hot.contains("3,000 reads a second"), "{hot}");
         for (items, unread) in [

@@ -16,7 +16,7 @@ use crate::record::page_record::Ticket;
 use crate::stores::aws::dynamodb::{Request, ReturnValue};
 use crate::stores::aws::errors::{Failure, write_error};
 use crate::stores::aws::pages::item::{Item, SlotItem, n, number, s};
-use crate::stores::aws::pages::{DynamoPages, LISTED, UNCOMMITTED_KEPT_MS, listed_item, write_if};
+use crate::stores::aws::pages::table::{LISTED, PagesTable, UNCOMMITTED_KEPT_MS, listed_item, write_if};
 
 /// What became of a conditional update: the new item, or the one that was in the way.
 enum Changed {
@@ -70,128 +70,126 @@ fn condition(ask: &Ask) -> String {
     all.join(" AND ")
 }
 
-impl DynamoPages {
-    /// A conditional update that gives a lease; its answer tells what is there now.
-    async fn change(&self, page: &PageKey, update: Request) -> Result<Changed, StoreError> {
-        let update = update.return_values(ReturnValue::AllNew).return_refusing_item();
-        match update.send().await {
-            Ok(done) => return Ok(Changed::Yes(done.attributes.unwrap_or_default())),
-            Err(Failure::Refused(Some(item))) => return Ok(Changed::No(item)),
-            Err(Failure::Refused(None)) => {}
-            Err(error) => return Err(write_error("dynamodb:UpdateItem", "ask for a lease", &error)),
+/// A conditional update that gives a lease; its answer tells what is there now.
+async fn change(table: &PagesTable, page: &PageKey, update: Request) -> Result<Changed, StoreError> {
+    let update = update.return_values(ReturnValue::AllNew).return_refusing_item();
+    match update.send().await {
+        Ok(done) => return Ok(Changed::Yes(done.attributes.unwrap_or_default())),
+        Err(Failure::Refused(Some(item))) => return Ok(Changed::No(item)),
+        Err(Failure::Refused(None)) => {}
+        Err(error) => return Err(write_error("dynamodb:UpdateItem", "ask for a lease", &error)),
+    }
+    // A server that does not tell what is in the way.
+    let key = table.keys().slot(page);
+    let mut found = table.reads.get_all(vec![key.clone()]).await?;
+    Ok(Changed::No(found.take(&key).unwrap_or_default()))
+}
+
+pub(super) async fn grant(table: &PagesTable, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
+    let granted = ask_above(table, page, ask, ask.judged.unwrap_or(0)).await?;
+    let Begun::Granted(ticket) = granted else { return Ok(granted) };
+    let shown = match ask.judged {
+        Some(judged) => judged,
+        // Its first ticket, although nobody looked whether there is a record.
+        None if ticket == 1 => stored_generation(table, page).await?,
+        None => 0,
+    };
+    if supersedes(ticket, shown) {
+        return Ok(granted);
+    }
+    // The slot's item was lost, and its tickets have begun again below what is shown. No lease counts that such a
+    // ticket has.
+    let update = table
+        .update(table.keys().slot(page))
+        .update_expression("SET ticket = :shown REMOVE lease_from, lease_until")
+        .condition_expression("ticket < :shown")
+        .expression_attribute_values(":shown", n(shown));
+    table.update_if(update).await?;
+    ask_above(table, page, ask, shown).await
+}
+
+async fn stored_generation(table: &PagesTable, page: &PageKey) -> Result<Ticket, StoreError> {
+    let key = table.keys().record(page);
+    let found = table.reads.get_all(vec![key.clone()]).await?;
+    Ok(found.get(&key).and_then(|item| number(item, "generation")).unwrap_or(0))
+}
+
+/// Asks for a ticket above all before it; above `floor` if there were none.
+async fn ask_above(table: &PagesTable, page: &PageKey, ask: Ask, floor: Ticket) -> Result<Begun, StoreError> {
+    let holder = holder();
+    let expires_s = (ask.now.0 + UNCOMMITTED_KEPT_MS) / 1000;
+    let condition = condition(&ask);
+    let demanded = ask.urgency.demanded();
+    let set_demanded = if demanded > 0 { ", demanded = :demanded" } else { " REMOVE demanded" };
+    let mut update = listed_item(table.update(table.keys().slot(page)), &table.keys(), page)
+        .update_expression(format!(
+            "{LISTED}, ticket = if_not_exists(ticket, :floor) + :one, lease_from = :now, lease_until = :until, \
+             holder = :holder, expires = if_not_exists(keep, :expires){set_demanded}"
+        ))
+        .expression_attribute_values(":floor", n(floor))
+        .expression_attribute_values(":one", n(1))
+        .expression_attribute_values(":now", n(ask.now.0))
+        .expression_attribute_values(":until", n(ask.now.plus(ask.lease).0))
+        .expression_attribute_values(":holder", s(&*holder))
+        .expression_attribute_values(":expires", n(expires_s));
+    if demanded > 0 {
+        update = update.expression_attribute_values(":demanded", n(demanded));
+    }
+    if !condition.is_empty() {
+        if condition.contains(":judged") {
+            update = update.expression_attribute_values(":judged", n(ask.judged.unwrap_or(0)));
         }
-        // A server that does not tell what is in the way.
-        let key = self.keys().slot(page);
-        let mut found = self.get_all(vec![key.clone()]).await?;
-        Ok(Changed::No(found.take(&key).unwrap_or_default()))
-    }
-
-    pub(super) async fn grant(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
-        let granted = self.ask(page, ask, ask.judged.unwrap_or(0)).await?;
-        let Begun::Granted(ticket) = granted else { return Ok(granted) };
-        let shown = match ask.judged {
-            Some(judged) => judged,
-            // Its first ticket, although nobody looked whether there is a record.
-            None if ticket == 1 => self.stored_generation(page).await?,
-            None => 0,
-        };
-        if supersedes(ticket, shown) {
-            return Ok(granted);
+        if condition.contains(":skewed") {
+            update = update.expression_attribute_values(":skewed", n(ask.now.plus(CLOCK_SKEW_MAX).0));
         }
-        // The slot's item was lost, and its tickets have begun again below what is shown. No lease counts that such a
-        // ticket has.
-        let update = self
-            .update(self.keys().slot(page))
-            .update_expression("SET ticket = :shown REMOVE lease_from, lease_until")
-            .condition_expression("ticket < :shown")
-            .expression_attribute_values(":shown", n(shown));
-        self.update_if(update).await?;
-        self.ask(page, ask, shown).await
+        update = update.condition_expression(condition);
     }
+    match change(table, page, update).await? {
+        Changed::Yes(item) => Ok(Begun::Granted(number(&item, "ticket").unwrap_or(floor + 1))),
+        Changed::No(item) => Ok(why(SlotItem::read(&item), &ask, &holder)),
+    }
+}
 
-    async fn stored_generation(&self, page: &PageKey) -> Result<Ticket, StoreError> {
-        let key = self.keys().record(page);
-        let found = self.get_all(vec![key.clone()]).await?;
-        Ok(found.get(&key).and_then(|item| number(item, "generation")).unwrap_or(0))
-    }
+pub(super) async fn exchange(
+    table: &PagesTable,
+    page: &PageKey,
+    ticket: Ticket,
+    lease: Duration,
+    now: Millis,
+) -> Result<Option<Ticket>, StoreError> {
+    let (holder, next) = (holder(), ticket + 1);
+    let update = table
+        .update(table.keys().slot(page))
+        .update_expression(
+            "SET ticket = :next, lease_from = :now, lease_until = :until, holder = :holder REMOVE demanded",
+        )
+        .condition_expression(IS_CURRENT)
+        .expression_attribute_values(":ticket", n(ticket))
+        .expression_attribute_values(":next", n(next))
+        .expression_attribute_values(":now", n(now.0))
+        .expression_attribute_values(":until", n(now.plus(lease).0))
+        .expression_attribute_values(":holder", s(&*holder));
+    Ok(match change(table, page, update).await? {
+        Changed::Yes(_) => Some(next),
+        Changed::No(item) => (SlotItem::read(&item).holder == Some(holder)).then_some(next),
+    })
+}
 
-    /// Asks for a ticket above all before it; above `floor` if there were none.
-    async fn ask(&self, page: &PageKey, ask: Ask, floor: Ticket) -> Result<Begun, StoreError> {
-        let holder = holder();
-        let expires_s = (ask.now.0 + UNCOMMITTED_KEPT_MS) / 1000;
-        let condition = condition(&ask);
-        let demanded = ask.urgency.demanded();
-        let set_demanded = if demanded > 0 { ", demanded = :demanded" } else { " REMOVE demanded" };
-        let mut update = listed_item(self.update(self.keys().slot(page)), &self.keys(), page)
-            .update_expression(format!(
-                "{LISTED}, ticket = if_not_exists(ticket, :floor) + :one, lease_from = :now, lease_until = :until, \
-                 holder = :holder, expires = if_not_exists(keep, :expires){set_demanded}"
-            ))
-            .expression_attribute_values(":floor", n(floor))
-            .expression_attribute_values(":one", n(1))
-            .expression_attribute_values(":now", n(ask.now.0))
-            .expression_attribute_values(":until", n(ask.now.plus(ask.lease).0))
-            .expression_attribute_values(":holder", s(&*holder))
-            .expression_attribute_values(":expires", n(expires_s));
-        if demanded > 0 {
-            update = update.expression_attribute_values(":demanded", n(demanded));
-        }
-        if !condition.is_empty() {
-            if condition.contains(":judged") {
-                update = update.expression_attribute_values(":judged", n(ask.judged.unwrap_or(0)));
-            }
-            if condition.contains(":skewed") {
-                update = update.expression_attribute_values(":skewed", n(ask.now.plus(CLOCK_SKEW_MAX).0));
-            }
-            update = update.condition_expression(condition);
-        }
-        match self.change(page, update).await? {
-            Changed::Yes(item) => Ok(Begun::Granted(number(&item, "ticket").unwrap_or(floor + 1))),
-            Changed::No(item) => Ok(why(SlotItem::read(&item), &ask, &holder)),
-        }
-    }
+/// Ends the lease of a ticket, if it is the newest.
+pub(super) async fn give_back(table: &PagesTable, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
+    let update = table
+        .update(table.keys().slot(page))
+        .update_expression("REMOVE lease_from, lease_until")
+        .condition_expression("ticket = :ticket")
+        .expression_attribute_values(":ticket", n(ticket));
+    table.update_if(update).await.map(drop)
+}
 
-    pub(super) async fn exchange(
-        &self,
-        page: &PageKey,
-        ticket: Ticket,
-        lease: Duration,
-        now: Millis,
-    ) -> Result<Option<Ticket>, StoreError> {
-        let (holder, next) = (holder(), ticket + 1);
-        let update = self
-            .update(self.keys().slot(page))
-            .update_expression(
-                "SET ticket = :next, lease_from = :now, lease_until = :until, holder = :holder REMOVE demanded",
-            )
-            .condition_expression(IS_CURRENT)
-            .expression_attribute_values(":ticket", n(ticket))
-            .expression_attribute_values(":next", n(next))
-            .expression_attribute_values(":now", n(now.0))
-            .expression_attribute_values(":until", n(now.plus(lease).0))
-            .expression_attribute_values(":holder", s(&*holder));
-        Ok(match self.change(page, update).await? {
-            Changed::Yes(_) => Some(next),
-            Changed::No(item) => (SlotItem::read(&item).holder == Some(holder)).then_some(next),
-        })
-    }
-
-    /// Ends the lease of a ticket, if it is the newest.
-    pub(super) async fn give_back(&self, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
-        let update = self
-            .update(self.keys().slot(page))
-            .update_expression("REMOVE lease_from, lease_until")
-            .condition_expression("ticket = :ticket")
-            .expression_attribute_values(":ticket", n(ticket));
-        self.update_if(update).await.map(drop)
-    }
-
-    /// Forgets a page of which nothing is known but its first ticket.
-    pub(super) async fn forget(&self, page: &PageKey) -> Result<(), StoreError> {
-        let delete = self.table.delete_item(self.keys().slot(page));
-        let delete = delete.condition_expression(IS_FORGOTTEN).expression_attribute_values(":first", n(1));
-        write_if(delete, "dynamodb:DeleteItem", "forget a page").await.map(drop)
-    }
+/// Forgets a page of which nothing is known but its first ticket.
+pub(super) async fn forget(table: &PagesTable, page: &PageKey) -> Result<(), StoreError> {
+    let delete = table.table.delete_item(table.keys().slot(page));
+    let delete = delete.condition_expression(IS_FORGOTTEN).expression_attribute_values(":first", n(1));
+    write_if(delete, "dynamodb:DeleteItem", "forget a page").await.map(drop)
 }
 
 /// Why a grant was refused; or that it was not, and only its answer was lost.

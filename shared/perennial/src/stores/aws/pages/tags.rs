@@ -8,56 +8,55 @@ use crate::record::page_record::Epoch;
 use crate::stores::aws::dynamodb::ReturnValue;
 use crate::stores::aws::errors::write_error;
 use crate::stores::aws::pages::item::{epoch, epoch_key, n, s, tag_key};
-use crate::stores::aws::pages::{DynamoPages, WRITES_AT_ONCE};
+use crate::stores::aws::pages::table::{PagesTable, WRITES_AT_ONCE};
 
-impl DynamoPages {
-    /// See [`Pages::invalidate`](crate::ports::pages::Pages::invalidate).
-    pub(super) async fn mark(&self, tags: &[String], how: Stamp) -> Result<Epoch, StoreError> {
-        let update = self
-            .update(epoch_key())
-            .update_expression("ADD epoch :one")
-            .expression_attribute_values(":one", n(1))
-            .return_values(ReturnValue::UpdatedNew);
-        let advanced =
-            update.send().await.map_err(|e| write_error("dynamodb:UpdateItem", "advance the epoch", &e))?;
-        let epoch = epoch(advanced.attributes.as_ref());
-        let failed = self.stamp(tags, epoch, how).await;
-        let Some((_, first)) = failed.first() else { return Ok(epoch) };
-        let names: Vec<_> = failed.iter().map(|(tag, _)| tag.as_str()).collect();
-        let message = format!("not invalidated: {}; call again: {first}", names.join(", "));
-        Err(StoreError::Unsure(message))
-    }
+/// See [`Pages::invalidate`](crate::ports::pages::Pages::invalidate).
+pub(super) async fn mark(table: &PagesTable, tags: &[String], how: Stamp) -> Result<Epoch, StoreError> {
+    let update = table
+        .update(epoch_key())
+        .update_expression("ADD epoch :one")
+        .expression_attribute_values(":one", n(1))
+        .return_values(ReturnValue::UpdatedNew);
+    let advanced =
+        update.send().await.map_err(|e| write_error("dynamodb:UpdateItem", "advance the epoch", &e))?;
+    let epoch = epoch(advanced.attributes.as_ref());
+    let failed = stamp(table, tags, epoch, how).await;
+    let Some((_, first)) = failed.first() else { return Ok(epoch) };
+    let names: Vec<_> = failed.iter().map(|(tag, _)| tag.as_str()).collect();
+    let message = format!("not invalidated: {}; call again: {first}", names.join(", "));
+    Err(StoreError::Unsure(message))
+}
 
-    /// Writes every tag's epoch, unless a newer one is there; tells which could not be written.
-    async fn stamp(&self, tags: &[String], epoch: Epoch, how: Stamp) -> Vec<(String, StoreError)> {
-        let mut failed = Vec::new();
-        for some in tags.chunks(WRITES_AT_ONCE) {
-            let mut writes = JoinSet::new();
-            for tag in some {
-                let (this, tag) = (self.clone(), tag.clone());
-                writes.spawn(async move {
-                    let stamped = this.stamp_tag(&tag, epoch, how).await;
-                    stamped.err().map(|error| (tag, error))
-                });
-            }
-            failed.extend(writes.join_all().await.into_iter().flatten());
+/// Writes every tag's epoch, unless a newer one is there; tells which could not be written.
+async fn stamp(table: &PagesTable, tags: &[String], epoch: Epoch, how: Stamp) -> Vec<(String, StoreError)> {
+    let mut failed = Vec::new();
+    for some in tags.chunks(WRITES_AT_ONCE) {
+        let mut writes = JoinSet::new();
+        for tag in some {
+            let (table, tag) = (table.clone(), tag.clone());
+            writes.spawn(async move {
+                let stamped = stamp_tag(&table, &tag, epoch, how).await;
+                stamped.err().map(|error| (tag, error))
+            });
         }
-        failed
+        failed.extend(writes.join_all().await.into_iter().flatten());
     }
+    failed
+}
 
-    /// Each epoch on its own: a newer invalidation that has come before does not stand in the way of a deletion.
-    async fn stamp_tag(&self, tag: &str, epoch: Epoch, how: Stamp) -> Result<(), StoreError> {
-        let stamp = |name: &str| {
-            self.update(tag_key(tag))
-                .update_expression(format!("SET {name} = :epoch, tag = :tag"))
-                .condition_expression(format!("attribute_not_exists({name}) OR {name} < :epoch"))
-                .expression_attribute_values(":epoch", n(epoch))
-                .expression_attribute_values(":tag", s(tag))
-        };
-        self.update_if(stamp("epoch")).await?;
-        if how == Stamp::Gone {
-            self.update_if(stamp("gone")).await?;
-        }
-        Ok(())
+/// Each epoch on its own: a newer invalidation that has come before does not stand in the way of a deletion.
+async fn stamp_tag(table: &PagesTable, tag: &str, epoch: Epoch, how: Stamp) -> Result<(), StoreError> {
+    let stamp = |name: &str| {
+        table
+            .update(tag_key(tag))
+            .update_expression(format!("SET {name} = :epoch, tag = :tag"))
+            .condition_expression(format!("attribute_not_exists({name}) OR {name} < :epoch"))
+            .expression_attribute_values(":epoch", n(epoch))
+            .expression_attribute_values(":tag", s(tag))
+    };
+    table.update_if(stamp("epoch")).await?;
+    if how == Stamp::Gone {
+        table.update_if(stamp("gone")).await?;
     }
+    Ok(())
 }

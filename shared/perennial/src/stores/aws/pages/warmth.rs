@@ -4,10 +4,12 @@ use crate::key::page_key::PageKey;
 use crate::ports::error::StoreError;
 use crate::ports::pages::warmth::{COLD, Warm, Warmest, place, wanted_in_hour};
 use crate::record::page_record::{Record, Stored};
+use crate::stores::aws::dynamodb::Request;
 use crate::stores::aws::errors::read_error;
 use crate::stores::aws::pages::item::{INDEX, Item, Keys, LIST_PK, LIST_SK, name, s, text};
 use crate::stores::aws::pages::list::Listed;
-use crate::stores::aws::pages::{DynamoPages, Request};
+use crate::stores::aws::pages::list::snapshots;
+use crate::stores::aws::pages::table::PagesTable;
 
 /// Begins the places of pages that are not found, which come after all others.
 const GONE: char = '!';
@@ -36,59 +38,57 @@ pub(super) fn update(update: Request, keys: &Keys<'_>, page: &PageKey, record: &
     }
 }
 
-impl DynamoPages {
-    pub(super) async fn warmest_pages(
-        &self,
-        route: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Warmest, StoreError> {
-        let (mut keys, gone) = (Vec::new(), after.and_then(|after| after.strip_prefix(GONE)));
-        if gone.is_none() {
-            keys = self.keys_before(self.keys().warm(route), after, limit).await?;
-        }
-        let warm = keys.len();
-        keys.extend(self.keys_before(self.keys().gone(route), gone, limit - warm).await?);
-        let place = |key: &Item, is_warm: bool| {
-            let place = text(key, LIST_SK).unwrap_or_default();
-            if is_warm { place.to_owned() } else { format!("{GONE}{place}") }
-        };
-        let last = keys.last().filter(|_| keys.len() == limit);
-        let next = last.map(|last| place(last, warm == keys.len()));
-        let warm_lpk = self.keys().warm(route);
-        let found = self.snapshots(&keys).await?.into_iter();
-        let pages = found.map(|Listed { key, page, snapshot }| {
-            let place = place(key, text(key, LIST_PK) == Some(&*warm_lpk));
-            Warm { place, page, snapshot }
-        });
-        Ok(Warmest { pages: pages.collect(), next })
+pub(super) async fn warmest_pages(
+    table: &PagesTable,
+    route: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Warmest, StoreError> {
+    let (mut keys, gone) = (Vec::new(), after.and_then(|after| after.strip_prefix(GONE)));
+    if gone.is_none() {
+        keys = keys_before(table, table.keys().warm(route), after, limit).await?;
     }
+    let warm = keys.len();
+    keys.extend(keys_before(table, table.keys().gone(route), gone, limit - warm).await?);
+    let place = |key: &Item, is_warm: bool| {
+        let place = text(key, LIST_SK).unwrap_or_default();
+        if is_warm { place.to_owned() } else { format!("{GONE}{place}") }
+    };
+    let last = keys.last().filter(|_| keys.len() == limit);
+    let next = last.map(|last| place(last, warm == keys.len()));
+    let warm_lpk = table.keys().warm(route);
+    let found = snapshots(table, &keys).await?.into_iter();
+    let pages = found.map(|Listed { key, page, snapshot }| {
+        let place = place(key, text(key, LIST_PK) == Some(&*warm_lpk));
+        Warm { place, page, snapshot }
+    });
+    Ok(Warmest { pages: pages.collect(), next })
+}
 
-    /// Keys of the index before a place, backwards.
-    async fn keys_before(
-        &self,
-        lpk: String,
-        before: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<Item>, StoreError> {
-        let (mut keys, mut start) = (Vec::new(), None);
-        while keys.len() < limit {
-            let query = match before {
-                Some(before) => self
-                    .table
-                    .query(INDEX, "lpk = :lpk AND lsk < :before")
-                    .expression_attribute_values(":before", s(before)),
-                None => self.table.query(INDEX, "lpk = :lpk"),
-            };
-            let query = query.expression_attribute_values(":lpk", s(&*lpk)).backwards();
-            let query = query.limit(limit - keys.len()).set_exclusive_start_key(start);
-            let answer = query.send().await.map_err(|e| read_error("dynamodb:Query", "list pages", &e))?;
-            keys.extend(answer.items);
-            start = answer.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
+/// Keys of the index before a place, backwards.
+async fn keys_before(
+    table: &PagesTable,
+    lpk: String,
+    before: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Item>, StoreError> {
+    let (mut keys, mut start) = (Vec::new(), None);
+    while keys.len() < limit {
+        let query = match before {
+            Some(before) => table
+                .table
+                .query(INDEX, "lpk = :lpk AND lsk < :before")
+                .expression_attribute_values(":before", s(before)),
+            None => table.table.query(INDEX, "lpk = :lpk"),
+        };
+        let query = query.expression_attribute_values(":lpk", s(&*lpk)).backwards();
+        let query = query.limit(limit - keys.len()).set_exclusive_start_key(start);
+        let answer = query.send().await.map_err(|e| read_error("dynamodb:Query", "list pages", &e))?;
+        keys.extend(answer.items);
+        start = answer.last_evaluated_key;
+        if start.is_none() {
+            break;
         }
-        Ok(keys)
     }
+    Ok(keys)
 }

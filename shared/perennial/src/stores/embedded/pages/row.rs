@@ -1,5 +1,6 @@
 //! A row of the table of pages, read.
 
+use crate::stores::embedded::pages::number::unsigned;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Row};
@@ -108,12 +109,4 @@ pub(super) fn above(connection: &Connection) -> rusqlite::Result<Ticket> {
 pub(super) fn knows_listed(connection: &Connection, build: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT ticket = 0 OR EXISTS (SELECT 1 FROM published WHERE build = ?1) FROM above";
     connection.prepare_cached(sql)?.query_row([build], |row| row.get(0))
-}
-
-pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
-    Ok(row.get::<_, Option<i64>>(column)?.map(|n| u64::try_from(n).unwrap_or(0)))
-}
-
-pub(super) fn signed(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 use crate::key::tags::SITE_TAG;
 use crate::ports::error::StoreError;
 use crate::record::page_record::{Record, Stored, Ticket};
-use crate::stores::embedded::pages::row::signed;
+use crate::stores::embedded::pages::number::signed;
 
 /// Copies the pages that can be read. Whether one of them was invalidated cannot be told for sure, since epochs may be
 /// lost: all are stale, shown until they are rendered again. Leases and failures are forgotten.

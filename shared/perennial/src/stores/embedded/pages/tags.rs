@@ -5,8 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use crate::freshness::Epochs;
 use crate::ports::pages::snapshot::Stamp;
 use crate::record::page_record::Epoch;
-use crate::stores::embedded::pages::epoch;
-use crate::stores::embedded::pages::row::{signed, unsigned};
+use crate::stores::embedded::pages::number::{signed, unsigned};
 
 /// Advances the site's epoch and stamps the tags with it.
 pub(super) fn mark(tx: &Transaction<'_>, tags: &[String], how: Stamp) -> rusqlite::Result<Epoch> {
@@ -38,4 +37,10 @@ pub(super) fn epochs(
         epochs = epochs.max(statement.query_row([tag], of_tag).optional()?.unwrap_or_default());
     }
     Ok(epochs)
+}
+
+/// The site's epoch; 0 before the first invalidation.
+pub(super) fn epoch(connection: &Connection) -> rusqlite::Result<Epoch> {
+    let epoch = connection.query_row("SELECT epoch FROM epoch", [], |row| unsigned(row, 0))?;
+    Ok(epoch.unwrap_or(0))
 }
