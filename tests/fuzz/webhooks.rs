@@ -7,7 +7,7 @@ use perennial::parts::base::limits::Limits;
 use perennial::parts::key::encode::decode_path;
 use perennial::parts::key::tags::check_tag;
 use perennial::parts::testing::Text;
-use perennial::parts::webhooks::Payload;
+use perennial::parts::webhooks::payload::Payload;
 use perennial::parts::webhooks::provider::Provider;
 use perennial::{Millis, ReadySite, Route, Site};
 use proptest::collection::vec;
@@ -208,9 +208,10 @@ fn any_rules_make_a_call_within_limits_of_any_payload() {
         };
         let headers = HeaderMap::new();
         let body = &payload;
-        let read = site
-            .webhooks()
-            .read(&Payload { provider: Provider::GitHub, headers: &headers, vouched: None, body }, &limits);
+        let read = site.webhooks().apply(
+            &Payload { provider: Provider::GitHub, headers: &headers, signed_fields: None, body },
+            &limits,
+        );
         for changed in read.iter().filter_map(|read| read.result.as_ref().ok()) {
             assert!(changed.paths.iter().all(|path| path.starts_with('/') && !path.starts_with("//")));
             assert!(changed.tags.iter().all(|tag| check_tag(tag, &limits).is_ok()), "{:?}", changed.tags);

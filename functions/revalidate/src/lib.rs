@@ -34,7 +34,7 @@ use perennial::parts::publish::outcome::{Invalidation, PublishError, Revalidatio
 use perennial::parts::record::publish_request::{Fingerprint, Mode, PublishRequest, Publisher};
 use perennial::parts::run::secrets::LiveSecrets;
 use perennial::parts::site::addresses::{CLOSE_DRAFT, OPEN_DRAFT};
-use perennial::parts::webhooks::Read;
+use perennial::parts::webhooks::outcome::RuleOutcome;
 use serde_json::{Value, json};
 
 use crate::auth::Secrets;
@@ -413,7 +413,7 @@ fn told(reasons: &[String]) -> Vec<String> {
 }
 
 /// Why a rule does not count.
-fn unfit(read: &Read<'_>) -> Option<String> {
+fn unfit(read: &RuleOutcome<'_>) -> Option<String> {
     Some(format!("{}: {}", read.rule, read.result.as_ref().err()?))
 }
 

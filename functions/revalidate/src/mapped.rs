@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use http::HeaderMap;
 use perennial::parts::base::limits::Limits;
 use perennial::parts::key::tags::{SITE_TAG, route_tag, user_tag};
-use perennial::parts::webhooks::{Changed, Payload, Read};
+use perennial::parts::webhooks::changes::Changes;
+use perennial::parts::webhooks::outcome::RuleOutcome;
+use perennial::parts::webhooks::payload::Payload;
 use perennial::{Millis, ReadySite};
 use serde_json::Value;
 
@@ -16,7 +18,7 @@ use crate::webhook::{Delivery, Vouched};
 #[derive(Debug)]
 pub struct Mapped<'a> {
     /// Each rule, and what it found or why it does not count.
-    pub rules: Vec<Read<'a>>,
+    pub rules: Vec<RuleOutcome<'a>>,
     /// What is to be done, in this order; nothing if no rule counts.
     pub plans: Vec<Plan>,
     /// What was left out of it, and why.
@@ -55,12 +57,12 @@ pub fn mapped<'a>(
     body: &Value,
     over: Over,
 ) -> Result<Mapped<'a>, String> {
-    let vouched = match &delivery.vouched {
+    let signed_fields = match &delivery.vouched {
         Vouched::Request => None,
         Vouched::Body(fields) => Some(&fields[..]),
     };
-    let payload = Payload { provider: delivery.provider, headers, vouched, body };
-    let rules = site.webhooks().read(&payload, limits);
+    let payload = Payload { provider: delivery.provider, headers, signed_fields, body };
+    let rules = site.webhooks().apply(&payload, limits);
     let mut left_out = left_out(&rules);
     let mut plans: Vec<Plan> = Vec::new();
     let mut too_many = false;
@@ -74,7 +76,7 @@ pub fn mapped<'a>(
             plans.push(Plan { mode, only_generated, at: over.at, look_again_after_s, ..Plan::default() });
             plans.len() - 1
         });
-        let others: Vec<&Changed> = counting(&rules).filter(|other| other.last.is_some()).collect();
+        let others: Vec<&Changes> = counting(&rules).filter(|other| other.last.is_some()).collect();
         add(&mut plans[at], changed, &others, site, limits, &mut left_out);
     }
     // What is to be gone is gone first, and not rendered again; what is rendered need not be marked as well.
@@ -101,12 +103,12 @@ fn rank(mode: Mode) -> u8 {
     }
 }
 
-fn counting<'a>(rules: &'a [Read<'_>]) -> impl Iterator<Item = &'a Changed> {
+fn counting<'a>(rules: &'a [RuleOutcome<'_>]) -> impl Iterator<Item = &'a Changes> {
     rules.iter().filter_map(|read| read.result.as_ref().ok())
 }
 
 /// What rules would have named whose conditions hold, and the elements of lists for which no rule counts; each once.
-fn left_out(rules: &[Read<'_>]) -> Vec<String> {
+fn left_out(rules: &[RuleOutcome<'_>]) -> Vec<String> {
     let elements = || rules.iter().flat_map(|read| &read.elements);
     let mut seen: HashSet<&str> =
         elements().filter(|(_, unfit)| unfit.is_none()).map(|(place, _)| &**place).collect();
@@ -136,13 +138,13 @@ fn left_out(rules: &[Read<'_>]) -> Vec<String> {
 /// Adds what a rule names to a plan, but for what a later element of the same list has named by another rule.
 fn add(
     plan: &mut Plan,
-    changed: &Changed,
-    others: &[&Changed],
+    changed: &Changes,
+    others: &[&Changes],
     site: &ReadySite,
     limits: &Limits,
     left_out: &mut Vec<String>,
 ) {
-    let is_last = |name: &str| !others.iter().any(|other| changed.is_overtaken_by(other, name));
+    let is_last = |name: &str| !others.iter().any(|other| changed.is_superseded_by(other, name));
     for path in changed.paths.iter().filter(|path| is_last(path)) {
         // Below the base path, whatever the payload's own path looks like; but a whole URL has the base path in it.
         let below = format!("{}{path}", site.base_path());

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use perennial::parts::webhooks::exact::read_json;
+use perennial::parts::webhooks::json::read_json;
 use serde_json::{Map, Value};
 
 /// What GitHub calls the one field of its forms, which holds JSON:

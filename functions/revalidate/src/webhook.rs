@@ -11,7 +11,7 @@ use perennial::parts::base::log_limits::Line;
 use perennial::parts::ports::journal::DELIVERY_KEPT;
 use perennial::parts::record::publish_request::Fingerprint;
 use perennial::parts::run::secrets::named::{SIGNING_SECRET_PREFIX, Secret};
-use perennial::parts::webhooks::exact::read_json;
+use perennial::parts::webhooks::json::read_json;
 use perennial::parts::webhooks::provider::Provider;
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};

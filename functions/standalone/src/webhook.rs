@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request};
-use perennial::parts::webhooks::Read;
+use perennial::parts::webhooks::outcome::RuleOutcome;
 use perennial::parts::webhooks::provider::Provider;
 use perennial::{Clock as _, SystemClock};
 use serde_json::json;
@@ -104,7 +104,7 @@ fn explain(mapped: &Mapped<'_>) {
 }
 
 /// The elements of a list that a rule does not count for.
-fn passes_over(read: &Read<'_>) {
+fn passes_over(read: &RuleOutcome<'_>) {
     let passed = read.elements.iter().filter_map(|(place, unfit)| Some((place, unfit.as_ref()?)));
     for (place, unfit) in passed.clone().take(ELEMENTS_SHOWN_MAX) {
         let found = unfit.found.as_ref().map_or_else(String::new, |found| format!("; found {found}"));

@@ -86,7 +86,7 @@ pub mod parts {
         #[doc(inline)]
         pub use crate::freshness::*;
     }
-    /// Rules that read which pages change from a publisher's payload.
+    /// Publishers: how their deliveries are recognised, and which pages change with a payload.
     pub mod webhooks {
         #[doc(inline)]
         pub use crate::webhooks::*;

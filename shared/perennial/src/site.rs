@@ -18,7 +18,7 @@ use crate::key::params::Params;
 use crate::key::pattern::Pattern;
 use crate::site::addresses::CLOSE_DRAFT;
 use crate::site::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
-use crate::webhooks::Webhooks;
+use crate::webhooks::rules::Rules;
 
 /// What an error page is told.
 #[derive(Clone, Debug)]
@@ -134,7 +134,7 @@ impl Site {
         self
     }
 
-    /// The rules that say which pages change with a publisher's payload, as JSON: see [`crate::webhooks`].
+    /// The rules that say which pages change with a publisher's payload, as JSON: see [`crate::webhooks::rules`].
     /// `PERENNIAL_WEBHOOKS` wins.
     ///
     /// ```
@@ -187,11 +187,12 @@ impl Site {
             }
         }
         routes.sort_by_cached_key(|route| route.pattern.specificity());
+        let patterns: Vec<&Pattern> = routes.iter().map(|route| &route.pattern).collect();
         let rules =
-            self.webhooks.as_deref().map_or(Ok(Webhooks::default()), |text| Webhooks::parse(text, &routes));
+            self.webhooks.as_deref().map_or(Ok(Rules::default()), |text| Rules::parse(text, &patterns));
         let webhooks = rules.unwrap_or_else(|mistakes| {
             errors.extend(mistakes);
-            Webhooks::default()
+            Rules::default()
         });
         if errors.is_empty() {
             let trailing_slash = trailing_slash.or(self.trailing_slash).unwrap_or(false);
@@ -272,7 +273,7 @@ pub struct ReadySite {
     bots: Vec<Cow<'static, str>>,
     base_path: String,
     trailing_slash: bool,
-    webhooks: Webhooks,
+    webhooks: Rules,
     clock: Arc<dyn Clock>,
 }
 
@@ -300,8 +301,8 @@ impl ReadySite {
         self.trailing_slash
     }
 
-    /// Which pages change with a publisher's payload.
-    pub fn webhooks(&self) -> &Webhooks {
+    /// The rules that read publishers' payloads.
+    pub fn webhooks(&self) -> &Rules {
         &self.webhooks
     }
 

@@ -1,32 +1,27 @@
 //! Templates of paths and tags: `/blog/{/fields/slug/en-US}`, `post:{/sys/id}`. Pure.
 //!
-//! What stands in braces is a field of the payload, by JSON pointer (RFC 6901). A member that is called `*` cannot be
-//! named, because `*` means each element of a list, and each member of an object; so do lists at a pointer's end.
+//! Braces hold a field of the payload, by JSON pointer (RFC 6901). `*` means each element of a list and each member of an
+//! object, so no template can name a member that is called `*`. A list at a pointer's end means each of its elements.
 //! Fields that go through the same list go through it together. Where a rule goes through a list itself (`each`),
 //! pointers begin at its element, and those with `$` before them at the whole payload.
 //!
-//! In paths, a text is read by what it means: its percent-escapes are decoded once, and a whole URL is the path in it.
-//! A text that cannot be used is left out, and the reason is told; so is a field that is missing.
+//! In paths, percent-escapes of a text are decoded once, and a whole URL counts as its path. Texts that no page can have,
+//! and fields that are missing, are left out with a reason.
 //!
 //! | written | means |
 //! |---|---|
 //! | `{/a/b}` | the text of a field, as one segment of a path or a part of one |
 //! | `{*/a/b}` | the text of a field that is a path or a URL, each of its segments one of the page's; not in tags |
-//! | `{/a/b?}` | the same, and where there is no such field the template names nothing |
-//! | `{/a/b\|docs/*.md}` | what stands for `*` in texts that look so; others name nothing |
+//! | `{/a/b?}` | the same; without such a field the template names nothing |
+//! | `{/a/b\|docs/*.md}` | the text in the place of `*`; texts of another shape name nothing |
 //! | `{/a/b\|https://a.example/*}` | the same for URLs of one site; those of others are left out |
 
-use serde_json::Value;
+pub(super) mod fill;
+mod piece;
 
-use crate::webhooks::pointer::{Pointer, Scope, Token, child, children};
-use crate::webhooks::reference;
-use crate::webhooks::reference::{Reference, Shape, decoded};
-
-/// Steps through one payload for one rule; more are too many values.
-pub(super) const STEPS_MAX: usize = 200_000;
-
-/// Reasons that are kept for one rule.
-pub(super) const REASONS_MAX: usize = 100;
+use crate::webhooks::pointer::Scope;
+use crate::webhooks::template::fill::{Filled, Filling};
+use crate::webhooks::template::piece::{Field, Kind, Piece};
 
 /// A path or a tag with fields of a payload in it.
 #[derive(Clone, Debug)]
@@ -34,88 +29,6 @@ pub(super) struct Template {
     text: String,
     pieces: Vec<Piece>,
     is_of_tag: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Piece {
-    Literal(String),
-    Field(Field),
-}
-
-#[derive(Clone, Debug)]
-struct Field {
-    pointer: Pointer,
-    kind: Kind,
-    is_optional: bool,
-    /// What stands before and after the text that counts.
-    shape: Option<Shape>,
-}
-
-/// What a text is in a template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// A part of a tag.
-    Tag,
-    /// A segment of a path, or a part of one.
-    Segment,
-    /// Segments of a path.
-    Path,
-}
-
-/// What a template makes of a payload.
-#[derive(Debug, Default)]
-pub(super) struct Filled {
-    /// Texts, in the order of the payload.
-    pub(super) texts: Vec<String>,
-    /// Why others were left out.
-    pub(super) left_out: Vec<String>,
-    /// A field that the template needs and the payload, or an element of a list in it, has not.
-    pub(super) missing: Option<String>,
-    /// There are more than are wanted: what is here is not all.
-    pub(super) too_many: bool,
-}
-
-impl Field {
-    fn parse(inner: &str, is_of_tag: bool) -> Result<Self, String> {
-        let (inner, kind) = match inner.strip_prefix('*') {
-            Some(_) if is_of_tag => return Err("`{*…}` is for paths".into()),
-            Some(inner) => (inner, Kind::Path),
-            None => (inner, if is_of_tag { Kind::Tag } else { Kind::Segment }),
-        };
-        let (inner, shape) = match inner.split_once('|') {
-            None => (inner, None),
-            Some((inner, shape)) => (inner, Some(Shape::parse(shape)?)),
-        };
-        let (pointer, is_optional) = inner.strip_suffix('?').map_or((inner, false), |rest| (rest, true));
-        Ok(Self { pointer: Pointer::parse(pointer)?, kind, is_optional, shape })
-    }
-
-    /// What a text gives to the template: in a path in the spelling of keys. `None` if it does not look so.
-    ///
-    /// # Errors
-    /// It can be no page's, and why.
-    fn part(&self, text: &str) -> Result<Option<String>, String> {
-        let part = match (self.kind, &self.shape) {
-            (Kind::Tag, None) => return Ok(Some(text.to_owned())),
-            (Kind::Tag, Some(shape)) => match shape.cut(text).map(str::to_owned) {
-                Some(part) => Some(part),
-                None => shape.cut_path(text)?.map(|part| decoded(&part).into_owned()),
-            },
-            (Kind::Segment, None) => Some(reference::segment(text)),
-            (Kind::Path, None) => Some(reference::path(Reference::parse(text)?.below_root())),
-            (Kind::Segment | Kind::Path, Some(shape)) => shape.cut_path(text)?,
-        };
-        Ok(match (self.kind, part) {
-            (Kind::Segment, Some(part)) if self.shape.is_none() && part.is_empty() => {
-                return Err("a text is empty".into());
-            }
-            // As in a shell, where `*` stays in its folder.
-            (Kind::Segment, Some(part)) if part.is_empty() || part.contains('/') => None,
-            (Kind::Tag, Some(part)) if part.is_empty() || part.contains('/') => None,
-            (Kind::Path, Some(part)) => Some(part.strip_prefix('/').unwrap_or(&part).to_owned()),
-            (_, part) => part,
-        })
-    }
 }
 
 impl Template {
@@ -161,7 +74,7 @@ impl Template {
         Self::parse(text, true)
     }
 
-    /// The segments of a path: their text where a template gives all of it. Whether more may follow.
+    /// The segments of a path, with the text of those that hold no field; and whether more segments may follow.
     pub(super) fn segments(&self) -> (Vec<Option<String>>, bool) {
         let mut segments: Vec<Option<String>> = Vec::new();
         for piece in &self.pieces {
@@ -195,17 +108,12 @@ impl Template {
         (segments, false)
     }
 
-    /// Whether a path of the payload's own is all of it, which may be the home page's.
-    fn may_be_home(&self) -> bool {
-        matches!(&self.pieces[..], [Piece::Literal(slash), Piece::Field(_)] if slash == "/")
-    }
-
-    /// The tags that a payload makes of it. `steps` is what may still be gone, of [`STEPS_MAX`].
+    /// The tags that a payload makes of the template: `most` at most. `steps` is the rest of [`fill::STEPS_MAX`].
     pub(super) fn tags(&self, scope: Scope<'_>, most: usize, steps: &mut usize) -> Filled {
         self.fill(scope, most, steps)
     }
 
-    /// The paths that a payload makes of it, in the spelling of keys. A value stays in its segment.
+    /// The paths that a payload makes of the template, in the spelling of keys. A value stays in its segment.
     pub(super) fn paths(&self, scope: Scope<'_>, most: usize, steps: &mut usize) -> Filled {
         let mut filled = self.fill(scope, most, steps);
         let (paths, bad): (Vec<_>, Vec<_>) = filled.texts.into_iter().partition(|path| {
@@ -221,152 +129,17 @@ impl Template {
         filled
     }
 
-    /// The texts of all pieces, for each way to go through the lists.
     fn fill(&self, scope: Scope<'_>, most: usize, steps: &mut usize) -> Filled {
-        let filled = Filled::default();
-        let mut filling =
-            Filling { template: self, scope, most, steps, taken: Vec::new(), parts: Vec::new(), filled };
-        filling.from(0);
-        filling.filled
+        Filling::fill((&self.pieces, &self.text, self.is_of_tag), scope, most, steps)
     }
-}
-
-impl Piece {
-    fn literal(&self) -> Option<&str> {
-        match self {
-            Piece::Literal(text) => Some(text),
-            Piece::Field(_) => None,
-        }
-    }
-}
-
-/// A template being filled.
-struct Filling<'a> {
-    template: &'a Template,
-    scope: Scope<'a>,
-    most: usize,
-    steps: &'a mut usize,
-    /// Which element of which list is being gone through.
-    taken: Vec<(&'a [Token], &'a Value)>,
-    parts: Vec<String>,
-    filled: Filled,
-}
-
-impl<'a> Filling<'a> {
-    fn from(&mut self, piece: usize) {
-        match self.template.pieces.get(piece) {
-            None if self.filled.texts.len() == self.most => self.filled.too_many = true,
-            None => self.filled.texts.push(self.parts.concat()),
-            Some(Piece::Literal(text)) if self.template.is_of_tag => self.with(text.clone(), piece),
-            Some(Piece::Literal(text)) => self.with(reference::path(text), piece),
-            Some(Piece::Field(field)) => self.walk(field, 0, self.scope.element, piece),
-        }
-    }
-
-    fn with(&mut self, part: String, piece: usize) {
-        self.parts.push(part);
-        self.from(piece + 1);
-        self.parts.pop();
-    }
-
-    /// Whether there are too many steps.
-    fn step(&mut self) -> bool {
-        match self.steps.checked_sub(1) {
-            Some(left) => *self.steps = left,
-            None => self.filled.too_many = true,
-        }
-        self.filled.too_many
-    }
-
-    fn walk(&mut self, field: &'a Field, at: usize, value: &'a Value, piece: usize) {
-        if self.step() {
-            return;
-        }
-        let tokens = &field.pointer.tokens;
-        match (tokens.get(at), value) {
-            (Some(Token::Whole), _) => self.walk(field, at + 1, self.scope.whole, piece),
-            (Some(Token::Each), _) => {
-                let list = &tokens[..=at];
-                if let Some((_, taken)) = self.taken.iter().find(|(taken, _)| *taken == list) {
-                    return self.walk(field, at + 1, taken, piece);
-                }
-                let is_last = at + 1 == tokens.len();
-                if (!value.is_array() && !value.is_object())
-                    || (is_last && has_none(children(value), |child| is_text(child) || child.is_array()))
-                {
-                    return self.lacks(field);
-                }
-                for child in children(value) {
-                    self.taken.push((list, child));
-                    self.walk(field, at + 1, child, piece);
-                    self.taken.pop();
-                }
-            }
-            (Some(Token::Name(name)), value) => match child(value, name) {
-                Some(child) => self.walk(field, at + 1, child, piece),
-                None => self.lacks(field),
-            },
-            (None, Value::Array(all)) if has_none(all.iter(), is_text) => self.lacks(field),
-            (None, Value::Array(all)) => {
-                // Of a list, some elements may be no texts.
-                for child in all.iter().filter(|child| is_text(child)) {
-                    self.text(field, child, piece);
-                }
-            }
-            (None, value) if tokens.last() == Some(&Token::Each) && !is_text(value) => {}
-            (None, value) => self.text(field, value, piece),
-        }
-    }
-
-    fn text(&mut self, field: &'a Field, value: &Value, piece: usize) {
-        if self.step() {
-            return;
-        }
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            Value::Bool(is) => is.to_string(),
-            Value::Null | Value::Array(_) | Value::Object(_) => return self.lacks(field),
-        };
-        match field.part(&text) {
-            Ok(Some(part)) if part.is_empty() && field.kind == Kind::Path && !self.template.may_be_home() => {
-                self.leaves_out("a path is empty");
-            }
-            Ok(Some(part)) => self.with(part, piece),
-            Ok(None) => {}
-            Err(why) => self.leaves_out(&why),
-        }
-    }
-
-    fn leaves_out(&mut self, why: &str) {
-        if self.filled.left_out.len() < REASONS_MAX {
-            self.filled.left_out.push(format!("`{}`: {why}", self.template.text));
-        }
-    }
-
-    fn lacks(&mut self, field: &'a Field) {
-        if !field.is_optional {
-            self.filled.missing.get_or_insert_with(|| field.pointer.text.clone());
-        }
-    }
-}
-
-/// What is a text in a path or a tag.
-fn is_text(value: &Value) -> bool {
-    matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_))
-}
-
-/// Whether a list has elements, and none of them fits. A list without elements says by itself that there is nothing to name.
-fn has_none<'a>(elements: impl Iterator<Item = &'a Value>, fits: impl Fn(&Value) -> bool) -> bool {
-    let mut elements = elements.peekable();
-    elements.peek().is_some() && !elements.any(fits)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::webhooks::template::fill::STEPS_MAX;
 
     fn filled(template: Result<Template, String>, payload: &Value, most: usize) -> Filled {
         let (template, scope) = (template.unwrap(), Scope { whole: payload, element: payload });

@@ -1,15 +1,16 @@
-//! Conditions of a rule. Pure.
+//! Conditions of a rule: the members of `when`. Pure.
 
 use std::fmt::Write as _;
 
 use http::HeaderName;
 use serde_json::Value;
 
+use crate::webhooks::mismatch::Mismatch;
+use crate::webhooks::payload::Payload;
 use crate::webhooks::pointer::{Pointer, Scope};
 use crate::webhooks::provider::Provider;
-use crate::webhooks::{Payload, Unfit};
 
-/// What begins the name of a condition on a field of the request.
+/// The beginning of the name of a condition on a header field.
 const HEADER: &str = "header ";
 
 /// Values of one condition.
@@ -21,77 +22,93 @@ const SHOWN_CHARS_MAX: usize = 60;
 /// One member of a rule's `when`.
 #[derive(Debug)]
 pub(super) struct Condition {
-    what: What,
+    subject: Subject,
     wanted: Wanted,
 }
 
+/// The value that is compared.
 #[derive(Debug)]
-enum What {
+enum Subject {
     Provider,
     Header(HeaderName),
     Field(Pointer),
 }
 
+/// The values that it is compared with.
 #[derive(Debug)]
 enum Wanted {
     OneOf(Vec<Value>),
     NoneOf(Vec<Value>),
     Exists(bool),
-    /// A text that begins and ends so.
+    /// A text with this beginning and this end.
     Like(String, String),
 }
 
 impl Condition {
-    pub(super) fn parse(what: &str, wanted: &Value) -> Result<Self, String> {
+    /// Reads a member of `when`.
+    ///
+    /// # Errors
+    /// The mistake in it.
+    pub(super) fn parse(name: &str, wanted: &Value) -> Result<Self, String> {
         let wanted = Wanted::parse(wanted)?;
-        let what = if what == "provider" {
+        let subject = if name == "provider" {
             wanted.names_providers()?;
-            What::Provider
-        } else if let Some(name) = what.strip_prefix(HEADER) {
-            let name = name.trim().parse().map_err(|_| "it names no field of a request".to_owned())?;
-            What::Header(name)
-        } else if what.is_empty() || what.starts_with(['/', '$']) {
-            What::Field(Pointer::parse(what)?)
+            Subject::Provider
+        } else if let Some(field) = name.strip_prefix(HEADER) {
+            let field = field.trim().parse().map_err(|_| "it names no field of a request".to_owned())?;
+            Subject::Header(field)
+        } else if name.is_empty() || name.starts_with(['/', '$']) {
+            Subject::Field(Pointer::parse(name)?)
         } else {
             return Err("give `provider`, `header NAME`, or a field of the payload like `/sys/id`".into());
         };
-        Ok(Self { what, wanted })
+        Ok(Self { subject, wanted })
     }
 
-    /// The order to check in.
+    /// The order of checks: lower ranks first.
     pub(super) fn rank(&self) -> u8 {
-        match self.what {
-            What::Provider => 0,
-            What::Header(_) => 1,
-            What::Field(_) => 2,
+        match self.subject {
+            Subject::Provider => 0,
+            Subject::Header(_) => 1,
+            Subject::Field(_) => 2,
         }
     }
 
-    /// Whether it looks at each element of a list that a rule goes through, and not at the payload as a whole.
+    /// Whether the condition is checked for each element of the rule's list, and not once for the whole payload.
     pub(super) fn is_of_element(&self) -> bool {
-        matches!(&self.what, What::Field(pointer) if !pointer.is_of_whole())
+        matches!(&self.subject, Subject::Field(pointer) if !pointer.is_of_whole())
     }
 
-    /// Whether it holds. A rule that deletes goes by nothing that somebody else than the sender may have written.
-    pub(super) fn check(&self, payload: &Payload<'_>, scope: Scope<'_>, deletes: bool) -> Result<(), Unfit> {
-        let (holds, found) = match &self.what {
-            What::Provider => {
+    /// Checks the condition. A rule that deletes must not depend on a header field that the signature does not cover:
+    /// an attacker may have written such a field.
+    ///
+    /// # Errors
+    /// The condition does not hold, and why.
+    pub(super) fn check(
+        &self,
+        payload: &Payload<'_>,
+        scope: Scope<'_>,
+        deletes: bool,
+    ) -> Result<(), Mismatch> {
+        let (holds, found) = match &self.subject {
+            Subject::Provider => {
                 let provider = Value::from(payload.provider.as_str());
                 (self.wanted.allows(&provider), Some(provider))
             }
-            What::Header(name) => {
-                let is_vouched =
-                    payload.vouched.is_none_or(|fields| fields.iter().any(|field| *name == field.as_str()));
-                if deletes && !is_vouched {
+            Subject::Header(name) => {
+                let is_covered = payload
+                    .signed_fields
+                    .is_none_or(|fields| fields.iter().any(|field| *name == field.as_str()));
+                if deletes && !is_covered {
                     let reason = format!("it deletes, and the signature does not cover the field {name}");
-                    return Err(Unfit::new(reason));
+                    return Err(Mismatch::new(reason));
                 }
                 let mut values = payload.headers.get_all(name).iter();
                 let value = values.next().and_then(|value| value.to_str().ok()).map(Value::from);
                 let value = value.filter(|_| values.next().is_none());
                 (self.wanted.holds(value.as_ref()), value)
             }
-            What::Field(pointer) => {
+            Subject::Field(pointer) => {
                 let mut first = None;
                 let is_there = pointer.any(scope, &mut |value| {
                     if first.is_none() && !value.is_null() {
@@ -99,25 +116,25 @@ impl Condition {
                     }
                     !value.is_null() && self.wanted.is_decided_by(value)
                 });
-                (self.wanted.by(is_there, first.is_some()), first)
+                (self.wanted.outcome(is_there, first.is_some()), first)
             }
         };
         if holds {
             Ok(())
         } else {
             let found = found.map_or_else(|| "nothing".to_owned(), |value| shown(&value));
-            Err(Unfit { found: Some(found), ..Unfit::new(self.to_string()) })
+            Err(Mismatch { found: Some(found), ..Mismatch::new(self.to_string()) })
         }
     }
 }
 
-/// What the rule wants.
+/// The condition in words, for logs.
 impl std::fmt::Display for Condition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.what {
-            What::Provider => f.write_str("provider"),
-            What::Header(name) => write!(f, "header {name}"),
-            What::Field(pointer) => write!(f, "`{}`", pointer.as_str()),
+        match &self.subject {
+            Subject::Provider => f.write_str("provider"),
+            Subject::Header(name) => write!(f, "header {name}"),
+            Subject::Field(pointer) => write!(f, "`{}`", pointer.as_str()),
         }?;
         match &self.wanted {
             Wanted::OneOf(values) => write!(f, " must be {}", list(values)),
@@ -137,7 +154,7 @@ fn list(values: &[Value]) -> String {
     out
 }
 
-/// A value for whoever reads a message: short, in one line.
+/// A value as messages show it: short, in one line.
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
@@ -190,12 +207,12 @@ impl Wanted {
         self.holds(Some(value))
     }
 
-    /// Of what is there once or not at all.
+    /// For a value that exists once or not at all.
     fn holds(&self, value: Option<&Value>) -> bool {
-        self.by(value.is_some_and(|value| self.is_decided_by(value)), value.is_some())
+        self.outcome(value.is_some_and(|value| self.is_decided_by(value)), value.is_some())
     }
 
-    /// Whether one value is enough to decide.
+    /// Whether this one value decides the condition.
     fn is_decided_by(&self, value: &Value) -> bool {
         match self {
             Self::OneOf(values) | Self::NoneOf(values) => values.contains(value),
@@ -206,8 +223,8 @@ impl Wanted {
         }
     }
 
-    /// Whether it holds, where such a value is there or not, and any is or none.
-    fn by(&self, decided: bool, any: bool) -> bool {
+    /// Whether the condition holds: `decided` tells that a deciding value exists, `any` that any value exists.
+    fn outcome(&self, decided: bool, any: bool) -> bool {
         match self {
             Self::OneOf(_) | Self::Like(..) => decided,
             Self::NoneOf(_) => any && !decided,

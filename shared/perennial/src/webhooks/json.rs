@@ -1,18 +1,18 @@
-//! JSON as its sender meant it. Pure.
+//! JSON, read without loss of digits or characters. Pure.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// UTF-8's, which senders on .NET put before a text.
+/// UTF-8's mark. Senders on .NET put the mark before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Reads JSON. A byte order mark is ignored, as RFC 8259, section 8.1, allows. An integer that no 64 bits hold becomes a
-/// text of its digits: as a number it would lose some. Half a character (`"\ud83d"`, RFC 8259, section 8.2), which
-/// programs write that cut texts anywhere, becomes U+FFFD. Of members of one name the last one counts.
+/// Reads JSON. A byte order mark is ignored, as RFC 8259, section 8.1, allows. An integer of more than 64 bits becomes a
+/// text of its digits: a number would lose some digits. Half a character (`"\ud83d"`, RFC 8259, section 8.2) becomes
+/// U+FFFD: programs that cut texts anywhere write halves. If several members have one name, the last member counts.
 ///
 /// # Errors
-/// It is not JSON, or nested deeper than 127 levels (serde_json's own limit), or not UTF-8; says where.
+/// The bytes are no JSON, are nested deeper than 127 levels (serde_json's own limit), or are not UTF-8; the text says where.
 pub fn read_json(bytes: &[u8]) -> Result<Value, String> {
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     match text {
@@ -20,12 +20,12 @@ pub fn read_json(bytes: &[u8]) -> Result<Value, String> {
         [0xfe, 0xff, ..] | [0xff, 0xfe, ..] | [0, ..] | [_, 0, ..] => {
             Err("it is UTF-16 or UTF-32; JSON is sent as UTF-8 (RFC 8259, section 8.1)".into())
         }
-        text => serde_json::from_slice(&readable(text)).map_err(|e| e.to_string()),
+        text => serde_json::from_slice(&normalized(text)).map_err(|e| e.to_string()),
     }
 }
 
-/// The same JSON with those integers as texts that no 64 bits hold, and without halves of characters.
-pub(super) fn readable(json: &[u8]) -> Cow<'_, [u8]> {
+/// The same JSON with integers of more than 64 bits as texts, and with U+FFFD for halves of characters.
+pub(super) fn normalized(json: &[u8]) -> Cow<'_, [u8]> {
     let mut out: Vec<u8> = Vec::new();
     let (mut at, mut copied) = (0, 0);
     let mut in_string = false;
