@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use http::HeaderMap;
 use perennial::parts::testing::Text;
 use perennial::parts::webhooks::provider::Provider;
+use perennial::parts::webhooks::providers::{PROVIDERS, other};
 use perennial::{ReadySite, Route, Site};
-use revalidate::mapped::{Mapped, Over, mapped};
+use revalidate::delivery::{Authenticated, Delivery};
+use revalidate::payload_plans::{Overrides, PayloadPlans, payload_plans};
 use revalidate::plan::Mode;
-use revalidate::webhook::{Delivery, Vouched};
 use serde_json::{Value, json};
 
 use crate::world::LIMITS;
@@ -47,10 +48,11 @@ fn recipes() -> Vec<Recipe> {
         let text = std::fs::read(&file).expect("a payload");
         let payload: Value = serde_json::from_slice(&text).expect("JSON");
         let name = file.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
-        let is_of = |provider: &Provider| name.replace('_', "-").starts_with(provider.as_str());
-        let provider = Provider::ALL.into_iter().find(is_of).unwrap_or(Provider::Secret);
-        let vouched = if provider.signs() { Vouched::Body(Vec::new()) } else { Vouched::Request };
-        let delivery = Delivery { provider, id: None, signed: None, key: String::new(), vouched };
+        let is_of = |provider: &&Provider| name.replace('_', "-").starts_with(provider.name);
+        let provider = PROVIDERS.into_iter().find(is_of).unwrap_or(&other::PROVIDER);
+        let authenticated =
+            if provider.signs() { Authenticated::Body(Vec::new()) } else { Authenticated::Request };
+        let delivery = Delivery { provider, authenticated, ..Delivery::with_secret(&HeaderMap::new(), "") };
         let fields = payload["headers"].as_object().expect("fields").iter();
         let headers = fields.map(|(name, value)| {
             (name.parse().expect("a name"), value.as_str().expect("a text").parse().expect("a value"))
@@ -79,17 +81,18 @@ fn rules_of_the_guide() -> Vec<Value> {
     blocks.flat_map(|block| block["rules"].as_array().cloned().unwrap_or_else(|| vec![block])).collect()
 }
 
-fn apply<'a>(site: &'a ReadySite, recipe: &Recipe, body: &Value) -> Mapped<'a> {
-    mapped(site, &LIMITS, &recipe.delivery, &recipe.headers, body, Over::default()).expect("no error")
+fn apply<'a>(site: &'a ReadySite, recipe: &Recipe, body: &Value) -> PayloadPlans<'a> {
+    payload_plans(site, &LIMITS, &recipe.delivery, &recipe.headers, body, Overrides::default())
+        .expect("no error")
 }
 
-fn named(mapped: &Mapped<'_>) -> Named {
+fn named(made: &PayloadPlans<'_>) -> Named {
     let of = |mode: Mode| match mode {
         Mode::Delete => "delete",
         Mode::Now => "now",
         Mode::Stale => "stale",
     };
-    let plans = mapped.plans.iter();
+    let plans = made.plans.iter();
     plans
         .flat_map(|plan| plan.paths.iter().chain(&plan.tags).map(move |name| (of(plan.mode), name.clone())))
         .collect()

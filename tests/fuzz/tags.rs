@@ -7,7 +7,7 @@ use perennial::parts::key::tags::{MANY, kept, page_tags, user_tag};
 use perennial::parts::ports::edge::{cache_tag, cache_tags};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use revalidate::mapped::{Over, mapped};
+use revalidate::payload_plans::{Overrides, payload_plans};
 use serde_json::json;
 use serve::request::{Target, target};
 
@@ -84,8 +84,14 @@ fn both_ends_spell_a_tag_alike() {
         let rules = json!({ "rules": [{ "tags": ["{/tag}"] }] }).to_string();
         let site = webhooks::site("", &rules).expect("a rule");
         let payload = json!({ "tag": text });
-        let made =
-            mapped(&site, &LIMITS, &webhooks::delivery(), &HeaderMap::new(), &payload, Over::default());
+        let made = payload_plans(
+            &site,
+            &LIMITS,
+            &webhooks::delivery(),
+            &HeaderMap::new(),
+            &payload,
+            Overrides::default(),
+        );
         let made = made.expect("a payload");
         assert_eq!(made.plans.iter().flat_map(|plan| &plan.tags).collect::<Vec<_>>(), [&carried], "{text:?}");
         assert_eq!(user_tag(&other) == carried, kept(&other) == kept(&text));

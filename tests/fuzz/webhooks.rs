@@ -8,15 +8,15 @@ use perennial::parts::key::encode::decode_path;
 use perennial::parts::key::tags::check_tag;
 use perennial::parts::testing::Text;
 use perennial::parts::webhooks::payload::Payload;
-use perennial::parts::webhooks::provider::Provider;
+use perennial::parts::webhooks::providers::{github, other};
 use perennial::{Millis, ReadySite, Route, Site};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use revalidate::decide::decide;
-use revalidate::mapped::{Over, mapped};
+use revalidate::delivery::{Authenticated, Delivery};
+use revalidate::payload_plans::{Overrides, payload_plans};
 use revalidate::plan::pages;
-use revalidate::webhook::{Delivery, Vouched};
 use serde_json::{Value, json};
 
 use crate::hold;
@@ -30,21 +30,16 @@ pub(crate) fn site(base: &str, rules: &str) -> Result<ReadySite, String> {
 }
 
 pub(crate) fn delivery() -> Delivery {
-    Delivery {
-        provider: Provider::GitHub,
-        id: None,
-        signed: None,
-        key: String::new(),
-        vouched: Vouched::Request,
-    }
+    Delivery { provider: &github::PROVIDER, ..Delivery::with_secret(&HeaderMap::new(), "") }
 }
 
 /// The paths that a template makes of a payload below a base path.
 fn paths(base: &str, template: &str, payload: &Value) -> Vec<String> {
     let site = site(base, &json!({"rules": [{"paths": [template]}]}).to_string()).expect("a rule");
-    let over = Over::default();
-    let mapped = mapped(&site, &LIMITS, &delivery(), &HeaderMap::new(), payload, over).expect("no deletion");
-    mapped.plans.into_iter().flat_map(|plan| plan.paths).collect()
+    let overrides = Overrides::default();
+    let made = payload_plans(&site, &LIMITS, &delivery(), &HeaderMap::new(), payload, overrides)
+        .expect("no deletion");
+    made.plans.into_iter().flat_map(|plan| plan.paths).collect()
 }
 
 fn decoded(path: &str) -> Vec<String> {
@@ -209,14 +204,14 @@ fn any_rules_make_a_call_within_limits_of_any_payload() {
         let headers = HeaderMap::new();
         let body = &payload;
         let read = site.webhooks().apply(
-            &Payload { provider: Provider::GitHub, headers: &headers, signed_fields: None, body },
+            &Payload { provider: &github::PROVIDER, headers: &headers, signed_fields: None, body },
             &limits,
         );
         for changed in read.iter().filter_map(|read| read.result.as_ref().ok()) {
             assert!(changed.paths.iter().all(|path| path.starts_with('/') && !path.starts_with("//")));
             assert!(changed.tags.iter().all(|tag| check_tag(tag, &limits).is_ok()), "{:?}", changed.tags);
         }
-        let made = mapped(&site, &limits, &delivery(), &headers, body, Over::default());
+        let made = payload_plans(&site, &limits, &delivery(), &headers, body, Overrides::default());
         let Ok(made) = made else { return };
         let asked: usize = made.plans.iter().map(|plan| plan.paths.len() + plan.tags.len()).sum();
         assert!(asked <= limits.max_revalidations, "{:?}", made.plans);
@@ -250,22 +245,22 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
 fn any_body_is_carried_out_or_refused() {
     let query = select(vec!["", "rules=true", "mode=stale", "path=/docs/never", "tag=t", "rules=1"]);
     let kind = select(vec!["", "application/json", "application/x-www-form-urlencoded", "text/plain; a=b"]);
-    let provider = select(vec![Provider::Secret, Provider::GitHub]);
-    let vouched = select(vec![Vouched::Request, Vouched::Body(Vec::new())]);
+    let provider = select(vec![&other::PROVIDER, &github::PROVIDER]);
+    let authenticated = select(vec![Authenticated::Request, Authenticated::Body(Vec::new())]);
     let deep = ["[".repeat(200_000), "{\"a\":".repeat(40_000), "\"".to_owned() + &"\\".repeat(999)];
     let corpus = deep.map(|text| {
         let rules = json!({"rules": [{"site": true}]});
-        (rules, text.into_bytes(), ("rules=true", "", Provider::Secret, Vouched::Request))
+        (rules, text.into_bytes(), ("rules=true", "", &other::PROVIDER, Authenticated::Request))
     });
-    let inputs = (rules(), bodies(), (query, kind, provider, vouched));
-    hold("webhook_bodies", 16, corpus, inputs, |(rules, body, (query, kind, provider, vouched))| {
+    let inputs = (rules(), bodies(), (query, kind, provider, authenticated));
+    hold("webhook_bodies", 16, corpus, inputs, |(rules, body, (query, kind, provider, authenticated))| {
         let Ok(site) = site("/docs", &rules.to_string()) else { return };
         let target = format!("/api/revalidate?{query}");
         let mut request = http::Request::post(target).body(()).expect("a target").into_parts().0;
         if !kind.is_empty() {
             request.headers.insert(CONTENT_TYPE, kind.parse().expect("a type"));
         }
-        let delivery = Delivery { provider, id: None, key: String::new(), vouched, signed: None };
+        let delivery = Delivery { provider, authenticated, ..delivery() };
         match decide(&request, &body, &delivery, &site, &LIMITS, Millis(0)) {
             Ok(decided) => {
                 let asked: usize =

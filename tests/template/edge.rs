@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use perennial::parts::run::preview::{DRAFT_COOKIE, DRAFT_MAX, Drafts};
-use perennial::parts::run::secrets::named::key_id;
+use perennial::parts::webhooks::secret::key_id;
 use perennial::{Clock as _, Millis, SystemClock};
 use serde_json::{Value, json};
 

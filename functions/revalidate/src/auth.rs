@@ -1,18 +1,21 @@
-//! Who may call: secrets, compared in constant time.
+//! Lets calls in: by a secret that they show, compared in constant time, or by a signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use perennial::Millis;
+use perennial::parts::base::log_limits::Line;
 use perennial::parts::run::preview::Drafts;
-use perennial::parts::run::secrets::named::{SECRET_BYTES_ADVISED, Secret};
-use perennial::parts::webhooks::provider::Provider;
+use perennial::parts::webhooks::providers;
+use perennial::parts::webhooks::providers::PROVIDERS;
+use perennial::parts::webhooks::secret::{SECRET_BYTES_ADVISED, Secret};
+use perennial::parts::webhooks::verify;
+use perennial::parts::webhooks::verify::SigningKey;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::webhook;
-use crate::webhook::{Delivery, Refusal, SigningKey, Vouched};
+use crate::delivery::Delivery;
 
 /// The live secrets; any of them opens the door. At least one.
 pub struct Secrets {
@@ -27,6 +30,31 @@ struct Password {
     digest: [u8; 32],
 }
 
+/// Why a call is not carried out. The reason is for the log: the caller is not told, because the reason would help an
+/// attacker.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The call shows no secret, or a wrong one, and is not signed.
+    #[error("it carries no live secret, and no signature that is known here")]
+    NoSecret,
+    /// The call is signed, and its signature is not right.
+    #[error(transparent)]
+    Signature(#[from] verify::Refusal),
+}
+
+impl Refusal {
+    /// The kind of its line in the log.
+    pub fn line(&self) -> Line {
+        use verify::Refusal::{Ambiguous, Malformed, NoPayload, Untimely, Wrong};
+        match self {
+            Self::NoSecret => Line::RefusedCall,
+            Self::Signature(Ambiguous | Malformed(..)) => Line::BadSignature,
+            Self::Signature(Untimely(..)) => Line::UntimelySignature,
+            Self::Signature(Wrong(_) | NoPayload(_)) => Line::WrongSignature,
+        }
+    }
+}
+
 impl Secrets {
     /// From settings: each as [`Secret::parse`] reads it.
     ///
@@ -39,7 +67,7 @@ impl Secrets {
             return Err(none.into());
         }
         let secrets: Vec<_> = written.iter().map(|secret| Secret::parse(secret)).collect::<Result<_, _>>()?;
-        let signs = |secret: &&Secret| Provider::ALL.into_iter().any(|provider| secret.signs_for(provider));
+        let signs = |secret: &&Secret| PROVIDERS.into_iter().any(|provider| secret.signs_for(provider));
         let signing = secrets.iter().filter(signs).map(SigningKey::of).collect::<Result<_, _>>()?;
         let shown = secrets.iter().filter(|secret| secret.is_password());
         let passwords = shown.map(|s| Password { id: s.id(), digest: digest(s.text()) }).collect();
@@ -62,7 +90,7 @@ impl Secrets {
     /// Judges a call: one that is signed must be signed right, any other must carry a right secret.
     ///
     /// # Errors
-    /// It may not be carried out; the reason is for the log alone.
+    /// The call must not be carried out.
     pub fn verify(
         &self,
         request: &Parts,
@@ -70,17 +98,21 @@ impl Secrets {
         base_path: &str,
         now: Millis,
     ) -> Result<Delivery, Refusal> {
-        if let Some(judged) = webhook::verify(request, body, &self.signing, base_path, now) {
-            return judged;
+        if let Some(judged) = verify::verify(request, body, &self.signing, base_path, now) {
+            return Ok(judged?.into());
         }
-        let key = self.shown(request).ok_or(Refusal::NoSecret)?.to_owned();
-        let provider = webhook::provider(&request.headers);
-        Ok(Delivery { provider, id: None, key, vouched: Vouched::Request, signed: None })
+        let key_id = self.shown(request).ok_or(Refusal::NoSecret)?;
+        Ok(Delivery::with_secret(&request.headers, key_id))
     }
 
-    /// Whether a request is signed in a way that its body may yet make right.
+    /// Whether a request is signed at all, rightly or not.
+    pub fn is_signed(request: &Parts) -> bool {
+        providers::is_signed(&request.headers)
+    }
+
+    /// Whether a signed request is right but for its body.
     pub fn depends_on_body(&self, request: &Parts, base_path: &str, now: Millis) -> bool {
-        webhook::depends_on_body(request, &self.signing, base_path, now)
+        verify::depends_on_body(request, &self.signing, base_path, now)
     }
 
     /// What signs the cookies of drafts.
@@ -88,7 +120,7 @@ impl Secrets {
         &self.drafts
     }
 
-    /// The name of the secret that a request carries: [`perennial::parts::run::secrets::named::key_id`] of it.
+    /// The name of the secret that a request carries: [`perennial::parts::webhooks::secret::key_id`] of it.
     pub(crate) fn shown(&self, request: &Parts) -> Option<&str> {
         let query = form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes());
         let in_query = query.filter(|(name, _)| name == "secret").map(|(_, secret)| secret.into_owned());
@@ -128,13 +160,13 @@ fn credentials(value: &str) -> Option<String> {
     }
 }
 
-/// What is better changed. Secrets are named by their key ids, as in the journal.
+/// Secrets that had better be changed or named, by their key ids, as in the journal.
 fn advice(secrets: &[Secret]) -> Vec<String> {
     let ids = |which: &dyn Fn(&Secret) -> bool| -> String {
         secrets.iter().filter(|secret| which(secret)).map(Secret::id).collect::<Vec<_>>().join(", ")
     };
     let short = ids(&|secret| secret.text().len() < SECRET_BYTES_ADVISED);
-    let unnamed = ids(&|secret| secret.of().is_none());
+    let unnamed = ids(&|secret| secret.provider().is_none());
     let mut advice = Vec::new();
     if !short.is_empty() {
         advice.push(format!(
@@ -143,8 +175,8 @@ fn advice(secrets: &[Secret]) -> Vec<String> {
         ));
     }
     if !unnamed.is_empty() {
-        let providers = Provider::ALL.into_iter().filter(|provider| provider.signs());
-        let names: Vec<_> = providers.map(|provider| format!("`{}:…`", provider.as_str())).collect();
+        let signers = PROVIDERS.into_iter().filter(|provider| provider.signs());
+        let names: Vec<_> = signers.map(|provider| format!("`{}:…`", provider.name)).collect();
         advice.push(format!(
             "secrets without a name count for every publisher: write {unnamed} in PERENNIAL_REVALIDATE_SECRETS as `secret:…` \
              if calls show it, or with the name of the one publisher that signs with it ({})",

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 
 pub use watch::{Event, Watch};
 
-use crate::webhook::{Delivery, Vouched, provider};
+use crate::delivery::Delivery;
 use crate::{Done, Revalidate, json_response};
 
 /// Where the publishing page is.
@@ -105,13 +105,7 @@ impl<S: Stores> Revalidate<S> {
     pub(crate) fn at_home(&self, request: &Parts) -> Option<Delivery> {
         let is_draft = self.own_path(request.uri.path()) == OPEN_DRAFT;
         let is_at_home = self.engine.is_dev() && !is_draft && is_at_home(request);
-        is_at_home.then(|| Delivery {
-            provider: provider(&request.headers),
-            id: None,
-            signed: None,
-            key: "development".to_owned(),
-            vouched: Vouched::Request,
-        })
+        is_at_home.then(|| Delivery::with_secret(&request.headers, "development"))
     }
 
     /// What the page lists.

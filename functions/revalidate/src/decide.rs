@@ -9,9 +9,9 @@ use perennial::parts::base::limits::Limits;
 use perennial::parts::record::publish_request::PublishRequest;
 use perennial::{Millis, ReadySite};
 
-use crate::mapped::{Mapped, Over, mapped};
+use crate::delivery::Delivery;
+use crate::payload_plans::{Overrides, PayloadPlans, payload_plans};
 use crate::plan::{Asked, Mode, Plan, asked};
-use crate::webhook::{Delivery, Vouched};
 
 /// Publishes are scheduled for a year from now at most.
 const SCHEDULED_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -25,8 +25,8 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// What is to be done.
 #[derive(Debug)]
 pub struct Decided<'a> {
-    /// What the site's rules make of a payload; none: a call.
-    pub rules: Option<Mapped<'a>>,
+    /// For a payload, what the site's rules make of it; `None`: a call.
+    pub rules: Option<PayloadPlans<'a>>,
     /// Each part, in this order. Nothing if no rule counts.
     pub steps: Vec<Step>,
     /// What is answered once something was accepted that is carried out later. A call has 202. Some publishers count
@@ -94,19 +94,18 @@ pub fn decide<'a>(
 ) -> Result<Decided<'a>, Refused> {
     check_size(body, limits)?;
     let (asked, is_delivery) = asked(request, body, delivery.provider, site, limits)?;
-    let is_signed = delivery.vouched != Vouched::Request;
     let accepted = match is_delivery && !prefers_async(&request.headers) {
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
     };
-    // A signature covers the body, not the URL: who has seen a delivery could send it with another one, and have pages
-    // rendered, but not have them removed.
+    // A signature covers the body, not the URL. An attacker who has seen a delivery could send it with another URL, and
+    // have pages rendered, but not removed.
     let deletes_by_url = matches!(
         &asked,
         Asked::Plan(Plan { mode: Mode::Delete, .. })
-            | Asked::Payload(_, Over { mode: Some(Mode::Delete), .. })
+            | Asked::Payload(_, Overrides { mode: Some(Mode::Delete), .. })
     );
-    if is_signed && deletes_by_url {
+    if delivery.is_signed() && deletes_by_url {
         return Err(Refused::from(
             "mode delete needs a secret: a signature does not cover the URL".to_owned(),
         ));
@@ -114,9 +113,9 @@ pub fn decide<'a>(
     let (rules, plans) = match asked {
         Asked::Plan(plan) => (None, vec![plan]),
         Asked::Payload(payload, over) => {
-            let mut mapped = mapped(site, limits, delivery, &request.headers, &payload, over)?;
-            let plans = std::mem::take(&mut mapped.plans);
-            (Some(mapped), plans)
+            let mut by_rules = payload_plans(site, limits, delivery, &request.headers, &payload, over)?;
+            let plans = std::mem::take(&mut by_rules.plans);
+            (Some(by_rules), plans)
         }
     };
     let steps = plans.into_iter().map(|plan| step(plan, site, limits, now)).collect::<Result<_, _>>()?;
@@ -141,22 +140,24 @@ fn prefers_async(headers: &HeaderMap) -> bool {
 mod tests {
     use perennial::parts::run::settings::Settings;
     use perennial::parts::testing::Text;
-    use perennial::parts::webhooks::provider::Provider;
+    use perennial::parts::webhooks::providers::github;
     use perennial::{Route, Site};
 
     use super::*;
+    use crate::delivery::Authenticated;
 
     fn decided(
         uri: &str,
         prefer: &str,
-        vouched: Vouched,
+        authenticated: Authenticated,
         body: &str,
     ) -> Result<(StatusCode, usize), Refused> {
         let rules = r#"{"rules":[{"paths":["/"],"when":{"/a":1}},{"tags":["t"],"when":{"/a":2}}]}"#;
         let site = Site::new().route(Route::new("/", Text)).webhooks(rules).ready(None, None).unwrap();
         let request = http::Request::post(uri).header("prefer", prefer).body(()).unwrap().into_parts().0;
-        let delivery =
-            Delivery { provider: Provider::GitHub, id: None, key: String::new(), vouched, signed: None };
+        let provider = &github::PROVIDER;
+        let key_id = String::new();
+        let delivery = Delivery { provider, id: None, fingerprint: None, key_id, authenticated };
         let limits = Settings::default().limits;
         let decided = decide(&request, body.as_bytes(), &delivery, &site, &limits, Millis(0))?;
         Ok((decided.status(), decided.steps.len()))
@@ -165,7 +166,8 @@ mod tests {
     /// Publishers exist that count everything but 200 as a failure.
     #[test]
     fn a_delivery_is_answered_200_unless_its_sender_prefers_202() {
-        let ask = |uri: &str, prefer: &str, body: &str| decided(uri, prefer, Vouched::Request, body).unwrap();
+        let ask =
+            |uri: &str, prefer: &str, body: &str| decided(uri, prefer, Authenticated::Request, body).unwrap();
         for (uri, prefer, body, found) in [
             ("/", "", r#"{"a":1}"#, (200, 1)),
             ("/", "", r#"{"a":2}"#, (200, 1)),
@@ -184,16 +186,16 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_refused() {
-        let signed = || Vouched::Body(Vec::new());
+        let signed = || Authenticated::Body(Vec::new());
         let large = format!("\"{}\"", "x".repeat(Settings::default().limits.max_webhook_bytes));
-        for (uri, vouched, body, status, part) in [
-            ("/?path=/nowhere", Vouched::Request, "", 400, "no route"),
-            ("/?path=/&at=1999-01-01T00:00:00Z", Vouched::Request, "", 400, "more than a year"),
+        for (uri, authenticated, body, status, part) in [
+            ("/?path=/nowhere", Authenticated::Request, "", 400, "no route"),
+            ("/?path=/&at=1999-01-01T00:00:00Z", Authenticated::Request, "", 400, "more than a year"),
             ("/?path=/&mode=delete", signed(), "", 400, "does not cover the URL"),
             ("/?mode=delete", signed(), "{}", 400, "does not cover the URL"),
-            ("/", Vouched::Request, &large, 413, "PERENNIAL_MAX_WEBHOOK_BYTES"),
+            ("/", Authenticated::Request, &large, 413, "PERENNIAL_MAX_WEBHOOK_BYTES"),
         ] {
-            let refused = decided(uri, "", vouched, body).unwrap_err();
+            let refused = decided(uri, "", authenticated, body).unwrap_err();
             assert_eq!(refused.status.as_u16(), status, "{uri}");
             assert!(refused.message.contains(part), "{uri}: {}", refused.message);
         }

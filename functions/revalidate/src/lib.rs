@@ -2,20 +2,15 @@
 
 pub mod auth;
 pub mod console;
-mod contentful;
 pub mod decide;
+pub mod delivery;
 mod draft;
 #[cfg(feature = "lambda")]
 pub mod function;
-mod hygraph;
 pub mod journal;
 mod layers;
-pub mod mapped;
-mod payload;
+pub mod payload_plans;
 pub mod plan;
-pub mod publisher;
-mod schemes;
-pub mod webhook;
 
 use std::sync::Arc;
 
@@ -40,8 +35,8 @@ use serde_json::{Value, json};
 use crate::auth::Secrets;
 use crate::console::{CONSOLE, CONSOLE_EVENTS, CONSOLE_PAGES};
 use crate::decide::{Decided, NOTHING_MATCHED, Refused, Step, check_size, decide};
-use crate::mapped::Mapped;
-use crate::webhook::{Delivery, Vouched};
+use crate::delivery::Delivery;
+use crate::payload_plans::PayloadPlans;
 
 /// Where publishers call.
 pub const ENDPOINT: &str = "/api/revalidate";
@@ -85,7 +80,7 @@ impl<S: Stores> Revalidate<S> {
             return true;
         }
         match self.secrets.get(self.engine.now()).await {
-            Ok(secrets) if webhook::is_signed(&request.headers) => {
+            Ok(secrets) if Secrets::is_signed(request) => {
                 secrets.depends_on_body(request, self.engine.site().base_path(), self.engine.now())
             }
             Ok(secrets) => request.method == Method::POST && secrets.admit(request),
@@ -167,7 +162,7 @@ impl<S: Stores> Revalidate<S> {
             }
         };
         // A signature does not cover the address, and a delivery may have been seen on its way.
-        if reads(path, &request.method) && delivery.vouched != Vouched::Request {
+        if reads(path, &request.method) && delivery.is_signed() {
             self.engine.log(Line::RefusedCall, |left_out| {
                 tracing::warn!(left_out, "a signed call asked for what is read with a secret alone");
             });
@@ -176,10 +171,10 @@ impl<S: Stores> Revalidate<S> {
         match below_endpoint(path) {
             Some(LOG) => return journal::list(&self.engine, request).await,
             // A signature does not cover the method.
-            Some(_) if cancels && delivery.vouched != Vouched::Request => {
+            Some(_) if cancels && delivery.is_signed() => {
                 return refused(StatusCode::BAD_REQUEST, "to cancel a publish needs a secret");
             }
-            Some(id) if cancels => return journal::cancel(&self.engine, id, &delivery.key).await,
+            Some(id) if cancels => return journal::cancel(&self.engine, id, &delivery.key_id).await,
             Some(id) => return journal::progress(&self.engine, id).await,
             None => {}
         }
@@ -192,10 +187,7 @@ impl<S: Stores> Revalidate<S> {
         match decide(request, body, &delivery, site, limits, self.engine.now()) {
             Ok(decided) => self.carry_out(decided, &delivery).await,
             Err(Refused { status, message }) => {
-                tracing::warn!(
-                    provider = delivery.provider.as_str(),
-                    "a request is not carried out: {message}"
-                );
+                tracing::warn!(provider = delivery.provider.name, "a request is not carried out: {message}");
                 refused(status, &message)
             }
         }
@@ -205,8 +197,8 @@ impl<S: Stores> Revalidate<S> {
     async fn carry_out(&self, decided: Decided<'_>, delivery: &Delivery) -> Done {
         let Decided { rules, steps, accepted } = decided;
         let is_nothing = steps.is_empty();
-        if let Some(mapped) = &rules {
-            log_rules(mapped, delivery, is_nothing);
+        if let Some(by_rules) = &rules {
+            log_rules(by_rules, delivery, is_nothing);
         }
         let mut all: Vec<Done> = Vec::new();
         for step in steps {
@@ -216,22 +208,22 @@ impl<S: Stores> Revalidate<S> {
             }
             all.push(done);
         }
-        let Some(mapped) = rules else { return together(all) };
+        let Some(by_rules) = rules else { return together(all) };
         let mut done = match is_nothing {
             true => refused(StatusCode::OK, NOTHING_MATCHED),
             false => together(all),
         };
         if !is_nothing {
-            done.answer["rules"] = mapped.counting().collect::<Vec<_>>().into();
+            done.answer["rules"] = by_rules.counting().collect::<Vec<_>>().into();
         }
-        if !mapped.left_out.is_empty() {
-            done.answer["left_out"] = told(&mapped.left_out).into();
+        if !by_rules.left_out.is_empty() {
+            done.answer["left_out"] = told(&by_rules.left_out).into();
         }
         done
     }
 
     async fn act(&self, step: Step, delivery: &Delivery) -> Done {
-        let (wish, who, signed) = (&step.wish, delivery.publisher(), delivery.signed.as_ref());
+        let (wish, who, signed) = (&step.wish, delivery.publisher(), delivery.fingerprint.as_ref());
         if let Some(id) = self.engine.carried_out(wish, &who, signed).await {
             // It came again although it had been answered: a time-out in between, or somebody who has listened.
             let answer = json!({"revalidated": true, "duplicate": true, "id": shown_id(&id)});
@@ -389,16 +381,16 @@ fn shown(
 }
 
 /// A log has the rules' own words, and not the payload's.
-fn log_rules(mapped: &Mapped<'_>, delivery: &Delivery, is_nothing: bool) {
-    let provider = delivery.provider.as_str();
-    for left_out in mapped.left_out.iter().take(LEFT_OUT_LOGGED_MAX) {
+fn log_rules(by_rules: &PayloadPlans<'_>, delivery: &Delivery, is_nothing: bool) {
+    let provider = delivery.provider.name;
+    for left_out in by_rules.left_out.iter().take(LEFT_OUT_LOGGED_MAX) {
         tracing::info!(provider, "left out of a payload: {left_out}");
     }
     if is_nothing {
-        let why: Vec<_> = mapped.rules.iter().take(LEFT_OUT_LOGGED_MAX).filter_map(unfit).collect();
+        let why: Vec<_> = by_rules.outcomes.iter().take(LEFT_OUT_LOGGED_MAX).filter_map(mismatch).collect();
         tracing::info!(provider, "no rule of webhooks counts for a payload: {}", why.join("; "));
     } else {
-        let rules: Vec<_> = mapped.counting().collect();
+        let rules: Vec<_> = by_rules.counting().collect();
         tracing::info!(provider, "a payload is carried out by {}", rules.join(", "));
     }
 }
@@ -413,8 +405,8 @@ fn told(reasons: &[String]) -> Vec<String> {
 }
 
 /// Why a rule does not count.
-fn unfit(read: &RuleOutcome<'_>) -> Option<String> {
-    Some(format!("{}: {}", read.rule, read.result.as_ref().err()?))
+fn mismatch(outcome: &RuleOutcome<'_>) -> Option<String> {
+    Some(format!("{}: {}", outcome.rule, outcome.result.as_ref().err()?))
 }
 
 /// Several calls as one: it fails if one fails.

@@ -11,15 +11,16 @@ use perennial::parts::key::tags::{SITE_TAG, route_tag, user_tag};
 pub use perennial::parts::record::publish_request::Mode;
 use perennial::parts::record::publish_request::{PublishRequest, RequestedPath};
 use perennial::parts::site::route::Resolved;
+use perennial::parts::webhooks::posted::Posted;
 use perennial::parts::webhooks::provider::Provider;
+use perennial::parts::webhooks::providers;
+use perennial::parts::webhooks::providers::other;
 use perennial::{Millis, ReadySite};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::mapped::Over;
-use crate::payload::Posted;
-use crate::webhook;
+use crate::payload_plans::Overrides;
 
 /// What a call says.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub enum Asked {
     /// What is to be done.
     Plan(Plan),
     /// Something that is for the site's rules to read, and what the query says besides.
-    Payload(Value, Over),
+    Payload(Value, Overrides),
 }
 
 /// What a call asks for.
@@ -96,7 +97,7 @@ const MEMBERS: [&str; 11] = [
 /// # Errors
 /// Says what is wrong with it; nothing has been done.
 pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> Result<Asked, String> {
-    asked(request, body, webhook::provider(&request.headers), site, limits).map(|(asked, _)| asked)
+    asked(request, body, providers::of_request(&request.headers), site, limits).map(|(asked, _)| asked)
 }
 
 /// What is asked for, and whether a publisher's own delivery asks for it rather than a call. A call names what has
@@ -105,7 +106,7 @@ pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> 
 pub(crate) fn asked(
     request: &Parts,
     body: &[u8],
-    provider: Provider,
+    provider: &Provider,
     site: &ReadySite,
     limits: &Limits,
 ) -> Result<(Asked, bool), String> {
@@ -118,7 +119,7 @@ pub(crate) fn asked(
     if asks_rules && !has_rules {
         return Err("rules=true, and the site has no rules (`Site::webhooks`, PERENNIAL_WEBHOOKS)".into());
     }
-    let is_marked = asks_rules || provider != Provider::Secret;
+    let is_marked = asks_rules || provider != &other::PROVIDER;
     let posted = match request.method == Method::POST {
         true => Posted::read(&request.headers, body),
         false => Ok(Posted::Nothing),
@@ -134,8 +135,8 @@ pub(crate) fn asked(
         let at = call.at.as_deref().map(instant).transpose()?;
         let look_again_after_s = call.look_again_after;
         look_again_after_s.map_or(Ok(()), check_look)?;
-        let over = Over { mode, only_generated: call.only_generated, at, look_again_after_s };
-        return Ok((Asked::Payload(payload.into_value(), over), true));
+        let overrides = Overrides { mode, only_generated: call.only_generated, at, look_again_after_s };
+        return Ok((Asked::Payload(payload.into_value(), overrides), true));
     }
     if is_read && !is_nothing {
         let given = of_body(body).map_err(|error| {
@@ -377,7 +378,7 @@ mod tests {
                 request = request.header(name, value);
             }
             let request = request.body(()).unwrap().into_parts().0;
-            let provider = webhook::provider(&request.headers);
+            let provider = providers::of_request(&request.headers);
             asked(&request, body.as_bytes(), provider, &site, &limits)
         };
         const LIKE_A_CALL: &str = r#"{"site":true,"path":"/never"}"#;

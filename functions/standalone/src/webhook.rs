@@ -5,15 +5,16 @@ use std::process::ExitCode;
 
 use ::revalidate::ENDPOINT;
 use ::revalidate::decide::{NOTHING_MATCHED, Refused, Step, decide};
-use ::revalidate::mapped::Mapped;
+use ::revalidate::delivery::Delivery;
+use ::revalidate::payload_plans::PayloadPlans;
 use ::revalidate::plan::pages;
-use ::revalidate::webhook::unverified;
 use anyhow::{Context as _, Result, bail};
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request};
 use perennial::parts::webhooks::outcome::RuleOutcome;
-use perennial::parts::webhooks::provider::Provider;
+use perennial::parts::webhooks::providers;
+use perennial::parts::webhooks::providers::PROVIDERS;
 use perennial::{Clock as _, SystemClock};
 use serde_json::json;
 
@@ -35,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, short = 'q', default_value = "")]
     query: String,
     /// Whose it is, where none of the fields tells
-    #[arg(long, value_parser = Provider::ALL.map(Provider::as_str))]
+    #[arg(long, value_parser = PROVIDERS.map(|provider| provider.name))]
     provider: Option<String>,
 }
 
@@ -45,8 +46,8 @@ pub(crate) fn run(program: &Program, args: &Args) -> Result<ExitCode> {
     let file = args.dry_run.display();
     let body = std::fs::read(&args.dry_run).with_context(|| format!("cannot read {file}"))?;
     let request = request(args)?;
-    let mut delivery = unverified(&request.headers);
-    let named = Provider::ALL.into_iter().find(|p| Some(p.as_str()) == args.provider.as_deref());
+    let mut delivery = Delivery::unverified(&request.headers);
+    let named = args.provider.as_deref().and_then(providers::by_name);
     delivery.provider = named.unwrap_or(delivery.provider);
     let (site, limits) = (&program.site, &program.settings.limits);
     let decided = match decide(&request, &body, &delivery, site, limits, SystemClock.now()) {
@@ -57,9 +58,9 @@ pub(crate) fn run(program: &Program, args: &Args) -> Result<ExitCode> {
     };
     match &decided.rules {
         None => say(format_args!("it is a call as it stands, and no rule is asked")),
-        Some(mapped) => {
-            say(format_args!("payload of {}", delivery.provider.as_str()));
-            explain(mapped);
+        Some(by_rules) => {
+            say(format_args!("payload of {}", delivery.provider.name));
+            explain(by_rules);
         }
     }
     show(program, &decided.steps);
@@ -87,28 +88,29 @@ fn request(args: &Args) -> Result<Parts> {
     Ok(request.into_parts().0)
 }
 
-fn explain(mapped: &Mapped<'_>) {
-    for read in &mapped.rules {
-        match &read.result {
-            Ok(_) => say(format_args!("  counts: {}", read.rule)),
-            Err(unfit) => {
-                let found = unfit.found.as_ref().map_or_else(String::new, |found| format!("; found {found}"));
-                say(format_args!("  does not: {}: {unfit}{found}", read.rule));
+fn explain(by_rules: &PayloadPlans<'_>) {
+    for outcome in &by_rules.outcomes {
+        match &outcome.result {
+            Ok(_) => say(format_args!("  counts: {}", outcome.rule)),
+            Err(mismatch) => {
+                let found =
+                    mismatch.found.as_ref().map_or_else(String::new, |found| format!("; found {found}"));
+                say(format_args!("  does not: {}: {mismatch}{found}", outcome.rule));
             }
         }
-        passes_over(read);
+        passes_over(outcome);
     }
-    for left_out in &mapped.left_out {
+    for left_out in &by_rules.left_out {
         say(format_args!("  left out: {left_out}"));
     }
 }
 
 /// The elements of a list that a rule does not count for.
-fn passes_over(read: &RuleOutcome<'_>) {
-    let passed = read.elements.iter().filter_map(|(place, unfit)| Some((place, unfit.as_ref()?)));
-    for (place, unfit) in passed.clone().take(ELEMENTS_SHOWN_MAX) {
-        let found = unfit.found.as_ref().map_or_else(String::new, |found| format!("; found {found}"));
-        say(format_args!("    passes over {place}: {unfit}{found}"));
+fn passes_over(outcome: &RuleOutcome<'_>) {
+    let passed = outcome.elements.iter().filter_map(|(place, mismatch)| Some((place, mismatch.as_ref()?)));
+    for (place, mismatch) in passed.clone().take(ELEMENTS_SHOWN_MAX) {
+        let found = mismatch.found.as_ref().map_or_else(String::new, |found| format!("; found {found}"));
+        say(format_args!("    passes over {place}: {mismatch}{found}"));
     }
     if let more @ 1.. = passed.count().saturating_sub(ELEMENTS_SHOWN_MAX) {
         say(format_args!("    and over {more} more"));

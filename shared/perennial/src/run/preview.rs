@@ -13,7 +13,8 @@ use sha2::Sha256;
 
 use crate::base::clock::Millis;
 use crate::key::encode::hex;
-use crate::run::secrets::named::{Purpose, Secret};
+use crate::run::secrets::purpose::Purpose;
+use crate::webhooks::secret::Secret;
 
 /// The cookie's name. An edge must not answer requests that carry it from its cache.
 pub const DRAFT_COOKIE: &str = "__perennial_draft";
@@ -40,7 +41,7 @@ fn values(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 pub struct Drafts(Vec<DraftKey>);
 
 struct DraftKey {
-    /// Of the secret it is derived from: [`crate::run::secrets::named::key_id`].
+    /// Of the secret it is derived from: [`crate::webhooks::secret::key_id`].
     id: String,
     mac: Hmac<Sha256>,
 }
@@ -52,13 +53,13 @@ impl Drafts {
         let shown =
             secrets.iter().filter_map(|written| Secret::parse(written).ok()).filter(Secret::is_password);
         let key = |secret: Secret| {
-            let key = secret.key(Purpose::DraftCookie);
+            let key = Purpose::DraftCookie.key(&secret);
             DraftKey { id: secret.id(), mac: Hmac::new_from_slice(&key).expect("a key of any length") }
         };
         Self(shown.map(key).collect())
     }
 
-    /// The cookie's value for a draft that the secret of this [`crate::run::secrets::named::key_id`] opens, and that ends then; `None`
+    /// The cookie's value for a draft that the secret of this [`crate::webhooks::secret::key_id`] opens, and that ends then; `None`
     /// if there is no such secret.
     pub fn sign(&self, key_id: &str, until: Millis) -> Option<String> {
         let until_s = until.0 / 1000;
@@ -99,7 +100,7 @@ mod tests {
 
     /// Of the secrets in these tests.
     fn sign(drafts: &Drafts, secret: &str, until: Millis) -> String {
-        drafts.sign(&crate::run::secrets::named::key_id(secret), until).unwrap()
+        drafts.sign(&crate::webhooks::secret::key_id(secret), until).unwrap()
     }
 
     fn admits(drafts: &Drafts, cookies: &str, now: Millis) -> bool {
@@ -151,7 +152,7 @@ mod tests {
         let signing = ["github:one", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "secret:"].map(str::to_owned);
         let drafts = Drafts::new(&signing);
         assert!(drafts.0.is_empty());
-        assert_eq!(drafts.sign(&crate::run::secrets::named::key_id("one"), Millis(60_000)), None);
+        assert_eq!(drafts.sign(&crate::webhooks::secret::key_id("one"), Millis(60_000)), None);
     }
 
     /// Up to version 0.1.0 the key was the secret itself.

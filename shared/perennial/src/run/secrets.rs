@@ -1,7 +1,7 @@
 //! The publishers' secrets: what each is for, and which are live. They are read again now and then, so that one can be
 //! changed without a restart.
 
-pub mod named;
+pub mod purpose;
 
 use std::future::Future;
 use std::pin::Pin;

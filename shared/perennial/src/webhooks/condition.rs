@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::webhooks::mismatch::Mismatch;
 use crate::webhooks::payload::Payload;
 use crate::webhooks::pointer::{Pointer, Scope};
-use crate::webhooks::provider::Provider;
+use crate::webhooks::providers::PROVIDERS;
 
 /// The beginning of the name of a condition on a header field.
 const HEADER: &str = "header ";
@@ -92,7 +92,7 @@ impl Condition {
     ) -> Result<(), Mismatch> {
         let (holds, found) = match &self.subject {
             Subject::Provider => {
-                let provider = Value::from(payload.provider.as_str());
+                let provider = Value::from(payload.provider.name);
                 (self.wanted.allows(&provider), Some(provider))
             }
             Subject::Header(name) => {
@@ -192,7 +192,7 @@ impl Wanted {
     }
 
     fn names_providers(&self) -> Result<(), String> {
-        let names = Provider::ALL.map(Provider::as_str);
+        let names = PROVIDERS.map(|provider| provider.name);
         match self {
             Self::OneOf(values) | Self::NoneOf(values)
                 if values.iter().all(|value| names.iter().any(|name| value == name)) =>

@@ -8,7 +8,7 @@ use crate::webhooks::provider::Provider;
 /// A payload and the request around it.
 pub struct Payload<'a> {
     /// The sender.
-    pub provider: Provider,
+    pub provider: &'static Provider,
     /// The request's header fields.
     pub headers: &'a HeaderMap,
     /// The header fields that the signature covers. `None`: the request came with a secret, so that the sender wrote all

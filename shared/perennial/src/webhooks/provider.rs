@@ -1,75 +1,46 @@
-//! Who publishes. Pure.
+//! What Perennial knows of a publisher. Pure.
 
-/// Whose payload it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Provider {
-    /// Who signs by <https://www.standardwebhooks.com>: Clerk, Resend, Supabase, and others through Svix.
-    StandardWebhooks,
-    /// GitHub.
-    GitHub,
-    /// Stripe.
-    Stripe,
-    /// Shopify.
-    Shopify,
-    /// Contentful.
-    Contentful,
-    /// Sanity.
-    Sanity,
-    /// Storyblok.
-    Storyblok,
-    /// Ghost.
-    Ghost,
-    /// WooCommerce.
-    WooCommerce,
-    /// Hygraph, once GraphCMS.
-    Hygraph,
-    /// Kontent.ai.
-    KontentAi,
-    /// Strapi.
-    Strapi,
-    /// Anybody else who has shown a secret.
-    Secret,
+use crate::webhooks::signature::scheme::Scheme;
+
+/// A publisher whose deliveries are recognised by a header field. Two providers are equal if their names are.
+pub struct Provider {
+    /// The name in rules, before secrets (`github:…`), in logs and answers.
+    pub name: &'static str,
+    /// A header field of its deliveries, signed or not, spelt as the publisher does. The guide on webhooks lists the field.
+    /// `None`: for [`super::providers::other`] alone.
+    pub header: Option<&'static str>,
+    /// The ways in which its deliveries are signed. None: its deliveries show a secret.
+    pub schemes: &'static [Scheme],
+    /// How the text of a secret becomes the key of a signature.
+    pub key: KeyEncoding,
+}
+
+/// How the text of a secret becomes a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyEncoding {
+    /// The text's bytes are the key.
+    Text,
+    /// The text is base64 of 24 to 64 bytes, with or without `whsec_` before it.
+    Base64,
 }
 
 impl Provider {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::StandardWebhooks,
-        Self::GitHub,
-        Self::Stripe,
-        Self::Shopify,
-        Self::Contentful,
-        Self::Sanity,
-        Self::Storyblok,
-        Self::Ghost,
-        Self::WooCommerce,
-        Self::Hygraph,
-        Self::KontentAi,
-        Self::Strapi,
-        Self::Secret,
-    ];
-
-    /// Whether its deliveries carry a signature. Others show a secret.
-    pub fn signs(self) -> bool {
-        !matches!(self, Self::Strapi | Self::Secret)
+    /// Whether its deliveries are signed.
+    pub fn signs(&self) -> bool {
+        !self.schemes.is_empty()
     }
+}
 
-    /// Its name in rules, logs and answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::StandardWebhooks => "standard-webhooks",
-            Self::GitHub => "github",
-            Self::Stripe => "stripe",
-            Self::Shopify => "shopify",
-            Self::Contentful => "contentful",
-            Self::Sanity => "sanity",
-            Self::Storyblok => "storyblok",
-            Self::Ghost => "ghost",
-            Self::WooCommerce => "woocommerce",
-            Self::Hygraph => "hygraph",
-            Self::KontentAi => "kontent-ai",
-            Self::Strapi => "strapi",
-            Self::Secret => "secret",
-        }
+impl PartialEq for Provider {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Provider {}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
     }
 }

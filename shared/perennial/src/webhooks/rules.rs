@@ -102,7 +102,7 @@ mod tests {
     use crate::webhooks::changes::Changes;
     use crate::webhooks::json::read_json;
     use crate::webhooks::mismatch::Mismatch;
-    use crate::webhooks::provider::Provider;
+    use crate::webhooks::providers::{github, other};
 
     fn site(rules: &Value) -> Result<ReadySite, String> {
         let routes = ["/", "/blog/{slug}", "/docs/{*path}", "/tags/{tag}/all"];
@@ -115,7 +115,7 @@ mod tests {
         let site = site(&json!([rule])).unwrap();
         let event = (HeaderName::from_static("x-github-event"), HeaderValue::from_static("push"));
         let headers = HeaderMap::from_iter([event]);
-        let payload = Payload { provider: Provider::GitHub, headers: &headers, signed_fields, body };
+        let payload = Payload { provider: &github::PROVIDER, headers: &headers, signed_fields, body };
         site.webhooks().apply(&payload, &Settings::default().limits).remove(0).result
     }
 
@@ -235,7 +235,7 @@ mod tests {
         let read = |body: &str| {
             let body = read_json(body.as_bytes()).unwrap();
             let payload = Payload {
-                provider: Provider::Secret,
+                provider: &other::PROVIDER,
                 headers: &HeaderMap::new(),
                 signed_fields: None,
                 body: &body,

@@ -1,18 +1,18 @@
-//! A body, and what kind of thing it is. Pure.
+//! A request's body, read as JSON or as a form. Pure.
 
+use crate::webhooks::json::read_json;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use perennial::parts::webhooks::json::read_json;
 use serde_json::{Map, Value};
 
-/// What GitHub calls the one field of its forms, which holds JSON:
+/// The one field of GitHub's forms. The field holds JSON:
 /// <https://docs.github.com/en/webhooks/webhook-events-and-payloads>.
 const PAYLOAD: &str = "payload";
 
-/// What was posted.
+/// A body that was posted.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Posted {
-    /// Nothing, or spaces.
+pub enum Posted {
+    /// An empty body, or spaces.
     Nothing,
     /// JSON.
     Json(Value),
@@ -25,8 +25,8 @@ impl Posted {
     /// Reads a body. JSON counts whatever its content type is, because `curl -d` calls everything a form.
     ///
     /// # Errors
-    /// It is neither JSON nor a form, and why.
-    pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, String> {
+    /// The body is neither JSON nor a form, and why.
+    pub fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, String> {
         let text = body.trim_ascii();
         if text.is_empty() || text == b"\xef\xbb\xbf" {
             return Ok(Self::Nothing);
@@ -38,8 +38,8 @@ impl Posted {
         }
     }
 
-    /// As rules read it; nothing is an object without members.
-    pub(crate) fn into_value(self) -> Value {
+    /// The value that rules read; an empty body is an object without members.
+    pub fn into_value(self) -> Value {
         match self {
             Self::Nothing => Value::Object(Map::new()),
             Self::Json(value) | Self::Form(value) => value,
@@ -47,7 +47,7 @@ impl Posted {
     }
 }
 
-/// Whether a body that is no JSON is a form: as its content type says, or looking so where none is given.
+/// Whether a body that is no JSON is a form: by its content type, or by its looks if it has none.
 fn is_form(headers: &HeaderMap, text: &[u8]) -> bool {
     let opens_json = text.starts_with(b"{") || text.starts_with(b"[") || text.starts_with(b"\xef\xbb\xbf");
     let is_said = match headers.get(CONTENT_TYPE) {

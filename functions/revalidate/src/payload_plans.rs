@@ -1,4 +1,4 @@
-//! What a publisher's own payload asks for, by the site's rules: plans, as of a call. Pure.
+//! Applies the site's rules to a publisher's payload: the result is plans, as a call makes them. Pure.
 
 use std::collections::HashSet;
 
@@ -11,75 +11,81 @@ use perennial::parts::webhooks::payload::Payload;
 use perennial::{Millis, ReadySite};
 use serde_json::Value;
 
+use crate::delivery::{Authenticated, Delivery};
 use crate::plan::{Mode, Plan, pages};
-use crate::webhook::{Delivery, Vouched};
 
-/// What the rules make of a payload.
+/// The plans for one payload.
 #[derive(Debug)]
-pub struct Mapped<'a> {
-    /// Each rule, and what it found or why it does not count.
-    pub rules: Vec<RuleOutcome<'a>>,
-    /// What is to be done, in this order; nothing if no rule counts.
+pub struct PayloadPlans<'a> {
+    /// The outcome of each rule.
+    pub outcomes: Vec<RuleOutcome<'a>>,
+    /// The plans, in the order of their execution; none if no rule counts.
     pub plans: Vec<Plan>,
-    /// What was left out of it, and why.
+    /// Parts of the payload that were left out, each with a reason.
     pub left_out: Vec<String>,
 }
 
-impl Mapped<'_> {
+impl PayloadPlans<'_> {
     /// The names of the rules that count.
     pub fn counting(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().filter(|read| read.result.is_ok()).map(|read| read.rule)
+        self.outcomes.iter().filter(|outcome| outcome.result.is_ok()).map(|outcome| outcome.rule)
     }
 }
 
-/// What a call's query says besides, which wins over the rules.
+/// The settings of a request's query, which win overrides the rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Over {
-    /// How.
+pub struct Overrides {
+    /// How pages are revalidated.
     pub mode: Option<Mode>,
     /// Leave pages alone that nobody has generated.
     pub only_generated: bool,
     /// Not before then.
     pub at: Option<Millis>,
-    /// Look again at the paths that are renewed now, after so many seconds.
+    /// Look again after so many seconds at the paths that are renewed now.
     pub look_again_after_s: Option<u32>,
 }
 
-/// Applies the site's rules to a payload. All that count add up.
+/// Applies the site's rules to a payload. The pages of all rules that count add up.
 ///
 /// # Errors
-/// Together they ask for something that cannot be done; nothing has been done.
-pub fn mapped<'a>(
+/// All rules together ask for something impossible; nothing has been done.
+pub fn payload_plans<'a>(
     site: &'a ReadySite,
     limits: &Limits,
     delivery: &Delivery,
     headers: &HeaderMap,
     body: &Value,
-    over: Over,
-) -> Result<Mapped<'a>, String> {
-    let signed_fields = match &delivery.vouched {
-        Vouched::Request => None,
-        Vouched::Body(fields) => Some(&fields[..]),
+    overrides: Overrides,
+) -> Result<PayloadPlans<'a>, String> {
+    let signed_fields = match &delivery.authenticated {
+        Authenticated::Request => None,
+        Authenticated::Body(fields) => Some(&fields[..]),
     };
     let payload = Payload { provider: delivery.provider, headers, signed_fields, body };
-    let rules = site.webhooks().apply(&payload, limits);
-    let mut left_out = left_out(&rules);
+    let outcomes = site.webhooks().apply(&payload, limits);
+    let mut left_out = left_out(&outcomes);
     let mut plans: Vec<Plan> = Vec::new();
     let mut too_many = false;
-    for changed in counting(&rules) {
+    for changed in counting(&outcomes) {
         too_many |= changed.too_many;
-        let mode = over.mode.unwrap_or(changed.mode);
-        let only_generated = over.only_generated || changed.only_generated;
+        let mode = overrides.mode.unwrap_or(changed.mode);
+        let only_generated = overrides.only_generated || changed.only_generated;
         let found = plans.iter().position(|plan| plan.mode == mode && plan.only_generated == only_generated);
         let at = found.unwrap_or_else(|| {
-            let look_again_after_s = over.look_again_after_s.filter(|_| mode == Mode::Now);
-            plans.push(Plan { mode, only_generated, at: over.at, look_again_after_s, ..Plan::default() });
+            let look_again_after_s = overrides.look_again_after_s.filter(|_| mode == Mode::Now);
+            plans.push(Plan {
+                mode,
+                only_generated,
+                at: overrides.at,
+                look_again_after_s,
+                ..Plan::default()
+            });
             plans.len() - 1
         });
-        let others: Vec<&Changes> = counting(&rules).filter(|other| other.last.is_some()).collect();
+        let others: Vec<&Changes> = counting(&outcomes).filter(|other| other.last.is_some()).collect();
         add(&mut plans[at], changed, &others, site, limits, &mut left_out);
     }
-    // What is to be gone is gone first, and not rendered again; what is rendered need not be marked as well.
+    // Deleted pages are deleted first, and not rendered again. Rendered pages need no mark as well.
     plans.sort_by_key(|plan| (rank(plan.mode), plan.only_generated));
     let mut seen: Vec<String> = Vec::new();
     for plan in &mut plans {
@@ -92,7 +98,7 @@ pub fn mapped<'a>(
     if too_many || asked > limits.max_revalidations {
         plans = vec![all(&plans, limits)?];
     }
-    Ok(Mapped { rules, plans, left_out })
+    Ok(PayloadPlans { outcomes, plans, left_out })
 }
 
 fn rank(mode: Mode) -> u8 {
@@ -103,31 +109,32 @@ fn rank(mode: Mode) -> u8 {
     }
 }
 
-fn counting<'a>(rules: &'a [RuleOutcome<'_>]) -> impl Iterator<Item = &'a Changes> {
-    rules.iter().filter_map(|read| read.result.as_ref().ok())
+fn counting<'a>(outcomes: &'a [RuleOutcome<'_>]) -> impl Iterator<Item = &'a Changes> {
+    outcomes.iter().filter_map(|outcome| outcome.result.as_ref().ok())
 }
 
-/// What rules would have named whose conditions hold, and the elements of lists for which no rule counts; each once.
-fn left_out(rules: &[RuleOutcome<'_>]) -> Vec<String> {
-    let elements = || rules.iter().flat_map(|read| &read.elements);
+/// Paths and tags that rules could not name although their conditions hold, and the elements of lists for which no rule
+/// counts; each reason once.
+fn left_out(outcomes: &[RuleOutcome<'_>]) -> Vec<String> {
+    let elements = || outcomes.iter().flat_map(|outcome| &outcome.elements);
     let mut seen: HashSet<&str> =
-        elements().filter(|(_, unfit)| unfit.is_none()).map(|(place, _)| &**place).collect();
+        elements().filter(|(_, mismatch)| mismatch.is_none()).map(|(place, _)| &**place).collect();
     let mut all: Vec<String> = Vec::new();
-    for read in rules {
-        match &read.result {
+    for outcome in outcomes {
+        match &outcome.result {
             Ok(changed) => all.extend(changed.left_out.iter().cloned()),
-            Err(unfit) => all.extend(unfit.left_out.iter().cloned()),
+            Err(mismatch) => all.extend(mismatch.left_out.iter().cloned()),
         }
     }
-    let passed = || elements().filter_map(|(place, unfit)| Some((&**place, unfit.as_ref()?)));
-    for (place, unfit) in passed().filter(|(_, unfit)| !unfit.left_out.is_empty()) {
+    let passed = || elements().filter_map(|(place, mismatch)| Some((&**place, mismatch.as_ref()?)));
+    for (place, mismatch) in passed().filter(|(_, mismatch)| !mismatch.left_out.is_empty()) {
         seen.insert(place);
-        all.extend(unfit.left_out.iter().cloned());
+        all.extend(mismatch.left_out.iter().cloned());
     }
-    for (place, unfit) in passed() {
+    for (place, mismatch) in passed() {
         // A payload that is no list is no odd element of one.
         if !place.is_empty() && seen.insert(place) {
-            all.push(format!("{place}: {unfit}"));
+            all.push(format!("{place}: {mismatch}"));
         }
     }
     let mut told = HashSet::new();
@@ -135,7 +142,7 @@ fn left_out(rules: &[RuleOutcome<'_>]) -> Vec<String> {
     all
 }
 
-/// Adds what a rule names to a plan, but for what a later element of the same list has named by another rule.
+/// Adds a rule's pages to a plan, without those that another rule has named by a later element of the same list.
 fn add(
     plan: &mut Plan,
     changed: &Changes,
@@ -170,7 +177,8 @@ fn add(
     }
 }
 
-/// The whole site, where a payload names more than fits into a call: rather too much than a page that stays old.
+/// The whole site, for a payload that names more than one call may: to renew too much is better than a page that stays
+/// old.
 fn all(plans: &[Plan], limits: &Limits) -> Result<Plan, String> {
     let most = limits.max_revalidations;
     if plans.iter().any(|plan| plan.mode == Mode::Delete) {
@@ -191,7 +199,6 @@ fn all(plans: &[Plan], limits: &Limits) -> Result<Plan, String> {
 mod tests {
     use perennial::parts::run::settings::Settings;
     use perennial::parts::testing::Text;
-    use perennial::parts::webhooks::provider::Provider;
     use perennial::{Route, Site};
     use serde_json::json;
 
@@ -205,19 +212,13 @@ mod tests {
 
     /// A payload that came with a secret.
     fn delivery() -> Delivery {
-        Delivery {
-            provider: Provider::Secret,
-            id: None,
-            signed: None,
-            key: "k".into(),
-            vouched: Vouched::Request,
-        }
+        Delivery::with_secret(&HeaderMap::new(), "k")
     }
 
-    fn plans(base: &str, rules: &Value, body: &Value, over: Over) -> Result<Vec<Plan>, String> {
+    fn plans(base: &str, rules: &Value, body: &Value, overrides: Overrides) -> Result<Vec<Plan>, String> {
         let limits = Settings::default().limits;
         let site = site(base, rules);
-        mapped(&site, &limits, &delivery(), &HeaderMap::new(), body, over).map(|mapped| mapped.plans)
+        payload_plans(&site, &limits, &delivery(), &HeaderMap::new(), body, overrides).map(|made| made.plans)
     }
 
     fn plan(mode: Mode, paths: &[&str], tags: &[&str]) -> Plan {
@@ -240,21 +241,21 @@ mod tests {
             plan(Mode::Stale, &["/never"], &["tag:nav"]),
             plan(Mode::Now, &["/blog/a%20b"], &["tag:posts", "route:/blog/{slug}", "site"]),
         ];
-        assert_eq!(plans("", &rules, &body, Over::default()).unwrap(), expected);
+        assert_eq!(plans("", &rules, &body, Overrides::default()).unwrap(), expected);
         // Below a base path, and never another page by it.
         let docs = json!([{"paths": ["/blog/{/slug}", "/old/{*/slug}", "/"]}]);
-        let found = plans("/blog", &docs, &json!({"slug": "never"}), Over::default()).unwrap();
+        let found = plans("/blog", &docs, &json!({"slug": "never"}), Overrides::default()).unwrap();
         assert_eq!(found, [plan(Mode::Now, &["/blog/blog/never", "/blog/old/never", "/blog/"], &[])]);
     }
 
     #[test]
     fn the_query_wins() {
         let rules = json!([{"paths": ["/"]}, {"paths": ["/never"], "mode": "stale"}]);
-        let over = Over { mode: Some(Mode::Delete), only_generated: true, ..Over::default() };
-        let found = plans("", &rules, &json!({}), over).unwrap();
+        let overrides = Overrides { mode: Some(Mode::Delete), only_generated: true, ..Overrides::default() };
+        let found = plans("", &rules, &json!({}), overrides).unwrap();
         assert_eq!(found, [Plan { only_generated: true, ..plan(Mode::Delete, &["/", "/never"], &[]) }]);
         let tags = json!([{"tags": ["a"]}]);
-        let found = plans("", &tags, &json!({}), over).unwrap();
+        let found = plans("", &tags, &json!({}), overrides).unwrap();
         assert_eq!(found, [Plan { only_generated: true, ..plan(Mode::Delete, &[], &["tag:a"]) }]);
     }
 
@@ -262,33 +263,36 @@ mod tests {
     fn more_than_fits_is_the_whole_site() {
         let rules = json!([{"tags": ["{/n}"], "mode": "stale"}, {"paths": ["/"], "mode": "stale"}]);
         let many = |n: u32| json!({"n": (0..n).collect::<Vec<_>>()});
-        let all = plans("", &rules, &many(99), Over::default()).unwrap();
+        let all = plans("", &rules, &many(99), Overrides::default()).unwrap();
         assert_eq!(all[0].paths.len() + all[0].tags.len(), 100);
         for n in [100, 101, 1000] {
-            let found = plans("", &rules, &many(n), Over::default()).unwrap();
+            let found = plans("", &rules, &many(n), Overrides::default()).unwrap();
             assert_eq!(found, [plan(Mode::Stale, &[], &["site"])], "{n}");
         }
         let delete = json!([{"paths": ["/blog/{/n}"], "mode": "delete"}]);
-        assert!(plans("", &delete, &many(100), Over::default()).is_ok());
-        let error = plans("", &delete, &many(101), Over::default()).unwrap_err();
+        assert!(plans("", &delete, &many(100), Overrides::default()).is_ok());
+        let error = plans("", &delete, &many(101), Overrides::default()).unwrap_err();
         assert!(error.contains("PERENNIAL_MAX_REVALIDATIONS"), "{error}");
     }
 
     #[test]
     fn what_is_no_page_is_left_out() {
         let rules = json!([{"paths": ["/{*/slug}"]}]);
-        assert!(plans("", &rules, &json!({"slug": "settings/menu"}), Over::default()).unwrap().is_empty());
+        assert!(
+            plans("", &rules, &json!({"slug": "settings/menu"}), Overrides::default()).unwrap().is_empty()
+        );
         let long = "x".repeat(5000);
-        let found = plans("", &rules, &json!({"slug": ["never", "none", "blog/..", long]}), Over::default());
+        let found =
+            plans("", &rules, &json!({"slug": ["never", "none", "blog/..", long]}), Overrides::default());
         assert_eq!(found.unwrap(), [plan(Mode::Now, &["/never"], &[])]);
     }
 
     fn of_batch(rules: &Value, body: &Value) -> (Vec<Plan>, Vec<String>) {
         let limits = Settings::default().limits;
         let site = site("/docs", rules);
-        let mapped = mapped(&site, &limits, &delivery(), &HeaderMap::new(), body, Over::default())
+        let made = payload_plans(&site, &limits, &delivery(), &HeaderMap::new(), body, Overrides::default())
             .expect("no mistake");
-        (mapped.plans, mapped.left_out)
+        (made.plans, made.left_out)
     }
 
     /// A whole URL of a site below a base path has it in it.
@@ -302,14 +306,14 @@ mod tests {
             ("/blog", "blog/never", "/blog/blog/never"),
         ] {
             let url = format!("https://www.example.org/{path}");
-            let found = plans(base, &rules, &json!({ "url": url }), Over::default()).unwrap();
+            let found = plans(base, &rules, &json!({ "url": url }), Overrides::default()).unwrap();
             assert_eq!(found, [plan(Mode::Now, &[expected], &[])], "{base} {path}");
         }
         let other = json!({"url": "https://www.example.org/docsblog/a"});
-        assert!(plans("/docs", &rules, &other, Over::default()).unwrap().is_empty());
+        assert!(plans("/docs", &rules, &other, Overrides::default()).unwrap().is_empty());
     }
 
-    /// Two rules on one list: published is rendered, unpublished is gone, and anything else is passed over and told.
+    /// Two rules on one list: published is rendered, unpublished is gone, and anything else is passed overrides and told.
     #[test]
     fn each_element_of_a_batch_is_treated_by_its_own_action() {
         let rule = |action: &str, mode: &str| {
