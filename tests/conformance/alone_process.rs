@@ -357,8 +357,8 @@ async fn answers_and_renders_are_counted() {
 #[tokio::test]
 async fn a_payload_is_explained_without_being_carried_out() {
     let up = Upstream::start().await;
-    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/webhooks/rules.json");
-    let (launch, store) = launch(&up, &[("PERENNIAL_WEBHOOKS", rules), ("PERENNIAL_BASE_PATH", "/docs")]);
+    let rules = tests::publishers::rules_file(env!("CARGO_TARGET_TMPDIR"));
+    let (launch, store) = launch(&up, &[("PERENNIAL_WEBHOOKS", &*rules), ("PERENNIAL_BASE_PATH", "/docs")]);
     let file = |name: &str, text: &str| {
         let path = store.path().join(name);
         std::fs::write(&path, text).expect("written");
@@ -415,8 +415,8 @@ async fn a_payload_is_explained_without_being_carried_out() {
 #[tokio::test]
 async fn a_dry_run_answers_as_the_endpoint_does() {
     let up = Upstream::start().await;
-    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/webhooks/rules.json");
-    let (launch, store) = launch(&up, &[("PERENNIAL_WEBHOOKS", rules)]);
+    let rules = tests::publishers::rules_file(env!("CARGO_TARGET_TMPDIR"));
+    let (launch, store) = launch(&up, &[("PERENNIAL_WEBHOOKS", &*rules)]);
     let file = |name: &str, text: &str| {
         let path = store.path().join(name);
         std::fs::write(&path, text).expect("written");

@@ -1,6 +1,6 @@
 //! B3, rule 5.1: publishers' own payloads, signed as each of them signs, renew the pages that the rules name.
 //!
-//! The payloads are in `tests/webhooks`, each with its source; so are the rules. Signatures are made here a second time,
+//! The payloads and the rules are in the publishers' folders (`tests::publishers`). Signatures are made here a second time,
 //! from the publishers' descriptions alone.
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,16 +10,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Method;
-use serde_json::{Value, json};
+use perennial::parts::webhooks::providers;
+use perennial::parts::webhooks::signature::scheme::DeliveryId;
+use serde_json::json;
 use sha1::Sha1;
 use sha2::Sha256;
+use tests::publishers::{self, Documented};
 use tests::{Ask, Asks as _, Reply};
 
 use crate::{Fixture, until_new};
-
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/webhooks");
-const RULES: (&str, &str) =
-    ("PERENNIAL_WEBHOOKS", concat!(env!("CARGO_MANIFEST_DIR"), "/webhooks/rules.json"));
 
 const STANDARD_KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -39,28 +38,14 @@ const SECRETS: [&str; 12] = [
     "of-kontent-ai",
 ];
 
-/// Tags of the pages below `/tagged`.
-const TAGS: [&str; 15] = [
-    "product:prod_00000000000000",
-    "product:788032119674292922",
-    "entry:4o19ghFQzzNX9uiJifi7Hf",
-    "doc:c2",
-    "t#k[uP",
-    "ghost:64b7f0c2a1b2c3d4e5f60718",
-    "product:794",
-    "entry:ckx1y2z3a0000abcd",
-    "item:this_changes_everything_",
-    "prismic:U_ss111GABFGWvul",
-    "directus:15",
-    "contentstack:bltfe99999fa999b9a9",
-    "builder:cs3df",
-    "butter:5678",
-    "wordpress:1234",
-];
-
-/// Fields with the id of a delivery.
-const IDS: [&str; 4] =
-    ["x-github-delivery", "x-shopify-webhook-id", "x-contentful-idempotency-key", "idempotency-key"];
+/// Header fields with the id of a delivery.
+fn id_fields() -> Vec<&'static str> {
+    let fields = providers::schemes().filter_map(|(_, scheme)| match scheme.id {
+        DeliveryId::Header(name) => Some(name),
+        _ => None,
+    });
+    fields.collect()
+}
 
 fn unique() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -78,22 +63,16 @@ fn sha256(key: &[u8], text: &str) -> Vec<u8> {
 
 /// A payload as its publisher sends it now, with `secret` if it is none of those who sign.
 pub(crate) fn delivery(name: &str, target: &str) -> Ask {
-    let payload = payload(name);
+    let Documented { headers, body, .. } = publishers::delivery(name);
     // A body that is no JSON stands there as a text.
-    let body = payload["body"].as_str().map_or_else(|| format!("{:#}\n", payload["body"]), str::to_owned);
+    let body = body.as_str().map_or_else(|| format!("{body:#}\n"), str::to_owned);
     let mut ask = Ask::new(Method::POST, target).body(body);
-    for (name, value) in payload["headers"].as_object().expect("fields") {
-        let value = value.as_str().expect("a text");
+    for (field, value) in headers {
         // Each is a delivery of its own.
-        let own = if IDS.contains(&&**name) { format!("{value}-{}", unique()) } else { value.to_owned() };
-        ask = ask.header(name, own);
+        let is_id = id_fields().contains(&&*field);
+        ask = ask.header(&field, if is_id { format!("{value}-{}", unique()) } else { value });
     }
     signed(name, ask, target)
-}
-
-fn payload(name: &str) -> Value {
-    let file = std::fs::read(format!("{FOLDER}/{name}.json")).expect("a payload");
-    serde_json::from_slice(&file).expect("JSON")
 }
 
 fn signed(name: &str, ask: Ask, target: &str) -> Ask {
@@ -166,23 +145,21 @@ fn signed(name: &str, ask: Ask, target: &str) -> Ask {
 }
 
 pub(crate) async fn site() -> Fixture {
-    Fixture::with(&[RULES, ("PERENNIAL_REVALIDATE_SECRETS", &SECRETS.join(","))]).await
+    with_rules(&[("PERENNIAL_REVALIDATE_SECRETS", &SECRETS.join(","))]).await
 }
 
-/// The payloads there are.
-fn names() -> Vec<String> {
-    let files = std::fs::read_dir(FOLDER).expect("a folder").map(|file| file.expect("a file").file_name());
-    let names = files.filter_map(|name| Some(name.to_str()?.strip_suffix(".json")?.to_owned()));
-    let mut names: Vec<_> = names.filter(|name| name != "rules").collect();
-    names.sort();
-    names
+/// A site with the rules of every publisher, and these settings.
+async fn with_rules(settings: &[(&str, &str)]) -> Fixture {
+    let rules = publishers::rules_file(env!("CARGO_TARGET_TMPDIR"));
+    Fixture::with(&[&[("PERENNIAL_WEBHOOKS", &*rules)], settings].concat()).await
 }
 
-/// From now on, every page shows this.
+/// From now on, every page shows this, and pages below `/tagged` carry the tags of all publishers.
 fn show(f: &Fixture, value: &str) {
     let value = value.to_owned();
+    let all: Vec<_> = publishers::deliveries().into_iter().flat_map(|delivery| delivery.carries).collect();
     f.up.otherwise(move |call| {
-        let tags = if call.path.starts_with("/tagged") { &TAGS[..] } else { &[] };
+        let tags = if call.path.starts_with("/tagged") { &all[..] } else { &[] };
         Reply::from(json!({ "value": value, "tags": tags, "revalidate": false }))
     });
 }
@@ -191,10 +168,7 @@ fn show(f: &Fixture, value: &str) {
 #[tokio::test]
 async fn publishers_payloads_renew_the_pages_they_name() {
     let f = site().await;
-    assert_eq!(names().len(), 26);
-    for name in names() {
-        let pages = payload(&name)["renews"].clone();
-        let pages: Vec<_> = pages.as_array().expect("pages").iter().filter_map(Value::as_str).collect();
+    for Documented { name, renews: pages, is_known_again, .. } in publishers::deliveries() {
         show(&f, "old");
         for page in &pages {
             assert_eq!(f.get(page).await.value(), "old", "{name}: {page}");
@@ -229,11 +203,8 @@ async fn publishers_payloads_renew_the_pages_they_name() {
             let page = f.get(page).await.expect(200, "HIT");
             assert_eq!((page.value(), page.reason()), (name.clone(), "on-demand".to_owned()));
         }
-        // Where deliveries have ids, the same one again does nothing.
-        let has_id = ["contentful", "ghost", "ghost_deleted", "github", "hygraph", "sanity", "shopify"];
-        let has_id = has_id.contains(&&*name) || ["standard_webhooks", "stripe"].contains(&&*name);
         let again = f.ask(right).await.json()["duplicate"] == true;
-        assert_eq!(again, has_id, "{name}");
+        assert_eq!(again, is_known_again, "{name}");
         for page in tagged {
             tests::until::until(&format!("{name}: a new {page}"), async || {
                 (f.get(page).await.value() == name).then_some(())
@@ -303,12 +274,9 @@ async fn calls_are_calls_beside_rules() {
 /// A body over the limit is not even checked, right as it may be, in one process and in a function.
 #[tokio::test]
 async fn a_payload_has_a_limit() {
-    let limit = [
-        RULES,
-        ("PERENNIAL_REVALIDATE_SECRETS", &SECRETS.join(",")),
-        ("PERENNIAL_MAX_WEBHOOK_BYTES", "2000"),
-    ];
-    let f = Fixture::with(&limit).await;
+    let secrets = SECRETS.join(",");
+    let limit = [("PERENNIAL_REVALIDATE_SECRETS", &*secrets), ("PERENNIAL_MAX_WEBHOOK_BYTES", "2000")];
+    let f = with_rules(&limit).await;
     let post = |bytes: usize| {
         let frame = r#"{"type":"post.updated","data":{"slug":"long"},"pad":""}"#.len();
         let pad = "x".repeat(bytes - frame);
@@ -341,8 +309,8 @@ async fn named_secrets_sign_for_their_publishers() {
         "kontent-ai",
     ];
     let named: Vec<_> = names.iter().zip(SECRETS).map(|(name, secret)| format!("{name}:{secret}")).collect();
-    let f = Fixture::with(&[RULES, ("PERENNIAL_REVALIDATE_SECRETS", &named.join(","))]).await;
-    for name in self::names() {
+    let f = with_rules(&[("PERENNIAL_REVALIDATE_SECRETS", &named.join(","))]).await;
+    for Documented { name, .. } in publishers::deliveries() {
         let answer = f.ask(delivery(&name, "/api/revalidate")).await.nostore();
         assert!(matches!(answer.status, 200 | 202), "{name}: {answer}");
     }
@@ -350,8 +318,8 @@ async fn named_secrets_sign_for_their_publishers() {
     let moved: Vec<_> =
         names.iter().cycle().skip(1).zip(SECRETS).map(|(name, secret)| format!("{name}:{secret}")).collect();
     let moved: Vec<_> = moved.into_iter().filter(|secret| !secret.starts_with("standard-webhooks")).collect();
-    let f = Fixture::with(&[RULES, ("PERENNIAL_REVALIDATE_SECRETS", &moved.join(","))]).await;
-    for name in self::names() {
+    let f = with_rules(&[("PERENNIAL_REVALIDATE_SECRETS", &moved.join(","))]).await;
+    for Documented { name, .. } in publishers::deliveries() {
         f.ask(delivery(&name, "/api/revalidate")).await.expect(401, "").nostore();
     }
 }

@@ -1,21 +1,21 @@
-//! Recipes for publishers, the tests' and the guide's, with every field of every published payload missing or of another
-//! type: each does what it can without that field, nothing else, and says what is left out.
+//! Rules for publishers, of their folders and of the guide, with every field of every documented delivery missing or of
+//! another type: each rule names all pages that do not need that field and no others, and tells what it leaves out.
 
 use std::collections::BTreeSet;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use perennial::parts::testing::Text;
-use perennial::parts::webhooks::provider::Provider;
-use perennial::parts::webhooks::providers::{PROVIDERS, other};
+use perennial::parts::webhooks::providers;
+use perennial::parts::webhooks::providers::other;
 use perennial::{ReadySite, Route, Site};
 use revalidate::delivery::{Authenticated, Delivery};
 use revalidate::payload_plans::{Overrides, PayloadPlans, payload_plans};
 use revalidate::plan::Mode;
 use serde_json::{Value, json};
+use tests::publishers;
 
 use crate::world::LIMITS;
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/webhooks");
 const GUIDE: &str = include_str!("../../shared/site/content/guides/webhooks.md");
 
 /// What values that stand in for others can be seen by, in paths and tags.
@@ -24,7 +24,7 @@ const STAND_INS: [&str; 4] = ["zz-other", "424242", "null", "true"];
 /// How, and a path or a tag.
 type Named = BTreeSet<(&'static str, String)>;
 
-/// A published payload, as its publisher sends it.
+/// A documented delivery, as its publisher sends it.
 struct Recipe {
     name: String,
     delivery: Delivery,
@@ -43,21 +43,17 @@ struct Atom {
 }
 
 fn recipes() -> Vec<Recipe> {
-    let files = std::fs::read_dir(FOLDER).expect("a folder").map(|file| file.expect("a file").path());
-    let read = files.filter(|file| file.file_name().is_some_and(|name| name != "rules.json")).map(|file| {
-        let text = std::fs::read(&file).expect("a payload");
-        let payload: Value = serde_json::from_slice(&text).expect("JSON");
-        let name = file.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
-        let is_of = |provider: &&Provider| name.replace('_', "-").starts_with(provider.name);
-        let provider = PROVIDERS.into_iter().find(is_of).unwrap_or(&other::PROVIDER);
+    let read = publishers::deliveries().into_iter().map(|documented| {
+        let name = documented.folder.replace('_', "-");
+        let provider = providers::by_name(&name).unwrap_or(&other::PROVIDER);
         let authenticated =
             if provider.signs() { Authenticated::Body(Vec::new()) } else { Authenticated::Request };
         let delivery = Delivery { provider, authenticated, ..Delivery::with_secret(&HeaderMap::new(), "") };
-        let fields = payload["headers"].as_object().expect("fields").iter();
+        let fields = documented.headers.iter();
         let headers = fields.map(|(name, value)| {
-            (name.parse().expect("a name"), value.as_str().expect("a text").parse().expect("a value"))
+            (name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"))
         });
-        Recipe { name, delivery, headers: headers.collect(), body: payload["body"].clone() }
+        Recipe { name: documented.name, delivery, headers: headers.collect(), body: documented.body }
     });
     // A form that is no JSON has no fields.
     read.filter(|recipe| recipe.body.is_object()).collect()
@@ -67,11 +63,6 @@ fn site(rules: &[Value]) -> ReadySite {
     let routes = ["/", "/blog/{slug}", "/guides/{slug}", "/products/{handle}", "/catch/{*path}", "/{*path}"];
     let site = routes.iter().fold(Site::new(), |site, route| site.route(Route::new(*route, Text)));
     site.webhooks(json!({ "rules": rules }).to_string()).ready(None, None).expect("rules")
-}
-
-fn rules() -> Vec<Value> {
-    let file = std::fs::read(format!("{FOLDER}/rules.json")).expect("rules");
-    serde_json::from_slice::<Value>(&file).expect("JSON")["rules"].as_array().expect("a list").clone()
 }
 
 /// What the guide shows as rules.
@@ -245,7 +236,7 @@ fn try_all(rules: &[Value]) -> Tried {
 
 #[test]
 fn a_recipe_does_without_any_field_what_does_not_need_it() {
-    let tried = try_all(&rules());
+    let tried = try_all(&publishers::rules());
     assert!(tried.changes > 3000 && tried.losses > 300, "{} {}", tried.changes, tried.losses);
 }
 

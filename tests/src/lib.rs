@@ -8,6 +8,7 @@
 //! | [`answer`] | one HTTP answer, and the [`answer::Ask`] that gets it |
 //! | [`client`] | asks over a socket, also with malformed bytes |
 //! | [`process`] | the site as a process: started, stopped, killed, its log read |
+//! | [`publishers`] | deliveries as their publishers document them, and the rules for them |
 //! | [`clock`] | a clock that steps while processes run |
 //! | [`crowd`] | visitors and a publisher who check every answer, while processes come and go |
 //! | [`aws`] | AWS on this machine |
@@ -33,6 +34,7 @@ pub mod deployed;
 pub mod events;
 pub mod front;
 pub mod process;
+pub mod publishers;
 pub mod rng;
 pub mod until;
 pub mod upstream;

@@ -6,6 +6,7 @@
 //! | [`shape`] | lengths of files and functions, no `mod.rs` |
 //! | [`words`] | unfinished work, reasons for exceptions, tests that wait for time |
 //! | [`guides`] | the guides name tests that exist |
+//! | [`providers`] | the guides hold the text of the publishers' folders |
 //! | [`bots`] | the list of bots is what its tool made |
 //! | [`documents`] | documents name files that are there, and the README stays short |
 //! | [`settings`] | the guide on settings has every setting, with its default, and no other |
@@ -15,6 +16,7 @@ mod arrows;
 mod bots;
 mod documents;
 mod guides;
+mod providers;
 mod settings;
 mod shape;
 mod source;
@@ -55,6 +57,17 @@ fn the_list_of_bots_is_as_it_was_made() {
 #[test]
 fn the_guides_tell_the_truth() {
     report(&guides::broken(&Tree::read()));
+}
+
+/// With `PERENNIAL_WRITE_GUIDES`, as `tests/tools/guides` calls it, the guides are written.
+#[test]
+fn the_guides_have_the_publishers_own_text() {
+    if std::env::var_os("PERENNIAL_WRITE_GUIDES").is_some() {
+        for (file, text) in providers::expected(&Tree::read()) {
+            std::fs::write(source::root().join(&file.path), text).expect("a guide is written");
+        }
+    }
+    report(&providers::broken(&Tree::read()));
 }
 
 /// Fails with every complaint.

@@ -74,7 +74,8 @@ pub(crate) fn places<'a>(code: &'a str, needle: &'a str) -> impl Iterator<Item =
     })
 }
 
-fn root() -> PathBuf {
+/// The project's folder.
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests crate has a parent folder").to_owned()
 }
 

@@ -89,6 +89,9 @@ pub fn listed_fields(headers: &HeaderMap) -> Vec<String> {
 }
 
 #[cfg(test)]
+mod folders;
+
+#[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
 
