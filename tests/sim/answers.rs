@@ -64,8 +64,9 @@ impl World {
         if !answer.field("etag").is_empty() && !visit.data {
             self.history.etags.insert(visit.path.clone(), answer.field("etag").to_owned());
         }
-        let seen = Seen { status: answer.status, label: label.clone(), version: None, fetched: None };
-        self.history.last = Some(seen);
+        let (status, fresh_s) = (answer.status, cacheable(&control).fresh_s);
+        self.history.last =
+            Some(Seen { status, label: label.clone(), fresh_s, version: None, fetched: None });
         let render = render_of(tags.split(',').filter_map(|tag| tag.strip_prefix("tag:")));
         let Some(number) = render else { return self.without_page(actor, visit, &answer, &label) };
         let Some(render) = self.history.renders.get(number).cloned() else {

@@ -1,4 +1,5 @@
-//! What seeds have found, each as a story of its own: who is held up where, and what must come of it.
+//! What seeds have found, or are too rare to find, each as a story of its own: which calls are held up where, and what
+//! must come of that.
 
 use std::sync::Arc;
 
@@ -238,6 +239,59 @@ fn a_page_in_memory_alone_is_better_than_an_error() {
         story.goes_on().await;
         let seen = story.world().history.last.take().expect("an answer");
         assert_eq!((seen.status, seen.label.as_str()), (200, "STALE"), "{seen:?}");
+    });
+}
+
+/// A page that is rendered while the store can neither be read nor written is as new as every invalidation that its
+/// process has heard of. Otherwise the store, once it can be read again, would seem to have the newer page.
+#[test]
+fn a_page_in_memory_alone_is_newer_than_the_invalidations_that_its_process_has_heard_of() {
+    tell(1, async |story| {
+        story.change("/strict/a", Some(2), &["blue"]);
+        story.visits(0, "/strict/a").await;
+        story.publishes(0, Order::stale_tag("blue"));
+        story.goes_on().await;
+        assert_eq!(story.visits(0, "/strict/a").await.label, "STALE", "its process has heard of it");
+        story.change("/strict/a", Some(600), &["blue"]);
+        story.pass(60_000);
+        story.held = vec![(0, Op::Read), (0, Op::Begin)];
+        story.comes(0, "/strict/a");
+        for op in [Op::Read, Op::Begin, Op::Read] {
+            story.goes_on().await;
+            story.fails(0, op, Verdict::Refuse);
+        }
+        story.goes_on().await;
+        let new = story.world().history.last.take().expect("an answer");
+        assert_eq!((new.status, new.label.as_str()), (200, "REVALIDATED"), "{new:?}");
+        assert_eq!(new.fresh_s, 1, "it may have been invalidated: {new:?}");
+        story.held.clear();
+        // The first visitor after a while has the store tried again, without waiting for that.
+        story.pass(3_000);
+        assert_eq!(story.visits(0, "/strict/a").await.version, new.version);
+        let seen = story.visits(0, "/strict/a").await;
+        assert_eq!((seen.label.as_str(), seen.version), ("HIT", new.version), "nobody goes back: {seen:?}");
+    });
+}
+
+/// The same where the store can be read, and knows of an invalidation of which this process has not heard.
+#[test]
+fn a_page_in_memory_alone_is_newer_than_the_invalidations_that_the_store_knew_of_before_its_render() {
+    tell(2, async |story| {
+        story.change("/strict/a", Some(2), &["blue"]);
+        story.visits(0, "/strict/a").await;
+        story.change("/strict/a", Some(600), &["blue"]);
+        story.pass(60_000);
+        story.held = vec![(0, Op::Begin)];
+        story.comes(0, "/strict/a");
+        story.goes_on().await;
+        story.publishes(1, Order::stale_tag("blue"));
+        story.goes_on().await;
+        story.fails(0, Op::Begin, Verdict::Refuse);
+        story.goes_on().await;
+        let new = story.world().history.last.take().expect("an answer");
+        assert_eq!((new.status, new.label.as_str()), (200, "REVALIDATED"), "{new:?}");
+        let seen = story.visits(0, "/strict/a").await;
+        assert_eq!((seen.label.as_str(), seen.version), ("HIT", new.version), "nobody goes back: {seen:?}");
     });
 }
 

@@ -111,6 +111,8 @@ pub(crate) struct UnderWay {
 pub(crate) struct Seen {
     pub(crate) status: u16,
     pub(crate) label: String,
+    /// How long shared caches may take it for fresh.
+    pub(crate) fresh_s: u64,
     pub(crate) version: Option<usize>,
     pub(crate) fetched: Option<usize>,
 }

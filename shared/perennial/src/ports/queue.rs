@@ -102,4 +102,22 @@ mod tests {
         assert!(retry_after(u32::MAX, "m") <= RETRY_MAX);
         assert!(retry_after(0, "m") <= RETRY_FIRST);
     }
+
+    /// Messages that failed together, whose names are alike, are spread over the whole quarter; and a message that is
+    /// early once is not early each time.
+    #[test]
+    fn jobs_that_failed_together_come_back_spread_over_the_whole_quarter() {
+        let part_of = |count: u32, seed: &str| {
+            let whole = retry_after(count, seed).as_secs_f64() / RETRY_MAX.as_secs_f64();
+            (((1.0 - whole) * 64.0) as usize).min(15)
+        };
+        let (mut parts, mut moved) = ([0; 16], 0);
+        for n in 0..1_600 {
+            let seed = format!("message-{n}");
+            parts[part_of(18, &seed)] += 1;
+            moved += usize::from(part_of(18, &seed) != part_of(19, &seed));
+        }
+        assert!(parts.iter().all(|part| (50..200).contains(part)), "{parts:?}");
+        assert!(moved > 400, "{moved} of 1600");
+    }
 }

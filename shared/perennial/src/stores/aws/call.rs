@@ -273,6 +273,19 @@ mod tests {
         }
     }
 
+    /// Each quarter of the pause is as likely as the others.
+    #[test]
+    fn those_who_were_refused_together_wait_for_parts_of_the_pause_that_are_spread_over_all_of_it() {
+        let pause = Duration::from_millis(200);
+        let mut quarters = [0; 5];
+        for _ in 0..4_000 {
+            let part = some_of(pause);
+            assert!(part <= pause, "{part:?}");
+            quarters[part.as_micros() as usize / 50_000] += 1;
+        }
+        assert!(quarters[..4].iter().all(|&quarter| quarter > 800), "{quarters:?}");
+    }
+
     #[test]
     fn errors_are_read_as_each_service_writes_them() {
         for (body, expected) in [
