@@ -1,4 +1,4 @@
-//! The calls that are signed by hand, beside those of the AWS SDK, as `tests/sdk` has written them down.
+//! The calls that are signed by hand, beside those of the AWS SDK, as `tests/aws/sdk_requests` has written them down.
 
 use perennial::parts::ports::edge::Edge as _;
 use perennial::parts::ports::stores::Stores as _;
@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::edge::recorded;
 use crate::{account, settings, stores};
 
-const SENT_BY_SDK: &str = include_str!("../sdk/requests.json");
+const SENT_BY_SDK: &str = include_str!("sdk_requests/requests.json");
 
 /// The fields that tell what is asked for; the others are signatures, checksums and statistics.
 const FIELDS: [&str; 2] = ["content-type", "x-amz-target"];

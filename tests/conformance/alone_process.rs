@@ -8,8 +8,8 @@ use tests::answer::GOOGLEBOT;
 use tests::until::{soon, until, until_true};
 use tests::{Answer, Ask, Asks, Gate, Launch, Reply, Running, Upstream};
 
-use crate::b03_on_demand::success;
-use crate::b08_concurrency::begin;
+use crate::concurrency::begin;
+use crate::on_demand::success;
 use crate::{Fixture, launch};
 
 /// B8.124: a crowd of slow first renders does not hold up a stored page, and no more run than allowed.

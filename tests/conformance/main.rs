@@ -1,28 +1,31 @@
 //! Black-box cases of `SEMANTICS.md`: the conformance site as a process, looked at over HTTP alone.
 //!
-//! One module a group, one test a case or a table of cases of one shape; each names its cases. What needs
-//! no process and no socket is in `journeys`, where time costs nothing. All modules but the three `alone_` ones run on
-//! the deployed functions as well, in `deployed`.
+//! One module a rule, one test a case or a table of cases of one shape; each names its cases, and `SEMANTICS.md` says
+//! which module holds which rule. What needs no process and no socket is in `journeys`, where time costs nothing.
+//!
+//! All modules but the three `alone_` ones run on the deployed functions as well: `deployed.rs` in this folder is a
+//! second program of them, with another `Fixture`. As a library that is generic over the fixture they would need a list
+//! of all tests in each program, and a test that is missing from a list would never run.
 #![allow(clippy::disallowed_methods, reason = "a process is watched by the machine's clock")]
 
 mod alone_process;
 mod alone_resources;
 mod alone_sockets;
-mod b01_freshness;
-mod b02_fallback;
-mod b03_on_demand;
-mod b03_payloads;
-mod b03_webhooks;
-mod b04_errors;
-mod b05_not_found_and_redirect;
-mod b06_http;
-mod b07_paths;
-mod b08_concurrency;
-mod b11_memory;
-mod b12_base_path;
-mod b13_bots;
-mod b14_security;
-mod b15_operations;
+mod base_path;
+mod bots;
+mod concurrency;
+mod errors;
+mod fallback;
+mod freshness;
+mod http_details;
+mod memory_limit;
+mod not_found_and_redirect;
+mod on_demand;
+mod operations;
+mod paths_and_keys;
+mod payloads;
+mod security;
+mod webhooks;
 
 use tempfile::TempDir;
 use tests::answer::until_new;

@@ -25,7 +25,7 @@ use tests::until::soon;
 use tests::{Answer, Ask, Asks, Upstream};
 use tokio::task::JoinHandle;
 
-use crate::shared_cache::{Behind, Found, SharedCache};
+use crate::cache_in_front::{Behind, Found, SharedCache};
 use crate::stores::{Place, TestStores};
 
 /// Seconds.

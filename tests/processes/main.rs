@@ -6,15 +6,15 @@
     reason = "processes are watched by the machine's clock, and their losses are told"
 )]
 
-mod b09_kills;
-mod b09_place;
-mod b09_restart;
-mod b09_store;
-mod b10_console;
-mod b10_several;
-mod b15_build;
-mod b15_panics;
-mod b15_words;
+mod builds;
+mod damaged_stores;
+mod kills;
+mod messages;
+mod moved_stores;
+mod panics;
+mod publishing_page;
+mod restarts;
+mod several_processes;
 
 use std::path::{Path, PathBuf};
 

@@ -14,9 +14,9 @@ use sha2::Sha256;
 use tests::until::{soon, until};
 use tests::{Ask, Asks as _, Gate, Reply};
 
-use crate::b03_on_demand::success;
-use crate::b03_webhooks;
-use crate::stack::Door;
+use super::stack::Door;
+use crate::on_demand::success;
+use crate::webhooks;
 use crate::{Fixture, until_new};
 
 const KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -226,13 +226,13 @@ async fn simultaneous_calls_share_renders() {
 /// it, and with a query.
 #[tokio::test]
 async fn what_is_signed_of_the_address_is_what_arrives() {
-    let f = b03_webhooks::site().await;
+    let f = webhooks::site().await;
     let doors: [Door<'_>; 2] = [f.cloudfront(), f.direct()];
     for door in doors {
         for target in ["/api/revalidate", "/api/revalidate?path=/blog/a&mode=stale"] {
-            let answer = door.ask(b03_webhooks::delivery("contentful", target)).await;
+            let answer = door.ask(webhooks::delivery("contentful", target)).await;
             assert_eq!(answer.json()["revalidated"], true, "{target}: {answer}");
-            let mut elsewhere = b03_webhooks::delivery("contentful", target);
+            let mut elsewhere = webhooks::delivery("contentful", target);
             elsewhere.target = "/api/revalidate?path=/blog/b".to_owned();
             assert_eq!(door.ask(elsewhere).await.status, 401, "{target}");
         }
@@ -243,7 +243,7 @@ async fn what_is_signed_of_the_address_is_what_arrives() {
 /// What signs bodies is right by either way, as the bytes that were sent.
 #[tokio::test]
 async fn every_publishers_signature_arrives() {
-    let f = b03_webhooks::site().await;
+    let f = webhooks::site().await;
     for name in [
         "ghost",
         "github",
@@ -256,7 +256,7 @@ async fn every_publishers_signature_arrives() {
         "woocommerce",
     ] {
         for door in [f.cloudfront(), f.direct()] {
-            let delivery = b03_webhooks::delivery(name, "/api/revalidate");
+            let delivery = webhooks::delivery(name, "/api/revalidate");
             let mut forged = delivery.clone();
             forged.body = [&forged.body[..], b" "].concat().into();
             assert_eq!(door.ask(forged).await.status, 401, "{name}");

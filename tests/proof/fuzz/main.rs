@@ -68,7 +68,7 @@ fn hold<S: Strategy>(
         let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| property(nasty)));
         assert!(held.is_ok(), "{name} does not hold for the corpus's {shown}");
     }
-    let kept = format!("{}/fuzz/regressions/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    let kept = format!("{}/proof/fuzz/regressions/{name}.txt", env!("CARGO_MANIFEST_DIR"));
     let config = Config::default();
     let mut runner = TestRunner::new(Config {
         cases: config.cases.saturating_mul(times),

@@ -7,8 +7,8 @@ use serde_json::json;
 use tests::until::until;
 use tests::{Ask, Asks as _, deployed};
 
+use super::publishers::call;
 use crate::Fixture;
-use crate::publishers::call;
 
 /// The C library of Amazon Linux 2023, on which `provided.al2023` is built. A program that asks for a newer one does not
 /// start there. <https://docs.aws.amazon.com/linux/al2023/release-notes/all-packages-AL2023.html>

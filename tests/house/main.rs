@@ -8,6 +8,7 @@
 //! | [`guides`] | the guides name tests that exist |
 //! | [`providers`] | the guides hold the text of the publishers' folders |
 //! | [`bots`] | the list of bots is what its tool made |
+//! | [`rules`] | the semantics say where the tests of each rule are |
 //! | [`documents`] | documents name files that are there, and the README stays short |
 //! | [`settings`] | the guide on settings has every setting, with its default, and no other |
 #![allow(missing_docs, reason = "a test program has no readers of its documentation")]
@@ -19,6 +20,7 @@ mod graph;
 mod guides;
 mod paths;
 mod providers;
+mod rules;
 mod settings;
 mod shape;
 mod source;
@@ -43,6 +45,11 @@ fn files_and_functions_are_short() {
 #[test]
 fn nothing_is_left_unfinished_or_unexplained() {
     report(&words::broken(&Tree::read()));
+}
+
+#[test]
+fn each_rule_names_its_tests() {
+    report(&rules::broken(&Tree::read()));
 }
 
 #[test]

@@ -46,10 +46,10 @@ fn line_of(code: &str, at: usize) -> &str {
 
 /// The only test files that may let time pass, and why.
 const MAY_SLEEP: [(&str, &str); 4] = [
-    ("tests/sim/clock.rs", "implements the clock, whose time is made up"),
-    ("tests/src/clock.rs", "the clock of a process: the port itself"),
-    ("tests/src/until.rs", "where tests wait, for a condition or a bound"),
-    ("tests/src/upstream.rs", "an upstream that is slow on purpose"),
+    ("tests/proof/sim/clock.rs", "implements the clock, whose time is made up"),
+    ("tests/kit/clock.rs", "the clock of a process: the port itself"),
+    ("tests/kit/until.rs", "where tests wait, for a condition or a bound"),
+    ("tests/kit/upstream.rs", "an upstream that is slow on purpose"),
 ];
 
 fn waiting(file: &File) -> Vec<String> {

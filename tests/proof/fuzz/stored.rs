@@ -23,10 +23,10 @@ use crate::hold;
 use crate::world::{LIMITS, SITES, with_changes};
 
 const GOLDEN_RECORDS: [&str; 4] = [
-    include_str!("../../shared/perennial/src/record/v1_page.json"),
-    include_str!("../../shared/perennial/src/record/v1_headers.json"),
-    include_str!("../../shared/perennial/src/record/v2_headers.json"),
-    include_str!("../../shared/perennial/src/record/v1_redirect.json"),
+    include_str!("../../../shared/perennial/src/record/v1_page.json"),
+    include_str!("../../../shared/perennial/src/record/v1_headers.json"),
+    include_str!("../../../shared/perennial/src/record/v2_headers.json"),
+    include_str!("../../../shared/perennial/src/record/v1_redirect.json"),
 ];
 
 pub(crate) fn number() -> impl Strategy<Value = u64> {

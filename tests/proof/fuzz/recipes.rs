@@ -16,7 +16,7 @@ use tests::publishers;
 
 use crate::world::LIMITS;
 
-const GUIDE: &str = include_str!("../../shared/site/content/guides/webhooks.md");
+const GUIDE: &str = include_str!("../../../shared/site/content/guides/webhooks.md");
 
 /// What values that stand in for others can be seen by, in paths and tags.
 const STAND_INS: [&str; 4] = ["zz-other", "424242", "null", "true"];

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use tests::Asks as _;
 use tests::until::until;
 
+use super::queue::{dead_letters_arn, queue_attributes, stale};
 use crate::Fixture;
-use crate::queue::{dead_letters_arn, queue_attributes, stale};
 
 /// Invariant 7: a message that nobody can read, and a renewal that fails whenever it is tried, are delivered as often
 /// as the queue says, and kept where somebody can look at them. The alarm that watches that place goes off, and

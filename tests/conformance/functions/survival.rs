@@ -1,5 +1,5 @@
 //! The functions under load while they are killed or stand still, their stores fail and their clock steps: invariants
-//! 1, 3, 5, 6, 7. What breaks in processes on one machine is in `tests/survival`; here it is several functions on one
+//! 1, 3, 5, 6, 7. What breaks in processes on one machine is in `tests/proof/survival`; here it is several functions on one
 //! account.
 
 use std::sync::{Arc, Mutex};
