@@ -2,7 +2,10 @@
 
 use crate::source::{File, Tree, places};
 
-const FILE_LINES_MAX: usize = 500;
+/// A longer file is worth a look: does it know two things? A contract of many methods knows one, and stays whole.
+const FILE_LINES_LONG: usize = 500;
+/// No contract is as long as this.
+const FILE_LINES_MAX: usize = 700;
 const MAIN_LINES_MAX: usize = 60;
 const FUNCTION_LINES_MAX: usize = 70;
 
@@ -10,10 +13,28 @@ pub(crate) fn broken(tree: &Tree) -> Vec<String> {
     tree.rust().flat_map(|file| [file_length(file), functions(file), no_mod_rs(file)].concat()).collect()
 }
 
+/// Files that are long, and not too long.
+pub(crate) fn warnings(tree: &Tree) -> Vec<String> {
+    tree.rust().filter_map(long_file).collect()
+}
+
+fn lines_before_tests(file: &File) -> usize {
+    file.product_code().trim_end().lines().count()
+}
+
+fn long_file(file: &File) -> Option<String> {
+    let lines = lines_before_tests(file);
+    let what = format!(
+        "warning: {lines} lines before its tests, more than {FILE_LINES_LONG}: split it if it knows two things; \
+         a contract is never cut to fit"
+    );
+    (FILE_LINES_LONG < lines && lines <= FILE_LINES_MAX).then(|| file.complain(0, &what))
+}
+
 fn file_length(file: &File) -> Vec<String> {
     let is_main = file.path.starts_with("functions/") && file.path.ends_with("/main.rs");
     let most = if is_main { MAIN_LINES_MAX } else { FILE_LINES_MAX };
-    let lines = file.product_code().trim_end().lines().count();
+    let lines = lines_before_tests(file);
     let advice = if is_main { "`main.rs` wires, the library works" } else { "split it by what it knows" };
     if lines <= most {
         return vec![];
@@ -75,10 +96,12 @@ fn a_long_function_and_a_long_file_are_seen() {
     assert!(functions(&file(long(66))).is_empty());
     assert_eq!(functions(&file(long(67))).len(), 1);
     assert!(functions(&file("trait T { fn f(&self); }\ntype F = fn(u8);\n".into())).is_empty());
-    assert!(
-        file_length(&file("\n".repeat(499) + "x();\n#[cfg(test)]\nmod tests {\n" + &"\n".repeat(99) + "}"))
-            .is_empty()
-    );
-    assert_eq!(file_length(&file("\n".repeat(500) + "x();")).len(), 1);
+    let of_lines = |lines: usize| {
+        file("\n".repeat(lines - 1) + "x();\n#[cfg(test)]\nmod tests {\n" + &"\n".repeat(99) + "}")
+    };
+    for (lines, warned, refused) in [(500, 0, 0), (501, 1, 0), (700, 1, 0), (701, 0, 1)] {
+        let file = of_lines(lines);
+        assert_eq!((long_file(&file).iter().count(), file_length(&file).len()), (warned, refused), "{lines}");
+    }
     assert_eq!(no_mod_rs(&File::new("shared/a/src/b/mod.rs", "")).len(), 1);
 }
