@@ -1,4 +1,4 @@
-//! What every other station stands on, and what knows nothing of pages: time, limits, budgets, counters, texts.
+//! Foundations that every other module may use and that know nothing of pages: time, limits, budgets, counters, texts.
 
 pub mod blocking;
 pub mod budget;

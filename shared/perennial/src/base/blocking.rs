@@ -1,8 +1,8 @@
-//! Work that may take its time: it must not hold up what else the process does.
+//! Synchronous, possibly slow work, kept off the threads that run asynchronous tasks.
 
 use tokio::task::JoinHandle;
 
-/// Runs it on a thread of its own. Its panic is the error.
+/// Runs `work` on a thread for blocking work. If `work` panics, the handle yields a [`tokio::task::JoinError`].
 pub(crate) fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     #[cfg(any(test, feature = "testing"))]
     if runs_on_one_thread() {
@@ -16,7 +16,7 @@ thread_local! {
     static ON_ONE_THREAD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// From now on renders of runtimes on this thread run on it alone: their order is that of its tasks.
+/// Makes [`run_blocking`] spawn ordinary tasks on this thread from now on, so that a simulation decides their order.
 #[cfg(any(test, feature = "testing"))]
 pub fn run_on_one_thread() {
     ON_ONE_THREAD.set(true);

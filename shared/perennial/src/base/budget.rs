@@ -1,8 +1,7 @@
-//! Memory that many connections share: each of them takes little, all of them together no more than this.
+//! A bound on the memory that many connections use together.
 //!
-//! When it is used up, a newcomer waits for a while, and is turned away then. Meanwhile those who hold a part of it and
-//! wait for a client that stands still ask [`Budget::is_wanted`], and give theirs back: whoever sends and reads is
-//! served, although others do neither.
+//! When the budget is used up, a new connection waits for [`WAIT`] and is then refused. While one waits, connections
+//! whose client is idle see [`Budget::is_wanted`] and release their part: idle clients cannot starve active ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,16 +9,16 @@ use std::time::Duration;
 
 use crate::base::clock::Clock;
 
-/// How long a newcomer waits.
+/// How long [`Budget::take`] and [`Part::grow`] wait for free bytes.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// The pause between two tries to take a part.
+/// The pause between two attempts to take bytes.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
-/// A client that has done nothing for so long gives its part back if others wait for one.
+/// A client that was idle for this long loses its part if another connection waits for one.
 pub const STANDS_STILL_AFTER: Duration = Duration::from_secs(1);
 
-/// So many bytes for all together.
+/// A number of bytes that all holders of a [`Part`] share.
 #[derive(Debug)]
 pub struct Budget {
     limit_bytes: u64,
@@ -27,65 +26,66 @@ pub struct Budget {
     waiting: AtomicUsize,
 }
 
-/// A part of a [`Budget`], until it is dropped.
+/// Bytes taken from a [`Budget`]; dropping the part returns them.
 #[derive(Debug)]
 pub struct Part {
     budget: Arc<Budget>,
     bytes: u64,
 }
 
-/// Somebody waits for a part, until this is dropped.
+/// Marks that a connection waits for a part, until this is dropped.
 #[derive(Debug)]
 pub struct Waiting(Arc<Budget>);
 
 impl Budget {
-    /// Of so many bytes.
+    /// A budget of `limit_bytes`, none of them taken.
     pub fn new(limit_bytes: u64) -> Arc<Self> {
         Arc::new(Self { limit_bytes, used_bytes: AtomicU64::new(0), waiting: AtomicUsize::new(0) })
     }
 
-    /// Takes a part, if there is so much left. Whoever needs more than there is at all has it alone.
+    /// Takes a part if that many bytes are free. A part larger than the whole budget counts as the whole budget.
     pub fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Part> {
         let mut part = Part { budget: self.clone(), bytes: 0 };
         part.try_grow(bytes).then_some(part)
     }
 
-    /// Takes a part, and waits for it for two seconds at most. `None` if there is not so much left by then.
+    /// Takes a part, waiting for two seconds at most. `None` if the bytes did not become free.
     pub async fn take(self: &Arc<Self>, bytes: u64, clock: &dyn Clock) -> Option<Part> {
         let mut part = Part { budget: self.clone(), bytes: 0 };
         part.grow(bytes, clock).await.then_some(part)
     }
 
-    /// Notes that somebody waits for a part, for those who try by themselves.
+    /// Marks that a connection waits for a part: for callers of [`Budget::try_take`] that retry by themselves.
     pub fn wait(self: &Arc<Self>) -> Waiting {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Waiting(self.clone())
     }
 
-    /// Whether somebody waits for a part.
+    /// Whether a connection waits for a part.
     pub fn is_wanted(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// How much is taken.
+    /// Bytes that are taken.
     pub fn used_bytes(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
     }
 }
 
 impl Part {
-    /// How much it is.
+    /// Bytes of this part.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Makes it a part of so many bytes, and waits for that for two seconds at most.
+    /// Grows the part to `bytes`, waiting for two seconds at most. False if the bytes did not become free.
     pub async fn grow(&mut self, bytes: u64, clock: &dyn Clock) -> bool {
         if self.try_grow(bytes) {
             return true;
         }
         let _waiting = self.budget.wait();
-        // Counted, since a clock may be set back meanwhile. In no order: what is small may fit where others do not.
+        // Counts attempts, because the clock may be set back meanwhile. Without a queue: a small part may fit where an
+        // earlier, larger one does not.
         for _ in 0..WAIT.as_millis() / TRY_EVERY.as_millis() {
             clock.sleep(TRY_EVERY).await;
             if self.try_grow(bytes) {
@@ -95,14 +95,14 @@ impl Part {
         false
     }
 
-    /// Makes it a part of so many bytes, if it is smaller and there is so much left.
+    /// Grows the part to `bytes` if enough are free. A part never shrinks.
     pub fn try_grow(&mut self, bytes: u64) -> bool {
-        let (limit, most) = (self.budget.limit_bytes, bytes.min(self.budget.limit_bytes));
-        let more = most.saturating_sub(self.bytes);
-        let taken = self.budget.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            Some(used.saturating_add(more)).filter(|used| *used <= limit)
+        let limit_bytes = self.budget.limit_bytes;
+        let added_bytes = bytes.min(limit_bytes).saturating_sub(self.bytes);
+        let taken = self.budget.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used_bytes| {
+            Some(used_bytes.saturating_add(added_bytes)).filter(|used_bytes| *used_bytes <= limit_bytes)
         });
-        self.bytes += if taken.is_ok() { more } else { 0 };
+        self.bytes += if taken.is_ok() { added_bytes } else { 0 };
         taken.is_ok()
     }
 }
@@ -125,15 +125,15 @@ mod tests {
     use crate::base::clock::SystemClock;
 
     #[test]
-    fn all_together_take_no_more_than_there_is() {
+    fn all_parts_together_stay_within_the_budget() {
         let budget = Budget::new(100);
-        let mut first = budget.try_take(60).unwrap();
-        let second = budget.try_take(40).unwrap();
-        assert!(budget.try_take(1).is_none() && !first.try_grow(61));
-        drop(second);
-        assert!(first.try_grow(70) && first.try_grow(5), "a part does not get smaller");
+        let mut large = budget.try_take(60).unwrap();
+        let small = budget.try_take(40).unwrap();
+        assert!(budget.try_take(1).is_none() && !large.try_grow(61));
+        drop(small);
+        assert!(large.try_grow(70) && large.try_grow(5), "a part does not shrink");
         assert_eq!(budget.used_bytes(), 70);
-        drop(first);
+        drop(large);
         let whole = budget.try_take(1_000_000).unwrap();
         assert_eq!(budget.used_bytes(), 100);
         drop(whole);
@@ -141,18 +141,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_newcomer_waits_for_those_who_stand_still() {
+    async fn a_new_connection_waits_until_an_idle_one_releases_its_part() {
         let budget = Budget::new(10);
-        let held = budget.try_take(10).unwrap();
+        let idle = budget.try_take(10).unwrap();
         assert!(!budget.is_wanted());
         let holder = async {
             while !budget.is_wanted() {
                 SystemClock.sleep(Duration::from_millis(1)).await;
             }
-            drop(held);
+            drop(idle);
         };
         let (part, ()) = tokio::join!(budget.take(10, &SystemClock), holder);
         assert!(part.is_some() && !budget.is_wanted());
-        assert!(budget.take(1, &SystemClock).await.is_none(), "it does not wait for ever");
+        assert!(budget.take(1, &SystemClock).await.is_none(), "the wait is bounded");
     }
 }

@@ -1,4 +1,4 @@
-//! Time: the only place that reads the machine's clock or waits for it.
+//! Time. No other module reads the machine's clock or sleeps.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,17 +14,17 @@ use serde::{Deserialize, Serialize};
 pub struct Millis(pub u64);
 
 impl Millis {
-    /// This instant and a duration later; saturates.
+    /// The instant `duration` later; saturates.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long after `earlier` this is; zero if it is not.
+    /// The time since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// The same instant for the standard library.
+    /// The same instant as a type of the standard library.
     pub fn to_system(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.0)
     }
@@ -39,10 +39,10 @@ impl From<SystemTime> for Millis {
 /// A future that a [`Clock`] completes.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The port through which everything learns the time and waits. Neither method may panic: what asks for the time would
-/// end with it.
+/// The port to time: all code reads the time and sleeps through a clock. Neither method may panic, because the panic
+/// would end the calling task.
 pub trait Clock: Send + Sync + 'static {
-    /// The present instant. May step in either direction.
+    /// The present instant. The clock may step in either direction between two calls.
     fn now(&self) -> Millis;
 
     /// Completes once `duration` has passed.
@@ -65,7 +65,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Lets something be done once in a while, however many ask for it.
+/// Lets many callers do something together at most once per `pause`.
 #[cfg(feature = "aws")]
 #[derive(Debug)]
 pub(crate) struct Rarely {
@@ -75,12 +75,12 @@ pub(crate) struct Rarely {
 
 #[cfg(feature = "aws")]
 impl Rarely {
-    /// Once in so long.
+    /// At most once per `pause`.
     pub(crate) const fn every(pause: Duration) -> Self {
         Self { pause, last: AtomicU64::new(0) }
     }
 
-    /// Whether it is to be done now.
+    /// Whether the caller is to do it now. A clock that was set back makes it due.
     pub(crate) fn is_due(&self, now: Millis) -> bool {
         let last = Millis(self.last.load(Ordering::Relaxed));
         let due = now < last || now.since(last) >= self.pause;

@@ -1,17 +1,17 @@
-//! Counters by route and outcome.
+//! Counters per route and outcome, since the process started.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is counted of a route. The names are those of logs and response headers.
+/// A counted outcome of an answer or of a render on one route. Metrics, logs and response headers use the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Answered with a stored, fresh page.
     Hit,
     /// Answered with a stored, stale page.
     Stale,
-    /// Answered with a page that was generated for this visitor.
+    /// Answered with a page that was missing and was rendered while this visitor waited.
     Miss,
-    /// Answered with a page that was too old to be shown and was renewed first.
+    /// Answered with a page that was stale beyond the route's `max_stale` and was rendered again first.
     Revalidated,
     /// Answered with a page rendered for this request alone.
     Bypass,
@@ -19,21 +19,21 @@ pub enum Event {
     Shell,
     /// Answered with an error page.
     Error,
-    /// A render became the page.
+    /// A render was committed.
     Stored,
-    /// A render gave what is stored already.
+    /// A render produced the stored content again.
     Unchanged,
-    /// A render ended after a newer one.
+    /// A newer render was committed first.
     Superseded,
-    /// A render could not be stored.
+    /// A render succeeded and could not be stored.
     Unsaved,
     /// A render failed.
     Failed,
-    /// A render asked to keep what there is.
+    /// A render asked to keep the stored page (`Outcome::keep_stale`).
     Kept,
 }
 
-/// Outcomes of answers.
+/// Outcomes of answers, with their names in metrics.
 pub(crate) const ANSWERS: [(Event, &str); 7] = [
     (Event::Hit, "hit"),
     (Event::Stale, "stale"),
@@ -44,7 +44,7 @@ pub(crate) const ANSWERS: [(Event, &str); 7] = [
     (Event::Error, "error"),
 ];
 
-/// Outcomes of renders.
+/// Outcomes of renders, with their names in metrics.
 pub(crate) const RENDERS: [(Event, &str); 6] = [
     (Event::Stored, "stored"),
     (Event::Unchanged, "unchanged"),
@@ -54,7 +54,7 @@ pub(crate) const RENDERS: [(Event, &str); 6] = [
     (Event::Kept, "kept"),
 ];
 
-/// One route's counters, since the process started.
+/// The counters of one route.
 #[derive(Debug, Default)]
 pub struct Counters([AtomicU64; ANSWERS.len() + RENDERS.len()]);
 
@@ -64,7 +64,7 @@ impl Counters {
         self.0[event as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often an event was counted.
+    /// The count of one event.
     pub fn get(&self, event: Event) -> u64 {
         self.0[event as usize].load(Ordering::Relaxed)
     }

@@ -1,107 +1,115 @@
-//! What is bounded, and by how much.
+//! The limits of one process, each a setting with a default.
 
 use std::time::Duration;
 
-use crate::base::reader::{Above, Reader};
+use crate::base::reader::{ByteThreshold, Reader};
 
-/// What is bounded, and by how much.
+/// The limits of one process. Each field names its setting and default.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// `PERENNIAL_MEMORY_CACHE_BYTES` (52428800): memory for pages; 0 turns the memory cache off.
+    /// `PERENNIAL_MEMORY_CACHE_BYTES` (52428800): size of the memory cache; 0 turns the cache off.
     pub memory_cache_bytes: u64,
-    /// `PERENNIAL_RENDER_TIMEOUT_MS` (30000): time for one render.
+    /// `PERENNIAL_RENDER_TIMEOUT_MS` (30000): time limit of one render.
     pub render_timeout: Duration,
-    /// `PERENNIAL_MAX_CONCURRENT_RENDERS` (8): renders at once in this process; on-demand ones have as many of their own,
-    /// so that hung pages cannot hold up a publisher.
+    /// `PERENNIAL_MAX_CONCURRENT_RENDERS` (8): renders at once in this process. On-demand renders have a second pool of
+    /// the same size, so that hung pages cannot delay a publisher.
     pub max_concurrent_renders: usize,
-    /// `PERENNIAL_LEASE_MS` (10000): how long a page waits for a renderer that died. Living ones extend their lease.
+    /// `PERENNIAL_LEASE_MS` (10000): length of a lease. A running render extends its lease; after a crash, the page
+    /// waits for the lease to expire.
     pub lease: Duration,
-    /// `PERENNIAL_MAX_WAIT_MS` (60000): how long a visitor waits for a page that others render, queue included.
+    /// `PERENNIAL_MAX_WAIT_MS` (60000): how long a visitor waits for a render, including the wait for a render to
+    /// start.
     pub max_wait: Duration,
-    /// `PERENNIAL_MAX_WAITING_VISITORS` (1000): visitors of one process who wait for renders; more get 503.
+    /// `PERENNIAL_MAX_WAITING_VISITORS` (1000): visitors of one process who wait for renders; further visitors get 503.
     pub max_waiting_visitors: usize,
-    /// `PERENNIAL_MAX_BODY_BYTES` (16777216): HTML or data of one page.
+    /// `PERENNIAL_MAX_BODY_BYTES` (16777216): size of one page's HTML, and of its data JSON.
     pub max_body_bytes: usize,
-    /// `PERENNIAL_STREAM_BODY_BYTES` (1048576): larger stored bodies are passed on to visitors as they are read, instead of
-    /// being loaded whole; `off` loads all. On Lambda the default is `off`: a function that is given a number streams all
-    /// its answers, and its URL must have the `InvokeMode` `RESPONSE_STREAM`.
+    /// `PERENNIAL_STREAM_BODY_BYTES` (1048576): a larger stored body is streamed to the visitor instead of being loaded
+    /// whole; `off` never streams. On Lambda the default is `off`: with a number, the function streams every answer,
+    /// and its URL must have the `InvokeMode` `RESPONSE_STREAM`.
     pub stream_body_bytes: Option<u64>,
-    /// `PERENNIAL_INLINE_BODY_BYTES` (8192): compressed bodies up to this size are kept beside their record in DynamoDB
-    /// as well as in S3, so that a hit is one round trip; 0 keeps none. The embedded store has no use for it.
+    /// `PERENNIAL_INLINE_BODY_BYTES` (8192): DynamoDB holds a copy of a compressed body up to this size beside the
+    /// record, in addition to S3, so that a hit is one round trip; 0 makes no copies. The embedded store ignores this
+    /// limit.
     pub inline_body_bytes: usize,
-    /// `PERENNIAL_MAX_PATH_BYTES` (4096): a request's path; longer ones get 414.
+    /// `PERENNIAL_MAX_PATH_BYTES` (4096): length of a request's path; a longer path gets 414.
     pub max_path_bytes: usize,
-    /// `PERENNIAL_MAX_HEADER_BYTES` (16384): a request's header fields together; more get 431.
+    /// `PERENNIAL_MAX_HEADER_BYTES` (16384): size of all header fields of a request; larger requests get 431.
     pub max_header_bytes: usize,
-    /// `PERENNIAL_MAX_CONNECTIONS` (10000): connections to the standalone server at once; more wait to be accepted.
+    /// `PERENNIAL_MAX_CONNECTIONS` (10000): connections to the standalone server at once; further ones wait to be
+    /// accepted.
     pub max_connections: usize,
-    /// `PERENNIAL_STREAM_MEMORY_BYTES` (41943040): memory of all answers together whose body is passed on as it is read. A
-    /// visitor who takes brotli needs about 400 kB of it, any other 1.5 MB, to decompress (5 MB for bodies of earlier
-    /// versions). More wait for two seconds, and get 503.
+    /// `PERENNIAL_STREAM_MEMORY_BYTES` (41943040): memory of all streamed answers together. An answer in brotli takes
+    /// about 400 kB of it; an answer that must be decompressed takes 1.5 MB (5 MB for bodies of earlier versions).
+    /// Further visitors wait for two seconds, and then get 503.
     pub stream_memory_bytes: u64,
-    /// `PERENNIAL_HEAD_MEMORY_BYTES` (8388608): memory of all connections to the standalone server together for request
-    /// heads that have not come at once: 24 kB each, and more for long ones. More are read once others have ended.
+    /// `PERENNIAL_HEAD_MEMORY_BYTES` (8388608): memory for the unfinished request heads of all connections to the
+    /// standalone server: 24 kB each, and more for a long head. Further heads are read once others are complete.
     pub head_memory_bytes: u64,
-    /// `PERENNIAL_UNVERIFIED_MEMORY_BYTES` (8388608): memory of all bodies together that the standalone server reads
-    /// before it knows whether their signature is right. More wait for two seconds, and get 503.
+    /// `PERENNIAL_UNVERIFIED_MEMORY_BYTES` (8388608): memory of all bodies that the standalone server reads before it
+    /// verifies their signatures. Further calls wait for two seconds, and then get 503.
     pub unverified_memory_bytes: u64,
     /// `PERENNIAL_HEAD_TIMEOUT_MS` (10000): time for a request's head to arrive, and for a webhook's body.
     pub head_timeout: Duration,
-    /// `PERENNIAL_SEND_TIMEOUT_MS` (30000): after so long without a byte taken, a client that does not read its answer
-    /// loses its connection.
+    /// `PERENNIAL_SEND_TIMEOUT_MS` (30000): the server closes a connection whose client has read no byte of its answer
+    /// for this long.
     pub send_timeout: Duration,
-    /// `PERENNIAL_STORE_LOCK_WAIT_MS` (2000): how long a call of the embedded store waits for a lock that another process
-    /// holds. After one that has waited in vain the others do not wait.
+    /// `PERENNIAL_STORE_LOCK_WAIT_MS` (2000): how long a call of the embedded store waits for a lock that another
+    /// process holds. After one call has waited in vain, later calls do not wait.
     pub store_lock_wait: Duration,
-    /// `PERENNIAL_MAX_PAGE_HEADERS` (64): header fields that one page sets; 255 at most. With Perennial's own they stay below
-    /// the hundred at which many HTTP libraries refuse an answer.
+    /// `PERENNIAL_MAX_PAGE_HEADERS` (64): header fields that one page sets; 255 at most. Together with Perennial's own
+    /// fields the default stays below 100 fields, the limit of many HTTP libraries.
     pub max_page_headers: u8,
-    /// `PERENNIAL_MAX_PAGE_HEADER_BYTES` (6144): those fields together, and where a redirect leads. CloudFront takes 20,480
-    /// bytes of an answer's head (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html>);
-    /// the page's tags may need 12,900 of them, and Perennial's own fields the rest.
+    /// `PERENNIAL_MAX_PAGE_HEADER_BYTES` (6144): size of those fields together with a redirect's destination.
+    /// CloudFront accepts 20,480 bytes of response headers
+    /// (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html>); the page's tags
+    /// may take 12,900 of them, and Perennial's own fields take the rest.
     pub max_page_header_bytes: usize,
-    /// `PERENNIAL_MAX_TAGS` (250): tags that are kept of one page. A page with more is renewed with whatever tag is published.
-    /// On DynamoDB each tag is a read unit of every hit, and a hundred are a round trip.
+    /// `PERENNIAL_MAX_TAGS` (250): tags that the store keeps of one page. A page with more tags is invalidated by every
+    /// published tag. On DynamoDB, each tag costs every hit one read unit, and every hundred tags one round trip.
     pub max_tags: usize,
-    /// `PERENNIAL_MAX_TAG_BYTES` (8192): one tag. A page with a longer one is renewed with whatever tag is published; a call
-    /// that names one is refused.
+    /// `PERENNIAL_MAX_TAG_BYTES` (8192): length of one tag. A page with a longer tag is invalidated by every published
+    /// tag; a publisher's call with a longer tag is refused.
     pub max_tag_bytes: usize,
-    /// `PERENNIAL_MAX_STORED_NOT_FOUND` (10000): not-found results of first visits that are kept of one route;
-    /// more are answered and forgotten, so that made-up paths cannot fill the store.
+    /// `PERENNIAL_MAX_STORED_NOT_FOUND` (10000): not-found results of first visits that the store keeps per route.
+    /// Further ones are answered and not stored, so that made-up paths cannot fill the store.
     pub max_stored_not_found: usize,
     /// `PERENNIAL_MAX_REVALIDATIONS` (100): paths and tags in one call of the revalidate endpoint.
     pub max_revalidations: usize,
-    /// `PERENNIAL_MAX_RENEWALS` (10000): pages of one route that the queue renews after one invalidation of a tag, a route
-    /// or the site, and ten times as many that it looks at. The others are renewed by their next visitors.
+    /// `PERENNIAL_MAX_RENEWALS` (10000): pages per route that the queue renews after one invalidation of a tag, a route
+    /// or the site. The queue looks at ten times as many. The next visitors have the others renewed.
     pub max_renewals: u64,
     /// `PERENNIAL_MAX_WEBHOOK_BYTES` (262144): body of a call of the revalidate endpoint.
     pub max_webhook_bytes: usize,
-    /// `PERENNIAL_PUBLISHES_KEPT_DAYS` (30): how long the journal tells of a publish. The embedded store keeps 10,000.
+    /// `PERENNIAL_PUBLISHES_KEPT_DAYS` (30): how long the journal keeps a publish. The embedded store keeps 10,000 at
+    /// most.
     pub publishes_kept: Duration,
-    /// `PERENNIAL_MAX_LISTENERS` (32): open publishing pages that this process tells of changes as they happen; more look
-    /// every few seconds, with 0 all do.
+    /// `PERENNIAL_MAX_LISTENERS` (32): open publishing pages to which this process pushes changes; further ones poll
+    /// every few seconds. With 0, all poll.
     pub max_listeners: usize,
-    /// `PERENNIAL_EDGE_STALE_SECONDS` (86400): `stale-while-revalidate` for routes without `max_stale`.
+    /// `PERENNIAL_EDGE_STALE_SECONDS` (86400): `stale-while-revalidate` (RFC 5861) for routes without `max_stale`.
     pub edge_stale_s: u32,
-    /// `PERENNIAL_STORE_WAIT_MS` (3000): how long one visitor waits for stores on AWS, all calls of the visit together, before and
-    /// beside a render. Then the page is shown from memory, or rendered.
+    /// `PERENNIAL_STORE_WAIT_MS` (3000): how long all store calls of one visit may take together on AWS, apart from the
+    /// render. After that the page is answered from memory, or rendered.
     pub store_wait: Duration,
-    /// `PERENNIAL_STORE_FAILURES` (3): after so many failures in a row (no answer, no connection, too many calls, an error
-    /// of its own) a store is left alone: what is in memory is shown, the rest is rendered and not kept.
+    /// `PERENNIAL_STORE_FAILURES` (3): failures in a row (no answer, no connection, throttling, a server error) after
+    /// which the circuit breaker opens: pages are answered from memory, or rendered and not stored.
     pub store_failures: u32,
-    /// `PERENNIAL_STORE_PAUSE_MS` (2000): so long; then one call tries it.
+    /// `PERENNIAL_STORE_PAUSE_MS` (2000): how long the circuit breaker stays open before one call tries the store
+    /// again.
     pub store_pause: Duration,
-    /// `PERENNIAL_MAX_STORE_RETRIES` (10): so often at once one process asks again for what DynamoDB has left unread of
-    /// visitors' calls, and then once for ten calls that it has answered whole; 0 never. A page is answered without.
+    /// `PERENNIAL_MAX_STORE_RETRIES` (10): retries in a burst, per process, of keys that DynamoDB left unprocessed in
+    /// visitors' calls; after the burst, every ten complete calls allow one more. 0 never retries. Without a retry, the
+    /// page is answered from what was read.
     pub max_store_retries: u32,
-    /// `PERENNIAL_SHUTDOWN_GRACE_MS` (10000): time for running requests and renders after SIGTERM.
+    /// `PERENNIAL_SHUTDOWN_GRACE_MS` (10000): time for running requests and renders to end after SIGTERM.
     pub shutdown_grace: Duration,
 }
 
 impl Limits {
-    /// Reads them from settings.
+    /// Reads the limits from settings; mistakes are collected in the reader.
     pub(crate) fn read(r: &mut Reader) -> Self {
-        // Whatever runs the function sets it: Lambda, or `cargo lambda watch`.
+        // Lambda and `cargo lambda watch` set this variable.
         let on_lambda = r.text("AWS_LAMBDA_RUNTIME_API").is_some();
         Self {
             memory_cache_bytes: r.or("PERENNIAL_MEMORY_CACHE_BYTES", 50 << 20),
@@ -111,7 +119,9 @@ impl Limits {
             max_wait: r.millis("PERENNIAL_MAX_WAIT_MS", 60_000),
             max_waiting_visitors: r.above_zero("PERENNIAL_MAX_WAITING_VISITORS", 1_000),
             max_body_bytes: r.above_zero("PERENNIAL_MAX_BODY_BYTES", 16 << 20),
-            stream_body_bytes: r.or("PERENNIAL_STREAM_BODY_BYTES", Above((!on_lambda).then_some(1 << 20))).0,
+            stream_body_bytes: r
+                .or("PERENNIAL_STREAM_BODY_BYTES", ByteThreshold((!on_lambda).then_some(1 << 20)))
+                .0,
             inline_body_bytes: r.or("PERENNIAL_INLINE_BODY_BYTES", 8 << 10),
             max_path_bytes: r.above_zero("PERENNIAL_MAX_PATH_BYTES", 4096),
             max_header_bytes: r.above_zero("PERENNIAL_MAX_HEADER_BYTES", 16 << 10),

@@ -1,45 +1,45 @@
-//! Log lines that strangers can cause. No secret is needed for a wrong secret, a made-up path or a connection: without a
-//! limit anybody could write megabytes of log a second.
+//! Rate limits for log lines that anonymous clients can cause: with a wrong secret, a made-up path or a connection.
+//! Without a limit, any client could make the process log megabytes a second.
 //!
-//! Each kind of line may be written a few times at once, and then once a second. The next line that is written says how
-//! many were left out, and the metrics count all.
+//! The process writes each kind of line a few times in a burst, and then once a second. The next written line carries
+//! the number of lines left out. The metrics count every line.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::clock::Millis;
 
-/// A kind of line that strangers can cause.
+/// A kind of log line that an anonymous client can cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
     /// A call without a right secret.
     RefusedCall,
-    /// A delivery whose signature is incomplete, or there more than once.
+    /// A delivery with an incomplete or repeated signature.
     BadSignature,
-    /// A delivery that was signed at another time.
+    /// A delivery signed too long ago, or in the future.
     UntimelySignature,
-    /// A delivery whose signature is wrong.
+    /// A delivery with a wrong signature.
     WrongSignature,
-    /// Publishers or editors cannot be told from strangers, because the secrets cannot be read.
+    /// The secrets cannot be read, so that no publisher or editor can be authenticated.
     NoSecrets,
     /// A connection was not accepted.
     NotAccepted,
     /// A budget of memory or of connections is used up.
     UsedUp,
-    /// The store did not do what a visitor's request needed.
+    /// The store failed a call that a visitor's request needed.
     StoreFails,
     /// A stored body is damaged or cannot be read.
     BadBody,
     /// A page was rendered for a visitor and cannot be stored.
     NotStored,
-    /// A page was rendered because a visitor asked for it first.
+    /// A missing page was rendered for its first visitor.
     FirstRender,
-    /// The same, and the render failed.
+    /// The render of a missing page failed for its first visitor.
     FailedFirstRender,
     /// A page panicked.
     Panic,
 }
 
-/// Every kind, its name in the metrics, and how many lines of it may come at once.
+/// Every kind, its name in the metrics, and the lines that it may write in one burst.
 const LINES: [(Line, &str, u64); 13] = [
     (Line::RefusedCall, "refused_call", 1),
     (Line::BadSignature, "bad_signature", 1),
@@ -49,7 +49,7 @@ const LINES: [(Line, &str, u64); 13] = [
     (Line::NotAccepted, "not_accepted", 1),
     (Line::UsedUp, "used_up", 1),
     (Line::StoreFails, "store_fails", 1),
-    // What is about one page tells more: as many as an operator reads.
+    // Lines about one page differ from each other: the burst is what an operator can read.
     (Line::BadBody, "bad_body", 20),
     (Line::NotStored, "not_stored", 20),
     (Line::FirstRender, "first_render", 100),
@@ -57,20 +57,21 @@ const LINES: [(Line, &str, u64); 13] = [
     (Line::Panic, "panic", 100),
 ];
 
-/// After its first lines, a kind is written once in so many milliseconds.
-const EVERY_MS: u64 = 1_000;
+/// The pause between two lines of a kind after its burst.
+const PAUSE_MS: u64 = 1_000;
 
-/// The lines of one process.
+/// The rate limits of one process, one per kind.
 #[derive(Debug)]
 pub struct LogLimits([Kind; LINES.len()]);
 
 #[derive(Debug)]
 struct Kind {
-    all: AtomicU64,
+    total: AtomicU64,
     left_out: AtomicU64,
+    /// Lines left out since the last written one.
     left_out_since: AtomicU64,
-    /// When as many may come at once as at the start, if none comes until then.
-    rested_at: AtomicU64,
+    /// When a whole burst is allowed again, if no line is written until then (the theoretical arrival time of GCRA).
+    burst_restored_at: AtomicU64,
 }
 
 static OF_THIS_PROCESS: LogLimits = LogLimits::new();
@@ -80,18 +81,18 @@ impl LogLimits {
         Self([const { Kind::new() }; LINES.len()])
     }
 
-    /// Those of this process: all that is logged shares them.
+    /// The limits that all log lines of this process share.
     pub fn of_this_process() -> &'static Self {
         &OF_THIS_PROCESS
     }
 
-    /// Has a line written, unless there were enough of its kind just now. `write` is told how many of its kind were left
-    /// out since the one before.
+    /// Calls `write`, unless the kind's limit is reached. `write` gets the number of lines of the kind that were left
+    /// out since the last written one; `None` for zero.
     pub fn write(&self, line: Line, now: Millis, write: impl FnOnce(Option<u64>)) {
         let kind = &self.0[line as usize];
-        kind.all.fetch_add(1, Ordering::Relaxed);
-        let at_once = LINES[line as usize].2;
-        if kind.may_write(now, at_once) {
+        kind.total.fetch_add(1, Ordering::Relaxed);
+        let burst = LINES[line as usize].2;
+        if kind.may_write(now, burst) {
             let left_out = kind.left_out_since.swap(0, Ordering::Relaxed);
             write((left_out > 0).then_some(left_out));
         } else {
@@ -100,10 +101,10 @@ impl LogLimits {
         }
     }
 
-    /// For each kind: its name, how many lines there were, and how many of them were left out.
+    /// For each kind: its name, all lines, and the lines left out.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
         LINES.iter().zip(&self.0).map(|((_, name, _), kind)| {
-            (*name, kind.all.load(Ordering::Relaxed), kind.left_out.load(Ordering::Relaxed))
+            (*name, kind.total.load(Ordering::Relaxed), kind.left_out.load(Ordering::Relaxed))
         })
     }
 }
@@ -111,22 +112,23 @@ impl LogLimits {
 impl Kind {
     const fn new() -> Self {
         Self {
-            all: AtomicU64::new(0),
+            total: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
             left_out_since: AtomicU64::new(0),
-            rested_at: AtomicU64::new(0),
+            burst_restored_at: AtomicU64::new(0),
         }
     }
 
-    fn may_write(&self, now: Millis, at_once: u64) -> bool {
-        let longest = at_once * EVERY_MS;
-        let taken = self.rested_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |rested_at| {
-            // Further ahead than it can be: the clock was set back.
-            let is_past = rested_at < now.0 || rested_at > now.0.saturating_add(longest);
-            let next = if is_past { now.0 } else { rested_at }.saturating_add(EVERY_MS);
-            (next <= now.0.saturating_add(longest)).then_some(next)
-        });
-        taken.is_ok()
+    fn may_write(&self, now: Millis, burst: u64) -> bool {
+        let latest = now.0.saturating_add(burst * PAUSE_MS);
+        let updated =
+            self.burst_restored_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |restored_at| {
+                // An instant after `latest` was noted before the clock was set back.
+                let is_restored = restored_at < now.0 || restored_at > latest;
+                let next = if is_restored { now.0 } else { restored_at }.saturating_add(PAUSE_MS);
+                (next <= latest).then_some(next)
+            });
+        updated.is_ok()
     }
 }
 
@@ -164,10 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_about_pages_is_written_a_few_times_at_once() {
+    fn lines_about_pages_are_written_in_a_burst() {
         let limits = LogLimits::new();
         assert_eq!(written(&limits, Line::FailedFirstRender, 5_000, 500).len(), 100);
         assert_eq!(written(&limits, Line::FailedFirstRender, 6_000, 500), [Some(400)]);
-        assert_eq!(written(&limits, Line::FailedFirstRender, 200_000, 500).len(), 100, "rested");
+        assert_eq!(
+            written(&limits, Line::FailedFirstRender, 200_000, 500).len(),
+            100,
+            "the burst is restored"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! A clock that tests turn by hand.
+//! A clock for tests, which moves only when a test moves it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,11 +7,12 @@ use tokio::sync::watch;
 
 use crate::base::clock::{Clock, Millis, Sleep};
 
-/// A clock that stands still until it is turned. Who sleeps wakes when it passes their time.
+/// A clock that moves only by [`ManualClock::advance`] and [`ManualClock::set`]. Sleeps end when the clock passes their
+/// end. Clones share one time.
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     now: Arc<watch::Sender<Millis>>,
-    turning: Arc<Mutex<()>>,
+    setting: Arc<Mutex<()>>,
 }
 
 impl Default for ManualClock {
@@ -21,19 +22,19 @@ impl Default for ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that shows this instant.
+    /// A clock that stands at this instant.
     pub fn at(now: Millis) -> Self {
-        Self { now: Arc::new(watch::Sender::new(now)), turning: Arc::default() }
+        Self { now: Arc::new(watch::Sender::new(now)), setting: Arc::default() }
     }
 
-    /// Turns it forward.
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         self.set(self.now().plus(by));
     }
 
-    /// Turns it to an instant, earlier ones included.
+    /// Sets the clock, forward or back.
     pub fn set(&self, to: Millis) {
-        let _turning = self.turning.lock().unwrap_or_else(PoisonError::into_inner);
+        let _setting = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
         self.now.send_replace(to);
     }
 }
@@ -45,12 +46,12 @@ impl Clock for ManualClock {
 
     fn sleep(&self, duration: Duration) -> Sleep {
         let until = self.now().plus(duration);
-        let mut watched = self.now.subscribe();
-        let keep = self.now.clone();
+        let mut receiver = self.now.subscribe();
+        let sender = self.now.clone();
         Box::pin(async move {
-            // The sender is kept alive, so waiting only ends with the condition.
-            let _ = watched.wait_for(|now| *now >= until).await;
-            drop(keep);
+            // The sender stays alive, so that the wait ends only with its condition.
+            let _ = receiver.wait_for(|now| *now >= until).await;
+            drop(sender);
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Panics of a site's own code: each becomes a message for whoever ran that code, and ends nothing else.
+//! Panics of a site's own code, turned into errors so that they end nothing but that call.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -6,19 +6,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
-/// What a panic said: `panic: the message`.
+/// The message of a panic: `panic: the message`.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panic: {}", text.unwrap_or("without a message"))
 }
 
-/// Calls a site's function. Its panic is the error.
+/// Calls a site's function; a panic becomes the error, as [`panic_text`] writes it.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(&*panic))
 }
 
-/// The same for a function that waits.
+/// [`guarded`] for an asynchronous function.
 pub(crate) async fn guarded_async<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let mut work = pin!(work);
     poll_fn(|cx| match guarded(|| work.as_mut().poll(cx)) {

@@ -1,31 +1,32 @@
-//! Settings as they are read: values by name, and every mistake with a line of its own.
+//! A reader of settings: values by name, and one line of text for every mistake.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::base::text::{Written, nearest, read, read_own};
 
-/// What the names of settings begin with.
+/// The prefix of every setting's name.
 const PREFIX: &str = "PERENNIAL_";
 
-/// What was given, what was asked for, and what was wrong.
+/// Reads settings from environment variables, and collects mistakes instead of stopping at the first.
 pub(crate) struct Reader {
     given: Vec<(String, String)>,
-    known: Vec<&'static str>,
-    /// Every mistake, and what to do about it.
+    /// Names that were read: every other name with the prefix is a mistake.
+    names: Vec<&'static str>,
+    /// One line per mistake, which says what to do.
     pub(crate) errors: Vec<String>,
 }
 
 impl Reader {
     pub(crate) fn new(given: Vec<(String, String)>) -> Self {
-        Self { given, known: Vec::new(), errors: Vec::new() }
+        Self { given, names: Vec::new(), errors: Vec::new() }
     }
 
     pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
-        self.known.push(name);
-        // Templates and compose files set what they do not mean to an empty text.
-        let found = self.given.iter().find(|(n, v)| n == name && !v.is_empty())?;
-        Some(found.1.clone())
+        self.names.push(name);
+        // Templates and compose files pass an unused setting as an empty text.
+        let (_, value) = self.given.iter().find(|(n, v)| n == name && !v.is_empty())?;
+        Some(value.clone())
     }
 
     pub(crate) fn optional<T: Written>(&mut self, name: &'static str) -> Option<T> {
@@ -53,16 +54,19 @@ impl Reader {
         Duration::from_millis(self.above_zero(name, default))
     }
 
-    /// All that was wrong, unknown names among it.
+    /// Ends reading.
+    ///
+    /// # Errors
+    /// All mistakes, including settings whose name nobody has read.
     pub(crate) fn end(mut self) -> Result<(), Vec<String>> {
         for (name, _) in &self.given {
             if name.starts_with(PREFIX)
                 && !name.starts_with("PERENNIAL_SITE_")
-                && !self.known.contains(&&**name)
+                && !self.names.contains(&&**name)
             {
-                let own = |name: &'static str| name.strip_prefix(PREFIX);
-                let known = self.known.iter().filter_map(|name| own(name));
-                let hint = match nearest(&name[PREFIX.len()..], known, 1)[..] {
+                let without_prefix = |name: &&'static str| name.strip_prefix(PREFIX);
+                let names = self.names.iter().filter_map(without_prefix);
+                let hint = match nearest(&name[PREFIX.len()..], names, 1)[..] {
                     [closest] => format!("did you mean {PREFIX}{closest}?"),
                     _ => "the guide on settings lists all".to_owned(),
                 };
@@ -73,10 +77,10 @@ impl Reader {
     }
 }
 
-/// Above so many bytes, or never.
-pub(crate) struct Above(pub(crate) Option<u64>);
+/// A size in bytes above which something is done; `off` is `None`: never.
+pub(crate) struct ByteThreshold(pub(crate) Option<u64>);
 
-impl FromStr for Above {
+impl FromStr for ByteThreshold {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -87,7 +91,7 @@ impl FromStr for Above {
     }
 }
 
-impl Written for Above {
+impl Written for ByteThreshold {
     fn read(text: &str) -> Result<Self, String> {
         read_own(text)
     }

@@ -1,4 +1,4 @@
-//! Instants as people and programs write them: RFC 3339.
+//! Instants as text (RFC 3339).
 
 use std::time::Duration;
 
@@ -7,16 +7,18 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::base::clock::Millis;
 
-/// The end of the year 9999: RFC 3339 has no later instants.
+/// The last second of the year 9999, the last year that RFC 3339 can write.
 const LAST_S: u64 = 253_402_300_799;
 
-/// `2026-11-23T09:00:00Z`, to the second.
+/// The instant in UTC, to the second: `2026-11-23T09:00:00Z`. A later instant than the year 9999 becomes its last
+/// second.
 pub fn to_rfc3339(at: Millis) -> String {
     let at = OffsetDateTime::UNIX_EPOCH + Duration::from_secs((at.0 / 1000).min(LAST_S));
     at.format(&Rfc3339).expect("a year of four digits")
 }
 
-/// Reads `2026-11-23T09:00:00Z` or `2026-11-23T10:00:00.5+01:00` (RFC 3339 section 5.6), from 1970 on.
+/// Reads an instant (RFC 3339 section 5.6): `2026-11-23T09:00:00Z`, `2026-11-23T10:00:00.5+01:00`. `None` for other
+/// text and for instants before 1970.
 pub fn parse_rfc3339(text: &str) -> Option<Millis> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     u64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(Millis)
@@ -49,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn zones_and_fractions_count() {
+    fn offsets_and_fractions_are_read() {
         let at = Some(Millis(1_800_000_000_500));
         for text in [
             "2027-01-15T08:00:00.5Z",
@@ -62,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_instant() {
+    fn other_text_is_no_instant() {
         for text in [
             "",
             "tomorrow",

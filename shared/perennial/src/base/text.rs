@@ -1,14 +1,15 @@
-//! Values as people write them, in settings, on the command line and in queries: read, or refused with what is wanted.
+//! Values as text, in settings, on the command line and in queries: parsed, or refused with a message that says what is
+//! expected.
 
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-/// A value that is written as text.
+/// A value that people write as text.
 pub trait Written: Sized {
-    /// Reads it.
+    /// Parses the text.
     ///
     /// # Errors
-    /// What is wanted, as the end of a sentence: `must be a whole number`.
+    /// The expectation, as the end of a sentence: `must be a whole number`.
     fn read(text: &str) -> Result<Self, String>;
 }
 
@@ -39,51 +40,52 @@ impl Written for SocketAddr {
     }
 }
 
-/// Reads a value of a type that says itself what is wanted.
+/// Parses a value of a type whose own error states the expectation.
 pub(crate) fn read_own<T: FromStr<Err = &'static str>>(text: &str) -> Result<T, String> {
     text.parse().map_err(str::to_owned)
 }
 
-/// Reads one of several values by its name.
+/// Parses the value with this name.
 ///
 /// # Errors
-/// Names what was given, and says what is wanted: ``limit is `x`: it must be a whole number``.
+/// A sentence with the name, the text and the expectation: ``limit is `x`: it must be a whole number``.
 pub fn read<T: Written>(name: &str, text: &str) -> Result<T, String> {
-    T::read(text).map_err(|wanted| format!("{name} is `{}`: it {wanted}", text.escape_debug()))
+    T::read(text).map_err(|expectation| format!("{name} is `{}`: it {expectation}", text.escape_debug()))
 }
 
-/// A number of things: `1 page`, `2 pages`.
-pub fn counted(count: u64, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+/// A number with its noun: `1 page`, `2 pages`.
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// How often: `once`, `2 times`.
+/// A frequency: `once`, `2 times`.
 pub fn times(count: u64) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-/// Names alike below this are no suggestion, on a scale from 0 to 1.
-const ALIKE_MIN: f64 = 0.6;
+/// A suggestion has at least this similarity to the unknown name, on a scale from 0 to 1.
+const SIMILARITY_MIN: f64 = 0.6;
 
-/// Names that are less alike than the best one by more than this are no suggestion beside it.
-const ALIKE_MARGIN: f64 = 0.08;
+/// A further suggestion is at most this much less similar than the best one.
+const SIMILARITY_MARGIN: f64 = 0.08;
 
-/// The known names that are most like one that is not known, the most alike first.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
-    let mut alike: Vec<_> = known
+/// Suggestions for an unknown name: at most `count_max` known names, the most similar first.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, count_max: usize) -> Vec<&'a str> {
+    let mut similar: Vec<_> = known
         .into_iter()
-        .map(|known| (likeness(name, known), known))
-        .filter(|(likeness, _)| *likeness >= ALIKE_MIN)
+        .map(|known| (similarity(name, known), known))
+        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
         .collect();
-    alike.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    alike.dedup_by_key(|(_, known)| *known);
-    let least = alike.first().map_or(0.0, |(best, _)| best - ALIKE_MARGIN);
-    let alike = alike.into_iter().filter(|(likeness, _)| *likeness >= least);
-    alike.take(most).map(|(_, known)| known).collect()
+    similar.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    similar.dedup_by_key(|(_, known)| *known);
+    let least = similar.first().map_or(0.0, |(best, _)| best - SIMILARITY_MARGIN);
+    let similar = similar.into_iter().filter(|(similarity, _)| *similarity >= least);
+    similar.take(count_max).map(|(_, known)| known).collect()
 }
 
-/// How alike two names are, from 0 to 1: as a whole, or by their words, some of which one of them may lack.
-fn likeness(a: &str, b: &str) -> f64 {
+/// The similarity of two names, from 0 to 1: of the whole texts or of their words, whichever is higher. One name may
+/// lack some words of the other.
+fn similarity(a: &str, b: &str) -> f64 {
     let (a, b) = (a.to_lowercase(), b.to_lowercase());
     let words = |text: &str| -> Vec<String> {
         text.split(|c: char| !c.is_alphanumeric())
@@ -92,14 +94,14 @@ fn likeness(a: &str, b: &str) -> f64 {
             .collect()
     };
     let (a_words, b_words) = (words(&a), words(&b));
-    let covered = |of: &[String], by: &[String]| {
+    let coverage = |words: &[String], others: &[String]| {
         let best = |word: &String| {
-            by.iter().map(|other| strsim::normalized_damerau_levenshtein(word, other)).fold(0.0, f64::max)
+            others.iter().map(|other| strsim::normalized_damerau_levenshtein(word, other)).fold(0.0, f64::max)
         };
-        of.iter().map(best).sum::<f64>() / of.len().max(1) as f64
+        words.iter().map(best).sum::<f64>() / words.len().max(1) as f64
     };
-    // What was written counts more than what was left out.
-    let by_words = (3.0 * covered(&a_words, &b_words) + covered(&b_words, &a_words)) / 4.0;
+    // A wrong word weighs more than a missing one.
+    let by_words = (3.0 * coverage(&a_words, &b_words) + coverage(&b_words, &a_words)) / 4.0;
     by_words.max(strsim::normalized_damerau_levenshtein(&a, &b))
 }
 
@@ -108,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_that_is_refused_is_told_what_is_wanted() {
+    fn a_refusal_states_the_expectation() {
         assert_eq!(read::<u16>("n", "7"), Ok(7));
         for text in ["x", "", "-1", "1.5", " 1", "1e3"] {
             assert_eq!(u64::read(text), Err("must be a whole number".to_owned()), "{text}");
@@ -123,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn one_is_no_plural() {
+    fn the_noun_of_one_is_singular() {
         assert_eq!([0, 1, 2].map(|n| counted(n, "page")), ["0 pages", "1 page", "2 pages"]);
         assert_eq!([1, 2].map(times), ["once", "2 times"]);
     }
 
     #[test]
-    fn the_nearest_names_know_words_and_slips() {
+    fn suggestions_allow_for_typos_and_missing_words() {
         let settings = [
             "STORE",
             "REVALIDATE_SECRETS",
@@ -138,13 +140,13 @@ mod tests {
             "MAX_TAGS",
             "MAX_TAG_BYTES",
         ];
-        let first = |name: &str| nearest(name, settings, 1).first().copied();
-        assert_eq!(first("SECRET"), Some("REVALIDATE_SECRETS"));
-        assert_eq!(first("SECRETS_FROM"), Some("REVALIDATE_SECRETS_FROM"));
-        assert_eq!(first("CASH_BYTES"), Some("MEMORY_CACHE_BYTES"));
-        assert_eq!(first("MAXTAGS"), Some("MAX_TAGS"));
-        assert_eq!(first("TAG_MAX_BYTES"), Some("MAX_TAG_BYTES"));
-        assert_eq!(first("COLOUR"), None);
+        let best = |name: &str| nearest(name, settings, 1).first().copied();
+        assert_eq!(best("SECRET"), Some("REVALIDATE_SECRETS"));
+        assert_eq!(best("SECRETS_FROM"), Some("REVALIDATE_SECRETS_FROM"));
+        assert_eq!(best("CASH_BYTES"), Some("MEMORY_CACHE_BYTES"));
+        assert_eq!(best("MAXTAGS"), Some("MAX_TAGS"));
+        assert_eq!(best("TAG_MAX_BYTES"), Some("MAX_TAG_BYTES"));
+        assert_eq!(best("COLOUR"), None);
         let tags = ["posts", "post:1", "author:ada", "guides"];
         assert_eq!(nearest("psots", tags, 3), ["posts"]);
         assert_eq!(nearest("Post", tags, 3), ["post:1", "posts"]);
