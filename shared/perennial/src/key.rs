@@ -1,4 +1,4 @@
-//! What a page is called: its key, the pattern of its route, its parameters, its tags, its addresses.
+//! Identifiers of a page: its key, its route's pattern, its parameters, its tags and its URLs.
 
 pub mod encode;
 pub mod page_key;

@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderValue};
 use perennial::parts::key::tags::check_tag;
-use perennial::parts::key::tags::{MANY, kept, page_tags, user_tag};
+use perennial::parts::key::tags::{MANY, page_tags, stored_tag, user_tag};
 use perennial::parts::ports::edge::{cache_tag, cache_tags};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -26,7 +26,7 @@ fn tag() -> impl Strategy<Value = String> {
     prop_oneof![4 => "[!-~]{1,20}", 2 => any::<String>(), 1 => "[a-z]{240,270}", 1 => Just(String::new())]
 }
 
-/// The field names the page's tags and the render's, each as an order to forget names it, and no more than are kept.
+/// The field names the page's tags and the render's, each as an order to forget names it, and no more than fit.
 #[test]
 fn an_answers_tags_are_those_that_it_is_forgotten_by() {
     let corpus = [
@@ -47,7 +47,7 @@ fn an_answers_tags_are_those_that_it_is_forgotten_by() {
 
         // As a render's tags are judged before they are stored.
         tags.retain(|tag| check_tag(tag, &LIMITS).is_ok());
-        tags.iter_mut().for_each(|tag| *tag = kept(tag).into_owned());
+        tags.iter_mut().for_each(|tag| *tag = stored_tag(tag).into_owned());
         tags.sort();
         tags.dedup();
         let header = cache_tags(page.key(), &tags);
@@ -77,7 +77,7 @@ fn both_ends_spell_a_tag_alike() {
             assert!(called.into_iter().all(|read| read.expect("a call").is_err()), "{text:?}");
             return;
         }
-        let carried = user_tag(&kept(&text));
+        let carried = user_tag(&stored_tag(&text));
         for read in called {
             assert_eq!(read.expect("a call").expect("a right call").tags, [&*carried], "{text:?}");
         }
@@ -94,7 +94,7 @@ fn both_ends_spell_a_tag_alike() {
         );
         let made = made.expect("a payload");
         assert_eq!(made.plans.iter().flat_map(|plan| &plan.tags).collect::<Vec<_>>(), [&carried], "{text:?}");
-        assert_eq!(user_tag(&other) == carried, kept(&other) == kept(&text));
+        assert_eq!(user_tag(&other) == carried, stored_tag(&other) == stored_tag(&text));
         assert!(carried.len() <= 260 && !carried.chars().any(char::is_control));
     });
 }
@@ -108,6 +108,6 @@ fn two_tags_are_never_spelt_alike() {
     hold("spelt_tags", 16, corpus, (any_tag(), any_tag()), |(a, b)| {
         assert!(is_spelt_right(&cache_tag(&a)) && is_spelt_right(&cache_tag(&user_tag(&b))));
         let [x, y] = [&a, &b].map(|tag| cache_tag(&user_tag(tag)).into_owned());
-        assert_eq!(x == y, kept(&a) == kept(&b));
+        assert_eq!(x == y, stored_tag(&a) == stored_tag(&b));
     });
 }

@@ -1,12 +1,13 @@
-//! Percent-encoding of paths. [`decode_path`] is the only place where a path is decoded, once per segment.
+//! Percent-encoding of paths (RFC 3986 section 2.1). Only [`decode_segment`] decodes, and each segment is decoded once:
+//! a second decoding would let `%252F` become a slash.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// First segment of every URL that is Perennial's own.
+/// First segment of every URL that Perennial reserves for itself.
 pub const RESERVED_SEGMENT: &str = "_perennial";
 
-/// Why a path cannot name a page: answered with 400.
+/// A path that cannot name a page. The answer is 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPath {
     /// A `%` without two hexadecimal digits (RFC 3986 section 2.1).
@@ -31,7 +32,7 @@ pub fn decode_path(path: &str) -> Result<Vec<Cow<'_, str>>, BadPath> {
     }
 }
 
-/// A path decoded for people and logs: `/blog/café`. One that cannot be decoded stays as it is.
+/// A path decoded for people and logs: `/blog/café`. A malformed path is returned unchanged.
 pub fn readable_path(path: &str) -> String {
     decode_path(path).map_or_else(|_| path.to_owned(), |segments| format!("/{}", segments.join("/")))
 }
@@ -52,7 +53,7 @@ pub fn decode_segment(segment: &str) -> Result<Cow<'_, str>, BadPath> {
                 let mut digit = || rest.next().and_then(|b| (b as char).to_digit(16)).ok_or(BadPath::Escape);
                 (digit()? * 16 + digit()?) as u8
             }
-            plain => plain,
+            unescaped => unescaped,
         };
         if byte == 0 {
             return Err(BadPath::Nul);
@@ -62,7 +63,7 @@ pub fn decode_segment(segment: &str) -> Result<Cow<'_, str>, BadPath> {
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| BadPath::Utf8)
 }
 
-/// Percent-encodes everything but RFC 3986 unreserved characters (section 2.3), in upper case.
+/// Percent-encodes everything but unreserved characters (RFC 3986 section 2.3), with upper-case digits.
 pub(crate) fn encode_into(out: &mut String, text: &str) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
@@ -73,6 +74,7 @@ pub(crate) fn encode_into(out: &mut String, text: &str) {
     }
 }
 
+/// Bytes as lower-case hexadecimal text.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");

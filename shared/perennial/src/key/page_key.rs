@@ -1,6 +1,6 @@
-//! Canonical identity of a page: route, decoded parameters, declared variant values. Never URL text.
+//! The canonical identity of a page: its route, its decoded parameters and its declared query parameters. Pure.
 //!
-//! Everything here is pure. [`decode_path`] is the only place where percent-decoding happens, once per segment.
+//! The spelling of a request's URL is no part of a key: all spellings of one path give one key.
 
 use crate::key::encode::encode_into;
 use crate::key::encode::hex;
@@ -12,11 +12,12 @@ use sha2::{Digest, Sha256};
 
 use crate::key::pattern::Pattern;
 
-/// Canonical text of one page's identity; equal texts are the same page, whatever the URL looked like.
+/// The canonical text of one page's identity: equal texts mean the same page.
 ///
-/// `{pattern}` then `|value` for each parameter in the pattern's order (a catch-all's segments joined by `/`),
-/// then `?name=value&…` for the declared query parameters that were given, by name. Values are percent-encoded
-/// except for RFC 3986 unreserved characters, so the text is injective and plain ASCII apart from the pattern.
+/// The text is `{pattern}`, then `|value` for each parameter in the pattern's order (a catch-all's segments joined by
+/// `/`), then `?name=value&…` for the given declared query parameters, sorted by name. Values are percent-encoded
+/// except for unreserved characters (RFC 3986 section 2.3). Thus two pages never share a text, and the text is ASCII
+/// apart from the pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PageKey {
     text: Arc<str>,
@@ -24,7 +25,7 @@ pub struct PageKey {
 }
 
 impl PageKey {
-    /// The key of the page of `pattern` with these values; `query` is sorted by name.
+    /// The key of a page of the route `pattern`. `query` must be sorted by name.
     pub(crate) fn new(pattern: &Pattern, params: &Params, query: &[(String, String)]) -> Self {
         let mut text = String::with_capacity(pattern.as_str().len() + 32);
         text.push_str(pattern.as_str());
@@ -41,7 +42,7 @@ impl PageKey {
         Self { text: text.into(), path: pattern.path(params).into() }
     }
 
-    /// The key of a stored text, whether or not this build has its route.
+    /// The key with this stored text, even if this build has no such route. `None` for text that is no key.
     pub(crate) fn from_stored(text: &str) -> Option<Self> {
         let route = text.split(['|', '?']).next()?;
         let pattern = Pattern::parse(route).ok()?;
@@ -59,17 +60,18 @@ impl PageKey {
         self.text.clone()
     }
 
-    /// Canonical, percent-encoded path without base path: `/blog/caf%C3%A9`. All variants of a page share it.
+    /// The canonical, percent-encoded path without base path: `/blog/caf%C3%A9`. All variants of a page (its keys with
+    /// different query parameters) share one path.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Name of the page in a body store: the first 128 bits of the text's SHA-256, in hexadecimal.
+    /// The page's name in a body store: the first 128 bits of the text's SHA-256, in hexadecimal.
     pub fn hash(&self) -> String {
         hex(&Sha256::digest(self.text.as_bytes())[..16])
     }
 
-    /// The pattern of its route.
+    /// The pattern of the page's route.
     pub fn route(&self) -> &str {
         self.text.split(['|', '?']).next().unwrap_or(&self.text)
     }

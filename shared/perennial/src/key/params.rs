@@ -1,4 +1,4 @@
-//! Parameters of a route, as a path gives them.
+//! The decoded values of a route's parameters.
 
 use std::fmt::Write as _;
 
@@ -10,9 +10,9 @@ use crate::key::encode::encode_into;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Param {
-    /// Of `{name}`: one decoded segment.
+    /// The value of `{name}`: one decoded segment.
     One(String),
-    /// Of `{*name}`: the decoded segments, at least one.
+    /// The value of `{*name}`: one or more decoded segments.
     Rest(Vec<String>),
 }
 
@@ -50,20 +50,20 @@ impl Params {
         self
     }
 
-    /// The parameter of that name.
+    /// The parameter with this name.
     pub fn get(&self, name: &str) -> Option<&Param> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
     }
 
-    /// Names and values.
+    /// Names and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Param)> {
         self.0.iter().map(|(n, v)| (n.as_str(), v))
     }
 
-    /// From a JSON object of strings and, for a catch-all, lists of strings: `{"slug":"a"}`.
+    /// Reads a JSON object whose values are strings, or lists of strings for a catch-all: `{"slug":"a"}`.
     ///
     /// # Errors
-    /// Says which member is neither.
+    /// A sentence that names the first member with another value.
     pub fn from_json(value: &serde_json::Value) -> Result<Self, String> {
         let members = value.as_object().ok_or_else(|| format!("{value} is not an object of parameters"))?;
         members
@@ -87,8 +87,8 @@ impl Params {
             }
             let name = serde_json::Value::from(name.as_str());
             let value = match value {
-                Param::One(one) => serde_json::Value::from(one.as_str()),
-                Param::Rest(rest) => serde_json::Value::from(rest.as_slice()),
+                Param::One(segment) => serde_json::Value::from(segment.as_str()),
+                Param::Rest(segments) => serde_json::Value::from(segments.as_slice()),
             };
             let _ = write!(out, "{name}:{value}");
         }
@@ -97,6 +97,7 @@ impl Params {
     }
 }
 
+/// Appends a parameter's percent-encoded value, a catch-all's segments joined by `/`.
 pub(crate) fn push_param(out: &mut String, param: &Param) {
     match param {
         Param::One(value) => encode_into(out, value),

@@ -14,7 +14,7 @@ enum Segment {
     Rest(String),
 }
 
-/// A route's pattern: literal segments, `{name}` for one segment, `{*name}` for all that are left.
+/// A route's pattern: literal segments, `{name}` for one segment, `{*name}` for all remaining segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: Arc<str>,
@@ -22,10 +22,10 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Reads `/blog/{slug}`, `/docs/{*path}`, `/`.
+    /// Parses `/blog/{slug}`, `/docs/{*path}` or `/`.
     ///
     /// # Errors
-    /// Says what is wrong with the text and what would be right.
+    /// A sentence that names the mistake and its correction.
     pub fn parse(text: &str) -> Result<Self, String> {
         let rest =
             text.strip_prefix('/').ok_or_else(|| format!("route pattern `{text}` must begin with `/`"))?;
@@ -82,18 +82,18 @@ impl Pattern {
         self.text.clone()
     }
 
-    /// Whether it has parameters.
+    /// Whether the pattern has parameters.
     pub fn is_dynamic(&self) -> bool {
         self.segments.iter().any(|s| !matches!(s, Segment::Literal(_)))
     }
 
-    /// The parameters of these decoded segments, if they fit. What is empty, is a dot segment, or begins as Perennial's
-    /// own URLs do, fits nothing.
+    /// The parameters that these decoded segments give, if they match the pattern. A path with an empty segment, a dot
+    /// segment or Perennial's reserved first segment matches no pattern.
     pub fn matches(&self, path: &[Cow<'_, str>]) -> Option<Params> {
-        self.fit(path).filter(|params| self.names_a_page(params))
+        self.match_segments(path).filter(|params| self.is_reachable(params))
     }
 
-    fn fit(&self, path: &[Cow<'_, str>]) -> Option<Params> {
+    fn match_segments(&self, path: &[Cow<'_, str>]) -> Option<Params> {
         let mut params = Vec::new();
         for (i, segment) in self.segments.iter().enumerate() {
             match segment {
@@ -113,21 +113,24 @@ impl Pattern {
         (path.len() == self.segments.len()).then_some(Params(params))
     }
 
-    /// Whether a path with these values can be asked for. Literal segments were checked when the pattern was read. A
-    /// dot segment, encoded or not, names another path (RFC 3986, sections 5.2.4 and 6.2.2.2): browsers never send one.
-    fn names_a_page(&self, params: &Params) -> bool {
-        let mut all = params.0.iter().flat_map(|(_, param)| match param {
+    /// Whether a URL can lead to the page with these values. [`Pattern::parse`] has checked the literal segments.
+    /// Browsers resolve a dot segment, encoded or not, to another path (RFC 3986 sections 5.2.4 and 6.2.2.2), so they
+    /// never send one.
+    fn is_reachable(&self, params: &Params) -> bool {
+        let mut values = params.0.iter().flat_map(|(_, param)| match param {
             Param::One(value) => std::slice::from_ref(value),
             Param::Rest(values) => values,
         });
         let begins_dynamic = !matches!(self.segments.first(), Some(Segment::Literal(_)));
-        let is_reserved = begins_dynamic && all.clone().next().is_some_and(|first| first == RESERVED_SEGMENT);
+        let is_reserved =
+            begins_dynamic && values.clone().next().is_some_and(|value| value == RESERVED_SEGMENT);
         let is_segment =
             |value: &String| !value.is_empty() && value != "." && value != ".." && !value.contains('\0');
-        !is_reserved && all.all(is_segment)
+        !is_reserved && values.all(is_segment)
     }
 
-    /// Whether it has a path of these segments, `None` being any, and of more behind them if more may follow.
+    /// Whether some path of this route consists of these segments, where `None` stands for any text. With `more`,
+    /// further segments may follow.
     pub(crate) fn may_be(&self, path: &[Option<String>], more: bool) -> bool {
         for (i, segment) in self.segments.iter().enumerate() {
             match (segment, path.get(i)) {
@@ -140,7 +143,8 @@ impl Pattern {
         path.len() == self.segments.len()
     }
 
-    /// Orders routes by how exactly they match: literal before `{name}` before `{*name}`, segment by segment.
+    /// The sort key that puts the most specific route first: literal before `{name}` before `{*name}`, segment by
+    /// segment.
     pub(crate) fn specificity(&self) -> Vec<u8> {
         let rank = |s: &Segment| match s {
             Segment::Literal(_) => 0,
@@ -150,24 +154,24 @@ impl Pattern {
         self.segments.iter().map(rank).collect()
     }
 
-    /// How the keys of its pages begin whose path begins with these decoded segments, the last one cut off anywhere;
-    /// `None` if no page's path does.
+    /// The prefix of the keys of all pages whose path starts with these decoded segments; the last segment may be
+    /// incomplete. `None` if no page of this route has such a path.
     pub(crate) fn key_prefix(&self, path: &[Cow<'_, str>]) -> Option<String> {
         let mut key = self.text.to_string();
         for (i, segment) in self.segments.iter().enumerate() {
-            let Some(wanted) = path.get(i) else { return Some(key) };
+            let Some(text) = path.get(i) else { return Some(key) };
             let is_last = i + 1 == path.len();
             match segment {
-                Segment::Literal(literal) if is_last && literal.starts_with(&**wanted) => {}
-                Segment::Literal(literal) if literal == wanted => {}
+                Segment::Literal(literal) if is_last && literal.starts_with(&**text) => {}
+                Segment::Literal(literal) if literal == text => {}
                 Segment::Literal(_) => return None,
                 Segment::One(_) => {
                     key.push('|');
-                    encode_into(&mut key, wanted);
+                    encode_into(&mut key, text);
                 }
                 Segment::Rest(_) => {
                     key.push('|');
-                    encode_into(&mut key, wanted);
+                    encode_into(&mut key, text);
                     return Some(key);
                 }
             }
@@ -175,11 +179,11 @@ impl Pattern {
                 return Some(key);
             }
         }
-        // `/` is no segment, and one that is cut off before its first character.
+        // A trailing `/` gives an empty last segment, which is the prefix of any segment.
         path.iter().skip(self.segments.len()).all(|rest| rest.is_empty()).then_some(key)
     }
 
-    /// Two patterns of one shape match the same paths.
+    /// The pattern without parameter names: two patterns of equal shape match the same paths.
     pub(crate) fn shape(&self) -> Vec<Option<&str>> {
         self.segments
             .iter()
@@ -191,19 +195,19 @@ impl Pattern {
             .collect()
     }
 
-    /// Puts parameters from outside into the pattern's order.
+    /// Checks parameters that a page or a publisher gave, and puts them into the pattern's order.
     ///
     /// # Errors
-    /// Says which are missing, unknown, empty or of the wrong kind.
+    /// A sentence that names a missing, unknown or empty parameter, or one with the wrong number of segments.
     pub fn arrange(&self, given: &Params) -> Result<Params, String> {
         let mut params = Vec::new();
         for segment in &self.segments {
-            let (name, rest) = match segment {
+            let (name, is_rest) = match segment {
                 Segment::Literal(_) => continue,
                 Segment::One(name) => (name, false),
                 Segment::Rest(name) => (name, true),
             };
-            let value = match (given.get(name), rest) {
+            let value = match (given.get(name), is_rest) {
                 (Some(Param::One(value)), false) if !value.is_empty() => Param::One(value.clone()),
                 (Some(Param::Rest(list)), true) if !list.is_empty() && list.iter().all(|s| !s.is_empty()) => {
                     Param::Rest(list.clone())
@@ -214,7 +218,7 @@ impl Pattern {
                     Param::Rest(value.split('/').map(str::to_owned).collect())
                 }
                 (Some(_), _) => {
-                    let kind = if rest { "a list of non-empty segments" } else { "one non-empty segment" };
+                    let kind = if is_rest { "a list of non-empty segments" } else { "one non-empty segment" };
                     return Err(format!("parameter `{name}` of route {} must be {kind}", self.text));
                 }
                 (None, _) => return Err(format!("parameter `{name}` of route {} is missing", self.text)),
@@ -225,7 +229,7 @@ impl Pattern {
             return Err(format!("route {} has no parameter `{name}`", self.text));
         }
         let params = Params(params);
-        if !self.names_a_page(&params) {
+        if !self.is_reachable(&params) {
             return Err(format!(
                 "no URL leads to the page {} of route {}: it holds a NUL, or a segment that is `.` or `..`, or begins \
                  with `/{RESERVED_SEGMENT}`, which is kept for Perennial's own",
@@ -236,6 +240,7 @@ impl Pattern {
         Ok(params)
     }
 
+    /// The canonical, percent-encoded path of the page with these parameters.
     pub(crate) fn path(&self, params: &Params) -> String {
         let mut path = String::new();
         for segment in &self.segments {
@@ -255,7 +260,8 @@ impl Pattern {
         path
     }
 
-    /// The values of a key's text that begins with this pattern; the inverse of [`PageKey::new`].
+    /// The parameters and the query of a key's text, if the text is canonical and of this route. The inverse of
+    /// [`PageKey::new`](crate::key::page_key::PageKey::new).
     pub(crate) fn parse_key(&self, text: &str) -> Option<(Params, Vec<(String, String)>)> {
         let tail = text.strip_prefix(&*self.text)?;
         let (values, query) = tail.split_once('?').map_or((tail, None), |(v, q)| (v, Some(q)));
@@ -272,9 +278,9 @@ impl Pattern {
                 Segment::One(name) => (name, Param::One(decode_segment(values.next()?).ok()?.into_owned())),
                 Segment::Rest(name) => {
                     let segments = values.next()?.split('/');
-                    let list =
+                    let segments =
                         segments.map(|s| decode_segment(s).map(Cow::into_owned)).collect::<Result<_, _>>();
-                    (name, Param::Rest(list.ok()?))
+                    (name, Param::Rest(segments.ok()?))
                 }
             };
             params.push((name.clone(), param));
@@ -287,10 +293,10 @@ impl Pattern {
             let (name, value) = pair.split_once('=')?;
             pairs.push((decode_segment(name).ok()?.into_owned(), decode_segment(value).ok()?.into_owned()));
         }
-        // One page has one text.
-        let in_order = pairs.windows(2).all(|two: &[(String, String)]| two[0].0 < two[1].0);
+        // Text in another order is not canonical: one page has one key.
+        let is_sorted = pairs.windows(2).all(|two: &[(String, String)]| two[0].0 < two[1].0);
         let params = Params(params);
-        (in_order && self.names_a_page(&params)).then_some((params, pairs))
+        (is_sorted && self.is_reachable(&params)).then_some((params, pairs))
     }
 }
 
@@ -299,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_say_what_is_wrong() {
+    fn a_malformed_pattern_is_refused_with_its_mistake() {
         for (text, part) in [
             ("blog", "begin with"),
             ("/a//b", "empty segment"),
@@ -325,8 +331,8 @@ mod tests {
     }
 
     #[test]
-    fn keys_begin_as_the_beginning_of_their_path_says() {
-        for (text, wanted, expected) in [
+    fn a_path_prefix_gives_a_key_prefix() {
+        for (text, prefix, expected) in [
             ("/", "/", Some("/")),
             ("/", "/b", None),
             ("/about", "/ab", Some("/about")),
@@ -341,17 +347,17 @@ mod tests {
             ("/{lang}/docs/{*path}", "/de/docs/a%2Fb/c", Some("/{lang}/docs/{*path}|de|a%2Fb")),
             ("/{lang}/docs/{*path}", "/de/blog", None),
         ] {
-            let path = crate::key::encode::decode_path(wanted).unwrap();
+            let path = crate::key::encode::decode_path(prefix).unwrap();
             assert_eq!(
                 Pattern::parse(text).unwrap().key_prefix(&path).as_deref(),
                 expected,
-                "{text} {wanted}"
+                "{text} {prefix}"
             );
         }
     }
 
     #[test]
-    fn a_page_that_no_url_leads_to_is_none() {
+    fn a_page_without_a_url_is_refused() {
         let [one, rest] = ["/{x}", "/{*y}"].map(|text| Pattern::parse(text).unwrap());
         assert!(one.arrange(&Params::new().with("x", "_perennial")).unwrap_err().contains("no URL"));
         assert!(one.arrange(&Params::new().with("x", "a\0")).unwrap_err().contains("no URL"));

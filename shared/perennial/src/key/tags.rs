@@ -1,4 +1,5 @@
-//! Names that pages can be invalidated by. Any text is one: what pages carry and what publishers name is spelt here.
+//! Tags: names by which pages are invalidated. Any text is a tag. Pages and publishers' calls get their stored spelling
+//! from this module, so that both agree.
 
 use crate::base::limits::Limits;
 use std::borrow::Cow;
@@ -28,50 +29,52 @@ pub fn route_tag(route: &str) -> String {
     format!("route:{route}")
 }
 
-/// What the tags that renders give begin with: a name space of their own, so that none can stand for an implicit one.
-const USER: &str = "tag:";
+/// The prefix of a site's own tags: a name space of their own, so that none can equal an implicit tag.
+const USER_PREFIX: &str = "tag:";
 
-/// A tag that a render gave, or that a publisher names.
+/// The stored spelling, with prefix, of a tag that a render gave or a publisher named.
 pub fn user_tag(name: &str) -> String {
-    format!("{USER}{}", kept(name))
+    format!("{USER_PREFIX}{}", stored_tag(name))
 }
 
-/// Whether it is one that a render gave.
+/// Whether a tag is one of the site's own, not an implicit one.
 pub(crate) fn is_user_tag(tag: &str) -> bool {
-    tag.starts_with(USER)
+    tag.starts_with(USER_PREFIX)
 }
 
-/// The broad tag of pages that have more tags than can be told apart. Who gives it to a page, or publishes it, renews too
-/// much, and nothing else.
+/// The broad tag: it replaces the tags of a page that has too many of them. A page that carries the tag needlessly, or
+/// a publisher who names it, causes needless renders and no other harm.
 pub const MANY: &str = "perennial:many";
 
-/// Longer tags are kept by their hash. No setting: processes that spelt a tag differently would lose publishes.
-const AS_GIVEN_BYTES_MAX: usize = 256;
+/// A longer tag is stored as its hash. This is no setting: two processes with different values would spell one tag in
+/// two ways, and a publish would miss pages.
+const UNHASHED_BYTES_MAX: usize = 256;
 
-/// A tag as pages keep it: as it was given, byte for byte (NFC and NFD are two tags), or by its hash if it is long or has
-/// control characters, which no log should have to escape. Keeping it again changes nothing.
-pub fn kept(name: &str) -> Cow<'_, str> {
-    if name.len() <= AS_GIVEN_BYTES_MAX && !name.chars().any(char::is_control) {
+/// The stored spelling of a tag, without prefix: byte for byte as given (NFC and NFD are two tags), or its hash if it
+/// is long or has control characters, which would have to be escaped in logs. The spelling of a spelling is the same
+/// text.
+pub fn stored_tag(name: &str) -> Cow<'_, str> {
+    if name.len() <= UNHASHED_BYTES_MAX && !name.chars().any(char::is_control) {
         return Cow::Borrowed(name);
     }
     Cow::Owned(format!("sha256:{}", hex(&Sha256::digest(name))))
 }
 
-/// Fields in which origins name the tags of an answer, and what separates the tags: `Cache-Tag` (Cloudflare, Akamai,
-/// CloudFront), `Surrogate-Key` (Fastly), `X-Cache-Tags` (FOSHttpCache with commas, others with spaces).
+/// Header fields in which origins list the tags of an answer, and the separators of each: `Cache-Tag` (Cloudflare,
+/// Akamai, CloudFront), `Surrogate-Key` (Fastly), `X-Cache-Tags` (FOSHttpCache with commas, others with spaces).
 const FIELDS: [(&str, &[char]); 3] =
     [("cache-tag", &[',']), ("surrogate-key", &[' ', '\t']), ("x-cache-tags", &[',', ' ', '\t'])];
 
-/// RFC 9875: a list of strings.
+/// A structured field: a list of strings (RFC 9875).
 const CACHE_GROUPS: &str = "cache-groups";
 
-/// The tags that an upstream's answer names in `Cache-Tag`, `Surrogate-Key`, `X-Cache-Tags` and `Cache-Groups` (RFC 9875),
-/// each once. A member of `Cache-Groups` that is no string, and everything after it, is left out. However many there are,
-/// the page can be shown: see [`Outcome::tag`](crate::site::page::Outcome::tag).
+/// The tags that an upstream's answer lists in `Cache-Tag`, `Surrogate-Key`, `X-Cache-Tags` and `Cache-Groups` (RFC
+/// 9875), without repetitions. Parsing of `Cache-Groups` ends at the first member that is no string. Any number of tags
+/// is fine: see [`Outcome::tag`](crate::site::page::Outcome::tag).
 pub fn tags_of(headers: &HeaderMap) -> Vec<String> {
-    let (mut tags, mut known) = (Vec::new(), HashSet::new());
+    let (mut tags, mut seen) = (Vec::new(), HashSet::new());
     let mut add = |tag: &str| {
-        if !tag.is_empty() && known.insert(tag.to_owned()) {
+        if !tag.is_empty() && seen.insert(tag.to_owned()) {
             tags.push(tag.to_owned());
         }
     };
@@ -85,7 +88,7 @@ pub fn tags_of(headers: &HeaderMap) -> Vec<String> {
     tags
 }
 
-/// What a field says: UTF-8, as origins write what is not ASCII today, or else ISO 8859-1 (RFC 9110 section 5.5).
+/// A field's value as text: UTF-8 as today's origins write it, or else ISO 8859-1 (RFC 9110 section 5.5).
 fn text(field: &HeaderValue) -> Cow<'_, str> {
     match std::str::from_utf8(field.as_bytes()) {
         Ok(text) => text.into(),
@@ -93,18 +96,18 @@ fn text(field: &HeaderValue) -> Cow<'_, str> {
     }
 }
 
-/// The strings that a list begins with (RFC 9651 sections 3.1 and 3.3.3); their parameters do not matter here.
+/// The strings at the start of a list (RFC 9651 sections 3.1 and 3.3.3), without their parameters.
 fn strings(list: &str) -> Vec<String> {
     let (mut strings, mut rest) = (Vec::new(), list.trim_start());
-    while let Some((string, after)) = string(rest) {
+    while let Some((string, remainder)) = string(rest) {
         strings.push(string);
-        // Parameters, which may be strings with commas in them, up to the next member.
-        rest = after;
+        // Skips parameters up to the next member. A parameter may be a string that contains commas.
+        rest = remainder;
         loop {
             match rest.find(['"', ',']) {
                 Some(at) if rest[at..].starts_with(',') => break rest = rest[at + 1..].trim_start(),
                 Some(at) => match self::string(&rest[at..]) {
-                    Some((_, after)) => rest = after,
+                    Some((_, remainder)) => rest = remainder,
                     None => return strings,
                 },
                 None => return strings,
@@ -114,7 +117,7 @@ fn strings(list: &str) -> Vec<String> {
     strings
 }
 
-/// The string that a text begins with, and what follows it.
+/// The quoted string at the start of a text, unescaped, and the remaining text.
 fn string(text: &str) -> Option<(String, &str)> {
     let (mut string, mut chars) = (String::new(), text.strip_prefix('"')?.chars());
     loop {
@@ -126,13 +129,13 @@ fn string(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// What is said of a tag without text.
+/// The error for an empty tag.
 pub(crate) const EMPTY_TAG: &str = "a tag is empty: give it a name";
 
-/// Whether a publisher may name this tag: any text, bounded.
+/// Checks a tag that a publisher names: any text up to `PERENNIAL_MAX_TAG_BYTES`, but not the empty one.
 ///
 /// # Errors
-/// Says what is wrong with it.
+/// A sentence that names the mistake.
 pub fn check_tag(tag: &str, limits: &Limits) -> Result<(), String> {
     if tag.is_empty() {
         return Err(EMPTY_TAG.into());
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_come_as_each_kind_of_origin_sends_them() {
+    fn tags_are_read_from_the_fields_of_every_kind_of_origin() {
         assert_eq!(of(&[("cache-tag", "post-1, blog ,post-1,,")]), ["post-1", "blog"]);
         assert_eq!(of(&[("cache-tag", "a"), ("cache-tag", "b")]), ["a", "b"]);
         assert_eq!(of(&[("surrogate-key", " post/1  a,b ")]), ["post/1", "a,b"]);
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_that_are_not_ascii_are_those_of_their_origin() {
+    fn tags_may_be_utf_8_or_latin_1() {
         for (bytes, tags) in [
             ("новости, Breaking News".as_bytes(), ["новости", "Breaking News"]),
             (b"caf\xe9,a", ["café", "a"]),
@@ -180,23 +183,26 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_a_tag_and_is_spelt_in_one_way() {
+    fn any_text_is_a_tag_and_has_one_stored_spelling() {
         for name in ["новости", "Breaking News", "a,b", "\"", "perennial:many", &"é".repeat(128)] {
             assert_eq!(user_tag(name), format!("tag:{name}"));
         }
         let long = "x".repeat(300);
-        let mut spelt: Vec<_> =
+        let mut stored: Vec<_> =
             [&*long, &long[1..], &long[44..], "a\nb", "a\u{85}b", "\0"].map(user_tag).into();
-        assert!(spelt.iter().all(|tag| tag.len() <= 260 && !tag.chars().any(char::is_control)), "{spelt:?}");
+        assert!(
+            stored.iter().all(|tag| tag.len() <= 260 && !tag.chars().any(char::is_control)),
+            "{stored:?}"
+        );
         for name in [&*long, "a\nb", "a"] {
-            assert_eq!(user_tag(&kept(name)), user_tag(name), "kept twice");
+            assert_eq!(user_tag(&stored_tag(name)), user_tag(name), "spelt twice");
         }
-        spelt.dedup();
-        assert_eq!(spelt.len(), 6);
+        stored.dedup();
+        assert_eq!(stored.len(), 6);
     }
 
     #[test]
-    fn what_is_no_string_ends_the_list() {
+    fn a_member_that_is_no_string_ends_the_list() {
         for (list, tags) in [
             ("a", &[][..]),
             ("\"a", &[]),

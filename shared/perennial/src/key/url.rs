@@ -1,4 +1,4 @@
-//! How the pages of a site are spelt in URLs. Pure.
+//! URLs of a site's pages, and request targets as the client sent them. Pure.
 
 use std::sync::Arc;
 
@@ -6,15 +6,16 @@ use http::Uri;
 
 use crate::key::encode::{RESERVED_SEGMENT, encode_into};
 
-/// A request's target as its sender wrote it. Lambda's runtime makes a URL of it as browsers do, which would let
-/// `%2E%2E` leave its segment and turn `\` into `/`; the event has the path as it was sent. What no target can hold
-/// becomes a malformed path.
+/// A request's target as the client sent it. Lambda's runtime normalises the path as browsers do: `%2E%2E` becomes a
+/// step up, and `\` becomes `/`. The Lambda event still has the raw path. A path that no target can hold becomes a
+/// malformed one, which gets 400.
 pub fn as_sent(raw_path: &str, normalised: &Uri) -> Uri {
     let query = normalised.query().map_or_else(String::new, |query| format!("?{query}"));
     Uri::try_from(format!("{raw_path}{query}")).unwrap_or_else(|_| Uri::from_static("/%"))
 }
 
-/// A query as its sender wrote it, with what no target can hold encoded: a query is no reason to refuse a visitor.
+/// A query as the client sent it. Characters that a target cannot hold are percent-encoded, because a bad query is no
+/// reason to refuse a visitor.
 pub fn query_as_sent(raw: &str) -> String {
     raw.chars().fold(String::with_capacity(raw.len()), |mut out, c| {
         if c.is_ascii_control() || matches!(c, ' ' | '"' | '#' | '<' | '>') {
@@ -26,22 +27,23 @@ pub fn query_as_sent(raw: &str) -> String {
     })
 }
 
-/// The spelling of one site under one build.
+/// The parts of a site's configuration that decide how its URLs are spelt.
 #[derive(Clone, Debug)]
 pub struct Urls {
-    /// The path before every page's: empty, or `/docs`.
+    /// The prefix of every page's path: empty, or like `/docs`.
     pub base_path: String,
     /// Whether canonical paths end in `/`.
     pub trailing_slash: bool,
-    /// The build, part of data URLs.
+    /// The build's id, a part of data URLs.
     pub build: Arc<str>,
 }
 
 impl Urls {
     /// The canonical URL of the page at a canonical path.
     pub fn page(&self, path: &str) -> String {
-        let file_like = path.rsplit('/').next().is_some_and(|last| last.contains('.'));
-        let slash = if self.trailing_slash && !file_like && path != "/" { "/" } else { "" };
+        // Next.js adds no slash to a path that looks like a file's.
+        let is_file = path.rsplit('/').next().is_some_and(|last| last.contains('.'));
+        let slash = if self.trailing_slash && !is_file && path != "/" { "/" } else { "" };
         match path {
             "/" if !self.base_path.is_empty() => {
                 format!("{}{}", self.base_path, if self.trailing_slash { "/" } else { "" })
@@ -50,19 +52,19 @@ impl Urls {
         }
     }
 
-    /// The URL of that page's data.
+    /// The URL of the data JSON of the page at a canonical path.
     pub fn data(&self, path: &str) -> String {
         data_url(&self.base_path, &self.build, path)
     }
 }
 
-/// The data URL of a page, by its canonical path. `index` stands for `/`, and a path that begins with `index` has it
-/// twice (Next.js's rule, so that no two URLs mean one page).
+/// The data URL of the page at a canonical path. As in Next.js, `index` stands for `/`, and a path that begins with
+/// `index` gets a second `index`, so that two pages never share a URL.
 pub fn data_url(base_path: &str, build: &str, path: &str) -> String {
-    let doubled = path == "/index" || path.starts_with("/index/");
+    let begins_with_index = path == "/index" || path.starts_with("/index/");
     let path = match path {
         "/" => "/index".to_owned(),
-        path if doubled => format!("/index{path}"),
+        path if begins_with_index => format!("/index{path}"),
         path => path.to_owned(),
     };
     format!("{base_path}/{RESERVED_SEGMENT}/data/{build}{path}.json")
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_what_was_sent_as_far_as_a_url_can_hold_it() {
+    fn a_query_is_what_was_sent_except_for_characters_that_no_url_can_hold() {
         for (sent, query) in [
             ("a=b&c=%20+%zz", "a=b&c=%20+%zz"),
             ("a=\"<b>\" #\r\n\u{7f}", "a=%22%3Cb%3E%22%20%23%0D%0A%7F"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::clock::Millis;
 use crate::base::limits::Limits;
-use crate::key::tags::{MANY, kept};
+use crate::key::tags::{MANY, stored_tag};
 use crate::record::headers;
 use crate::record::headers::Headers;
 use crate::site::page::{Kind, Meta, Redirect, Revalidate};
@@ -91,7 +91,7 @@ fn check_tags(given: Vec<String>, limits: &Limits) -> Result<Vec<String>, String
         return Err(EMPTY_TAG.into());
     }
     let is_too_long = given.iter().any(|tag| tag.len() > limits.max_tag_bytes);
-    let mut tags: Vec<_> = given.iter().map(|tag| kept(tag).into_owned()).collect();
+    let mut tags: Vec<_> = given.iter().map(|tag| stored_tag(tag).into_owned()).collect();
     tags.sort();
     tags.dedup();
     if is_too_long || tags.len() > limits.max_tags {
