@@ -18,7 +18,7 @@ use perennial::parts::look::body::Body;
 use perennial::parts::look::view::BodyWanted;
 use perennial::parts::memory::Entry;
 use perennial::parts::ports::edge::cache_tags;
-use perennial::parts::record::content::Told;
+use perennial::parts::record::content::HeadKey;
 use perennial::parts::record::headers::{data_fields, fields};
 use perennial::parts::record::page_record::Form;
 use perennial::parts::record::page_record::{BodyRef, Coding, Record, Stored};
@@ -239,7 +239,7 @@ fn redirect(request: &Parts, shown: &Shown<'_>) -> Reply {
 }
 
 /// What is told of a page's freshness.
-fn told(shown: &Shown<'_>) -> Told {
+fn told(shown: &Shown<'_>) -> HeadKey {
     let (stale, seconds) = match shown.state {
         // The clock was set back while the page was read: an answer is stale in all its fields or in none.
         State::Fresh { .. } if shown.label == Label::Stale => (true, Some(0)),
@@ -247,7 +247,7 @@ fn told(shown: &Shown<'_>) -> Told {
         State::Stale { since, .. } => (true, Some(since.as_secs())),
         State::Missing => (true, Some(0)),
     };
-    Told { stale, seconds, edge_stale_s: shown.edge_stale_s }
+    HeadKey { stale, seconds, edge_stale_s: shown.edge_stale_s }
 }
 
 /// The fields that tell how the answer came about and how long caches may keep it.
@@ -255,7 +255,7 @@ fn told(shown: &Shown<'_>) -> Told {
 /// `s-maxage` is what is left of the page's freshness at this moment, so `Age` is 0: each answer is checked against
 /// the store before it is sent (RFC 9111 section 5.1), and a cache that subtracted the page's age from what is left
 /// would count it twice.
-fn cache_head(head: &mut HeaderMap, shown: &Shown<'_>, told: Told) {
+fn cache_head(head: &mut HeaderMap, shown: &Shown<'_>, told: HeadKey) {
     let mut status = String::with_capacity(48);
     let name = match shown.label {
         Label::Hit | Label::Stale => "perennial; hit",
@@ -278,10 +278,10 @@ fn cache_head(head: &mut HeaderMap, shown: &Shown<'_>, told: Told) {
         let _ = write!(status, "; ttl={sign}{seconds}");
     }
     let (fresh_s, edge_stale_s) = match told {
-        Told { stale: false, seconds, edge_stale_s } => {
+        HeadKey { stale: false, seconds, edge_stale_s } => {
             (seconds.map_or(NEVER_S, |left| left.clamp(1, NEVER_S)), edge_stale_s)
         }
-        Told { stale: true, edge_stale_s, .. } => (1, STALE_EDGE_S.min(edge_stale_s)),
+        HeadKey { stale: true, edge_stale_s, .. } => (1, STALE_EDGE_S.min(edge_stale_s)),
     };
     let control = format!("public, max-age=0, s-maxage={fresh_s}, stale-while-revalidate={edge_stale_s}");
     head.insert(CACHE_CONTROL, field(control));

@@ -1,4 +1,4 @@
-//! What is stored of a page: its record, its content, its header fields.
+//! Stored data: a page's record, content and header fields, and a publisher's request.
 
 pub mod content;
 pub mod headers;

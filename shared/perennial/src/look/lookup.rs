@@ -16,7 +16,7 @@ use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::{Snapshot, Wanted};
 use crate::ports::stores::Stores;
 use crate::process::Process;
-use crate::record::headers::left_out;
+use crate::record::headers::stored_field_error;
 use crate::record::page_record::{BodyRef, Epoch, Form, Record};
 use crate::site::route::Resolved;
 use crate::visit::wait::Visits;
@@ -174,7 +174,7 @@ impl<S: Stores> Lookup<S> {
     /// Reports a page that an earlier version has stored with a field that answers leave out, as it comes into memory.
     fn check_headers(&self, page: &Resolved, record: &Record, kept: Option<&Arc<Entry>>) {
         if kept.is_none_or(|kept| kept.record.generation != record.generation)
-            && let Some(wrong) = left_out(&record.headers)
+            && let Some(wrong) = stored_field_error(&record.headers)
         {
             self.process.complain(
                 page,

@@ -1,4 +1,4 @@
-//! The bytes of one form of a page, in the codings it can be sent in. Compressed once per render.
+//! The bytes of one form of a page in each content coding. Brotli runs once per render, gzip once per process.
 
 use std::io::{Read, Write};
 use std::sync::{OnceLock, PoisonError, RwLock};
@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 use crate::key::encode::hex;
 use crate::record::page_record::{BodyRef, Coding};
 
-/// Shorter content is stored as it is: compressing it saves less than it costs.
+/// Shorter content is not compressed: the gain would be smaller than the cost.
 const COMPRESS_BYTES_MIN: usize = 256;
 
-/// Brotli quality: at 5 a page takes about a millisecond and is within a few per cent of the best.
+/// Quality 5 compresses a page in about a millisecond, within a few per cent of the best size.
 const BROTLI_QUALITY: i32 = 5;
 
 /// One form (HTML or data) of one generation of a page.
@@ -23,22 +23,24 @@ pub struct Content {
     stored: Bytes,
     identity: OnceLock<Bytes>,
     gzip: OnceLock<Bytes>,
-    heads: [RwLock<Option<(Told, HeaderMap)>>; 3],
+    /// The last header fields that were made for each coding.
+    heads: [RwLock<Option<(HeadKey, HeaderMap)>>; 3],
 }
 
-/// What the header fields of an answer tell besides the content. They stay the same for as long as this does.
+/// The freshness that an answer's header fields state. Answers with the same content and key have the same header
+/// fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct HeadKey {
     /// Whether the page is stale.
     pub stale: bool,
-    /// For how many seconds it will be fresh, or has been stale; none: fresh until it is invalidated.
+    /// Seconds for which the page will stay fresh, or for which it has been stale; none: fresh until it is invalidated.
     pub seconds: Option<u64>,
-    /// For how many seconds a shared cache may go on showing it while it asks for a newer one.
+    /// Seconds for which a shared cache may serve the page stale while it revalidates (RFC 5861 section 3).
     pub edge_stale_s: u64,
 }
 
 impl Content {
-    /// From a render: hashes and compresses. Takes milliseconds for large content.
+    /// Makes content of a render's text: compresses and hashes it. Large content takes milliseconds of CPU.
     pub fn render(text: String) -> Self {
         let identity = Bytes::from(text);
         let compressed = (identity.len() >= COMPRESS_BYTES_MIN).then(|| compress(&identity));
@@ -62,12 +64,12 @@ impl Content {
         }
     }
 
-    /// From a store. `None` if the bytes are not what the record says.
+    /// Makes content of stored bytes. `None` if their length or coding contradicts the record.
     pub fn load(body: BodyRef, stored: Bytes) -> Option<Self> {
         let plausible = match body.coding {
             Coding::Identity => body.bytes == body.stored_bytes,
             Coding::Br => true,
-            // Never stored.
+            // Gzip is sent, never stored.
             Coding::Gzip => false,
         };
         if !plausible || stored.len() as u64 != body.stored_bytes {
@@ -83,7 +85,7 @@ impl Content {
         Some(content)
     }
 
-    /// What the record says of it.
+    /// The body's reference, as the record has it.
     pub fn body(&self) -> &BodyRef {
         &self.body
     }
@@ -93,40 +95,41 @@ impl Content {
         &self.stored
     }
 
-    /// The bytes in a coding. The stored one costs nothing, the others are made once.
+    /// The bytes in a coding. The stored coding costs nothing; another one is computed once.
     pub fn coded(&self, coding: Coding) -> Bytes {
         match coding {
             _ if coding == self.body.coding => self.stored.clone(),
             Coding::Identity => self.identity.get_or_init(|| self.decompress()).clone(),
             Coding::Gzip => self.gzip.get_or_init(|| gzip(&self.coded(Coding::Identity))).clone(),
-            // Content that brotli does not shrink is sent as it is.
+            // Content that brotli does not shrink is sent without coding.
             Coding::Br => self.coded(Coding::Identity),
         }
     }
 
-    /// The header fields of an answer in this coding that tells this: the last one's if that told the same.
-    pub fn head(&self, coding: Coding, told: Told, make: impl FnOnce() -> HeaderMap) -> HeaderMap {
+    /// The header fields of an answer in this coding: those of the last answer if it had the same key, or else made
+    /// anew.
+    pub fn head(&self, coding: Coding, key: HeadKey, make: impl FnOnce() -> HeaderMap) -> HeaderMap {
         let last = &self.heads[coding as usize];
-        if let Some((of, head)) = &*last.read().unwrap_or_else(PoisonError::into_inner)
-            && *of == told
+        if let Some((last_key, head)) = &*last.read().unwrap_or_else(PoisonError::into_inner)
+            && *last_key == key
         {
             return head.clone();
         }
         let head = make();
-        *last.write().unwrap_or_else(PoisonError::into_inner) = Some((told, head.clone()));
+        *last.write().unwrap_or_else(PoisonError::into_inner) = Some((key, head.clone()));
         head
     }
 
-    /// Memory this takes once every coding has been asked for.
+    /// Bytes of memory that the content takes once it was sent in every coding.
     pub fn weight(&self) -> u64 {
         self.body.weight()
     }
 
     fn decompress(&self) -> Bytes {
-        // The length is the record's word alone: most pages are less than 16 times what is stored of them.
-        let likely = self.body.bytes.min(16 * self.body.stored_bytes);
-        let mut out = Vec::with_capacity(usize::try_from(likely).unwrap_or(0));
-        // The bytes were checked against their hash when they were read, and were made by `compress`.
+        // A damaged record may state any length. Few pages decompress to more than 16 times their stored size.
+        let capacity = self.body.bytes.min(16 * self.body.stored_bytes);
+        let mut out = Vec::with_capacity(usize::try_from(capacity).unwrap_or(0));
+        // An error is not expected: `compress` made the bytes, and the body store checks hashes when it reads.
         if let Err(error) =
             brotli::Decompressor::new(&self.stored[..], 4096).take(self.body.bytes).read_to_end(&mut out)
         {
@@ -150,11 +153,12 @@ fn compress(bytes: &[u8]) -> Bytes {
     out.into()
 }
 
-/// The largest window, 512 kB: each visitor for whom a large body is decompressed takes memory for it.
+/// The largest brotli window: 2^19 bytes, 512 KiB. Each streamed answer that is decompressed takes memory for the
+/// window.
 pub(crate) const WINDOW_BITS_MAX: i32 = 19;
 
-/// The smallest window that holds a whole content: the encoder takes memory for twice the window, and each of the threads
-/// that ever rendered keeps it.
+/// The smallest window that holds the whole content. The encoder takes memory for twice the window, and each thread
+/// that has ever rendered keeps that memory.
 fn window_bits(bytes: usize) -> i32 {
     (10..WINDOW_BITS_MAX).find(|bits| bytes <= 1 << bits).unwrap_or(WINDOW_BITS_MAX)
 }

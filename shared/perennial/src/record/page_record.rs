@@ -1,7 +1,7 @@
-//! What is stored about a page: versions 1 and 2, and the reader of both.
+//! A page's record: its stored JSON in versions 1 and 2, and the reader of both.
 //!
-//! Stored as JSON with a leading version number. A reader meets text of a version it does not know, or damaged
-//! text, with [`BadRecord`]; the page then counts as missing and is rendered again.
+//! The JSON begins with the version number. Text of an unknown version, or damaged text, gives [`BadRecord`]; the page
+//! then counts as missing and is rendered again.
 
 use std::borrow::Cow;
 
@@ -12,29 +12,30 @@ use crate::record::headers;
 use crate::record::headers::Headers;
 use crate::record::reason::Reason;
 
-/// Number of a render: handed out when it starts, the page's generation once it is committed. Only grows.
+/// The number of a render of one page, granted before the render starts. Once the render is committed, its ticket is
+/// the page's generation. Each grant gets a greater number; 0 is none.
 pub type Ticket = u64;
 
-/// The site-wide logical clock: advanced by every invalidation.
+/// The site's logical clock, which every invalidation advances by one.
 pub type Epoch = u64;
 
-/// Where a body is and what it is.
+/// A reference to a stored body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BodyRef {
     /// SHA-256 of the stored bytes, hexadecimal: the body's name within its page.
     pub sha256: String,
-    /// How the stored bytes are coded.
+    /// The coding of the stored bytes: identity or brotli.
     pub coding: Coding,
     /// Length of the stored bytes.
     pub stored_bytes: u64,
-    /// Length once decoded.
+    /// Length of the decoded content.
     pub bytes: u64,
-    /// The first 128 bits of the decoded content's SHA-256, hexadecimal: what entity tags are made of.
+    /// The first 128 bits of the decoded content's SHA-256, hexadecimal; [`BodyRef::etag`] makes entity tags of it.
     pub etag: String,
 }
 
 impl BodyRef {
-    /// Memory that its content takes once every coding has been asked for.
+    /// Bytes of memory that the content takes once it was sent in every coding.
     pub fn weight(&self) -> u64 {
         let gzip = self.stored_bytes.saturating_add(self.stored_bytes / 4);
         match self.coding {
@@ -43,17 +44,17 @@ impl BodyRef {
         }
     }
 
-    /// The coding that is sent when this one was negotiated.
+    /// The coding to send when this one was negotiated: content that is stored uncompressed is sent uncompressed.
     pub fn sent_as(&self, negotiated: Coding) -> Coding {
         if self.coding == Coding::Identity { Coding::Identity } else { negotiated }
     }
 
-    /// Length in a coding that is stored, or none.
+    /// Length in the stored coding or in identity; gzip's is not known.
     pub fn bytes_in(&self, coding: Coding) -> u64 {
         if coding == self.coding { self.stored_bytes } else { self.bytes }
     }
 
-    /// The entity tag of a coding, quotes included (RFC 9110 section 8.8.3): one per coding.
+    /// The strong entity tag with quotes (RFC 9110 section 8.8.3). Each coding has its own.
     pub fn etag(&self, coding: Coding) -> String {
         match coding {
             Coding::Identity => format!("\"{}\"", self.etag),
@@ -67,16 +68,16 @@ impl BodyRef {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Coding {
-    /// As it is.
+    /// No coding.
     Identity,
     /// Brotli (RFC 7932).
     Br,
-    /// Gzip (RFC 1952). Sent, never stored.
+    /// Gzip (RFC 1952): sent, never stored.
     Gzip,
 }
 
 impl Coding {
-    /// The name used in `Content-Encoding`.
+    /// The name in `Content-Encoding`.
     pub fn as_str(self) -> &'static str {
         match self {
             Coding::Identity => "identity",
@@ -86,16 +87,16 @@ impl Coding {
     }
 }
 
-/// The two forms of a page.
+/// A form of a page: the representation that a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// The document.
+    /// The HTML document.
     Html,
-    /// The data JSON.
+    /// The data JSON: the page's properties, as its script fetches them.
     Data,
 }
 
-/// What the render gave.
+/// The stored result of a render.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Stored {
@@ -106,38 +107,38 @@ pub enum Stored {
         /// The data JSON.
         data: BodyRef,
     },
-    /// The site's 404 page as it was rendered for this path.
+    /// The site's 404 page, rendered for this path.
     NotFound {
         /// The HTML.
         html: BodyRef,
         /// The data JSON.
         data: BodyRef,
     },
-    /// The page is elsewhere.
+    /// A redirect.
     Redirect {
-        /// Where, without the base path.
+        /// A path without the base path, or an absolute URL.
         destination: String,
         /// 301, 302, 303, 307 or 308.
         status: u16,
-        /// Whether the base path goes before an internal destination.
+        /// Whether an internal destination gets the base path as its prefix.
         base_path: bool,
     },
-    /// Deleted: visible as missing, and keeps older renders from bringing the page back.
+    /// A tombstone: the page counts as missing, and no older render can bring the page back.
     Deleted,
 }
 
 impl Stored {
-    /// The bodies it refers to.
+    /// The bodies that the result refers to.
     pub fn bodies(&self) -> impl Iterator<Item = &BodyRef> {
         [Form::Html, Form::Data].into_iter().filter_map(|form| self.body(form))
     }
 
-    /// Whether it refers to the body of that name.
+    /// Whether the result refers to the body with this name.
     pub fn names(&self, sha256: &str) -> bool {
         self.bodies().any(|body| body.sha256 == sha256)
     }
 
-    /// The body of a form; none for redirects and deleted pages.
+    /// The body of a form; `None` for redirects and tombstones.
     pub fn body(&self, form: Form) -> Option<&BodyRef> {
         match (self, form) {
             (Stored::Page { html, .. } | Stored::NotFound { html, .. }, Form::Html) => Some(html),
@@ -157,32 +158,32 @@ impl Stored {
     }
 }
 
-/// What is stored about a page under one build.
+/// The stored state of one page in one build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The ticket of the render that is shown.
+    /// The ticket of the committed render.
     pub generation: Ticket,
-    /// The site's epoch before that render fetched anything.
+    /// The site's epoch, read before the render fetched any data.
     pub epoch: Epoch,
-    /// When that render started.
+    /// When the render started.
     pub started_at: Millis,
-    /// The period it gave, in seconds; none: until invalidated.
+    /// Seconds for which the page is fresh, from the render's start; none: until it is invalidated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period_s: Option<u32>,
-    /// The instant it gave from which it is stale.
+    /// The instant from which the page is stale, if the render gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Millis>,
-    /// When the content last changed; an unchanged render keeps it.
+    /// When the content last changed; a render with the same content does not change this.
     pub modified_at: Millis,
-    /// Why it was rendered.
+    /// Why the page was rendered.
     pub reason: Reason,
-    /// The names it can be invalidated by, without the implicit ones.
+    /// The page's own tags, in the spelling of [`stored_tag`](crate::key::tags::stored_tag), without the implicit ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Response headers the render gave.
+    /// Response header fields that the render gave.
     #[serde(default, with = "headers::stored", skip_serializing_if = "Headers::is_empty")]
     pub headers: Headers,
-    /// What it gave.
+    /// The render's result.
     #[serde(flatten)]
     pub stored: Stored,
 }
@@ -194,34 +195,34 @@ struct Versioned<'a> {
     record: Cow<'a, Record>,
 }
 
-/// The newest version. A record is written in the oldest one that can say all of it, so that a program that was rolled back
-/// can read it.
+/// The newest version. A record is written in the oldest version that can express it, so that a program that was rolled
+/// back can still read it.
 const VERSION: u32 = 2;
 
-/// A stored record that cannot be read: the page counts as missing.
+/// A stored record that cannot be read. The page counts as missing.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRecord {
     /// Written by a newer version of Perennial.
     #[error("the record has version {0}; this program reads versions up to {VERSION}")]
     Version(u64),
-    /// Damaged.
+    /// No JSON, or JSON without the fields of its version.
     #[error("the record is damaged: {0}")]
     Damaged(#[from] serde_json::Error),
 }
 
 impl Record {
-    /// The stored form.
+    /// The stored JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Version 1 has one value for each name of a header field.
+        // Version 1 has a single value for each field name.
         let v = if self.headers.values().all(|values| values.len() == 1) { 1 } else { VERSION };
         let versioned = Versioned { v, record: Cow::Borrowed(self) };
         serde_json::to_vec(&versioned).expect("a record has string keys and no failing parts")
     }
 
-    /// Reads any version that was ever written.
+    /// Reads a record of any version up to the newest.
     ///
     /// # Errors
-    /// [`BadRecord`].
+    /// [`BadRecord::Version`] for a newer version, [`BadRecord::Damaged`] for anything else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadRecord> {
         #[derive(Deserialize)]
         struct Head {
@@ -233,7 +234,7 @@ impl Record {
         }
     }
 
-    /// Whether answers made of the other record have the same bytes and the same fixed fields.
+    /// Whether answers from both records have the same bodies and the same header fields, apart from freshness.
     pub fn answers_alike(&self, other: &Self) -> bool {
         self.stored == other.stored
             && self.headers == other.headers
@@ -241,7 +242,8 @@ impl Record {
             && self.tags == other.tags
     }
 
-    /// Whether the other record shows the same content: only its freshness differs.
+    /// Whether both records have the same decoded content and header fields; freshness, tags and compression may
+    /// differ.
     pub fn same_content(&self, other: &Self) -> bool {
         let same_bodies = match (&self.stored, &other.stored) {
             (Stored::Page { html: h1, data: d1 }, Stored::Page { html: h2, data: d2 })
@@ -300,7 +302,6 @@ pub(crate) mod tests {
         assert_eq!(String::from_utf8(redirect.to_bytes()).unwrap(), GOLDEN_REDIRECT.trim_end());
     }
 
-    /// As a version before this one wrote it, and as one name with several values is written.
     #[test]
     fn header_fields_are_golden_in_both_versions() {
         let one = Record {
@@ -315,7 +316,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn damage_and_newer_versions_are_told_apart() {
+    fn damage_and_newer_versions_give_different_errors() {
         let golden = GOLDEN_PAGE.trim_end().as_bytes();
         for end in 0..golden.len() {
             assert!(matches!(Record::from_bytes(&golden[..end]), Err(BadRecord::Damaged(_))));

@@ -1,4 +1,4 @@
-//! What a publisher wants, in the words that calls, jobs and the journal share. Pure.
+//! A publisher's request, in the form that calls, jobs and the journal share. Pure.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
 
-/// How pages are revalidated.
+/// The way in which pages are revalidated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Mark, render, then answer. Pages found by tag, route or site are rendered by the queue.
+    /// Invalidate, render, then answer. The queue renders pages that were named by tag, route or site.
     #[default]
     Now,
-    /// Mark, then answer: the next visitor gets the old page and has it renewed.
+    /// Invalidate, then answer. The next visitor gets the stale page, and triggers its renewal.
     Stale,
-    /// The page is gone at once, and rendered anew for its next visitor.
+    /// Delete the page at once. Its next visitor waits for a new render.
     Delete,
 }
 
@@ -30,70 +30,70 @@ impl Mode {
     }
 }
 
-/// Who wants it, as far as is known.
+/// The author of a request, as far as is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publisher {
-    /// Which secret opened the door: a short name that does not tell it.
+    /// A short name of the secret that authenticated the call; the secret cannot be derived from this name.
     pub key_id: String,
-    /// Whose kind of signature it was; none for a call with a plain secret.
+    /// The webhook provider whose signature the call carried; none for a call with a plain secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
-    /// What a signed delivery calls itself. It comes again under the same name when it is tried again.
+    /// The id that a signed delivery carries. A retry of the delivery has the same id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_id: Option<String>,
 }
 
-/// What tells a signed delivery from every other: what its sender has signed. The fields around that, with the delivery's
-/// id, may be another's words.
+/// The identity of a signed delivery: a hash of all that its sender has signed. The delivery's id is often outside of
+/// the signature, so that an attacker could change the id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// SHA-256 of all that is signed, in hexadecimal.
+    /// SHA-256 of the signed bytes, in hexadecimal.
     pub digest: String,
-    /// For how long a delivery with the same fingerprint is taken for the same delivery.
+    /// For how long a delivery with the same fingerprint counts as a repetition.
     pub kept: Duration,
 }
 
-/// What is wanted, read and found to be possible.
+/// A publisher's request, after it was parsed and checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishRequest {
-    /// How.
+    /// The way in which the pages are revalidated.
     #[serde(default)]
     pub mode: Mode,
-    /// Leave pages alone that nobody has generated.
+    /// Whether pages without a stored render are skipped (Next.js's `unstable_onlyGenerated`).
     #[serde(default)]
     pub only_generated: bool,
-    /// Paths, each with the pages that it may mean.
+    /// Paths, each with the pages that the path may mean.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<RequestedPath>,
-    /// Tags as the store knows them: of pages, routes, the site.
+    /// Stored tags, with their prefixes: own tags, and implicit ones of routes and the site.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Render its pages once more after as many seconds, for a source whose interface lags behind its webhooks. Only a
-    /// change is then published.
+    /// Seconds after which the pages are rendered a second time, for a source whose API lags behind its webhooks. The
+    /// second render is published only if it has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look_again_after_s: Option<u32>,
 }
 
-/// A wish that waits for its time.
+/// A request that is to be carried out later.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduledPublish {
-    /// Its name in the journal.
+    /// The publish's id in the journal.
     pub id: String,
     /// When the call arrived.
     pub at: Millis,
-    /// When it is to be carried out.
+    /// When the request is due.
     pub due: Millis,
-    /// Whose it is.
+    /// The request's author.
     pub who: Publisher,
-    /// What is wanted.
+    /// The request. The stored name of this field is `wish`.
     pub wish: PublishRequest,
 }
 
 /// A path of a [`PublishRequest`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestedPath {
-    /// As it was given.
+    /// The path as the publisher wrote it.
     pub path: String,
-    /// Keys of the pages that it may mean, the most exact route's first.
+    /// Keys of the pages that the path may mean, the most specific route's first.
     pub keys: Vec<String>,
 }

@@ -1,16 +1,16 @@
-//! Why a page is rendered.
+//! The reason of a render.
 
-/// Why a page is rendered.
+/// The reason of a render, as logs, records and [`Context::reason`](crate::site::page::Context::reason) state it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// Listed by `paths`, before the build goes live.
+    /// The build renders a listed page.
     Build,
-    /// Nobody had generated it.
+    /// The page is missing, and a visitor waits for it.
     First,
-    /// Its period has passed, or something it carries a tag of was invalidated.
+    /// The page is stale: its period has passed, or one of its tags was invalidated.
     Stale,
-    /// A publisher asked for it.
+    /// A publisher revalidates the page.
     OnDemand,
 }
 
