@@ -1,25 +1,25 @@
-//! Fresh, stale or missing at an instant. Pure: this is where a stale answer is decided.
+//! The decision whether a page is fresh, stale or missing at an instant. Pure.
 
 use std::time::Duration;
 
 use crate::base::clock::Millis;
 use crate::record::page_record::{Epoch, Record, Stored};
 
-/// State of a page at an instant.
+/// The state of a page at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Nothing to show.
+    /// There is nothing to serve.
     Missing,
-    /// To be shown, and renewed only when it is stale.
+    /// The page may be served as it is.
     Fresh {
-        /// Until when, unless it is invalidated; none: until it is.
+        /// The end of the page's freshness; none: the page is fresh until it is invalidated.
         until: Option<Millis>,
     },
-    /// To be shown, and renewed.
+    /// The page may be served, and needs a render.
     Stale {
-        /// Why.
+        /// Why the page is stale.
         why: Why,
-        /// How long it has been stale, as far as the page itself can tell.
+        /// The time since the page's freshness ended by age; zero if the page is stale for another reason alone.
         since: Duration,
     },
 }
@@ -27,20 +27,20 @@ pub enum State {
 /// Why a page is stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Its period has passed, or the instant it named.
+    /// The page's period or its `expires_at` has passed.
     Old,
-    /// One of its tags was invalidated after its render began.
+    /// One of the page's tags was invalidated after its render began.
     Invalidated,
-    /// It was stamped by a clock that is ahead of this one, so its age cannot be told.
+    /// The render's start lies in the future of this process's clock, so that the page's age is unknown.
     FromTheFuture,
-    /// The store did not say what was done to its tags, so nobody can tell whether it was invalidated.
+    /// The store could not read the epochs of all tags, so that nobody knows whether the page was invalidated.
     Unchecked,
 }
 
 /// The end of a record's freshness: `started_at + period`, or `expires_at` if that is earlier.
 pub fn fresh_until(record: &Record) -> Option<Millis> {
     let end_of_period = record.period_s.map(|s| record.started_at.plus(Duration::from_secs(s.into())));
-    // An instant that had passed when the render began would have every visit render: it counts as a period of 1 s.
+    // An instant before the render's start would make every visit render: it counts as a period of 1 s.
     let expires_at = record.expires_at.map(|at| match at > record.started_at {
         true => at,
         false => record.started_at.plus(Duration::from_secs(1)),
@@ -51,22 +51,22 @@ pub fn fresh_until(record: &Record) -> Option<Millis> {
     }
 }
 
-/// What was done to a page's tags (implicit ones included), in any build: the newest epoch of each.
+/// The newest epochs of a set of tags (a page's own and its implicit ones), over all builds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Epochs {
-    /// Of invalidations and deletions: what was rendered before is not fresh.
+    /// The newest epoch of an invalidation or deletion: a page rendered before is not fresh.
     pub newest: Epoch,
-    /// Of deletions: what was rendered before is not shown any more.
+    /// The newest epoch of a deletion: a page rendered before may not be served.
     pub gone: Epoch,
-    /// Whether some of the tags could not be read: then both numbers are the least that they can be.
+    /// Whether some tags could not be read. Both epochs are then lower bounds.
     pub partial: bool,
 }
 
 impl Epochs {
-    /// None of the tags could be read.
+    /// The epochs of tags of which none could be read.
     pub const UNKNOWN: Self = Self { newest: 0, gone: 0, partial: true };
 
-    /// Of the tags of both: the newer ones.
+    /// The epochs of the union of two sets of tags.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         Self {
@@ -76,32 +76,32 @@ impl Epochs {
         }
     }
 
-    /// Of the same tags, when they are known to have had these epochs at least.
+    /// The epochs of the same tags, raised to epochs that were read earlier: an epoch never decreases. `partial` stays.
     #[must_use]
-    pub fn at_least(self, known: Self) -> Self {
-        Self { partial: self.partial, ..self.max(known) }
+    pub fn at_least(self, earlier: Self) -> Self {
+        Self { partial: self.partial, ..self.max(earlier) }
     }
 }
 
-/// Nothing was deleted.
+/// The epochs of tags that were invalidated at this epoch and never deleted.
 impl From<Epoch> for Epochs {
     fn from(newest: Epoch) -> Self {
         Self { newest, ..Self::default() }
     }
 }
 
-/// Whether there is something to show in this record: of what was deleted since, there is not, whichever build has
-/// rendered it.
+/// Whether this record may be served: not if it is a tombstone, nor if one of its tags was deleted after its render
+/// began, in any build.
 pub fn is_shown(record: &Record, epochs: Epochs) -> bool {
     record.stored != Stored::Deleted && epochs.gone <= record.epoch
 }
 
-/// State of the page that `record` describes, when its tags have these epochs. `missing_when_expired` is the route's
-/// option for pages whose `expires_at` has passed.
+/// The state at `now` of a page with this record, whose tags have these epochs. With `missing_when_expired`, the
+/// route's option, a page whose `expires_at` has passed is missing instead of stale.
 ///
-/// A page from the future is stale at once: its period would otherwise end later than that long after anyone
-/// first saw it (invariant 7 under clock steps). So is one whose tags could not all be read: it may have been
-/// invalidated (invariant 2). What is known to be deleted is missing all the same.
+/// A page whose render started in the future is stale: a clock that is ahead must not prolong its period (invariant 7).
+/// A page is also stale if some of its tags could not be read, because it may have been invalidated (invariant 2). A
+/// page that is known to be deleted is missing even then.
 pub fn state(record: &Record, epochs: impl Into<Epochs>, now: Millis, missing_when_expired: bool) -> State {
     let epochs = epochs.into();
     if !is_shown(record, epochs) {
@@ -125,34 +125,34 @@ pub fn state(record: &Record, epochs: impl Into<Epochs>, now: Millis, missing_wh
     }
 }
 
-/// A promise about the future (a lease, a back-off) made by another clock is believed this far ahead of ours.
-/// Beyond that one of the clocks has stepped, and the promise counts as over, so that no page stays stuck.
+/// How far the start of a lease or back-off, written by another process, may lie ahead of this process's clock. Beyond
+/// that, one of the clocks was wrong, and the lease or back-off counts as over, so that no page stays blocked.
 ///
-/// Longer than any call of a store is under way: one that was delayed meets promises made since it read its own clock.
+/// This is longer than any store call takes: a delayed call may meet leases granted after the call had read its clock.
 pub(crate) const CLOCK_SKEW_MAX: Duration = Duration::from_secs(10);
 
-/// Whether something that was to hold from `from` to `until` holds now.
+/// Whether a lease or back-off from `from` to `until` is in force at `now`.
 pub fn holds(from: Millis, until: Millis, now: Millis) -> bool {
     now < until && from <= now.plus(CLOCK_SKEW_MAX)
 }
 
-/// When to try a page again whose `count`-th render in a row has failed: 1 s doubling to 30 s. Jitter lengthens
-/// it by 35 to 50 %, from `seed` so that pages that failed together do not come back together; the result is at
-/// most 30 s. A `Retry-After` wins, from a second to an hour: one of 0 would have every visit render.
+/// The pause before the next render of a page after `count` failures in a row: 1 s, doubled per failure, plus 35 to 50
+/// % jitter, at most 30 s. The jitter depends on `seed`, so that pages which failed together are not retried together.
+/// An upstream's `Retry-After` replaces the pause, from 1 s to 1 h: with 0 s, every visit would render.
 pub fn back_off(count: u32, retry_after: Option<Duration>, seed: u64) -> Duration {
-    const FIRST_MS: u64 = 1_000;
-    const LONGEST_MS: u64 = 30_000;
+    const PAUSE_MS_MIN: u64 = 1_000;
+    const PAUSE_MS_MAX: u64 = 30_000;
     const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
-    if let Some(asked) = retry_after {
-        return asked.clamp(Duration::from_millis(FIRST_MS), RETRY_AFTER_MAX);
+    if let Some(retry_after) = retry_after {
+        return retry_after.clamp(Duration::from_millis(PAUSE_MS_MIN), RETRY_AFTER_MAX);
     }
-    let doubled = FIRST_MS << count.saturating_sub(1).min(5);
-    // Splitmix64's finaliser: neighbouring seeds give unrelated jitter.
+    let doubled_ms = PAUSE_MS_MIN << count.saturating_sub(1).min(5);
+    // The finaliser of SplitMix64: neighbouring seeds give unrelated jitter.
     let mut bits = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     let permille = 1350 + (bits ^ (bits >> 31)) % 151;
-    Duration::from_millis((doubled * permille / 1000).min(LONGEST_MS))
+    Duration::from_millis((doubled_ms * permille / 1000).min(PAUSE_MS_MAX))
 }
 
 #[cfg(test)]
@@ -173,29 +173,30 @@ mod tests {
     }
 
     #[test]
-    fn no_period_is_fresh_until_invalidated() {
-        let never = Record { period_s: None, ..record() };
-        assert_eq!(state(&never, 3, Millis(u64::MAX), false), State::Fresh { until: None });
-        assert!(matches!(state(&never, 4, Millis(0), false), State::Stale { why: Why::Invalidated, .. }));
+    fn a_page_without_period_is_fresh_until_invalidated() {
+        let without_period = Record { period_s: None, ..record() };
+        assert_eq!(state(&without_period, 3, Millis(u64::MAX), false), State::Fresh { until: None });
+        let invalidated = state(&without_period, 4, Millis(0), false);
+        assert!(matches!(invalidated, State::Stale { why: Why::Invalidated, .. }));
     }
 
     #[test]
-    fn an_instant_ends_it_early_and_may_make_it_missing() {
+    fn expires_at_ends_freshness_early_and_may_make_a_page_missing() {
         let record = Record { expires_at: Some(Millis(1_010_000)), ..record() };
         assert_eq!(fresh_until(&record), Some(Millis(1_010_000)));
         assert!(matches!(state(&record, 3, Millis(1_010_000), false), State::Stale { .. }));
         assert_eq!(state(&record, 3, Millis(1_010_000), true), State::Missing);
-        let never = Record { period_s: None, ..record };
-        assert!(matches!(state(&never, 3, Millis(1_010_000), false), State::Stale { .. }));
+        let without_period = Record { period_s: None, ..record };
+        assert!(matches!(state(&without_period, 3, Millis(1_010_000), false), State::Stale { .. }));
     }
 
     #[test]
-    fn an_instant_that_had_passed_is_a_second() {
+    fn an_expires_at_before_the_render_counts_as_one_second() {
         for expires_at in [Millis(0), Millis(1_000_000)] {
             let record = Record { expires_at: Some(expires_at), ..record() };
             assert_eq!(fresh_until(&record), Some(Millis(1_001_000)));
-            let never = Record { period_s: None, ..record };
-            assert_eq!(fresh_until(&never), Some(Millis(1_001_000)));
+            let without_period = Record { period_s: None, ..record };
+            assert_eq!(fresh_until(&without_period), Some(Millis(1_001_000)));
         }
     }
 
@@ -208,17 +209,17 @@ mod tests {
     }
 
     #[test]
-    fn a_page_whose_tags_could_not_be_read_is_stale_and_one_that_is_known_to_be_deleted_is_missing() {
-        let judged = |epochs| state(&record(), epochs, Millis(1_000_001), false);
+    fn unread_tags_make_a_page_stale_and_a_known_deletion_makes_it_missing() {
+        let state_with = |epochs| state(&record(), epochs, Millis(1_000_001), false);
         let unchecked = State::Stale { why: Why::Unchecked, since: Duration::ZERO };
-        assert_eq!(judged(Epochs::UNKNOWN), unchecked);
-        let known = |newest, gone| Epochs { newest, gone, partial: true };
-        assert!(matches!(judged(known(4, 0)), State::Stale { why: Why::Invalidated, .. }));
-        assert_eq!(judged(known(4, 4)), State::Missing);
-        assert_eq!(judged(Epochs::UNKNOWN.at_least(known(4, 4))), State::Missing);
-        assert!(matches!(judged(Epochs::default().at_least(known(3, 0))), State::Fresh { .. }));
+        assert_eq!(state_with(Epochs::UNKNOWN), unchecked);
+        let partial = |newest, gone| Epochs { newest, gone, partial: true };
+        assert!(matches!(state_with(partial(4, 0)), State::Stale { why: Why::Invalidated, .. }));
+        assert_eq!(state_with(partial(4, 4)), State::Missing);
+        assert_eq!(state_with(Epochs::UNKNOWN.at_least(partial(4, 4))), State::Missing);
+        assert!(matches!(state_with(Epochs::default().at_least(partial(3, 0))), State::Fresh { .. }));
         let old = state(&record(), Epochs::UNKNOWN, Millis(9_000_000), false);
-        assert!(matches!(old, State::Stale { why: Why::Old, .. }), "it is to be renewed: {old:?}");
+        assert!(matches!(old, State::Stale { why: Why::Old, .. }), "an old page needs a render: {old:?}");
     }
 
     #[test]
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_of_a_clock_far_ahead_is_over() {
+    fn a_lease_from_far_in_the_future_is_over() {
         assert!(holds(Millis(1_000), Millis(11_000), Millis(10_999)));
         assert!(!holds(Millis(1_000), Millis(11_000), Millis(11_000)));
         assert!(holds(Millis(19_000), Millis(29_000), Millis(10_000)));

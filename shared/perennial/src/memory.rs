@@ -1,4 +1,5 @@
-//! The memory cache: an accelerator that is checked against the store on each request.
+//! The memory cache of one process. The store stays the authority: an entry is used only while the store's version has
+//! not changed.
 
 use crate::record::page_record::Form;
 use std::sync::Arc;
@@ -16,33 +17,33 @@ use crate::ports::pages::snapshot::Snapshot;
 use crate::record::content::Content;
 use crate::record::page_record::{BodyRef, Record};
 
-/// What is kept is read again from the store after this long even if the store says that nothing changed.
+/// An entry older than this is read again even if the store's version has not changed.
 const RECHECK_AFTER: Duration = Duration::from_secs(1);
 
-/// A page takes this much memory besides its content.
+/// Memory of an entry besides its content: an estimate.
 const ENTRY_BYTES: u64 = 1024;
 
-/// A page as it was read from the store, with the content that has been loaded.
+/// A page as the process has read or rendered it, with the content that was loaded.
 #[derive(Debug)]
 pub struct Entry {
     /// The record.
     pub record: Arc<Record>,
-    /// The HTML, once somebody asked for it.
+    /// The HTML, if a request has loaded it.
     pub html: Option<Arc<Content>>,
-    /// The data JSON, once somebody asked for it.
+    /// The data JSON, if a request has loaded it.
     pub data: Option<Arc<Content>>,
-    /// What else the store said. Its record is this entry's.
+    /// The store's answer from which the entry was made, with the same record.
     pub snapshot: Snapshot,
-    /// The store's version before it was read; none: to be checked before it is used.
+    /// The store's version, read before the page; none: the entry must be checked against the store before use.
     pub version: Option<u64>,
-    /// When it was read.
+    /// When the page was read.
     pub read_at: Millis,
-    /// Rendered while the store could not be written: there is nothing to check it against.
+    /// Whether the page was rendered and could not be stored: the store has no record of it.
     pub unsaved: bool,
 }
 
 impl Entry {
-    /// Whether it can be used without asking the store.
+    /// Whether the entry may be used without a read of the store.
     pub(crate) fn is_current(&self, version: Option<u64>, now: Millis) -> bool {
         version.is_some()
             && self.version == version
@@ -50,7 +51,7 @@ impl Entry {
             && now.since(self.read_at) < RECHECK_AFTER
     }
 
-    /// The same page, when nobody can tell what was done to its tags since it was read.
+    /// The same page with partial epochs: its tags could not be read again.
     pub(crate) fn unchecked(&self) -> Arc<Self> {
         let epochs = Epochs::UNKNOWN.at_least(self.snapshot.epochs);
         let snapshot = Snapshot { epochs, ..self.snapshot.clone() };
@@ -61,7 +62,7 @@ impl Entry {
 }
 
 impl Entry {
-    /// The content of a form; none for redirects, whose answer is made of the record alone.
+    /// The loaded content of a form; `None` for redirects, whose answer is made of the record.
     pub fn content(&self, form: Form) -> Option<&Arc<Content>> {
         match form {
             Form::Html => self.html.as_ref(),
@@ -69,28 +70,30 @@ impl Entry {
         }
     }
 
+    /// Whether this form can be answered from the entry: its content is loaded, or the page has none.
     pub(crate) fn has(&self, form: Form) -> bool {
         self.record.stored.body(form).is_none() || self.content(form).is_some()
     }
 }
 
-/// How much of the whole limit one page may take, so that a huge one cannot empty the cache.
-const LARGEST_SHARE: u64 = 4;
+/// One page may take a quarter of the cache, so that a huge page cannot evict all others.
+const ENTRY_SHARE_DIVISOR: u64 = 4;
 
-/// Whether a cache of this size keeps a page with this body, so that its visitors share it.
-pub(crate) fn keeps(limit_bytes: u64, body: &BodyRef) -> bool {
-    ENTRY_BYTES.saturating_add(body.weight()) <= limit_bytes / LARGEST_SHARE
+/// Whether a page with this body fits a cache of this size.
+fn is_cacheable(limit_bytes: u64, body: &BodyRef) -> bool {
+    ENTRY_BYTES.saturating_add(body.weight()) <= limit_bytes / ENTRY_SHARE_DIVISOR
 }
 
-/// Whether a stored body is passed on as it is read: it is large, or it would be once it is decompressed, and too
-/// large to be shared in memory by those who ask for it.
+/// Whether a stored body is streamed to visitors instead of being loaded: its stored bytes exceed
+/// [`Limits::stream_body_bytes`], or its decoded bytes do and the page does not fit the memory cache.
 pub fn is_streamed(limits: &Limits, body: &BodyRef) -> bool {
-    let is_shared = || keeps(limits.memory_cache_bytes, body);
+    let fits_cache = || is_cacheable(limits.memory_cache_bytes, body);
     limits
         .stream_body_bytes
-        .is_some_and(|limit| body.stored_bytes > limit || (body.bytes > limit && !is_shared()))
+        .is_some_and(|limit| body.stored_bytes > limit || (body.bytes > limit && !fits_cache()))
 }
 
+/// The memory cache: entries by page key, within a bound of bytes.
 pub(crate) struct Memory {
     cache: Option<Cache<Arc<str>, Arc<Entry>, Weight>>,
     limit_bytes: u64,
@@ -111,14 +114,14 @@ impl Weighter<Arc<str>, Arc<Entry>> for Weight {
 }
 
 impl Memory {
-    /// A cache of at most that many bytes; 0 for none.
+    /// A cache of at most this many bytes; with 0, nothing is cached.
     pub(crate) fn new(limit_bytes: u64) -> Self {
         let cache = (limit_bytes > 0).then(|| {
             let items = usize::try_from(limit_bytes / 16_384).unwrap_or(usize::MAX).clamp(16, 1 << 20);
             let options = OptionsBuilder::new()
                 .estimated_items_capacity(items)
                 .weight_capacity(limit_bytes)
-                // Each shard has its own part of the limit: few, so that a page of the largest share fits one.
+                // Shards divide the limit equally: with four, the largest allowed page just fits one.
                 .shards(if limit_bytes < 1 << 20 { 1 } else { 4 })
                 .build()
                 .expect("both capacities are given");
@@ -133,7 +136,7 @@ impl Memory {
 
     pub(crate) fn insert(&self, page: &PageKey, entry: Arc<Entry>) {
         if let Some(cache) = &self.cache {
-            if weight(&entry) > self.limit_bytes / LARGEST_SHARE {
+            if weight(&entry) > self.limit_bytes / ENTRY_SHARE_DIVISOR {
                 cache.remove(page.as_str());
             } else {
                 cache.insert(page.shared(), entry);
@@ -147,7 +150,7 @@ impl Memory {
         }
     }
 
-    /// Bytes in use, and their limit.
+    /// Bytes in use, and the limit.
     pub(crate) fn usage(&self) -> (u64, u64) {
         (self.cache.as_ref().map_or(0, Cache::weight), self.limit_bytes)
     }
@@ -160,7 +163,7 @@ mod tests {
     use crate::record::page_record::tests::record;
 
     fn entry(bytes: usize) -> Arc<Entry> {
-        // Random enough not to be compressed away.
+        // Text that brotli cannot shrink much.
         let text: String = (0..bytes).map(|i| char::from(b'!' + ((i * i * 7 + i / 3) % 90) as u8)).collect();
         let record = Arc::new(record());
         let html = Some(Arc::new(Content::render(text)));
@@ -183,17 +186,17 @@ mod tests {
             memory.insert(&page(&format!("small-{i}")), entry(10_000));
             assert!(memory.usage().0 <= 1 << 20);
         }
-        let kept =
+        let small_entries =
             |memory: &Memory| (0..200).filter(|i| memory.get(&page(&format!("small-{i}"))).is_some()).count();
-        let before = kept(&memory);
+        let before = small_entries(&memory);
         assert!(before > 10, "{before}");
         memory.insert(&page("huge"), entry(1 << 20));
         assert!(memory.get(&page("huge")).is_none());
-        assert_eq!(kept(&memory), before);
+        assert_eq!(small_entries(&memory), before);
     }
 
     #[test]
-    fn zero_turns_it_off() {
+    fn a_limit_of_zero_turns_the_cache_off() {
         let memory = Memory::new(0);
         memory.insert(&page("a"), entry(10));
         assert!(memory.get(&page("a")).is_none());

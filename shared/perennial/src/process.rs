@@ -1,4 +1,5 @@
-//! What all parts of an engine stand on: a site, its guarded ports, its limits and its memory, in one process.
+//! The state that all parts of an engine share in one process: a site, its guarded stores, its limits and its memory
+//! cache.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -18,21 +19,21 @@ use crate::record::page_record::Ticket;
 use crate::site::ReadySite;
 use crate::site::route::Resolved;
 
-/// A site on its stores in one process.
+/// A site with its stores in one process.
 pub(crate) struct Process<S: Stores> {
     pub(crate) site: Arc<ReadySite>,
     pub(crate) stores: GuardedStores<S>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) memory: Memory,
-    /// Work that outlives the request that asked for it.
+    /// Work that continues after the request that started it.
     pub(crate) tasks: TaskTracker,
-    /// Whether the site is under development: then every request is rendered, and nothing is stored.
+    /// Whether the site is under development: every request is rendered, and nothing is stored.
     pub(crate) dev: bool,
 }
 
 impl<S: Stores> Process<S> {
-    /// Puts a site on its stores, which are guarded from here on.
+    /// Combines a site with its stores, and puts a guard (time limits, circuit breaker) around the stores.
     pub(crate) fn new(
         site: Arc<ReadySite>,
         stores: S,
@@ -46,34 +47,36 @@ impl<S: Stores> Process<S> {
         Arc::new(Self { site, stores, clock, limits, memory, tasks, dev })
     }
 
-    /// The build it serves.
+    /// The id of the build that this process serves.
     pub(crate) fn build(&self) -> &Arc<str> {
         self.stores.build()
     }
 
-    /// The present.
+    /// The present instant.
     pub(crate) fn now(&self) -> Millis {
         self.clock.now()
     }
 
-    /// Has a line written that a stranger can cause, unless there were enough of its kind just now; see [`LogLimits`].
+    /// Writes a log line that an anonymous client can cause, unless its kind's rate limit is reached; see
+    /// [`LogLimits`].
     pub(crate) fn log(&self, line: Line, write: impl FnOnce(Option<u64>)) {
         LogLimits::of_this_process().write(line, self.clock.now(), write);
     }
 
-    /// Reports a store that fails, unless it has just been done.
+    /// Logs a failed call of a store, within the rate limit of [`Line::StoreFails`].
     pub(crate) fn complain(&self, page: &Resolved, what: &str, error: &dyn Display) {
         self.log(Line::StoreFails, |left_out| {
             tracing::error!(page = %page.key.path(), left_out, "{what}: {error}");
         });
     }
 
-    /// A job for a page of this build.
+    /// A job of the queue for a page of this build.
     pub(crate) fn job(&self, page: &Resolved, task: Task) -> Job {
         Job { v: 1, build: self.build().to_string(), key: page.key.as_str().to_owned(), task }
     }
 
-    /// A call for the right to render, by the limits and the clock of this process.
+    /// A request for a lease to render, with this process's lease length and clock. `judged` is the generation that the
+    /// caller has seen.
     pub(crate) fn ask(&self, judged: Option<Ticket>, urgency: Urgency) -> Ask {
         Ask { judged, urgency, lease: self.limits.lease, now: self.clock.now() }
     }
