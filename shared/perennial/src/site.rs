@@ -1,4 +1,4 @@
-//! A site: routes, error pages and the policies all routes share.
+//! A site: its routes, its error pages, and the policies that all routes share.
 
 pub mod addresses;
 pub mod bots;
@@ -20,32 +20,32 @@ use crate::site::addresses::CLOSE_DRAFT;
 use crate::site::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
 use crate::webhooks::rules::Rules;
 
-/// What an error page is told.
+/// The input of an error page.
 #[derive(Clone, Debug)]
 pub struct ErrorContext<'a> {
     /// 404 or a 5xx status.
     pub status: u16,
-    /// The decoded path that was asked for. It is a stranger's text: escape it.
+    /// The request's decoded path. Escape it: a client may send any text.
     pub path: &'a str,
-    /// Prefix of the site's internal links.
+    /// The prefix of the site's internal links.
     pub base_path: &'a str,
-    /// What went wrong; only in `dev`, where the visitor is the author.
+    /// The error's message. Only in `dev`, where the visitor is the author.
     pub error: Option<&'a str>,
 }
 
-/// What a draft's banner is told.
+/// The input of a draft's banner.
 #[derive(Clone, Debug)]
 pub struct DraftContext<'a> {
     /// The page's path, percent-encoded, without base path.
     pub path: &'a str,
-    /// Where a click ends the draft and shows the page as everybody sees it. Escape it.
+    /// The URL that ends the editor's draft mode and shows the published page. Escape it.
     pub exit_url: &'a str,
 }
 
 type ErrorPage = Box<dyn Fn(&ErrorContext<'_>) -> String + Send + Sync>;
 type DraftBanner = Box<dyn Fn(&DraftContext<'_>) -> String + Send + Sync>;
 
-/// What a site author builds: routes and options. See the [crate]'s example.
+/// A site under construction: routes and options. See the [crate]'s example.
 pub struct Site {
     routes: Vec<Route>,
     not_found: ErrorPage,
@@ -65,7 +65,7 @@ impl Default for Site {
 }
 
 impl Site {
-    /// A site without routes, with plain error pages.
+    /// A site without routes and with plain error pages.
     pub fn new() -> Self {
         Self {
             routes: Vec::new(),
@@ -86,20 +86,21 @@ impl Site {
         self
     }
 
-    /// The 404 page, for paths without a route and for pages whose outcome is not found.
+    /// Sets the 404 page: for paths without a route, and for pages whose outcome is not found.
     pub fn not_found(mut self, page: impl Fn(&ErrorContext<'_>) -> String + Send + Sync + 'static) -> Self {
         self.not_found = Box::new(page);
         self
     }
 
-    /// The 5xx page. If it panics the visitor gets a plain one.
+    /// Sets the 5xx page. If it panics, the visitor gets a plain error page.
     pub fn error(mut self, page: impl Fn(&ErrorContext<'_>) -> String + Send + Sync + 'static) -> Self {
         self.error = Box::new(page);
         self
     }
 
-    /// The HTML at the end of every draft's body, which tells its editor that it is one, and how to leave. Empty for
-    /// pages that say so themselves ([`Context::is_draft`](crate::site::page::Context::is_draft)). If it panics the draft is an error.
+    /// Sets the HTML at the end of every draft's body, which tells the editor that the page is a draft and how to leave
+    /// draft mode. Return an empty text if the pages do so themselves
+    /// ([`Context::is_draft`](crate::site::page::Context::is_draft)). If the banner panics, the draft's render fails.
     pub fn draft_banner(
         mut self,
         banner: impl Fn(&DraftContext<'_>) -> String + Send + Sync + 'static,
@@ -108,8 +109,9 @@ impl Site {
         self
     }
 
-    /// Replaces [`DEFAULT_BOTS`]: the bots that get the page where a person gets its shell. A name is a part of the user
-    /// agent; a name that begins with `^` is its beginning. ASCII letters match in either case. Empty names match nothing.
+    /// Replaces [`DEFAULT_BOTS`]: the bots that get the page where a person gets the route's shell. A user agent
+    /// matches if it contains a name, or begins with a name after `^`. The case of ASCII letters is ignored. An empty
+    /// name matches nothing.
     ///
     /// ```
     /// # use perennial::Site;
@@ -122,20 +124,20 @@ impl Site {
         self
     }
 
-    /// Serves the site under this path (`/docs`). `PERENNIAL_BASE_PATH` wins.
+    /// Serves the site under this path (`/docs`). The setting `PERENNIAL_BASE_PATH` takes precedence.
     pub fn base_path(mut self, path: impl Into<String>) -> Self {
         self.base_path = Some(path.into());
         self
     }
 
-    /// Canonical paths end in `/`. `PERENNIAL_TRAILING_SLASH` wins.
+    /// Sets whether canonical paths end in `/`. The setting `PERENNIAL_TRAILING_SLASH` takes precedence.
     pub fn trailing_slash(mut self, yes: bool) -> Self {
         self.trailing_slash = Some(yes);
         self
     }
 
-    /// The rules that say which pages change with a publisher's payload, as JSON: see [`crate::webhooks::rules`].
-    /// `PERENNIAL_WEBHOOKS` wins.
+    /// Sets the webhook rules, as JSON: they map a provider's payload to pages. See [`crate::webhooks::rules`]. The setting
+    /// `PERENNIAL_WEBHOOKS` takes precedence.
     ///
     /// ```
     /// # use perennial::Site;
@@ -147,17 +149,18 @@ impl Site {
         self
     }
 
-    /// Goes by another clock than the machine's: for tests of a site that is to change with time. Calls of AWS are signed
-    /// and timed by the machine's all the same.
+    /// Replaces the machine's clock, for tests of a site that changes with time. Calls to AWS still use the machine's
+    /// clock for signatures and time limits.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Checks the site and makes it servable; the arguments are the settings that win over the site's own.
+    /// Checks the site and makes it ready to serve. The arguments are settings, which take precedence over the site's
+    /// own values.
     ///
     /// # Errors
-    /// Every mistake found, one a line.
+    /// All mistakes, one per line.
     pub fn ready(
         self,
         base_path: Option<&str>,
@@ -165,7 +168,7 @@ impl Site {
     ) -> Result<ReadySite, SiteError> {
         let mut errors = Vec::new();
         let base_path = base_path.or(self.base_path.as_deref()).unwrap_or("").to_owned();
-        // It stands in URLs and cookies as it is, so it may hold nothing that needs to be encoded in either.
+        // URLs and cookies contain the base path unencoded, so each of its characters must be allowed in both.
         if !base_path.is_empty()
             && (base_path == "/"
                 || Pattern::parse(&base_path).is_err()
@@ -231,40 +234,40 @@ fn ready_route(
         }),
         _ => String::new(),
     };
-    let is_one = !pattern.is_dynamic() && route.options.query.is_empty();
-    let only = is_one.then(|| PageKey::new(&pattern, &Params::new(), &[]));
+    let has_one_page = !pattern.is_dynamic() && route.options.query.is_empty();
+    let only_key = has_one_page.then(|| PageKey::new(&pattern, &Params::new(), &[]));
     let Route { page, options, .. } = route;
-    ReadyRoute { pattern, only, page, options, shell, counters: Default::default() }
+    ReadyRoute { pattern, only_key, page, options, shell, counters: Default::default() }
 }
 
-/// What is wrong with a route's options.
+/// The mistakes in a route's options.
 fn mistakes(pattern: &Pattern, options: &RouteOptions) -> Vec<String> {
     let route = pattern.as_str();
-    let mut found = Vec::new();
+    let mut mistakes = Vec::new();
     if options.max_concurrent_renders == Some(0) {
-        found.push(format!("route {route} may render 0 pages at once: give 1 or more"));
+        mistakes.push(format!("route {route} may render 0 pages at once: give 1 or more"));
     }
     for query in options.query.iter().filter(|query| query.name.is_empty() || !has_one_spelling(&query.name))
     {
-        found.push(format!(
+        mistakes.push(format!(
             "route {route} declares the query parameter `{}`: its name must be of letters, digits, `-`, `.`, `_` and `~`",
             query.name.escape_debug()
         ));
     }
-    found
+    mistakes
 }
 
-/// Whether a text needs no encoding in URLs (RFC 3986 section 2.3).
+/// Whether a text has unreserved characters alone, which need no encoding in URLs (RFC 3986 section 2.3).
 fn has_one_spelling(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
 }
 
-/// A site that cannot be served as it is written.
+/// The mistakes that keep a site from being served.
 #[derive(Debug, thiserror::Error)]
 #[error("the site cannot be served:\n  {}", .0.join("\n  "))]
 pub struct SiteError(Vec<String>);
 
-/// A site that has been checked: patterns parsed, routes ordered by how exactly they match.
+/// A checked site: its patterns are parsed, and its routes are sorted, the most specific first.
 pub struct ReadySite {
     routes: Vec<Arc<ReadyRoute>>,
     not_found: ErrorPage,
@@ -277,21 +280,21 @@ pub struct ReadySite {
     clock: Arc<dyn Clock>,
 }
 
-/// User agents are only looked at this far: the list is matched over bounded text.
+/// Only this many bytes of a user agent are matched against the list of bots, which bounds the cost.
 const USER_AGENT_BYTES_MAX: usize = 1024;
 
 impl ReadySite {
-    /// All routes, the most exact first.
+    /// All routes, the most specific first.
     pub fn routes(&self) -> &[Arc<ReadyRoute>] {
         &self.routes
     }
 
-    /// The path before every page's own, without a slash at its end; empty for none.
+    /// The prefix of every page's path, without a slash at its end; empty for none.
     pub fn base_path(&self) -> &str {
         &self.base_path
     }
 
-    /// The clock the site goes by.
+    /// The site's clock.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
@@ -301,12 +304,12 @@ impl ReadySite {
         self.trailing_slash
     }
 
-    /// The rules that read publishers' payloads.
+    /// The rules that map a webhook's payload to pages.
     pub fn webhooks(&self) -> &Rules {
         &self.webhooks
     }
 
-    /// The pages that decoded segments and a raw query may mean, the most exact route's first.
+    /// The pages that decoded segments and a raw query may mean, the most specific route's first.
     pub fn candidates<'a>(
         &'a self,
         segments: &'a [Cow<'_, str>],
@@ -318,35 +321,41 @@ impl ReadySite {
         })
     }
 
-    /// The page a key's text names, if this build has its route and allows its values.
+    /// The page with this key, if this build has the key's route and allows its query values.
     pub fn page_of_key(&self, text: &str) -> Option<Resolved> {
         self.routes.iter().find_map(|route| {
             let (params, query) = route.pattern.parse_key(text)?;
-            let allowed = |(name, value): &(String, String)| {
+            let is_allowed = |(name, value): &(String, String)| {
                 route.options.query.iter().any(|q| q.name == *name && q.allows(value))
             };
-            let page = query.iter().all(allowed).then(|| route.resolve(params, query.clone()))?;
+            let page = query.iter().all(is_allowed).then(|| route.resolve(params, query.clone()))?;
             (page.key.as_str() == text).then_some(page)
         })
     }
 
-    /// Whether a user agent is that of a bot that gets the page where a person gets its shell.
+    /// Whether a user agent belongs to a bot that gets the page where a person gets the route's shell.
     pub fn is_bot(&self, user_agent: &[u8]) -> bool {
-        let head = &user_agent[..user_agent.len().min(USER_AGENT_BYTES_MAX)];
-        let head = head.to_ascii_lowercase();
+        let prefix = &user_agent[..user_agent.len().min(USER_AGENT_BYTES_MAX)];
+        let prefix = prefix.to_ascii_lowercase();
         self.bots.iter().any(|bot| match bot.strip_prefix('^') {
-            Some(beginning) => head.starts_with(beginning.as_bytes()),
-            None => memmem::find(&head, bot.as_bytes()).is_some(),
+            Some(beginning) => prefix.starts_with(beginning.as_bytes()),
+            None => memmem::find(&prefix, bot.as_bytes()).is_some(),
         })
     }
 
-    /// The 404 page. A page that panics is answered as a 500.
+    /// The 404 page's HTML.
+    ///
+    /// # Errors
+    /// The message of the page's panic; the caller answers 500.
     pub fn not_found_html(&self, path: &str) -> Result<String, String> {
         let cx = ErrorContext { status: 404, path, base_path: &self.base_path, error: None };
         guarded(|| (self.not_found)(&cx))
     }
 
-    /// A draft's document with its banner.
+    /// A draft's document with the banner at the end of its body.
+    ///
+    /// # Errors
+    /// The message of the banner's panic.
     pub(crate) fn with_draft_banner(&self, page: &PageKey, mut html: String) -> Result<String, String> {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("path", page.path()).finish();
         let exit_url = format!("{}{CLOSE_DRAFT}?{query}", self.base_path);
@@ -357,7 +366,7 @@ impl ReadySite {
         Ok(html)
     }
 
-    /// The 5xx page; plain text in HTML if the site's own panics.
+    /// The 5xx page's HTML; a plain page if the site's own panics.
     pub fn error_html(&self, status: u16, path: &str, error: Option<&str>) -> String {
         let cx = ErrorContext { status, path, base_path: &self.base_path, error };
         guarded(|| (self.error)(&cx)).unwrap_or_else(|_| plain_error_page(&cx))
@@ -384,7 +393,7 @@ fn plain_error_page(cx: &ErrorContext<'_>) -> String {
     )
 }
 
-/// Text as a JSON string, quotes included.
+/// Text as a JSON string with quotes.
 pub fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -428,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_exact_route_comes_first() {
+    fn the_most_specific_route_comes_first() {
         let site = site(&["/mix/{*all}", "/mix/{slug}", "/mix/new", "/{*rest}"]).unwrap();
         let ids = |path: &str| {
             let segments = decode_path(path).unwrap();
@@ -440,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_all_named_at_once() {
+    fn all_mistakes_are_reported_at_once() {
         let Err(error) = site(&["/a/{x}", "/a/{y}", "b"]) else { panic!("accepted") };
         let text = error.to_string();
         assert!(text.contains("/a/{x} and /a/{y}") && text.contains("`b` must begin"), "{text}");

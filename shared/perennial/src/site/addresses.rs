@@ -1,7 +1,7 @@
-//! Addresses of Perennial's own that pages link to.
+//! Paths of Perennial's own endpoints for drafts, below the site's base path.
 
-/// Where a draft is opened, with a secret: below the site's base path.
+/// The endpoint that turns an editor's draft mode on; a call carries a secret.
 pub const OPEN_DRAFT: &str = "/api/draft";
 
-/// Where it is closed.
+/// The endpoint that turns draft mode off.
 pub const CLOSE_DRAFT: &str = "/api/draft/clear";

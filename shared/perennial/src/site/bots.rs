@@ -1,5 +1,5 @@
-//! Who never gets a shell, unless the site says otherwise. Made by tests/tools/bots, which also says what is taken, and
-//! what is not: change it there.
+//! The default list of bots that never get a shell. tests/tools/bots generates this file and documents which crawlers it
+//! selects: edit the list there.
 //!
 //! Source: crawler-user-agents 1.67.0 (PyPI; its newest entry is of 2026-10-22).
 //! Names: 296, SHA-256 5ff196c3a6194ffb9cec2d194dda9f11afb9c67d225a2675e835bce64af0bd32.
@@ -27,8 +27,8 @@
 // IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN
 // CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 
-/// Crawlers of search engines, those that preview links, and those that answer with what they read: they never get a
-/// shell. Each is a part of the user agent, or with `^` its beginning, in lower case.
+/// Crawlers of search engines, of link previews and of answer engines: they never get a shell. Each name is in lower case;
+/// a user agent matches if it contains the name, or begins with the name after `^`.
 pub const DEFAULT_BOTS: &[&str] = &[
     "360spider",
     "7siters",

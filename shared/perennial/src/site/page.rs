@@ -1,4 +1,4 @@
-//! What a site author writes: a [`Page`], and the [`Outcome`] of fetching its properties.
+//! The author's interface: a [`Page`], and the [`Outcome`] of fetching its properties.
 
 use crate::key::params::Param;
 use crate::record::reason::Reason;
@@ -11,45 +11,46 @@ use serde::Serialize;
 
 use crate::key::params::Params;
 
-/// One kind of page: how its properties are fetched and how they become HTML.
+/// One kind of page: how its properties are fetched, and how they become HTML.
 ///
-/// `props` is getStaticProps, `paths` is getStaticPaths, `render` is the component
-/// (<https://nextjs.org/docs/pages/building-your-application/data-fetching>). The HTML and the data JSON of
-/// an answer are made from the same `Props` value, so they cannot disagree.
+/// `props` corresponds to Next.js's `getStaticProps`, `paths` to `getStaticPaths`, and `render` to the component
+/// (<https://nextjs.org/docs/pages/building-your-application/data-fetching>). A page's HTML and its data JSON are made
+/// of one `Props` value, so they cannot disagree.
 ///
-/// A page must not depend on who asks: it sees its parameters, its declared query parameters and the reason
-/// it runs, and nothing else of the request.
+/// A page must be the same for every visitor. It therefore gets its parameters, its declared query parameters and the
+/// reason of the render, and nothing else of the request.
 pub trait Page: Send + Sync + 'static {
     /// The page's data. Its JSON is served at the page's data URL as `{"props": …}`.
     type Props: Serialize + Send + 'static;
 
-    /// The paths that `build` renders, and all that a route with [`Fallback::NotFound`](crate::site::route::Fallback) serves. An error
-    /// or a panic fails the build; a server keeps the list that it has, and asks again.
+    /// The paths that `build` renders. A route with [`Fallback::NotFound`](crate::site::route::Fallback) serves no
+    /// other paths. An error or a panic fails the build; a running server keeps its last list and asks again later.
     fn paths(&self) -> impl Future<Output = Result<Vec<Params>, Failure>> + Send {
         async { Ok(Vec::new()) }
     }
 
-    /// Fetches the page's data. An error, a panic or a time-out is a failed render: visitors keep what they had.
+    /// Fetches the page's data. An error, a panic or a time-out fails the render: the stored page stays.
     fn props(&self, cx: &Context) -> impl Future<Output = Result<Outcome<Self::Props>, Failure>> + Send;
 
-    /// Turns the data into a whole HTML document. Runs on a thread where it may take its time.
+    /// Turns the data into a complete HTML document. Runs on a thread for blocking work, so it may be slow.
     fn render(&self, props: &Self::Props, cx: &Context) -> Result<String, Failure>;
 
-    /// What a person sees of a page nobody has generated yet, on a route with [`Fallback::Shell`](crate::site::route::Fallback).
-    /// It is asked for once, at the start. [`SHELL_DATA_URL`] in it becomes the page's data URL. The default fetches that, which generates the page,
-    /// and reloads once the answer is good. A failure is tried again a few times, then told, with a button.
+    /// The HTML that a person gets for a page that was never generated, on a route with
+    /// [`Fallback::Shell`](crate::site::route::Fallback). It is called once, at the start. [`SHELL_DATA_URL`] in the
+    /// HTML becomes the page's data URL; a request to that URL generates the page. The default shell sends that
+    /// request, retries it a few times, and then reloads the page, or shows an error with a button.
     fn shell(&self) -> String {
         DEFAULT_SHELL.to_owned()
     }
 }
 
-/// In a shell, stands for the URL of the page's data JSON; asking for that URL generates the page.
+/// A placeholder in a shell for the URL of the page's data JSON. A request to that URL generates the page.
 pub const SHELL_DATA_URL: &str = "%PERENNIAL_DATA_URL%";
 
-/// Its script reloads the page after a good answer alone, and a few times at most.
+/// The default shell. Its script reloads the page only after a good answer, and at most twice in a row.
 const DEFAULT_SHELL: &str = include_str!("page/shell.html");
 
-/// What a render is told.
+/// The input of a render.
 #[derive(Clone, Debug)]
 pub struct Context {
     pub(crate) path: Arc<str>,
@@ -77,7 +78,7 @@ impl Context {
     /// The decoded value of a `{name}` segment.
     ///
     /// # Panics
-    /// If the route has no such parameter; the render then fails with that message.
+    /// If the route has no such parameter. The render then fails with the panic's message.
     pub fn param(&self, name: &str) -> &str {
         match self.params.get(name) {
             Some(Param::One(value)) => value,
@@ -91,7 +92,7 @@ impl Context {
     /// The decoded segments that a `{*name}` matched, at least one.
     ///
     /// # Panics
-    /// If the route has no such catch-all; the render then fails with that message.
+    /// If the route has no such catch-all. The render then fails with the panic's message.
     pub fn rest(&self, name: &str) -> &[String] {
         match self.params.get(name) {
             Some(Param::Rest(segments)) => segments,
@@ -104,12 +105,12 @@ impl Context {
         &self.params
     }
 
-    /// The value of a declared query parameter, if the request had an allowed one.
+    /// The value of a declared query parameter, if the request has one with an allowed value.
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// All declared query parameters that were given, by name.
+    /// All declared query parameters of the request, sorted by name.
     pub fn queries(&self) -> &[(String, String)] {
         &self.query
     }
@@ -119,23 +120,23 @@ impl Context {
         self.reason
     }
 
-    /// The build that renders.
+    /// The id of the build that renders.
     pub fn build(&self) -> &str {
         &self.build
     }
 
-    /// What to put before internal links: empty, or like `/docs`.
+    /// The prefix of internal links: empty, or like `/docs`.
     pub fn base_path(&self) -> &str {
         &self.base_path
     }
 
-    /// Whether an editor asked for the page as a draft: fetch what is not published yet, and show that it is a draft.
-    /// Nothing of it is stored.
+    /// Whether an editor asks for the page as a draft: fetch unpublished data, and mark the page as a draft. Drafts are
+    /// not stored.
     pub fn is_draft(&self) -> bool {
         self.draft
     }
 
-    /// The number this render will have if it is stored. It only grows; 0 where nothing is stored.
+    /// The generation that the page will have if this render is stored. It only grows; 0 if nothing is stored.
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -156,7 +157,7 @@ pub(crate) enum Kind<P> {
     KeepStale { retry_after: Option<Duration> },
 }
 
-/// How long an outcome lasts and what it is known by.
+/// The freshness, tags and header fields of an outcome, as the page gave them.
 #[derive(Debug, Default)]
 pub(crate) struct Meta {
     pub(crate) revalidate: Revalidate,
@@ -175,65 +176,69 @@ impl<P> Outcome<P> {
         Self::new(Kind::Page(props))
     }
 
-    /// There is no such page: the site's 404 page, stored like any other.
+    /// There is no such page: visitors get the site's 404 page, which is stored like any page.
     pub fn not_found() -> Self {
         Self::new(Kind::NotFound)
     }
 
-    /// The page is elsewhere. See [`Redirect`].
+    /// A redirect, which is stored like any page.
     pub fn redirect(to: Redirect) -> Self {
         Self::new(Kind::Redirect(to))
     }
 
-    /// Not now: what is stored stays, and the page is tried again after `retry_after` (or the usual back-off).
+    /// Keeps the stored page: the render counts as failed, and the next one starts after `retry_after`, or after the
+    /// usual back-off.
     pub fn keep_stale(retry_after: Option<Duration>) -> Self {
         Self::new(Kind::KeepStale { retry_after })
     }
 
-    /// Seconds until the page is stale, counted from the render's start. Not given: never, until it is
-    /// invalidated. See [`Revalidate`] for what is accepted.
+    /// Sets the seconds for which the page is fresh, from the render's start. Without this, the page is fresh until it
+    /// is invalidated. [`Revalidate`] lists the accepted values.
     pub fn revalidate(mut self, period: impl Into<Revalidate>) -> Self {
         self.meta.revalidate = period.into();
         self
     }
 
-    /// A name this page can be invalidated by: any text but the empty one, taken byte for byte. May be called several times.
-    /// A page may have any number of tags. With more than `PERENNIAL_MAX_TAGS`, or one of more than
-    /// `PERENNIAL_MAX_TAG_BYTES`, it is invalidated with whatever tag a publisher names; with more than 47, that goes for its
-    /// copies in CloudFront.
+    /// Adds a tag, by which the page can be invalidated: any text but the empty one, compared byte for byte.
+    ///
+    /// A page may have any number of tags. A page with more than `PERENNIAL_MAX_TAGS` tags, or with one longer than
+    /// `PERENNIAL_MAX_TAG_BYTES`, is invalidated by every published tag. A page with more than 47 tags is purged from
+    /// CloudFront by every published tag.
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
         self.meta.tags.push(tag.into());
         self
     }
 
-    /// Several names at once; see [`Outcome::tag`].
+    /// Adds several tags; see [`Outcome::tag`].
     pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.meta.tags.extend(tags.into_iter().map(Into::into));
         self
     }
 
-    /// The names that an upstream gave its answer: see [`tags_of`](crate::key::tags::tags_of).
+    /// Adds the tags in the header fields of an upstream's answer; see [`tags_of`](crate::key::tags::tags_of).
     pub fn tags_from(self, headers: &http::HeaderMap) -> Self {
         self.tags(crate::key::tags::tags_of(headers))
     }
 
-    /// From this instant on the page is stale, whatever its period (scheduled publishing).
+    /// Sets the instant from which the page is stale, whatever its period: for scheduled publishing.
     pub fn expires_at(mut self, instant: SystemTime) -> Self {
         self.meta.expires_at = Some(instant);
         self
     }
 
-    /// A response header to store with the page, 404 or redirect. All its answers carry it; several of one name stay in
-    /// order. The value is visible ASCII with white space inside alone (RFC 9110 section 5.5). Refused, which fails the
-    /// render: what Perennial answers for, what is for one visitor or connection, and what tells caches or proxies
-    /// something else than Perennial does; more than `PERENNIAL_MAX_PAGE_HEADERS` or `PERENNIAL_MAX_PAGE_HEADER_BYTES`.
+    /// Adds a response header field, which is stored with the page, 404 or redirect and sent in all its answers. Values
+    /// of one name keep their order. A value is visible ASCII, with white space only inside (RFC 9110 section 5.5).
+    ///
+    /// The render fails if a field is Perennial's to set, is meant for one visitor or connection, or gives caches or
+    /// proxies other instructions than Perennial does. It also fails beyond `PERENNIAL_MAX_PAGE_HEADERS` fields or
+    /// `PERENNIAL_MAX_PAGE_HEADER_BYTES`.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.meta.headers.push((name.into(), value.into()));
         self
     }
 }
 
-/// Where a page has gone.
+/// A redirect to a path that begins with `/`, or to an http or https URL.
 #[derive(Clone, Debug)]
 pub struct Redirect {
     pub(crate) destination: String,
@@ -242,38 +247,38 @@ pub struct Redirect {
 }
 
 impl Redirect {
-    /// 307: the page is there for now.
+    /// A temporary redirect: 307.
     pub fn temporary(destination: impl Into<String>) -> Self {
         Self::with_status(destination, 307)
     }
 
-    /// 308: the page is there for good.
+    /// A permanent redirect: 308.
     pub fn permanent(destination: impl Into<String>) -> Self {
         Self::with_status(destination, 308)
     }
 
-    /// One of 301, 302, 303, 307 and 308; anything else fails the render.
+    /// A redirect with status 301, 302, 303, 307 or 308; any other status fails the render.
     pub fn with_status(destination: impl Into<String>, status: u16) -> Self {
         Self { destination: destination.into(), status, base_path: true }
     }
 
-    /// Leaves an internal destination as it is instead of putting the site's base path before it.
+    /// Leaves an internal destination without the site's base path, which is its prefix by default.
     pub fn without_base_path(mut self) -> Self {
         self.base_path = false;
         self
     }
 }
 
-/// How long a render stays fresh: whole seconds of at least 1, `true` (1 second) or `false` (until invalidated),
-/// as Next.js's `revalidate`. Anything else is kept as it was given, and fails the render with its text.
+/// The period for which a render is fresh, with the values of Next.js's `revalidate`: a whole number of seconds from 1
+/// on, `true` (1 second) or `false` (until invalidated). Any other value fails the render.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Revalidate {
-    /// Until it is invalidated.
+    /// Fresh until it is invalidated.
     #[default]
     Never,
-    /// That many seconds from the render's start.
+    /// Fresh for this many seconds from the render's start.
     Seconds(u32),
-    /// Not a period; the text says what was given.
+    /// No period; the text is the value and the mistake.
     Invalid(Cow<'static, str>),
 }
 
@@ -321,7 +326,7 @@ impl From<Duration> for Revalidate {
 }
 
 impl From<&serde_json::Value> for Revalidate {
-    /// Judges a value from outside: JSON numbers and booleans, all else is invalid.
+    /// Takes a JSON number or boolean; any other value is invalid.
     fn from(value: &serde_json::Value) -> Self {
         match value {
             serde_json::Value::Bool(yes) => (*yes).into(),
@@ -334,7 +339,7 @@ impl From<&serde_json::Value> for Revalidate {
     }
 }
 
-/// Why a render failed. Made by `?` from any error.
+/// The failure of a render. The operator `?` makes it of any error.
 #[derive(Debug)]
 pub struct Failure {
     pub(crate) message: String,
@@ -342,18 +347,19 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with this message. It reaches the log and `perennial pages`, never a visitor.
+    /// A failure with this message. The log and `perennial pages` show the message; visitors never see it.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), retry_after: None }
     }
 
-    /// The upstream said when to come back (HTTP `Retry-After`): wins over the usual back-off.
+    /// Sets the pause before the next render, as an upstream asks for it (`Retry-After`), instead of the usual
+    /// back-off.
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
     }
 
-    /// What went wrong.
+    /// The message.
     pub fn message(&self) -> &str {
         &self.message
     }

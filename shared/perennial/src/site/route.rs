@@ -14,12 +14,13 @@ use crate::key::params::Params;
 use crate::key::pattern::Pattern;
 use crate::site::page::{Context, Failure, Kind, Meta, Page};
 
-/// What a visitor gets of a path that nobody has generated (getStaticPaths' `fallback`).
+/// The answer to a request for a path that was never generated: `fallback` of Next.js's `getStaticPaths`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fallback {
-    /// `false`: only listed paths exist, all others are 404 without asking for data.
+    /// `false`: only listed paths exist. Other paths are 404, and no data is fetched for them.
     NotFound,
-    /// `true`: a person gets the route's shell at once, and its data request generates the page; bots wait.
+    /// `true`: a person gets the route's shell at once, whose data request generates the page. A bot waits for the
+    /// page.
     Shell,
     /// `"blocking"`: the visitor waits for the page.
     #[default]
@@ -40,12 +41,12 @@ enum Allowed {
 }
 
 impl Query {
-    /// A whole number within the range, written without sign or leading zeros.
+    /// A parameter whose value is a whole number in this range, written without sign or leading zeros.
     pub fn int(name: impl Into<String>, range: RangeInclusive<u32>) -> Self {
         Self { name: name.into(), allowed: Allowed::Int(range) }
     }
 
-    /// One of these texts.
+    /// A parameter whose value is one of these texts.
     pub fn one_of(name: impl Into<String>, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { name: name.into(), allowed: Allowed::OneOf(values.into_iter().map(Into::into).collect()) }
     }
@@ -82,78 +83,80 @@ pub(crate) struct RouteOptions {
 }
 
 impl Route {
-    /// A route for the paths that fit `pattern`: literal segments, `{name}` for one, `{*name}` for all that are left.
-    /// The most exact route wins: literal before `{name}` before `{*name}`.
+    /// A route for the paths that match `pattern`: literal segments, `{name}` for one segment, `{*name}` for all
+    /// remaining segments. If several routes match, the most specific one wins: literal before `{name}` before
+    /// `{*name}`.
     pub fn new(pattern: impl Into<String>, page: impl Page) -> Self {
         let options = RouteOptions { stale_on_error: true, ..RouteOptions::default() };
         Self { pattern_text: pattern.into(), page: Arc::new(page), options }
     }
 
-    /// What visitors of ungenerated paths get. Default: [`Fallback::Blocking`]. A path that a route with
-    /// [`Fallback::NotFound`] does not list may be taken by a less exact route.
+    /// Sets the answer for paths that were never generated. Default: [`Fallback::Blocking`]. If a route with
+    /// [`Fallback::NotFound`] does not list a path, a less specific route may serve it.
     pub fn fallback(mut self, fallback: Fallback) -> Self {
         self.options.fallback = fallback;
         self
     }
 
-    /// A page that has been stale for longer than this is renewed before it is answered. Default: no limit.
+    /// Limits staleness: a page that has been stale for longer is rendered again before it is served. Default: no
+    /// limit.
     pub fn max_stale(mut self, limit: Duration) -> Self {
         self.options.max_stale = Some(limit);
         self
     }
 
-    /// With [`Route::max_stale`]: an error instead of the old page when that renewal fails.
+    /// If the render beyond [`Route::max_stale`] fails, answers with an error instead of the stale page.
     pub fn error_beyond_max_stale(mut self) -> Self {
         self.options.stale_on_error = false;
         self
     }
 
-    /// A page whose `expires_at` has passed counts as never generated, instead of as stale.
+    /// Makes a page missing, instead of stale, once its `expires_at` has passed.
     pub fn missing_when_expired(mut self) -> Self {
         self.options.missing_when_expired = true;
         self
     }
 
-    /// Time limit of one render. Default: the site's (`PERENNIAL_RENDER_TIMEOUT_MS`).
+    /// Sets the time limit of one render. Default: `PERENNIAL_RENDER_TIMEOUT_MS`.
     pub fn render_timeout(mut self, limit: Duration) -> Self {
         self.options.render_timeout = Some(limit);
         self
     }
 
-    /// How many pages of this route one process renders at once. Default: the process's limit alone.
+    /// Limits the renders of this route at once in one process. Default: `PERENNIAL_MAX_CONCURRENT_RENDERS` alone.
     pub fn max_concurrent_renders(mut self, limit: usize) -> Self {
         self.options.max_concurrent_renders = Some(limit);
         self
     }
 
-    /// How many pages of this route, about, visitors may fill the store with: beyond that a page that nobody has generated
-    /// is rendered for whoever asks, and not kept. For routes whose `props` gives a page for any path. What a build lists
-    /// or a publisher asks for is always kept. Default: no limit; results that are not found have one of their own
-    /// (`PERENNIAL_MAX_STORED_NOT_FOUND`).
+    /// Limits, approximately, the pages of this route that the store keeps because visitors asked for them. Beyond the
+    /// limit, a missing page is rendered for each visitor and not stored. This is for routes whose `props` returns a
+    /// page for any path. Pages that a build lists or a publisher names are always stored. Default: no limit; not-found
+    /// results have their own limit (`PERENNIAL_MAX_STORED_NOT_FOUND`).
     pub fn max_stored(mut self, pages: usize) -> Self {
         self.options.max_stored = Some(pages);
         self
     }
 
-    /// Declares a query parameter. Each allowed value is a page of its own; all other parameters are ignored. Its name is
-    /// of letters, digits, `-`, `.`, `_` and `~`, which have one spelling in URLs.
+    /// Declares a query parameter. Each allowed value is a page of its own; undeclared parameters are ignored. The name
+    /// consists of letters, digits, `-`, `.`, `_` and `~`, which have only one spelling in URLs.
     pub fn query(mut self, query: Query) -> Self {
         self.options.query.push(query);
         self
     }
 
-    /// Rendered for every request and never stored.
+    /// Renders the route's pages for every request, and stores none of them.
     pub fn dynamic(mut self) -> Self {
         self.options.dynamic = true;
         self
     }
 }
 
-/// A route that has been checked and takes part in a site.
+/// A checked route of a [`ReadySite`](crate::site::ReadySite).
 pub struct ReadyRoute {
     pub(crate) pattern: Pattern,
-    /// The key of its only page, if it has neither parameters nor query.
-    pub(crate) only: Option<PageKey>,
+    /// The key of the route's only page, if the route has neither parameters nor declared query parameters.
+    pub(crate) only_key: Option<PageKey>,
     pub(crate) page: Arc<dyn AnyPage>,
     pub(crate) options: RouteOptions,
     pub(crate) shell: String,
@@ -166,12 +169,12 @@ impl ReadyRoute {
         self.pattern.as_str()
     }
 
-    /// What visitors of ungenerated paths get.
+    /// The answer for paths that were never generated.
     pub fn fallback(&self) -> Fallback {
         self.options.fallback
     }
 
-    /// Rendered for every request and never stored.
+    /// Whether the route's pages are rendered for every request and never stored.
     pub fn is_dynamic(&self) -> bool {
         self.options.dynamic
     }
@@ -181,35 +184,36 @@ impl ReadyRoute {
         self.options.missing_when_expired
     }
 
-    /// The route's `max_stale`.
+    /// The route's limit on staleness, if it has one.
     pub fn max_stale(&self) -> Option<Duration> {
         self.options.max_stale
     }
 
-    /// Whether the old page is answered when a renewal beyond `max_stale` fails.
+    /// Whether the stale page is served when a render beyond `max_stale` fails.
     pub fn serves_stale_on_error(&self) -> bool {
         self.options.stale_on_error
     }
 
-    /// The HTML for persons while a page of this route is generated.
+    /// The HTML that a person gets while a page of this route is generated.
     pub fn shell(&self) -> &str {
         &self.shell
     }
 
-    /// What has happened on this route since the process started.
+    /// The route's counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Whether some of the page's identity is in the query.
+    /// Whether the route declares query parameters.
     pub fn has_query(&self) -> bool {
         !self.options.query.is_empty()
     }
 
-    /// The pages this route lists, in the listing's order without repetitions.
+    /// The pages that the route lists, in the order of [`Page::paths`] and without repetitions.
     ///
     /// # Errors
-    /// The page's own failure, its panic among them, or what is wrong with a listed path.
+    /// The failure or panic of [`Page::paths`], or a sentence about the first listed path that does not fit the
+    /// pattern.
     pub async fn paths(self: &Arc<Self>) -> Result<Vec<Resolved>, Failure> {
         if !self.pattern.is_dynamic() {
             return Ok(vec![self.resolve(Params::new(), Vec::new())]);
@@ -227,30 +231,30 @@ impl ReadyRoute {
     }
 
     pub(crate) fn resolve(self: &Arc<Self>, params: Params, query: Vec<(String, String)>) -> Resolved {
-        let key = match &self.only {
-            Some(only) => only.clone(),
+        let key = match &self.only_key {
+            Some(key) => key.clone(),
             None => PageKey::new(&self.pattern, &params, &query),
         };
         Resolved { route: self.clone(), params, query, key }
     }
 
-    /// The allowed values of declared query parameters in a raw query string, by name. Names count as they are declared,
-    /// to the letter: a shared cache in front does not decode them, and would keep the answer to `p%61ge=2` for the page
-    /// without `page`.
+    /// The declared query parameters with allowed values in a raw query string, sorted by name. If one is repeated, its
+    /// first allowed value counts. A name must be spelt as it is declared: a shared cache does not decode names, and
+    /// would store the answer to `p%61ge=2` under the key of the page without `page`.
     pub(crate) fn declared_query(&self, raw: Option<&str>) -> Vec<(String, String)> {
         let declared = &self.options.query;
         let Some(raw) = raw.filter(|_| !declared.is_empty()) else { return Vec::new() };
-        let mut found: Vec<(String, String)> = Vec::new();
+        let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in raw.split('&') {
-            let spelt = pair.split('=').next().unwrap_or(pair);
-            let Some(query) = declared.iter().find(|q| q.name == spelt) else { continue };
+            let raw_name = pair.split('=').next().unwrap_or(pair);
+            let Some(query) = declared.iter().find(|q| q.name == raw_name) else { continue };
             let Some((name, value)) = form_urlencoded::parse(pair.as_bytes()).next() else { continue };
-            if query.allows(&value) && !found.iter().any(|(n, _)| *n == name) {
-                found.push((name.into_owned(), value.into_owned()));
+            if query.allows(&value) && !pairs.iter().any(|(n, _)| *n == name) {
+                pairs.push((name.into_owned(), value.into_owned()));
             }
         }
-        found.sort();
-        found
+        pairs.sort();
+        pairs
     }
 }
 
@@ -260,7 +264,7 @@ impl std::fmt::Debug for ReadyRoute {
     }
 }
 
-/// One page of a site: its route, parameters and key.
+/// A page of a site that a request, key or listing was resolved to: its route, parameters and key.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     pub(crate) route: Arc<ReadyRoute>,
@@ -275,34 +279,34 @@ impl Resolved {
         &self.route
     }
 
-    /// The page's identity.
+    /// The page's key.
     pub fn key(&self) -> &PageKey {
         &self.key
     }
 
-    /// The page's decoded path, as renders and logs see it: `/blog/café`.
+    /// The page's decoded path, for renders and logs: `/blog/café`.
     pub fn decoded_path(&self) -> String {
         crate::key::encode::readable_path(self.key.path())
     }
 
-    /// Whether its route lists it now: in `dev`, where no build has written that down.
+    /// Whether the route lists the page now. This is for `dev`, where no build has stored the listing.
     ///
     /// # Errors
-    /// The listing's.
+    /// The errors of [`ReadyRoute::paths`].
     pub async fn is_listed(&self) -> Result<bool, Failure> {
         let listed = self.route.paths().await?;
         Ok(listed.iter().any(|other| other.key.path() == self.key.path()))
     }
 }
 
-/// What a page's data function and template gave, with the props already turned into HTML and JSON.
+/// The result of a page's `props` and `render`, before validation: properties have become HTML and JSON.
 #[derive(Debug)]
 pub(crate) struct Rendered {
     pub(crate) kind: Kind<Documents>,
     pub(crate) meta: Meta,
 }
 
-/// The two forms of one page, made from one value.
+/// The two forms of one page, made of one `Props` value.
 #[derive(Debug)]
 pub(crate) struct Documents {
     pub(crate) html: String,
@@ -311,7 +315,7 @@ pub(crate) struct Documents {
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// [`Page`] with its `Props` type erased: what the engine renders.
+/// [`Page`] with its `Props` type erased.
 pub(crate) trait AnyPage: Send + Sync + 'static {
     fn paths(&self) -> BoxFuture<'_, Result<Vec<Params>, Failure>>;
     fn render(self: Arc<Self>, cx: Context) -> BoxFuture<'static, Result<Rendered, Failure>>;
@@ -320,7 +324,7 @@ pub(crate) trait AnyPage: Send + Sync + 'static {
 
 impl<P: Page> AnyPage for P {
     fn paths(&self) -> BoxFuture<'_, Result<Vec<Params>, Failure>> {
-        // Called in the future, so that a panic before the first wait is one of the future.
+        // The call is inside the future, so that a panic before its first await is caught with the future's panics.
         Box::pin(async { Page::paths(self).await })
     }
 
@@ -332,7 +336,7 @@ impl<P: Page> AnyPage for P {
                 Kind::Redirect(to) => Kind::Redirect(to),
                 Kind::KeepStale { retry_after } => Kind::KeepStale { retry_after },
                 Kind::Page(props) => {
-                    // A template is synchronous and may be slow: it must not hold up other requests.
+                    // A template is synchronous and may be slow. It must not delay other requests.
                     let documents = run_blocking(move || documents(&*self, &props, &cx));
                     match documents.await {
                         Ok(documents) => Kind::Page(documents?),
@@ -376,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_counts_under_its_own_name_to_the_letter() {
+    fn a_query_parameter_counts_only_under_its_declared_spelling() {
         let route =
             Route::new("/", Text).query(Query::int("page", 1..=20)).query(Query::one_of("q", ["a b", "é"]));
         let site = crate::site::Site::new().route(route).ready(None, None).unwrap();
