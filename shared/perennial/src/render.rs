@@ -1,4 +1,4 @@
-//! From a granted ticket to a committed page: the only writer of pages.
+//! Renders: from a granted lease to a committed page. Only this module and the build write pages.
 
 pub(crate) mod bodies;
 pub(crate) mod entry;

@@ -1,4 +1,5 @@
-//! The bodies of a render: put before its record is, kept beside it if they are small, removed when nothing shows them.
+//! The bodies of a render: stored before its record, copied beside the record if they are small, and removed once no
+//! record refers to them.
 
 use crate::process::Process;
 use std::sync::Arc;
@@ -15,21 +16,22 @@ use crate::record::page_record::{Record, Stored};
 use crate::render::pool::RenderOutput;
 use crate::site::route::Resolved;
 
-/// A replaced body is kept this long: a reader may still hold the record that names it.
+/// A replaced body stays stored for this long, because a reader may still hold a record that refers to it.
 const REPLACED_BODY_GRACE: Duration = Duration::from_secs(60);
 
+/// Stores the bodies of a render, and notes their references in its record.
 pub(crate) async fn put_bodies<S: Stores>(
     process: &Process<S>,
     page: &Resolved,
-    draft: &mut RenderOutput,
+    output: &mut RenderOutput,
 ) -> Result<(), StoreError> {
     if let (
-        Stored::Page { html: h, data: d } | Stored::NotFound { html: h, data: d },
+        Stored::Page { html: html_ref, data: data_ref } | Stored::NotFound { html: html_ref, data: data_ref },
         Some(html),
         Some(data),
-    ) = (&mut draft.record.stored, &draft.html, &draft.data)
+    ) = (&mut output.record.stored, &output.html, &output.data)
     {
-        (*h, *d) = (html.body().clone(), data.body().clone());
+        (*html_ref, *data_ref) = (html.body().clone(), data.body().clone());
         for content in [html, data] {
             let (name, bytes) = (&content.body().sha256, content.stored().clone());
             process.stores.bodies().put(&page.key, name, bytes, process.clock.now()).await?;
@@ -38,12 +40,13 @@ pub(crate) async fn put_bodies<S: Stores>(
     Ok(())
 }
 
-/// Another commit, or a deletion, came between a render's start and its own commit, and may have had the bodies
-/// removed that the render has put, or found in place.
-pub(crate) async fn put_again<S: Stores>(process: &Process<S>, page: &Resolved, draft: &RenderOutput) {
-    let bodies = draft.record.stored.bodies().zip([&draft.html, &draft.data]);
+/// Stores the bodies of a committed render again. Called if another commit or a deletion happened between the render's
+/// start and its commit: it may have removed bodies that the render refers to.
+pub(crate) async fn put_again<S: Stores>(process: &Process<S>, page: &Resolved, output: &RenderOutput) {
+    let bodies = output.record.stored.bodies().zip([&output.html, &output.data]);
     for (body, content) in bodies.filter_map(|(body, content)| Some((body, content.as_ref()?))) {
-        // Compressed otherwise, it has another name: then its next reader has it rendered again.
+        // The record keeps an older compression of the same content, under another name. If that body is gone, its next
+        // reader has the page rendered again.
         if body.sha256 != content.body().sha256 {
             continue;
         }
@@ -59,31 +62,31 @@ pub(crate) async fn put_again<S: Stores>(process: &Process<S>, page: &Resolved, 
     }
 }
 
-/// The bodies that are small enough to be kept beside the record.
-pub(crate) fn inline<S: Stores>(process: &Process<S>, draft: &RenderOutput) -> Inline {
+/// Copies of the bodies that are small enough to be stored beside the record.
+pub(crate) fn inline<S: Stores>(process: &Process<S>, output: &RenderOutput) -> Inline {
     let limit = process.limits.inline_body_bytes;
-    let small = |content: &Arc<Content>| {
+    let if_small = |content: &Arc<Content>| {
         let bytes = content.stored();
         (bytes.len() <= limit).then(|| bytes.clone())
     };
-    let kept = |content: &Option<Arc<Content>>| content.as_ref().and_then(small);
-    match draft.record.stored {
+    let copy = |content: &Option<Arc<Content>>| content.as_ref().and_then(if_small);
+    match output.record.stored {
         Stored::Page { .. } | Stored::NotFound { .. } => {
-            Inline { html: kept(&draft.html), data: kept(&draft.data) }
+            Inline { html: copy(&output.html), data: copy(&output.data) }
         }
         Stored::Redirect { .. } | Stored::Deleted => Inline::default(),
     }
 }
 
-/// Has the bodies removed that a record names, but for those that another one still shows.
-pub(crate) async fn remove_later<S: Stores>(
+/// Sends jobs that remove the bodies of `unused` later, except for bodies that `current` also refers to.
+pub(crate) async fn schedule_removal<S: Stores>(
     process: &Process<S>,
     page: &Resolved,
     unused: &Record,
-    shown: Option<&Record>,
+    current: Option<&Record>,
 ) {
     for body in unused.stored.bodies() {
-        if shown.is_some_and(|r| r.stored.names(&body.sha256)) {
+        if current.is_some_and(|r| r.stored.names(&body.sha256)) {
             continue;
         }
         let task = Task::RemoveBody { sha256: body.sha256.clone(), replaced_at: process.clock.now() };

@@ -1,4 +1,4 @@
-//! What a render gave, as it is answered and kept in memory.
+//! Memory cache entries made of a render's output.
 
 use std::sync::Arc;
 
@@ -11,43 +11,50 @@ use crate::record::page_record::Ticket;
 use crate::render::pool::RenderOutput;
 use crate::site::route::Resolved;
 
-/// Keeps a page that the store could not keep, for as long as it is fresh.
-pub(crate) fn keep_unsaved<S: Stores>(
+/// Caches a render that could not be stored. The entry is used for as long as it is fresh.
+pub(crate) fn cache_unsaved<S: Stores>(
     process: &Process<S>,
     page: &Resolved,
-    draft: RenderOutput,
+    output: RenderOutput,
     judged: Ticket,
 ) -> Arc<Entry> {
-    let entry = unsaved_entry(process, draft, judged);
-    keep(process, page, entry)
+    let entry = unsaved_entry(process, output, judged);
+    cache_entry(process, page, entry)
 }
 
-/// Puts what was rendered into memory, where it may be known that the page was invalidated meanwhile.
-pub(crate) fn keep<S: Stores>(process: &Process<S>, page: &Resolved, mut entry: Arc<Entry>) -> Arc<Entry> {
-    let known = process.memory.get(&page.key).map_or_else(Epochs::default, |kept| kept.snapshot.epochs);
+/// Caches a rendered page. Its epochs are raised to those of the cached entry that it replaces: the page may have been
+/// invalidated during the render.
+pub(crate) fn cache_entry<S: Stores>(
+    process: &Process<S>,
+    page: &Resolved,
+    mut entry: Arc<Entry>,
+) -> Arc<Entry> {
+    let cached = process.memory.get(&page.key);
+    let cached_epochs = cached.map_or_else(Epochs::default, |cached| cached.snapshot.epochs);
     if let Some(entry) = Arc::get_mut(&mut entry) {
-        entry.snapshot.epochs = entry.snapshot.epochs.at_least(known);
+        entry.snapshot.epochs = entry.snapshot.epochs.at_least(cached_epochs);
     }
     process.memory.insert(&page.key, entry.clone());
     entry
 }
 
+/// The entry of a render that is not stored. `judged` is the page's generation that the render would have replaced.
 pub(crate) fn unsaved_entry<S: Stores>(
     process: &Process<S>,
-    mut draft: RenderOutput,
+    mut output: RenderOutput,
     judged: Ticket,
 ) -> Arc<Entry> {
-    draft.record.generation = judged;
-    entry_of(process, draft, true)
+    output.record.generation = judged;
+    entry_of(process, output, true)
 }
 
-/// What a render gave as it is answered; to be checked against the store before it is used again.
-pub(crate) fn entry_of<S: Stores>(process: &Process<S>, draft: RenderOutput, unsaved: bool) -> Arc<Entry> {
-    let RenderOutput { record, html, data } = draft;
+/// The entry of a render. Without a version, the entry must be checked against the store before it is used again.
+pub(crate) fn entry_of<S: Stores>(process: &Process<S>, output: RenderOutput, unsaved: bool) -> Arc<Entry> {
+    let RenderOutput { record, html, data } = output;
     let record = Arc::new(record);
     let epochs = record.epoch.into();
-    let (shown, generation) = (Some(record.clone()), record.generation);
-    let snapshot = Snapshot { record: shown, generation, epochs, ..Snapshot::default() };
+    let generation = record.generation;
+    let snapshot = Snapshot { record: Some(record.clone()), generation, epochs, ..Snapshot::default() };
     let read_at = process.clock.now();
     Arc::new(Entry { record, html, data, snapshot, version: None, read_at, unsaved })
 }

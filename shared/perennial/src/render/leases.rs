@@ -1,5 +1,5 @@
-//! Leases that the renders of this process hold. Giving one back and writing under it exclude each other: a page's first
-//! ticket is forgotten when it is given back, and another process may get the same number.
+//! The leases that renders of this process hold. To give a lease back and to write under it exclude each other: the
+//! store forgets a page's first ticket when its lease is given back, and another process may get the same number.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,28 +9,28 @@ use crate::record::page_record::Ticket;
 
 type Leases = BTreeMap<(PageKey, Ticket), Arc<HeldLease>>;
 
-/// All of them.
+/// The leases that renders of this process hold.
 #[derive(Default)]
 pub(crate) struct HeldLeases {
     leases: Mutex<Leases>,
 }
 
-/// One of them.
+/// One lease that a render of this process holds, or has given back.
 #[derive(Default)]
 pub(crate) struct HeldLease {
     given_back: tokio::sync::Mutex<bool>,
 }
 
-/// The right to write under a lease, which keeps it from being given back.
+/// The right to write under a lease: the lease cannot be given back until this is dropped.
 pub(crate) struct Writing<'a> {
-    _hold: tokio::sync::MutexGuard<'a, bool>,
+    _guard: tokio::sync::MutexGuard<'a, bool>,
 }
 
 impl HeldLease {
-    /// `None` once the lease has been given back: nothing may be written under its ticket.
+    /// The right to write under the lease's ticket. `None` if the lease was given back.
     pub(crate) async fn write(&self) -> Option<Writing<'_>> {
         let given_back = self.given_back.lock().await;
-        (!*given_back).then_some(Writing { _hold: given_back })
+        (!*given_back).then_some(Writing { _guard: given_back })
     }
 }
 
@@ -40,24 +40,24 @@ impl HeldLeases {
     }
 
     pub(crate) fn insert(&self, page: &PageKey, ticket: Ticket) -> Arc<HeldLease> {
-        let hold = Arc::new(HeldLease::default());
-        self.lock().insert((page.clone(), ticket), hold.clone());
-        hold
+        let lease = Arc::new(HeldLease::default());
+        self.lock().insert((page.clone(), ticket), lease.clone());
+        lease
     }
 
     pub(crate) fn remove(&self, page: &PageKey, ticket: Ticket) {
         self.lock().remove(&(page.clone(), ticket));
     }
 
-    /// Those that are to be given back now, which nobody may write under from here on. One that is being written under is
-    /// left to its writer.
+    /// Ends the right to write under all leases, and returns them; the caller gives them back to the store. A lease
+    /// under which a render is writing at this moment is left out.
     pub(crate) fn give_back(&self) -> Vec<(PageKey, Ticket)> {
         let mut leases = self.lock();
-        let given_back = |_: &(PageKey, Ticket), hold: &mut Arc<HeldLease>| match hold.given_back.try_lock() {
+        let end = |_: &(PageKey, Ticket), lease: &mut Arc<HeldLease>| match lease.given_back.try_lock() {
             Ok(mut given_back) => !std::mem::replace(&mut *given_back, true),
             Err(_) => false,
         };
-        leases.extract_if(.., given_back).map(|(lease, _)| lease).collect()
+        leases.extract_if(.., end).map(|(page_and_ticket, _)| page_and_ticket).collect()
     }
 }
 
@@ -67,18 +67,18 @@ mod tests {
     use crate::ports::suite::pages::page;
 
     #[tokio::test]
-    async fn what_is_given_back_is_not_written_and_what_is_written_is_not_given_back() {
-        let held = HeldLeases::default();
+    async fn giving_a_lease_back_and_writing_under_it_exclude_each_other() {
+        let leases = HeldLeases::default();
         let (page, other) = (page("a"), page("b"));
-        let (hold, busy) = (held.insert(&page, 1), held.insert(&other, 1));
+        let (idle, busy) = (leases.insert(&page, 1), leases.insert(&other, 1));
         let writing = busy.write().await.unwrap();
-        assert_eq!(held.give_back(), [(page.clone(), 1)]);
-        assert!(hold.write().await.is_none());
+        assert_eq!(leases.give_back(), [(page.clone(), 1)]);
+        assert!(idle.write().await.is_none());
         drop(writing);
         assert!(busy.write().await.is_some());
-        assert_eq!(held.give_back(), [(other.clone(), 1)]);
-        held.insert(&page, 2);
-        held.remove(&page, 2);
-        assert_eq!(held.give_back(), []);
+        assert_eq!(leases.give_back(), [(other.clone(), 1)]);
+        leases.insert(&page, 2);
+        leases.remove(&page, 2);
+        assert_eq!(leases.give_back(), []);
     }
 }

@@ -1,13 +1,16 @@
-//! Pages with more tags than the store keeps of a page, or than the shared cache takes of an answer: they go by one broad
-//! tag, [`MANY`], and whatever tag is published, that one is published with it.
+//! Pages with more tags than the store keeps of one page, or than the shared cache accepts in one answer. Such a page
+//! carries the broad tag [`MANY`] instead, and every publish of any tag also publishes the broad tag.
 //!
-//! One tag, not several: a page that carries a hundred tags would carry nearly every one of the fifty buckets that a shared
-//! cache has room for. And only in a store that has such a page, because CloudFront bills each item of an order: the first
-//! such page stamps the broad tag before it is committed. A publisher's call looks for that stamp after its own:
+//! There is one broad tag and not several buckets of tags: CloudFront accepts 50 tags in an answer, and a page with a
+//! hundred tags would be in nearly every one of 50 buckets.
 //!
-//! - it finds the stamp: then it stamps the broad tag again, and has the shared cache forget it;
-//! - it does not: then the page is committed after it, and was stamped after its render had begun. It is stale if it carries
-//!   the broad tag in the store, and otherwise by the tag itself.
+//! CloudFront bills each tag of an invalidation, so the broad tag is published only if the store has a page that
+//! carries it. The first such page therefore invalidates the broad tag before its commit, which leaves an epoch. A
+//! publisher's call reads that epoch after it has invalidated its own tags:
+//!
+//! - If there is one, the call invalidates the broad tag too, and purges it from the shared cache.
+//! - If there is none, the page will be committed after the call, and its render had begun before. The page is then stale:
+//!   by the broad tag if the store keeps that one of it, or else by the published tag itself.
 
 use crate::key::tags::{MANY, is_user_tag, user_tag};
 use crate::ports::edge::{Edge, fits};
@@ -21,31 +24,31 @@ use crate::site::route::Resolved;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How pages with too many tags are reached by publishers' calls.
+/// The broad tag's bookkeeping in one process.
 pub(crate) struct ManyTags<S: Stores> {
     process: Arc<Process<S>>,
-    /// Whether such a page was reported.
+    /// Whether this process has logged a page with too many tags: one warning is enough.
     logged: AtomicBool,
 }
 
 impl<S: Stores> ManyTags<S> {
-    /// Of this process, which has reported no page yet.
+    /// The bookkeeping of this process, which has logged no page yet.
     pub(crate) fn new(process: &Arc<Process<S>>) -> Self {
         Self { process: process.clone(), logged: AtomicBool::new(false) }
     }
 
-    /// Has publishers' calls reach a page by the broad tag, if it is to go by that. Called before the page is committed.
+    /// Makes publishers' calls publish the broad tag from now on, if this page needs it. Call this before the commit.
     pub(crate) async fn note_many(&self, page: &Resolved, record: &Record) -> Result<(), StoreError> {
         let in_store = record.tags == [MANY];
-        // Whether or not this process knows a shared cache: the one that answers may.
+        // Checked even if this process has no shared cache in front: the process that serves the page may have one.
         if !in_store && fits(&record.tags) {
             return Ok(());
         }
         if !self.is_many_noted().await? {
             self.process.stores.pages().invalidate(&[user_tag(MANY)], Stamp::Stale).await?;
         }
-        let is_seen = in_store || self.process.stores.edge().tag_header().is_some();
-        if is_seen && !self.logged.swap(true, Ordering::Relaxed) {
+        let has_effect = in_store || self.process.stores.edge().tag_header().is_some();
+        if has_effect && !self.logged.swap(true, Ordering::Relaxed) {
             let limit = if in_store {
                 "PERENNIAL_MAX_TAGS or PERENNIAL_MAX_TAG_BYTES allow"
             } else {
@@ -53,14 +56,14 @@ impl<S: Stores> ManyTags<S> {
             };
             tracing::warn!(
                 page = page.key.path(),
-                "the page has more tags than {limit}: whatever tag is published, this page and others like it are published with it. Give it fewer, broader tags"
+                "the page has more tags than {limit}: every publish of a tag also invalidates this page and all others with too many tags. Give the page fewer, broader tags"
             );
         }
         Ok(())
     }
 
-    /// Invalidates tags, and the broad one if pages go by that. Gives the epoch, and the tags that the shared cache is to
-    /// be told.
+    /// Invalidates tags, and the broad tag if pages carry it. Returns the epoch of the tags, and the tags to purge from
+    /// the shared cache.
     pub(crate) async fn stamp(
         &self,
         tags: &[String],
@@ -74,7 +77,7 @@ impl<S: Stores> ManyTags<S> {
         Ok((epoch, all))
     }
 
-    /// These tags, and at their end the broad one if pages go by that.
+    /// These tags, followed by the broad tag if pages carry it.
     pub(crate) async fn broadened(&self, tags: &[String]) -> Result<Vec<String>, StoreError> {
         let mut all = tags.to_vec();
         if tags.iter().any(|tag| is_user_tag(tag)) && self.is_many_noted().await? {

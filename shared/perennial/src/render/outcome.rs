@@ -1,43 +1,43 @@
-//! What renders come to.
+//! Results of renders.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::memory::Entry;
 
-/// Why a lease was given back.
+/// The message of a render whose lease was given back.
 pub(crate) const STOPPING: &str = "the process is stopping";
 
-/// What became of a render.
+/// The result of a render under a lease.
 #[derive(Clone, Debug)]
 pub enum Refreshed {
-    /// It is the page now.
+    /// The render was committed.
     Stored(Arc<Entry>),
-    /// Its content is the page's already: only its freshness was written.
+    /// The content is the stored one: only the page's freshness was written.
     Unchanged(Arc<Entry>),
-    /// A newer render was committed before.
+    /// A newer render was committed first.
     Superseded,
-    /// It was rendered, but the store could not keep it.
+    /// The render succeeded and was not stored: the store failed, or a limit on stored pages is reached.
     Unsaved(Arc<Entry>),
-    /// It was rendered, but the process is stopping and has given the lease back: it is not stored.
+    /// The render succeeded and was not stored, because the process is stopping and has given the lease back.
     GivenBack(Arc<Entry>),
-    /// It failed; what was stored stays.
+    /// The render failed; the stored page stays.
     Failed {
-        /// Why.
+        /// The error.
         message: Arc<str>,
-        /// What the upstream said about when to come back.
+        /// The pause that the upstream asked for (`Retry-After`).
         retry_after: Option<Duration>,
     },
-    /// It asked to keep what is stored.
+    /// The page asked to keep the stored page (`Outcome::keep_stale`).
     Kept,
 }
 
-/// Why a visitor gets no page.
+/// An error in place of a page.
 #[derive(Clone, Debug)]
 pub struct VisitError {
-    /// 500 for a failed render, 503 for a limit that was reached.
+    /// 500 for a failed render, 503 for a reached limit.
     pub status: u16,
-    /// For the log, and for the author in `dev`; never for a visitor.
+    /// The error, for the log, and in `dev` for the author. Visitors never see it.
     pub message: Arc<str>,
 }
 

@@ -1,4 +1,4 @@
-//! Runs one render: its place in the queue, its time limit, its panics, and the judgement of what it gave.
+//! Runs renders: limits how many run at once, ends them at their time limit, catches panics, and validates the result.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::base::panics::panic_text;
 use crate::record::content::Content;
 use crate::record::page_record::{Epoch, Record, Stored, Ticket};
 use crate::record::reason::Reason;
-use crate::render::validate::{Judged, Judgement, Refused, judge};
+use crate::render::validate::{Rejected, ValidContent, ValidRender, validate};
 use crate::site::ReadySite;
 use crate::site::page::{Context, Failure};
 use crate::site::route::{Documents, Resolved};
 
-/// What a render gave: a record, and the content it refers to.
+/// A valid render: a record, and the content that the record refers to.
 #[derive(Debug)]
 pub(crate) struct RenderOutput {
     pub(crate) record: Record,
@@ -26,12 +26,12 @@ pub(crate) struct RenderOutput {
     pub(crate) data: Option<Arc<Content>>,
 }
 
-/// A render that changes nothing.
+/// A render without output: the stored page stays.
 #[derive(Debug)]
 pub(crate) struct RenderError {
     pub(crate) message: String,
     pub(crate) retry_after: Option<Duration>,
-    /// The page asked for it: nothing to report as an error.
+    /// Whether the page asked to keep the stored page: then this is not logged as an error.
     pub(crate) kept: bool,
 }
 
@@ -47,20 +47,24 @@ impl From<Failure> for RenderError {
     }
 }
 
-/// One render to be run.
+/// One render to run.
 #[derive(Clone, Debug)]
 pub(crate) struct RenderRequest {
     pub(crate) page: Resolved,
     pub(crate) reason: Reason,
+    /// The record's generation.
     pub(crate) generation: Ticket,
+    /// The site's epoch, read before the render starts.
     pub(crate) epoch: Epoch,
+    /// Whether an editor previews the page.
     pub(crate) draft: bool,
 }
 
-/// Longer periods are taken, with a warning: they are mostly milliseconds by mistake.
+/// A longer period is accepted with a warning: it is probably milliseconds by mistake.
 const YEAR_S: u32 = 31_536_000;
 
-/// Runs renders within the limits of one process.
+/// Runs renders within the limits of one process. On-demand renders have permits of their own, so that hung pages
+/// cannot delay a publisher.
 pub(crate) struct RenderPool {
     site: Arc<ReadySite>,
     clock: Arc<dyn Clock>,
@@ -84,27 +88,31 @@ impl RenderPool {
         Self { site, clock, limits, build, base_path, ordinary, on_demand, by_route }
     }
 
-    /// Waits for a place, renders and judges.
-    pub(crate) async fn run(&self, order: RenderRequest) -> Result<RenderOutput, RenderError> {
-        let _places = self.places(&order).await?;
+    /// Waits for permits, renders the page and validates the result.
+    pub(crate) async fn run(&self, request: RenderRequest) -> Result<RenderOutput, RenderError> {
+        let _permits = self.acquire_permits(&request).await?;
         let started_at = self.clock.now();
-        let judged = self.render(&order).await?;
-        self.draft(order, judged, started_at).await
+        let valid = self.render(&request).await?;
+        self.output(request, valid, started_at).await
     }
 
-    async fn places(&self, order: &RenderRequest) -> Result<[Option<OwnedSemaphorePermit>; 2], RenderError> {
-        let shared = if order.reason == Reason::OnDemand { &self.on_demand } else { &self.ordinary };
-        let by_route = self.by_route.get(order.page.route.id());
-        let wait = async {
-            // The narrower place first: who waits for it must not hold one that other routes could use.
-            let route = match by_route {
-                Some(places) => places.clone().acquire_owned().await.ok(),
+    async fn acquire_permits(
+        &self,
+        request: &RenderRequest,
+    ) -> Result<[Option<OwnedSemaphorePermit>; 2], RenderError> {
+        let pool = if request.reason == Reason::OnDemand { &self.on_demand } else { &self.ordinary };
+        let by_route = self.by_route.get(request.page.route.id());
+        let acquire = async {
+            // The route's permit comes first: a render that waits for it must not hold a permit of the pool, which
+            // other routes could use.
+            let route_permit = match by_route {
+                Some(semaphore) => semaphore.clone().acquire_owned().await.ok(),
                 None => None,
             };
-            [route, shared.clone().acquire_owned().await.ok()]
+            [route_permit, pool.clone().acquire_owned().await.ok()]
         };
-        let waited = within(&*self.clock, self.limits.max_wait, wait).await;
-        waited.ok_or_else(|| {
+        let permits = within(&*self.clock, self.limits.max_wait, acquire).await;
+        permits.ok_or_else(|| {
             RenderError::new(format!(
                 "no render could start within {:?}: {} are running (PERENNIAL_MAX_CONCURRENT_RENDERS)",
                 self.limits.max_wait, self.limits.max_concurrent_renders
@@ -112,11 +120,12 @@ impl RenderPool {
         })
     }
 
-    async fn render(&self, order: &RenderRequest) -> Result<Judged, RenderError> {
-        let page = &order.page;
+    async fn render(&self, request: &RenderRequest) -> Result<ValidRender, RenderError> {
+        let page = &request.page;
         let limit = page.route.options.render_timeout.unwrap_or(self.limits.render_timeout);
-        // A task of its own: its panic is this render's failure, and a time limit cannot be blocked by it.
-        let mut task = tokio::spawn(page.route.page.clone().render(self.context(order)));
+        // The render runs in a task of its own: a panic ends only that task, and the time limit works even if the task
+        // blocks.
+        let mut task = tokio::spawn(page.route.page.clone().render(self.context(request)));
         let rendered = match within(&*self.clock, limit, &mut task).await {
             Some(Ok(rendered)) => rendered?,
             Some(Err(join)) if join.is_panic() => {
@@ -132,54 +141,55 @@ impl RenderPool {
                 )));
             }
         };
-        judge(rendered, &self.limits).map_err(|refused| match refused {
-            Refused::Invalid(message) => RenderError::new(message),
-            Refused::KeepStale { retry_after } => RenderError {
-                message: "the page asked to keep what there is".into(),
+        validate(rendered, &self.limits).map_err(|rejected| match rejected {
+            Rejected::Invalid(message) => RenderError::new(message),
+            Rejected::KeepStale { retry_after } => RenderError {
+                message: "the page asked to keep the stored page".into(),
                 retry_after,
                 kept: true,
             },
         })
     }
 
-    fn context(&self, order: &RenderRequest) -> Context {
+    fn context(&self, request: &RenderRequest) -> Context {
         Context {
-            path: order.page.decoded_path().into(),
-            pattern: order.page.route.pattern.shared(),
-            params: order.page.params.clone(),
-            query: order.page.query.clone(),
-            reason: order.reason,
+            path: request.page.decoded_path().into(),
+            pattern: request.page.route.pattern.shared(),
+            params: request.page.params.clone(),
+            query: request.page.query.clone(),
+            reason: request.reason,
             build: self.build.clone(),
             base_path: self.base_path.clone(),
-            generation: order.generation,
-            draft: order.draft,
+            generation: request.generation,
+            draft: request.draft,
         }
     }
 
-    /// What an editor sees says that nobody else does.
-    fn mark_draft(&self, order: &RenderRequest, html: &mut String) -> Result<(), RenderError> {
-        if order.draft {
+    /// Adds the draft banner to an editor's preview.
+    fn mark_draft(&self, request: &RenderRequest, html: &mut String) -> Result<(), RenderError> {
+        if request.draft {
             *html = self
                 .site
-                .with_draft_banner(&order.page.key, std::mem::take(html))
+                .with_draft_banner(&request.page.key, std::mem::take(html))
                 .map_err(RenderError::new)?;
         }
         Ok(())
     }
 
-    async fn draft(
+    /// Compresses a valid result and makes its record.
+    async fn output(
         &self,
-        order: RenderRequest,
-        judged: Judged,
+        request: RenderRequest,
+        valid: ValidRender,
         started_at: Millis,
     ) -> Result<RenderOutput, RenderError> {
-        let Judged { content, period_s, expires_at, tags, headers } = judged;
+        let ValidRender { content, period_s, expires_at, tags, headers } = valid;
         if let Some(seconds) = period_s.filter(|s| *s > YEAR_S) {
-            let path = order.page.decoded_path();
-            tracing::warn!(page = %path.escape_debug(), "its period of {seconds} s is more than a year; is it meant?");
+            let path = request.page.decoded_path();
+            tracing::warn!(page = %path.escape_debug(), "the page's period of {seconds} s is more than a year; were milliseconds given?");
         }
         let (stored, html, data) = match content {
-            Judgement::Redirect(to) => {
+            ValidContent::Redirect(to) => {
                 let stored = Stored::Redirect {
                     destination: to.destination,
                     status: to.status,
@@ -187,20 +197,20 @@ impl RenderPool {
                 };
                 (stored, None, None)
             }
-            Judgement::Page(mut documents) => {
-                self.mark_draft(&order, &mut documents.html)?;
-                let (html, data) = contents(documents).await?;
+            ValidContent::Page(mut documents) => {
+                self.mark_draft(&request, &mut documents.html)?;
+                let (html, data) = compress(documents).await?;
                 (
                     Stored::Page { html: html.body().clone(), data: data.body().clone() },
                     Some(html),
                     Some(data),
                 )
             }
-            Judgement::NotFound => {
+            ValidContent::NotFound => {
                 let mut html =
-                    self.site.not_found_html(&order.page.decoded_path()).map_err(RenderError::new)?;
-                self.mark_draft(&order, &mut html)?;
-                let (html, data) = contents(Documents { html, data: NOT_FOUND_DATA.to_owned() }).await?;
+                    self.site.not_found_html(&request.page.decoded_path()).map_err(RenderError::new)?;
+                self.mark_draft(&request, &mut html)?;
+                let (html, data) = compress(Documents { html, data: NOT_FOUND_DATA.to_owned() }).await?;
                 (
                     Stored::NotFound { html: html.body().clone(), data: data.body().clone() },
                     Some(html),
@@ -209,13 +219,13 @@ impl RenderPool {
             }
         };
         let record = Record {
-            generation: order.generation,
-            epoch: order.epoch,
+            generation: request.generation,
+            epoch: request.epoch,
             started_at,
             period_s,
             expires_at,
             modified_at: started_at,
-            reason: order.reason,
+            reason: request.reason,
             tags,
             headers,
             stored,
@@ -227,7 +237,8 @@ impl RenderPool {
 /// The data JSON of a page that does not exist.
 pub const NOT_FOUND_DATA: &str = "{\"notFound\":true}";
 
-async fn contents(documents: Documents) -> Result<(Arc<Content>, Arc<Content>), RenderError> {
+/// Compresses and hashes both forms on a thread for blocking work.
+async fn compress(documents: Documents) -> Result<(Arc<Content>, Arc<Content>), RenderError> {
     let make = move || (Arc::new(Content::render(documents.html)), Arc::new(Content::render(documents.data)));
     run_blocking(make).await.map_err(|e| RenderError::new(format!("compressing was interrupted: {e}")))
 }

@@ -1,7 +1,7 @@
-//! How many pages of a route the store may hold: made-up paths must not fill it.
+//! Limits on the pages of a route that visitors may add to the store, so that made-up paths cannot fill the store.
 //!
-//! Counting takes as long as there are many, so a count holds for a while. Several processes that count apart may store a
-//! few more together than the limit.
+//! A count takes time in proportion to the pages, so each count is used for a while. Several processes count
+//! independently and may together exceed a limit a little.
 
 use crate::process::Process;
 use std::collections::HashMap;
@@ -14,38 +14,38 @@ use crate::ports::stores::Stores;
 use crate::record::page_record::{Record, Stored};
 use crate::site::route::Resolved;
 
-/// A count is made again after this long.
-const COUNTED_FOR: Duration = Duration::from_secs(60);
+/// A count is used for this long.
+const COUNT_LIFETIME: Duration = Duration::from_secs(60);
 
-/// The part of what is left that this process takes before it counts again: others take theirs meanwhile.
-const SHARE: usize = 16;
+/// Before the next count, this process takes one part in this many of the free places. Other processes take theirs.
+const SHARE_DIVISOR: usize = 16;
 
-/// What is counted.
+/// The kind of pages that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Counted {
-    /// Whatever is stored.
+    /// All stored pages.
     Page,
-    /// Pages that do not exist.
+    /// Stored not-found results.
     NotFound,
 }
 
 #[derive(Clone, Copy)]
 struct Count {
-    /// How many more may be stored before it is counted again; none if it is full.
+    /// Pages that may be stored before the next count.
     left: usize,
     is_full: bool,
     until: Millis,
 }
 
-/// The newest counts, by route.
+/// The latest counts, by route and kind.
 #[derive(Default)]
 pub(crate) struct Quota(Mutex<HashMap<(String, Counted), Count>>);
 
 impl Quota {
-    /// Takes a place by what was counted last; none if it is to be counted again.
-    fn take(&self, of: &(String, Counted), now: Millis) -> Option<bool> {
+    /// Takes a place under the latest count; `Some(false)` if the limit is reached. `None` asks for a new count.
+    fn take(&self, counter: &(String, Counted), now: Millis) -> Option<bool> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.get_mut(of).filter(|count| now < count.until)?;
+        let count = counts.get_mut(counter).filter(|count| now < count.until)?;
         if count.is_full {
             return Some(false);
         }
@@ -53,15 +53,16 @@ impl Quota {
         Some(true)
     }
 
-    /// Takes a place after a count of so many.
-    fn counted(&self, of: (String, Counted), counted: usize, most: usize, now: Millis) -> bool {
-        let free = most.saturating_sub(counted);
-        let count = Count { left: free / SHARE, is_full: free == 0, until: now.plus(COUNTED_FOR) };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(of, count);
+    /// Notes a new count of `stored` pages and takes a place; false if the limit is reached.
+    fn take_after_count(&self, counter: (String, Counted), stored: usize, limit: usize, now: Millis) -> bool {
+        let free = limit.saturating_sub(stored);
+        let count = Count { left: free / SHARE_DIVISOR, is_full: free == 0, until: now.plus(COUNT_LIFETIME) };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(counter, count);
         free > 0
     }
 
-    /// Whether the store has room for a page that nobody but this visitor had asked for; names the limit if not.
+    /// Whether the store may keep a page that a visitor was the first to ask for. The error is the name of the reached
+    /// limit.
     pub(crate) async fn has_room<S: Stores>(
         &self,
         process: &Process<S>,
@@ -75,7 +76,7 @@ impl Quota {
             return Err("PERENNIAL_MAX_STORED_NOT_FOUND");
         }
         match page.route.options.max_stored {
-            Some(most) if !self.may_store(process, page, Counted::Page, most).await => {
+            Some(limit) if !self.may_store(process, page, Counted::Page, limit).await => {
                 Err("the route's `max_stored`")
             }
             _ => Ok(()),
@@ -87,19 +88,19 @@ impl Quota {
         process: &Process<S>,
         page: &Resolved,
         kind: Counted,
-        most: usize,
+        limit: usize,
     ) -> bool {
-        let of = (page.route.id().to_owned(), kind);
+        let counter = (page.route.id().to_owned(), kind);
         let now = process.clock.now();
-        if let Some(taken) = self.take(&of, now) {
+        if let Some(taken) = self.take(&counter, now) {
             return taken;
         }
-        let counted = match kind {
-            Counted::Page => process.stores.pages().count_stored(page.route.id(), most).await,
-            Counted::NotFound => process.stores.pages().count_not_found(page.route.id(), most).await,
+        let stored = match kind {
+            Counted::Page => process.stores.pages().count_stored(page.route.id(), limit).await,
+            Counted::NotFound => process.stores.pages().count_not_found(page.route.id(), limit).await,
         };
-        // If it cannot be counted, the commit will meet the same store and tell.
-        counted.map_or(true, |counted| self.counted(of, counted, most, now))
+        // If the store cannot count, the commit will report the store's error.
+        stored.map_or(true, |stored| self.take_after_count(counter, stored, limit, now))
     }
 }
 
@@ -108,17 +109,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_count_holds_for_a_while_and_for_a_part_of_what_is_left() {
-        let (room, of, now) = (Quota::default(), ("/r".to_owned(), Counted::Page), Millis(1_000));
-        let later = now.plus(COUNTED_FOR);
-        assert_eq!(room.take(&of, now), None, "nothing was counted");
-        assert!(room.counted(of.clone(), 68, 100, now), "32 are left, 2 of them without counting");
-        assert_eq!([now, now, now].map(|now| room.take(&of, now)), [Some(true), Some(true), None]);
-        assert!(room.counted(of.clone(), 99, 100, now));
-        assert_eq!(room.take(&of, now), None, "the last place is counted for");
-        assert!(!room.counted(of.clone(), 100, 100, now));
-        assert_eq!([now, later].map(|now| room.take(&of, now)), [Some(false), None]);
-        assert!(!room.counted(of.clone(), 101, 100, now), "more than the limit, after it was lowered");
-        assert_eq!(room.take(&("/r".to_owned(), Counted::NotFound), now), None, "another count");
+    fn a_count_is_used_for_a_while_and_for_a_part_of_the_free_places() {
+        let (quota, counter, now) = (Quota::default(), ("/r".to_owned(), Counted::Page), Millis(1_000));
+        let expired = now.plus(COUNT_LIFETIME);
+        let count = |stored| quota.take_after_count(counter.clone(), stored, 100, now);
+        assert_eq!(quota.take(&counter, now), None, "nothing was counted");
+        assert!(count(68), "32 places are free, 2 of them without a new count");
+        assert_eq!([now, now, now].map(|now| quota.take(&counter, now)), [Some(true), Some(true), None]);
+        assert!(count(99));
+        assert_eq!(quota.take(&counter, now), None, "the last place needs a new count");
+        assert!(!count(100));
+        assert_eq!([now, expired].map(|now| quota.take(&counter, now)), [Some(false), None]);
+        assert!(!count(101), "the limit was lowered");
+        assert_eq!(quota.take(&("/r".to_owned(), Counted::NotFound), now), None, "another counter");
     }
 }

@@ -1,11 +1,11 @@
-//! Renders one page and commits it if it is newer: the only writer of pages.
+//! Renders one page under a lease, and commits it if no newer render was committed.
 //!
-//! Three callers: a visitor of a missing page ([`first`](crate::visit::wait)), the queue ([`queue`](crate::work::worker)) and a
-//! publisher ([`demand`](crate::publish::path)).
+//! The callers are visitors of missing pages ([`wait`](crate::visit::wait)), the queue's jobs
+//! ([`worker`](crate::work::worker)) and publishers ([`path`](crate::publish::path)).
 
 use crate::process::Process;
-use crate::render::bodies::{inline, put_again, put_bodies, remove_later};
-use crate::render::entry::{entry_of, keep, unsaved_entry};
+use crate::render::bodies::{inline, put_again, put_bodies, schedule_removal};
+use crate::render::entry::{cache_entry, entry_of, unsaved_entry};
 use crate::render::leases::HeldLeases;
 use crate::render::many_tags::ManyTags;
 use crate::render::outcome::{Refreshed, VisitError};
@@ -36,15 +36,15 @@ use crate::site::route::Resolved;
 pub(crate) struct Renderer<S: Stores> {
     pub(crate) process: Arc<Process<S>>,
     pub(crate) pool: RenderPool,
-    /// Leases that its renders hold.
+    /// Leases of the running renders.
     leases: HeldLeases,
-    /// How many pages the store may hold.
+    /// Limits on the pages that visitors may add to the store.
     quota: Quota,
     pub(crate) many_tags: ManyTags<S>,
 }
 
 impl<S: Stores> Renderer<S> {
-    /// A renderer of this process.
+    /// The renderer of this process.
     pub(crate) fn new(process: &Arc<Process<S>>) -> Arc<Self> {
         let Process { site, clock, limits, stores, .. } = &**process;
         let pool = RenderPool::new(site.clone(), clock.clone(), limits.clone(), stores.build().clone());
@@ -52,21 +52,24 @@ impl<S: Stores> Renderer<S> {
         Arc::new(Self { process: process.clone(), pool, leases, quota, many_tags: ManyTags::new(process) })
     }
 
-    /// Gives back the leases of what is still being rendered: its result is not stored any more.
+    /// Gives back the leases of all running renders, whose results are then not stored. Called when the process stops.
     pub(crate) async fn give_back_leases(&self) {
         for (page, ticket) in self.leases.give_back() {
             match self.process.stores.pages().release(&page, ticket).await {
                 Ok(()) => {
-                    tracing::warn!(page = %page.path(), "stopped while it was rendered; its lease is given back");
+                    tracing::warn!(page = %page.path(), "the process stops during the page's render; the lease is given back");
                 }
                 Err(error) => {
-                    tracing::error!(page = %page.path(), "cannot give its lease back, it will end by itself: {error}");
+                    tracing::error!(page = %page.path(), "the page's lease cannot be given back and will expire: {error}");
                 }
             }
         }
     }
 
-    /// The right to render whatever others do: for deletions and builds.
+    /// A ticket that is granted in spite of leases and back-offs: for deletions, builds and second looks.
+    ///
+    /// # Errors
+    /// The store's.
     pub(crate) async fn override_all(&self, page: &Resolved) -> Result<Ticket, StoreError> {
         match self
             .process
@@ -76,71 +79,72 @@ impl<S: Stores> Renderer<S> {
             .await?
         {
             Begun::Granted(ticket) => Ok(ticket),
-            other => Err(StoreError::Refused(format!("what nothing holds up was not granted: {other:?}"))),
+            other => Err(StoreError::Refused(format!("an overriding ticket was not granted: {other:?}"))),
         }
     }
 
-    /// Renders under a ticket that was granted, and commits the result if it is newer than what is stored.
+    /// Renders under a granted ticket, and commits the result if no newer render was committed.
     ///
     /// # Errors
-    /// The store could not tell what to start from. Nothing was rendered, and the lease is given back.
+    /// The store cannot read the page's epoch and record. Nothing was rendered, and the lease is given back.
     pub(crate) async fn refresh(
         &self,
         page: &Resolved,
         ticket: Ticket,
         reason: Reason,
     ) -> Result<Refreshed, StoreError> {
-        // The epoch, before any content is fetched: what is invalidated from here on makes this render stale.
+        // This reads the epoch before the page fetches data: an invalidation from here on makes this render stale.
         let grant = match self.process.stores.pages().prepare(&page.key, ticket).await {
             Ok(grant) => grant,
             Err(error) => {
-                // If this fails too, the lease ends by itself.
+                // If the release fails too, the lease expires.
                 let _ = self.process.stores.pages().release(&page.key, ticket).await;
                 return Err(error);
             }
         };
-        let hold = self.leases.insert(&page.key, ticket);
+        let lease = self.leases.insert(&page.key, ticket);
         let refreshed = tokio::select! {
             biased;
-            // What was rendered is worth more than a visitor's patience.
-            refreshed = patience::with(None, self.render_and_commit(page, &grant, reason, &hold)) => refreshed,
-            never = patience::with(None, self.keep_lease(page, ticket, reason, &hold)) => match never {},
+            // Without the visitor's bound on store calls: a finished render is worth a longer wait.
+            refreshed = patience::with(None, self.render_and_commit(page, &grant, reason, &lease)) => refreshed,
+            never = patience::with(None, self.extend_lease(page, ticket, reason, &lease)) => match never {},
         };
         self.leases.remove(&page.key, ticket);
-        let counted = match &refreshed {
+        let event = match &refreshed {
             Refreshed::Stored(_) => Some(Event::Stored),
             Refreshed::Unchanged(_) => Some(Event::Unchanged),
             Refreshed::Superseded => Some(Event::Superseded),
             Refreshed::Unsaved(_) => Some(Event::Unsaved),
-            // Counted where it is logged, or by who renders it next.
+            // `log_failure` counts failures. The page of a lease given back will be rendered and counted elsewhere.
             Refreshed::Failed { .. } | Refreshed::Kept | Refreshed::GivenBack(_) => None,
         };
-        counted.into_iter().for_each(|event| page.route.counters.count(event));
+        event.into_iter().for_each(|event| page.route.counters.count(event));
         Ok(refreshed)
     }
 
-    /// Extends the lease while its holder lives, so that leases can be short. That of a publisher's call for no longer
-    /// than its render may take, even if it waits for a place first: other publishers wait for its end.
-    async fn keep_lease(
+    /// Extends the lease while the render runs, so that leases can be short. An on-demand render's lease is extended
+    /// for no longer than the render's time limit, even if the render waits for a permit first, because other
+    /// publishers wait for the lease's end.
+    async fn extend_lease(
         &self,
         page: &Resolved,
         ticket: Ticket,
         reason: Reason,
-        hold: &HeldLease,
+        held: &HeldLease,
     ) -> std::convert::Infallible {
         let pause = self.process.limits.lease / 3;
-        let longest = match reason {
+        let extension_max = match reason {
             Reason::OnDemand => {
                 page.route.options.render_timeout.unwrap_or(self.process.limits.render_timeout)
             }
             _ => Duration::MAX,
         };
-        let mut kept = Duration::ZERO;
+        let mut extended = Duration::ZERO;
         loop {
             self.process.clock.sleep(pause).await;
-            kept += pause;
-            let renewed = match hold.write().await {
-                Some(_writing) if kept <= longest => {
+            extended += pause;
+            let renewed = match held.write().await {
+                Some(_writing) if extended <= extension_max => {
                     let lease = self.process.limits.lease;
                     self.process
                         .stores
@@ -152,9 +156,11 @@ impl<S: Stores> Renderer<S> {
             };
             match renewed {
                 Ok(true) => {}
-                // It is to end, or a newer ticket was handed out: the commit will tell which render counts.
+                // The lease is to expire, or a newer ticket was granted. The commit decides which render counts.
                 Ok(false) => std::future::pending().await,
-                Err(error) => tracing::warn!(page = %page.key.path(), "cannot extend its lease: {error}"),
+                Err(error) => {
+                    tracing::warn!(page = %page.key.path(), "the page's lease cannot be extended: {error}")
+                }
             }
         }
     }
@@ -164,18 +170,18 @@ impl<S: Stores> Renderer<S> {
         page: &Resolved,
         grant: &Grant,
         reason: Reason,
-        hold: &HeldLease,
+        lease: &HeldLease,
     ) -> Refreshed {
-        let order = RenderRequest {
+        let request = RenderRequest {
             page: page.clone(),
             reason,
             generation: grant.ticket,
             epoch: grant.epoch,
             draft: false,
         };
-        match self.pool.run(order).await {
-            Ok(draft) => self.commit(page, grant, reason, hold, draft).await,
-            Err(no_draft) => self.note_failure(page, grant, reason, hold, no_draft).await,
+        match self.pool.run(request).await {
+            Ok(output) => self.commit(page, grant, reason, lease, output).await,
+            Err(error) => self.note_failure(page, grant, reason, lease, error).await,
         }
     }
 
@@ -184,37 +190,37 @@ impl<S: Stores> Renderer<S> {
         page: &Resolved,
         grant: &Grant,
         reason: Reason,
-        hold: &HeldLease,
-        mut draft: RenderOutput,
+        lease: &HeldLease,
+        mut output: RenderOutput,
     ) -> Refreshed {
-        if let Err(error) = self.many_tags.note_many(page, &draft.record).await {
-            return not_stored(&self.process, page, grant, reason, draft, error).await;
+        if let Err(error) = self.many_tags.note_many(page, &output.record).await {
+            return not_stored(&self.process, page, grant, reason, output, error).await;
         }
-        let same = grant.replaces.as_ref().filter(|old| old.same_content(&draft.record));
+        let same = grant.replaces.as_ref().filter(|old| old.same_content(&output.record));
         if let Some(old) = same {
-            // The bodies are there already, under the names the old record gives them.
-            draft.record.stored = old.stored.clone();
-            draft.record.modified_at = old.modified_at;
+            // The bodies are stored already, under the names in the old record.
+            output.record.stored = old.stored.clone();
+            output.record.modified_at = old.modified_at;
         }
         if reason == Reason::First
             && grant.replaces.is_none()
-            && let Err(limit) = self.quota.has_room(&self.process, page, &draft.record).await
+            && let Err(limit) = self.quota.has_room(&self.process, page, &output.record).await
         {
-            return self.forget(page, grant, hold, draft, limit).await;
+            return self.skip_storing(page, grant, lease, output, limit).await;
         }
-        // A page that is rendered as missing although it has a record has lost its bodies: they are written again.
+        // A page that has a record and is nevertheless rendered as missing has lost its bodies, which are stored again.
         let unchanged = same.is_some() && reason != Reason::First;
-        let put = if unchanged { Ok(()) } else { put_bodies(&self.process, page, &mut draft).await };
-        let Some(_writing) = hold.write().await else {
+        let put = if unchanged { Ok(()) } else { put_bodies(&self.process, page, &mut output).await };
+        let Some(_writing) = lease.write().await else {
             if !unchanged {
-                remove_later(&self.process, page, &draft.record, grant.replaces.as_deref()).await;
+                schedule_removal(&self.process, page, &output.record, grant.replaces.as_deref()).await;
             }
-            return self.given_back(draft, grant);
+            return self.given_back(output, grant);
         };
         let committed = match put {
             Ok(()) => {
-                let inline = if unchanged { Inline::default() } else { inline(&self.process, &draft) };
-                self.process.stores.pages().commit(&page.key, &draft.record, &inline).await
+                let inline = if unchanged { Inline::default() } else { inline(&self.process, &output) };
+                self.process.stores.pages().commit(&page.key, &output.record, &inline).await
             }
             Err(error) => Err(error),
         };
@@ -222,43 +228,43 @@ impl<S: Stores> Renderer<S> {
             Ok(Committed::Stored { replaced }) => {
                 let generation = |record: &Option<Arc<Record>>| record.as_ref().map(|r| r.generation);
                 if generation(&replaced) != generation(&grant.replaces) {
-                    put_again(&self.process, page, &draft).await;
+                    put_again(&self.process, page, &output).await;
                 }
-                // What it was granted for, if the store could not tell.
+                // If the store does not know the replaced record, it is the one that was read before the render.
                 if let Some(replaced) = replaced.or_else(|| grant.replaces.clone()) {
-                    remove_later(&self.process, page, &replaced, Some(&draft.record)).await;
+                    schedule_removal(&self.process, page, &replaced, Some(&output.record)).await;
                 }
-                let entry = keep(&self.process, page, entry_of(&self.process, draft, false));
+                let entry = cache_entry(&self.process, page, entry_of(&self.process, output, false));
                 self.log_render(page, reason, grant.ticket, unchanged);
                 if unchanged { Refreshed::Unchanged(entry) } else { Refreshed::Stored(entry) }
             }
             Ok(Committed::Superseded) => {
-                remove_later(&self.process, page, &draft.record, None).await;
+                schedule_removal(&self.process, page, &output.record, None).await;
                 Refreshed::Superseded
             }
-            Err(error) => not_stored(&self.process, page, grant, reason, draft, error).await,
+            Err(error) => not_stored(&self.process, page, grant, reason, output, error).await,
         }
     }
 
-    /// Answers those who wait with a result that is not kept anywhere.
-    async fn forget(
+    /// Returns a result that is neither stored nor cached, because a limit on stored pages is reached.
+    async fn skip_storing(
         &self,
         page: &Resolved,
         grant: &Grant,
-        hold: &HeldLease,
-        draft: RenderOutput,
+        lease: &HeldLease,
+        output: RenderOutput,
         limit: &str,
     ) -> Refreshed {
-        let Some(_writing) = hold.write().await else { return self.given_back(draft, grant) };
+        let Some(_writing) = lease.write().await else { return self.given_back(output, grant) };
         if let Err(error) = self.process.stores.pages().release(&page.key, grant.ticket).await {
-            self.process.complain(page, "a lease cannot be given back, it will end by itself", &error);
+            self.process.complain(page, "the page's lease cannot be given back and will expire", &error);
         }
-        tracing::debug!(route = page.route.id(), "not kept: {limit} is reached");
-        Refreshed::Unsaved(unsaved_entry(&self.process, draft, grant.ticket))
+        tracing::debug!(route = page.route.id(), "a render was not stored: {limit} is reached");
+        Refreshed::Unsaved(unsaved_entry(&self.process, output, grant.ticket))
     }
 
-    fn given_back(&self, draft: RenderOutput, grant: &Grant) -> Refreshed {
-        Refreshed::GivenBack(unsaved_entry(&self.process, draft, grant.ticket))
+    fn given_back(&self, output: RenderOutput, grant: &Grant) -> Refreshed {
+        Refreshed::GivenBack(unsaved_entry(&self.process, output, grant.ticket))
     }
 
     async fn note_failure(
@@ -266,21 +272,21 @@ impl<S: Stores> Renderer<S> {
         page: &Resolved,
         grant: &Grant,
         reason: Reason,
-        hold: &HeldLease,
-        no_draft: RenderError,
+        lease: &HeldLease,
+        error: RenderError,
     ) -> Refreshed {
-        let RenderError { message, retry_after, .. } = &no_draft;
+        let RenderError { message, retry_after, .. } = &error;
         let failed =
             Failed { message: message.clone(), retry_after: *retry_after, now: self.process.clock.now() };
-        let note = match hold.write().await {
-            // Its lease is given back: there may be another one under its number.
+        let note = match lease.write().await {
+            // The lease was given back: another render may have a ticket with the same number.
             None => Ok(None),
             Some(_writing) => self.process.stores.pages().fail(&page.key, grant.ticket, failed).await,
         };
         let note = note.unwrap_or_else(|error| {
             self.process.complain(
                 page,
-                "a failed render cannot be noted, its lease will end by itself",
+                "the page's failed render cannot be noted; its lease will expire",
                 &error,
             );
             None
@@ -288,18 +294,19 @@ impl<S: Stores> Renderer<S> {
         let next = note
             .filter(|_| grant.replaces.as_ref().is_some_and(|r| r.stored != Stored::Deleted))
             .map(|n| (n.count, n.retry_at.since(n.at)));
-        self.log_failure(page, reason, &no_draft, next);
-        let RenderError { message, retry_after, kept } = no_draft;
+        self.log_failure(page, reason, &error, next);
+        let RenderError { message, retry_after, kept } = error;
         if kept { Refreshed::Kept } else { Refreshed::Failed { message: message.into(), retry_after } }
     }
 
     fn log_render(&self, page: &Resolved, reason: Reason, generation: Ticket, unchanged: bool) {
         let write = |left_out: Option<u64>| tracing::info!(page = %page.decoded_path().escape_debug(), reason = %reason, generation, unchanged, left_out, "rendered");
-        // Whoever makes up a path can cause it.
+        // Any client can cause this line with a made-up path.
         if reason == Reason::First { self.process.log(Line::FirstRender, write) } else { write(None) }
     }
 
-    /// One line, whatever the page or its error contain.
+    /// Counts and logs a failed render, in one line whatever the path and the message contain. `next` is the number of
+    /// failures in a row and the pause before the next render.
     pub(crate) fn log_failure(
         &self,
         page: &Resolved,
@@ -319,13 +326,13 @@ impl<S: Stores> Renderer<S> {
                 tracing::error!(page = %page, reason = %reason, attempt, retry_in_ms, left_out, "render failed: {error}");
             }
         };
-        // Whoever makes up a path can cause it, and whoever visits a dynamic route, each time. Other renders are held back
-        // after a failure, or a publisher waits for them.
-        let of_visitors = reason == Reason::First || (reason == Reason::Stale && next.is_none());
-        if of_visitors { self.process.log(Line::FailedFirstRender, write) } else { write(None) }
+        // Any client can cause this line with a made-up path, or with each request to a dynamic route. Other renders
+        // back off after a failure, or are a publisher's.
+        let by_visitors = reason == Reason::First || (reason == Reason::Stale && next.is_none());
+        if by_visitors { self.process.log(Line::FailedFirstRender, write) } else { write(None) }
     }
 
-    /// Renders for one request and keeps nothing: dynamic routes, drafts, `dev`.
+    /// Renders for one request and stores nothing: dynamic routes, drafts, `dev`.
     ///
     /// # Errors
     /// [`VisitError`]: the render failed.
@@ -335,12 +342,12 @@ impl<S: Stores> Renderer<S> {
         reason: Reason,
         draft: bool,
     ) -> Result<Arc<Entry>, VisitError> {
-        let order = RenderRequest { page: page.clone(), reason, generation: 0, epoch: 0, draft };
-        match self.pool.run(order).await {
-            Ok(draft) => Ok(entry_of(&self.process, draft, true)),
-            Err(failed) => {
-                self.log_failure(page, reason, &failed, None);
-                Err(VisitError::new(500, failed.message))
+        let request = RenderRequest { page: page.clone(), reason, generation: 0, epoch: 0, draft };
+        match self.pool.run(request).await {
+            Ok(output) => Ok(entry_of(&self.process, output, true)),
+            Err(error) => {
+                self.log_failure(page, reason, &error, None);
+                Err(VisitError::new(500, error.message))
             }
         }
     }

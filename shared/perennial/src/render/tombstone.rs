@@ -1,4 +1,4 @@
-//! The end of a page: what is stored of it is replaced by a tombstone.
+//! Deletion of a page: a tombstone replaces its record, and its bodies are removed.
 
 use crate::process::Process;
 use std::sync::Arc;
@@ -14,24 +14,26 @@ use crate::ports::stores::Stores;
 use crate::record::page_record::{Record, Stored, Ticket};
 use crate::record::reason::Reason;
 
-/// What one build has stored. Whichever program works the queue can remove it.
+/// The stores of pages and bodies of one build, which may be another build than the process's own: any program that
+/// works the queue can remove another build's pages.
 pub(crate) struct BuildStores<S: Stores> {
     pub(crate) pages: Guarded<S::Pages>,
     pub(crate) bodies: Guarded<S::Bodies>,
 }
 
-/// Replaces a page by a tombstone, and removes its bodies at once: nobody may read them any more.
+/// Commits a tombstone in place of a page, and removes the page's bodies without the usual grace, because nobody may
+/// read a deleted page.
 pub(crate) async fn write_tombstone<S: Stores>(
     process: &Process<S>,
-    kept: &BuildStores<S>,
+    stores: &BuildStores<S>,
     page: &PageKey,
     ticket: Ticket,
 ) -> Result<(), StoreError> {
-    let grant = match kept.pages.prepare(page, ticket).await {
+    let grant = match stores.pages.prepare(page, ticket).await {
         Ok(grant) => grant,
         Err(error) => {
-            // If this fails too, the lease ends by itself.
-            let _ = kept.pages.release(page, ticket).await;
+            // If the release fails too, the lease expires.
+            let _ = stores.pages.release(page, ticket).await;
             return Err(error);
         }
     };
@@ -49,18 +51,19 @@ pub(crate) async fn write_tombstone<S: Stores>(
         stored: Stored::Deleted,
     };
     process.memory.remove(page);
-    let committed = kept.pages.commit(page, &tombstone, &Inline::default()).await?;
+    let committed = stores.pages.commit(page, &tombstone, &Inline::default()).await?;
     let Committed::Stored { replaced: Some(replaced) } = committed else { return Ok(()) };
-    // A render since then may have put the same again; and by a clock that is behind, before now.
-    let shown = kept.pages.read(page, Wanted::default()).await?.record;
-    let names = |sha256: &str| shown.as_ref().is_some_and(|record| record.stored.names(sha256));
-    for body in replaced.stored.bodies().filter(|body| !names(&body.sha256)) {
-        kept.bodies.remove(page, &body.sha256, now).await?;
+    // A newer render may have stored the same bodies again. If its process's clock is behind, their time lies before
+    // `now`, so that the store's own check would not spare them.
+    let current = stores.pages.read(page, Wanted::default()).await?.record;
+    let is_in_use = |sha256: &str| current.as_ref().is_some_and(|record| record.stored.names(sha256));
+    for body in replaced.stored.bodies().filter(|body| !is_in_use(&body.sha256)) {
+        stores.bodies.remove(page, &body.sha256, now).await?;
     }
     Ok(())
 }
 
-/// What that build has stored.
+/// The stores of the build with this id.
 pub(crate) fn stores_of_build<S: Stores>(process: &Process<S>, build: &Arc<str>) -> Arc<BuildStores<S>> {
     let (pages, bodies) = (process.stores.pages().of_build(build), process.stores.bodies().of_build(build));
     Arc::new(BuildStores { pages, bodies })

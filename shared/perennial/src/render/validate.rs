@@ -1,4 +1,4 @@
-//! Judges what a render gave before any of it is stored. Pure.
+//! Validation of a render's result before it is stored. Pure.
 
 use crate::key::tags::EMPTY_TAG;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::record::headers::Headers;
 use crate::site::page::{Kind, Meta, Redirect, Revalidate};
 use crate::site::route::{Documents, Rendered};
 
-/// A render that may be stored.
+/// A valid result, which may be stored.
 #[derive(Debug)]
-pub(crate) struct Judged {
-    pub(crate) content: Judgement,
+pub(crate) struct ValidRender {
+    pub(crate) content: ValidContent,
     pub(crate) period_s: Option<u32>,
     pub(crate) expires_at: Option<Millis>,
     pub(crate) tags: Vec<String>,
@@ -22,33 +22,36 @@ pub(crate) struct Judged {
 }
 
 #[derive(Debug)]
-pub(crate) enum Judgement {
+pub(crate) enum ValidContent {
     Page(Documents),
     NotFound,
     Redirect(Redirect),
 }
 
-/// Why a render changes nothing.
+/// A result that is not stored.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Refused {
-    /// It gave something that cannot be stored; the text says what to do.
+pub(crate) enum Rejected {
+    /// The result breaks a rule or a limit; the text says what to do.
     Invalid(String),
-    /// It said to keep what there is.
+    /// The page asked to keep the stored page.
     KeepStale { retry_after: Option<Duration> },
 }
 
-pub(crate) fn judge(rendered: Rendered, limits: &Limits) -> Result<Judged, Refused> {
+/// Checks a render's result against the rules for stored pages.
+pub(crate) fn validate(rendered: Rendered, limits: &Limits) -> Result<ValidRender, Rejected> {
     let Rendered { kind, meta } = rendered;
     let content = match kind {
-        Kind::KeepStale { retry_after } => return Err(Refused::KeepStale { retry_after }),
-        Kind::NotFound => Judgement::NotFound,
-        Kind::Redirect(redirect) => Judgement::Redirect(check_redirect(&redirect).map_err(Refused::Invalid)?),
+        Kind::KeepStale { retry_after } => return Err(Rejected::KeepStale { retry_after }),
+        Kind::NotFound => ValidContent::NotFound,
+        Kind::Redirect(redirect) => {
+            ValidContent::Redirect(check_redirect(&redirect).map_err(Rejected::Invalid)?)
+        }
         Kind::Page(documents) => {
-            check_documents(&documents, limits).map_err(Refused::Invalid)?;
-            Judgement::Page(documents)
+            check_documents(&documents, limits).map_err(Rejected::Invalid)?;
+            ValidContent::Page(documents)
         }
     };
-    check_meta(content, meta, limits).map_err(Refused::Invalid)
+    check_meta(content, meta, limits).map_err(Rejected::Invalid)
 }
 
 fn check_documents(documents: &Documents, limits: &Limits) -> Result<(), String> {
@@ -65,7 +68,7 @@ fn check_documents(documents: &Documents, limits: &Limits) -> Result<(), String>
     Ok(())
 }
 
-fn check_meta(content: Judgement, meta: Meta, limits: &Limits) -> Result<Judged, String> {
+fn check_meta(content: ValidContent, meta: Meta, limits: &Limits) -> Result<ValidRender, String> {
     let period_s = match meta.revalidate {
         Revalidate::Never => None,
         Revalidate::Seconds(n) => Some(n),
@@ -77,15 +80,15 @@ fn check_meta(content: Judgement, meta: Meta, limits: &Limits) -> Result<Judged,
     };
     let tags = check_tags(meta.tags, limits)?;
     let location_bytes = match &content {
-        Judgement::Redirect(to) => "location: \r\n".len() + to.destination.len(),
-        Judgement::Page(_) | Judgement::NotFound => 0,
+        ValidContent::Redirect(to) => "location: \r\n".len() + to.destination.len(),
+        ValidContent::Page(_) | ValidContent::NotFound => 0,
     };
     let headers = headers::check(meta.headers, location_bytes, limits)?;
-    Ok(Judged { content, period_s, expires_at: meta.expires_at.map(Into::into), tags, headers })
+    Ok(ValidRender { content, period_s, expires_at: meta.expires_at.map(Into::into), tags, headers })
 }
 
-/// The tags that a page keeps. Beyond the limits it keeps the broad one instead of them: it is shown, and renewed too often
-/// rather than never.
+/// The tags to store, sorted and without repetitions. Beyond the limits, the broad tag replaces all of them: the page
+/// is then invalidated too often instead of never.
 fn check_tags(given: Vec<String>, limits: &Limits) -> Result<Vec<String>, String> {
     if given.iter().any(String::is_empty) {
         return Err(EMPTY_TAG.into());
@@ -106,16 +109,16 @@ fn check_redirect(redirect: &Redirect) -> Result<Redirect, String> {
     if ![301, 302, 303, 307, 308].contains(status) {
         return Err(format!("a redirect cannot have status {status}: give 301, 302, 303, 307 or 308"));
     }
-    let shown = destination.escape_debug();
+    let escaped = destination.escape_debug();
     if destination.chars().any(|c| c.is_ascii_control()) {
-        return Err(format!("the redirect to `{shown}` holds a control character"));
+        return Err(format!("the redirect to `{escaped}` holds a control character"));
     }
     let lower = destination.to_ascii_lowercase();
-    let external = ["http://", "https://"].iter().find_map(|scheme| lower.strip_prefix(scheme));
-    let internal = destination.starts_with('/') && !destination[1..].starts_with(['/', '\\']);
-    if !internal && external.is_none_or(|rest| rest.is_empty() || rest.starts_with(['/', '\\'])) {
+    let after_scheme = ["http://", "https://"].iter().find_map(|scheme| lower.strip_prefix(scheme));
+    let is_internal = destination.starts_with('/') && !destination[1..].starts_with(['/', '\\']);
+    if !is_internal && after_scheme.is_none_or(|rest| rest.is_empty() || rest.starts_with(['/', '\\'])) {
         return Err(format!(
-            "the redirect to `{shown}` must be a path that begins with one `/`, or an http or https URL"
+            "the redirect to `{escaped}` must be a path that begins with one `/`, or an http or https URL"
         ));
     }
     let mut encoded = String::with_capacity(destination.len());
@@ -137,20 +140,20 @@ mod tests {
     use crate::run::settings::Settings;
     use crate::site::page::Outcome;
 
-    fn verdict(outcome: Outcome<Documents>) -> Result<Judged, Refused> {
-        judge(Rendered { kind: outcome.kind, meta: outcome.meta }, &Settings::default().limits)
+    fn validated(outcome: Outcome<Documents>) -> Result<ValidRender, Rejected> {
+        validate(Rendered { kind: outcome.kind, meta: outcome.meta }, &Settings::default().limits)
     }
 
     fn page(html: &str) -> Outcome<Documents> {
         Outcome::page(Documents { html: html.into(), data: "{}".into() })
     }
 
-    fn redirect(to: &str) -> Result<Judged, Refused> {
-        verdict(Outcome::redirect(Redirect::temporary(to)))
+    fn redirect(to: &str) -> Result<ValidRender, Rejected> {
+        validated(Outcome::redirect(Redirect::temporary(to)))
     }
 
     #[test]
-    fn what_cannot_be_stored_is_refused_with_a_reason() {
+    fn an_invalid_result_is_refused_with_a_reason() {
         let limits = Settings::default().limits;
         for (outcome, part) in [
             (page(""), "rendered to nothing"),
@@ -168,17 +171,17 @@ mod tests {
             ),
             (Outcome::redirect(Redirect::with_status("/a", 418)), "418"),
         ] {
-            match verdict(outcome) {
-                Err(Refused::Invalid(text)) => assert!(text.contains(part), "{text}"),
+            match validated(outcome) {
+                Err(Rejected::Invalid(text)) => assert!(text.contains(part), "{text}"),
                 other => panic!("{part}: {other:?}"),
             }
         }
     }
 
     #[test]
-    fn tags_never_keep_a_page_from_being_shown() {
+    fn too_many_tags_become_the_broad_tag() {
         let limits = Settings::default().limits;
-        let tags = |tags: Vec<String>| verdict(page("x").tags(tags)).unwrap().tags;
+        let tags = |tags: Vec<String>| validated(page("x").tags(tags)).unwrap().tags;
         let texts = ["новости", "Breaking News", "a,b", "a", "a,b"].map(str::to_owned);
         assert_eq!(tags(texts.to_vec()), ["Breaking News", "a", "a,b", "новости"]);
         let long = tags(vec!["x".repeat(limits.max_tag_bytes)]);
@@ -192,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_stays_on_the_web() {
+    fn a_redirect_leads_to_a_path_or_an_http_url() {
         for bad in [
             "//host",
             "/\\host",
@@ -205,12 +208,12 @@ mod tests {
             "http://",
             "https:///x",
         ] {
-            assert!(matches!(redirect(bad), Err(Refused::Invalid(_))), "{bad}");
+            assert!(matches!(redirect(bad), Err(Rejected::Invalid(_))), "{bad}");
         }
         for (given, sent) in
             [("/café", "/caf%C3%A9"), ("/a b?c=d#e", "/a%20b?c=d#e"), ("HTTPS://x.y/z", "HTTPS://x.y/z")]
         {
-            let Ok(Judged { content: Judgement::Redirect(to), .. }) = redirect(given) else {
+            let Ok(ValidRender { content: ValidContent::Redirect(to), .. }) = redirect(given) else {
                 panic!("{given}")
             };
             assert_eq!(to.destination, sent);
@@ -218,11 +221,11 @@ mod tests {
     }
 
     #[test]
-    fn keep_stale_is_no_mistake() {
+    fn keep_stale_is_not_invalid() {
         let retry_after = Some(Duration::from_secs(5));
         assert_eq!(
-            verdict(Outcome::keep_stale(retry_after)).unwrap_err(),
-            Refused::KeepStale { retry_after }
+            validated(Outcome::keep_stale(retry_after)).unwrap_err(),
+            Rejected::KeepStale { retry_after }
         );
     }
 }

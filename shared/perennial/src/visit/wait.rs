@@ -1,7 +1,7 @@
 //! A missing page, rendered while its first visitor waits.
 
 use crate::process::Process;
-use crate::render::entry::keep_unsaved;
+use crate::render::entry::cache_unsaved;
 use crate::render::outcome::VisitError;
 use crate::render::refresh::Renderer;
 use crate::visit::single_flight::SingleFlight;
@@ -171,7 +171,7 @@ impl<S: Stores> Visits<S> {
         let order = RenderRequest { page: page.clone(), reason, generation: judged, epoch, draft: false };
         match self.renderer.pool.run(order).await {
             Ok(draft) => {
-                let entry = keep_unsaved(&self.process, page, draft, judged);
+                let entry = cache_unsaved(&self.process, page, draft, judged);
                 Ok(Some(if said.partial { entry.unchecked() } else { entry }))
             }
             Err(failed) => {
