@@ -175,7 +175,7 @@ impl<S: Stores> Engine<S> {
     /// # Errors
     /// [`VisitError`]: the render failed, or a limit was reached.
     pub async fn first(&self, page: &Resolved, reason: Reason, judged: Ticket) -> (FirstRender, bool) {
-        self.visits.first(page, reason, judged).await
+        self.visits.render_missing(page, reason, judged).await
     }
 
     /// Renders for one request and keeps nothing: dynamic routes, drafts, `dev`.

@@ -1,4 +1,4 @@
-//! What a visit sets going: the render of a missing page while its visitor waits, the renewal of a stale one behind it.
+//! Renders that visits cause: of a missing page while the visitor waits, and of a stale page through the queue.
 
 pub(crate) mod single_flight;
 pub(crate) mod trigger;

@@ -100,7 +100,7 @@ pub(crate) fn stream_body<S: Stores, C: Chunks>(
                     tracing::error!(page = %page.key.path(), sha256, left_out, "an answer breaks off, because a stored body {how}; the page is rendered again");
                 });
                 // Before the visitor can come again, and before a function is frozen. What becomes of it is logged.
-                let _ = visits.first(&page, Reason::First, generation).await;
+                let _ = visits.render_missing(&page, Reason::First, generation).await;
                 StoreError::Refused(format!("a stored body {how}"))
             }
         };

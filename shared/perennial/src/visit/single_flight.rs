@@ -1,4 +1,4 @@
-//! Single flight: calls for one key that come while another is under way share its result.
+//! Single flight: concurrent calls with one key share one execution and its result.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::SetOnce;
 use tokio_util::task::TaskTracker;
 
-/// Where the result of a call will be; none if it panicked. Those who wait for it wake in the order in which they came.
+/// The future result of a call; `None` if the call panicked. Waiting callers wake in the order of their arrival.
 pub(crate) type SharedResult<T> = Arc<SetOnce<Option<T>>>;
 
-/// The call's end of its landing, which it reaches whatever becomes of it.
+/// Sets a [`SharedResult`]: to the call's result, or to `None` if it is dropped because the call panicked.
 pub(crate) struct ResultSetter<T>(SharedResult<T>);
 
 impl<T> Default for ResultSetter<T> {
@@ -25,7 +25,7 @@ impl<T> ResultSetter<T> {
     }
 
     pub(crate) fn with(self, result: T) {
-        // The only one who sets it, but for its own end.
+        // Setting cannot fail: only this setter sets the result, and `drop` runs afterwards.
         let _ = self.0.set(Some(result));
     }
 }
@@ -36,14 +36,14 @@ impl<T> Drop for ResultSetter<T> {
     }
 }
 
-/// Calls under way, by key. A call runs in a task of its own: nobody who waits for it can cancel it.
+/// Running calls, by key. A call runs in a task of its own, so that no waiting caller can cancel it.
 pub(crate) struct SingleFlight<T> {
-    under_way: Arc<Mutex<HashMap<Arc<str>, SharedResult<T>>>>,
+    running: Arc<Mutex<HashMap<Arc<str>, SharedResult<T>>>>,
 }
 
 impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
-        Self { under_way: Arc::default() }
+        Self { running: Arc::default() }
     }
 }
 
@@ -52,8 +52,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
-    /// The result of the call under way for `key`, or else of `start`'s. `None` if it panicked. The flag tells
-    /// whether somebody else's was joined.
+    /// Waits for the running call with this key; without one, starts a call. Returns the result (`None` if the call
+    /// panicked), and whether a running call was joined.
     pub(crate) async fn join<F>(
         &self,
         tasks: &TaskTracker,
@@ -63,65 +63,67 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let (landing, joined) = {
-            let mut under_way = lock(&self.under_way);
-            match under_way.get(key) {
-                Some(landing) => (landing.clone(), true),
+        let (result, joined) = {
+            let mut running = lock(&self.running);
+            match running.get(key) {
+                Some(result) => (result.clone(), true),
                 None => {
-                    let land = ResultSetter::default();
-                    let landing = land.landing();
-                    under_way.insert(key.clone(), landing.clone());
-                    let seat = Seat { under_way: self.under_way.clone(), key: key.clone() };
+                    let setter = ResultSetter::default();
+                    let result = setter.landing();
+                    running.insert(key.clone(), result.clone());
+                    let registration = Registration { running: self.running.clone(), key: key.clone() };
                     let call = start();
                     tasks.spawn(async move {
                         let result = call.await;
-                        // Whoever comes from here on starts anew, and finds what this call has stored.
-                        drop(seat);
-                        land.with(result);
+                        // A caller from here on starts a new call, and reads what this one has stored.
+                        drop(registration);
+                        setter.with(result);
                     });
-                    (landing, false)
+                    (result, false)
                 }
             }
         };
-        let landed = landing.wait().await.clone();
-        (landed, joined)
+        let result = result.wait().await.clone();
+        (result, joined)
     }
 }
 
-struct Seat<T> {
-    under_way: Arc<Mutex<HashMap<Arc<str>, SharedResult<T>>>>,
+/// The entry of a running call, which is removed on drop: also if the call panics.
+struct Registration<T> {
+    running: Arc<Mutex<HashMap<Arc<str>, SharedResult<T>>>>,
     key: Arc<str>,
 }
 
-impl<T> Drop for Seat<T> {
+impl<T> Drop for Registration<T> {
     fn drop(&mut self) {
-        lock(&self.under_way).remove(&self.key);
+        lock(&self.running).remove(&self.key);
     }
 }
 
-/// Calls that may share a result only if it began after all of them had come: one runs, one waits for it.
+/// Calls that may share an execution only if it began after all of them had arrived. Per key, one call runs and at most
+/// one more waits to run.
 pub(crate) struct Turns<T> {
-    pages: Arc<Mutex<HashMap<Arc<str>, Turn<T>>>>,
+    turns: Arc<Mutex<HashMap<Arc<str>, Turn<T>>>>,
 }
 
 struct Turn<T> {
-    /// Held while a call runs.
+    /// Locked while a call runs.
     running: Arc<tokio::sync::Mutex<()>>,
-    /// The call that has not begun, and the greatest number of those who wait for it.
+    /// The result of the call that waits to run, and the greatest number of its callers.
     next: Option<(SharedResult<T>, u64)>,
-    /// Calls running or waiting.
+    /// Calls that run or wait to run.
     users: usize,
 }
 
 impl<T> Default for Turns<T> {
     fn default() -> Self {
-        Self { pages: Arc::default() }
+        Self { turns: Arc::default() }
     }
 }
 
 impl<T: Clone + Send + Sync + 'static> Turns<T> {
-    /// The result of a call that begins after this one came. It is told the greatest `number` of all who share it.
-    /// `None` if it panicked.
+    /// The result of an execution that begins after this call; `None` if it panicked. `start` gets the greatest
+    /// `number` of all calls that share the execution.
     pub(crate) async fn take<F>(
         &self,
         tasks: &TaskTracker,
@@ -132,52 +134,53 @@ impl<T: Clone + Send + Sync + 'static> Turns<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let landing = {
-            let mut pages = lock(&self.pages);
-            let turn = pages.entry(key.clone()).or_insert_with(|| Turn {
+        let result = {
+            let mut turns = lock(&self.turns);
+            let turn = turns.entry(key.clone()).or_insert_with(|| Turn {
                 running: Arc::default(),
                 next: None,
                 users: 0,
             });
             match &mut turn.next {
-                Some((landing, greatest)) => {
+                Some((result, greatest)) => {
                     *greatest = number.max(*greatest);
-                    landing.clone()
+                    result.clone()
                 }
                 None => {
-                    let land = ResultSetter::default();
-                    let landing = land.landing();
-                    turn.next = Some((landing.clone(), number));
+                    let setter = ResultSetter::default();
+                    let result = setter.landing();
+                    turn.next = Some((result.clone(), number));
                     turn.users += 1;
-                    let leave = Leave { pages: self.pages.clone(), key: key.clone() };
-                    let (pages, key, running) = (self.pages.clone(), key.clone(), turn.running.clone());
+                    let user = TurnUser { turns: self.turns.clone(), key: key.clone() };
+                    let (turns, key, running) = (self.turns.clone(), key.clone(), turn.running.clone());
                     tasks.spawn(async move {
-                        let _leave = leave;
+                        let _user = user;
                         let _running = running.lock_owned().await;
-                        let begun = lock(&pages).get_mut(&key).and_then(|turn| turn.next.take());
-                        let call = start(begun.map_or(number, |(_, greatest)| greatest));
-                        land.with(call.await);
+                        let started = lock(&turns).get_mut(&key).and_then(|turn| turn.next.take());
+                        let call = start(started.map_or(number, |(_, greatest)| greatest));
+                        setter.with(call.await);
                     });
-                    landing
+                    result
                 }
             }
         };
-        landing.wait().await.clone()
+        result.wait().await.clone()
     }
 }
 
-struct Leave<T> {
-    pages: Arc<Mutex<HashMap<Arc<str>, Turn<T>>>>,
+/// Counts one call in [`Turn::users`] until it is dropped. The last one removes the key.
+struct TurnUser<T> {
+    turns: Arc<Mutex<HashMap<Arc<str>, Turn<T>>>>,
     key: Arc<str>,
 }
 
-impl<T> Drop for Leave<T> {
+impl<T> Drop for TurnUser<T> {
     fn drop(&mut self) {
-        let mut pages = lock(&self.pages);
-        if let Some(turn) = pages.get_mut(&self.key) {
+        let mut turns = lock(&self.turns);
+        if let Some(turn) = turns.get_mut(&self.key) {
             turn.users -= 1;
             if turn.users == 0 {
-                pages.remove(&self.key);
+                turns.remove(&self.key);
             }
         }
     }
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_come_meanwhile_share_one_call() {
+    async fn concurrent_calls_share_one_execution() {
         let (flights, tasks, calls, key) =
             (SingleFlight::default(), TaskTracker::new(), Calls::new(), Arc::from("k"));
         let join = || flights.join(&tasks, &key, || calls.call());
@@ -224,11 +227,11 @@ mod tests {
         assert_eq!([a.0, b.0, c.0], [Some(1); 3]);
         assert_eq!([a.1, b.1, c.1], [false, true, true]);
         calls.gate.add_permits(1);
-        assert_eq!(join().await.0, Some(2), "the next starts anew");
+        assert_eq!(join().await.0, Some(2), "a later call starts a new execution");
     }
 
     #[tokio::test]
-    async fn a_call_that_panics_lets_go() {
+    async fn after_a_panic_the_next_call_starts_a_new_execution() {
         let (flights, tasks, key) = (SingleFlight::<u32>::default(), TaskTracker::new(), Arc::from("k"));
         let failed = flights.join(&tasks, &key, || async { panic!("on purpose") }).await;
         assert_eq!(failed.0, None);
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_turn_is_shared_only_by_those_who_came_before_it_began() {
+    async fn calls_share_only_an_execution_that_began_after_them() {
         let (turns, tasks, calls, key) = (Turns::default(), TaskTracker::new(), Calls::new(), Arc::from("k"));
         let take = |number| {
             let calls = calls.clone();
@@ -252,11 +255,11 @@ mod tests {
             }
             let open = async { calls.gate.add_permits(2) };
             let (a, b, c, ()) = tokio::join!(take(2), take(4), take(3), open);
-            assert_eq!([a, b, c], [Some((2, 4)); 3], "the first began before they came");
+            assert_eq!([a, b, c], [Some((2, 4)); 3], "the first execution began before these calls");
         };
         tokio::join!(first, others);
         tasks.close();
         tasks.wait().await;
-        assert!(lock(&turns.pages).is_empty(), "nothing is left behind");
+        assert!(lock(&turns.turns).is_empty(), "no key is left behind");
     }
 }

@@ -1,4 +1,4 @@
-//! A stale page, renewed behind its visitors: an answer asks the queue.
+//! Renewal of a stale page in the background: the visit that gets the stale page sends a job to the queue.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,28 +16,28 @@ use crate::record::page_record::Ticket;
 use crate::record::reason::Reason;
 use crate::site::route::Resolved;
 
-/// How visitors of stale pages have them renewed.
+/// Renewals that visits of this process trigger.
 pub(crate) struct Triggers<S: Stores> {
     process: Arc<Process<S>>,
-    /// Pages that this process is asking the store to renew.
+    /// Keys of pages whose renewal is being triggered at this moment.
     asking: Mutex<HashSet<Arc<str>>>,
 }
 
 impl<S: Stores> Triggers<S> {
-    /// Those of this process.
+    /// Triggers of this process.
     pub(crate) fn new(process: &Arc<Process<S>>) -> Self {
         Self { process: process.clone(), asking: Mutex::default() }
     }
 
-    /// Whether [`Engine::trigger`] would ask the store at all: nobody holds a lease, and no back-off holds, as far as
-    /// this process knows.
+    /// Whether [`Triggers::trigger`] would call the store: as far as this process knows, no lease and no back-off is in
+    /// force.
     pub(crate) fn may_trigger(&self, entry: &Entry) -> bool {
         let (now, slot) = (self.process.clock.now(), &entry.snapshot.slot);
         slot.leased_until(now).is_none() && slot.backed_off_until(now).is_none()
     }
 
-    /// Has a stale page renewed by the queue, unless somebody already does or it is not time to try again. Costs a
-    /// visitor nothing: run it beside the answer, or before it where the process is frozen after it.
+    /// Sends a job that renews a stale page, unless a lease or a back-off is in force. The answer does not depend on
+    /// this call: run it in a task, or before the answer if the process is frozen afterwards.
     pub(crate) async fn trigger(&self, page: &Resolved, entry: &Entry) {
         let Some(_asking) = self.may_trigger(entry).then(|| Asking::new(&self.asking, page)).flatten() else {
             return;
@@ -53,7 +53,7 @@ impl<S: Stores> Triggers<S> {
             Ok(Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded) => {}
             Err(error) => self.process.complain(
                 page,
-                "a stale page cannot be renewed while the store cannot be written",
+                "a stale page cannot be renewed, because the store cannot be written",
                 &error,
             ),
         }
@@ -64,17 +64,17 @@ impl<S: Stores> Triggers<S> {
         if let Err(error) = self.process.stores.queue().send(&job, Duration::ZERO).await {
             self.process.complain(
                 page,
-                "the queue refused to renew a stale page; the next visitor tries again",
+                "the queue did not accept a stale page's renewal; the next visit tries again",
                 &error,
             );
             if let Err(error) = self.process.stores.pages().release(&page.key, ticket).await {
-                self.process.complain(page, "its lease cannot be given back, it will end by itself", &error);
+                self.process.complain(page, "the page's lease cannot be given back and will expire", &error);
             }
         }
     }
 }
 
-/// Held while this process asks the store to renew a page, so that a crowd asks once.
+/// Marks a page in [`Triggers::asking`] until it is dropped, so that many concurrent visits send one job.
 struct Asking<'a> {
     pages: &'a Mutex<HashSet<Arc<str>>>,
     page: Arc<str>,
@@ -83,8 +83,8 @@ struct Asking<'a> {
 impl<'a> Asking<'a> {
     fn new(pages: &'a Mutex<HashSet<Arc<str>>>, page: &Resolved) -> Option<Self> {
         let page = page.key.shared();
-        let first = pages.lock().unwrap_or_else(PoisonError::into_inner).insert(page.clone());
-        first.then_some(Self { pages, page })
+        let is_new = pages.lock().unwrap_or_else(PoisonError::into_inner).insert(page.clone());
+        is_new.then_some(Self { pages, page })
     }
 }
 

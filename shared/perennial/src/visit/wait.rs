@@ -1,4 +1,4 @@
-//! A missing page, rendered while its first visitor waits.
+//! Renders a missing page while its visitors wait.
 
 use crate::process::Process;
 use crate::render::entry::cache_unsaved;
@@ -25,20 +25,20 @@ use crate::render::outcome::Refreshed;
 use crate::render::pool::RenderRequest;
 use crate::site::route::Resolved;
 
-/// The first and the longest pause between two looks at a page that another process renders.
+/// The shortest and the longest pause between two reads of a page that another process renders.
 pub(crate) const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
-/// What a visitor of a missing page gets.
+/// The answer to a visitor of a missing page: the rendered page, or `None` if another process has rendered it.
 pub(crate) type FirstRender = Result<Option<Arc<Entry>>, VisitError>;
 
 /// Visits of missing pages.
 pub(crate) struct Visits<S: Stores> {
     process: Arc<Process<S>>,
     renderer: Arc<Renderer<S>>,
-    /// Places of visitors who wait.
+    /// A permit for each visitor who may wait.
     waiting: Semaphore,
     /// Renders that visitors of this process share.
-    flights: SingleFlight<FirstRender>,
+    renders: SingleFlight<FirstRender>,
 }
 
 impl<S: Stores> Visits<S> {
@@ -46,22 +46,23 @@ impl<S: Stores> Visits<S> {
     pub(crate) fn new(renderer: &Arc<Renderer<S>>) -> Arc<Self> {
         let (renderer, process) = (renderer.clone(), renderer.process.clone());
         let waiting = Semaphore::new(process.limits.max_waiting_visitors);
-        Arc::new(Self { process, renderer, waiting, flights: SingleFlight::default() })
+        Arc::new(Self { process, renderer, waiting, renders: SingleFlight::default() })
     }
 
-    /// Renders a missing page while its visitor waits. Simultaneous visitors share one render, also across
-    /// processes. The entry is none if another process rendered it: look again. The flag tells whether a render
-    /// that was under way was shared.
+    /// Renders a page while its visitor waits: a missing page, or one that is too stale to be served. Concurrent
+    /// visitors share one render, also across processes. `judged` is the generation that the caller has seen. The entry
+    /// is `None` if another process has rendered the page: look the page up again. The flag tells whether a running
+    /// render was joined.
     ///
     /// # Errors
     /// [`VisitError`]: the render failed, or a limit was reached.
-    pub(crate) async fn first(
+    pub(crate) async fn render_missing(
         self: &Arc<Self>,
         page: &Resolved,
         reason: Reason,
         judged: Ticket,
     ) -> (FirstRender, bool) {
-        let Ok(_place) = self.waiting.try_acquire() else {
+        let Ok(_permit) = self.waiting.try_acquire() else {
             let limit = self.process.limits.max_waiting_visitors;
             let message =
                 format!("{limit} visitors are waiting for renders already (PERENNIAL_MAX_WAITING_VISITORS)");
@@ -70,16 +71,15 @@ impl<S: Stores> Visits<S> {
         let visits = self.clone();
         let start = || {
             let (page, left) = (page.clone(), patience::left());
-            async move { patience::with(left, visits.lead(&page, reason, judged)).await }
+            async move { patience::with(left, visits.render_or_wait(&page, reason, judged)).await }
         };
         let key = page.key.shared();
-        let landing = self.flights.join(&self.process.tasks, &key, start);
-        match within(&*self.process.clock, self.process.limits.max_wait, landing).await {
-            Some((Some(first), joined)) => {
-                // One that was committed already when this visitor looked, and then told the queue: what is missing has
-                // expired since.
-                let newer = |entry: &Arc<Entry>| entry.unsaved || entry.record.generation > judged;
-                (first.map(|shown| shown.filter(|entry| !joined || newer(entry))), joined)
+        let call = self.renders.join(&self.process.tasks, &key, start);
+        match within(&*self.process.clock, self.process.limits.max_wait, call).await {
+            Some((Some(render), joined)) => {
+                // A joined render may have committed the generation that this visitor has already found to be expired.
+                let is_newer = |entry: &Arc<Entry>| entry.unsaved || entry.record.generation > judged;
+                (render.map(|entry| entry.filter(|entry| !joined || is_newer(entry))), joined)
             }
             Some((None, joined)) => (Err(VisitError::new(500, "the render's task panicked")), joined),
             None => {
@@ -90,17 +90,22 @@ impl<S: Stores> Visits<S> {
         }
     }
 
-    /// One visitor's way to a missing page, on behalf of all who wait for it in this process.
-    async fn lead(self: &Arc<Self>, page: &Resolved, reason: Reason, mut judged: Ticket) -> FirstRender {
-        // Who has a page to fall back on can wait for the end of a back-off; others try again with each visit.
+    /// Renders the page, or waits for the render of another process, on behalf of all waiting visitors of this process.
+    async fn render_or_wait(
+        self: &Arc<Self>,
+        page: &Resolved,
+        reason: Reason,
+        mut judged: Ticket,
+    ) -> FirstRender {
+        // With a stale page to fall back on, a visit obeys back-offs. Without one, each visit tries again.
         let urgency = if reason == Reason::First { Urgency::Missing } else { Urgency::Ordinary };
         let mut pause = POLL.0;
         let mut waited_for: Option<Ticket> = None;
-        // The lease that the last look has shown. While one holds nothing is asked for: a grant in the moment in which
-        // that render fails would hide its failure.
-        let mut held: Option<Lease> = None;
+        // Another render's lease, as of the last read. While it is in force, this loop asks for no ticket: a grant at
+        // the moment at which that render fails would hide its failure.
+        let mut other_lease: Option<Lease> = None;
         loop {
-            let begun = match held {
+            let begun = match other_lease {
                 Some(lease) => Ok(Begun::Busy(lease)),
                 None => {
                     self.process
@@ -112,25 +117,25 @@ impl<S: Stores> Visits<S> {
             };
             let snapshot = match begun {
                 Ok(Begun::Granted(ticket)) => match self.renderer.refresh(page, ticket, reason).await {
-                    Ok(refreshed) => return self.shown(page, refreshed).await,
-                    Err(error) => return self.unsaved(page, reason, judged, &error).await,
+                    Ok(refreshed) => return self.first_render(page, refreshed).await,
+                    Err(error) => return self.render_unsaved(page, reason, judged, &error).await,
                 },
                 Ok(Begun::BackedOff { .. }) => {
                     return Err(VisitError::new(
                         500,
-                        "its last render failed, and it is not time to try again",
+                        "the page's last render failed, and its back-off has not ended",
                     ));
                 }
                 Ok(Begun::Busy(lease)) => {
                     waited_for = waited_for.or(Some(lease.ticket));
                     self.process.clock.sleep(pause).await;
                     pause = (pause * 2).min(POLL.1);
-                    // That was no wait for the store.
+                    // The pause does not count as a wait for the store.
                     patience::begin_again(self.process.limits.store_wait);
                     self.process.stores.pages().read(&page.key, Wanted::default()).await
                 }
                 Ok(Begun::Unneeded) => self.process.stores.pages().read(&page.key, Wanted::default()).await,
-                Err(error) => return self.unsaved(page, reason, judged, &error).await,
+                Err(error) => return self.render_unsaved(page, reason, judged, &error).await,
             };
             let snapshot = snapshot.map_err(|e| VisitError::new(500, e.to_string()))?;
             if snapshot.generation != judged {
@@ -139,21 +144,22 @@ impl<S: Stores> Visits<S> {
                 }
                 judged = snapshot.generation;
             }
-            held = snapshot.slot.lease_at(self.process.clock.now());
-            // Who waits for another process's render shares its failure, as those in that process do; or that of a
-            // later one, which began while this visitor waited. Not where a page is stored whose body cannot be read
-            // here: what has failed may have been to store it.
-            let stored = snapshot.shown().is_some();
-            let shared =
-                |failed: &FailureNote| !stored && waited_for.is_some_and(|ticket| failed.ticket >= ticket);
-            if let Some(failure) = snapshot.slot.failure.filter(shared) {
+            other_lease = snapshot.slot.lease_at(self.process.clock.now());
+            // A visitor who waits for another process's render shares its failure, or the failure of a later render.
+            // This does not hold if a page is stored whose body this process cannot read: the other process may have
+            // failed to store that body.
+            let is_stored = snapshot.shown().is_some();
+            let is_shared = |failure: &FailureNote| {
+                !is_stored && waited_for.is_some_and(|ticket| failure.ticket >= ticket)
+            };
+            if let Some(failure) = snapshot.slot.failure.filter(is_shared) {
                 return Err(VisitError::new(500, failure.message));
             }
         }
     }
 
-    /// Renders without storing, because the store cannot be written.
-    async fn unsaved(
+    /// Renders without a ticket and without storing, because the store cannot be written.
+    async fn render_unsaved(
         &self,
         page: &Resolved,
         reason: Reason,
@@ -161,52 +167,55 @@ impl<S: Stores> Visits<S> {
         error: &StoreError,
     ) -> FirstRender {
         self.process.complain(page, "the store cannot be written; the page is kept in memory only", error);
-        // As much as is known before the render: what it began before makes it stale also here. A store that cannot be
-        // written may still be read.
-        let known = self.process.memory.get(&page.key).map_or(0, |entry| entry.snapshot.epochs.newest);
-        let said =
-            self.process.stores.pages().read(&page.key, Wanted::default()).await.map(|said| said.epochs);
-        let said = said.unwrap_or(Epochs::UNKNOWN);
-        let epoch = known.max(said.newest);
-        let order = RenderRequest { page: page.clone(), reason, generation: judged, epoch, draft: false };
-        match self.renderer.pool.run(order).await {
-            Ok(draft) => {
-                let entry = cache_unsaved(&self.process, page, draft, judged);
-                Ok(Some(if said.partial { entry.unchecked() } else { entry }))
+        // The newest epoch that is known before the render: a later invalidation makes the result stale. A store that
+        // cannot be written may still be readable.
+        let cached = self.process.memory.get(&page.key).map_or(0, |entry| entry.snapshot.epochs.newest);
+        let snapshot = self.process.stores.pages().read(&page.key, Wanted::default()).await;
+        let epochs = snapshot.map_or(Epochs::UNKNOWN, |snapshot| snapshot.epochs);
+        let epoch = cached.max(epochs.newest);
+        let request = RenderRequest { page: page.clone(), reason, generation: judged, epoch, draft: false };
+        match self.renderer.pool.run(request).await {
+            Ok(output) => {
+                let entry = cache_unsaved(&self.process, page, output, judged);
+                Ok(Some(if epochs.partial { entry.unchecked() } else { entry }))
             }
-            Err(failed) => {
-                self.renderer.log_failure(page, reason, &failed, None);
-                Err(VisitError::new(500, failed.message))
+            Err(error) => {
+                self.renderer.log_failure(page, reason, &error, None);
+                Err(VisitError::new(500, error.message))
             }
         }
     }
 
-    /// What those who waited for a render get.
-    async fn shown(&self, page: &Resolved, refreshed: Refreshed) -> FirstRender {
+    /// The answer of a render's result to the visitors who waited for it.
+    async fn first_render(&self, page: &Resolved, refreshed: Refreshed) -> FirstRender {
         match refreshed {
             Refreshed::Stored(entry)
             | Refreshed::Unchanged(entry)
             | Refreshed::Unsaved(entry)
-            | Refreshed::GivenBack(entry) => Ok(self.as_it_is_now(page, entry).await),
+            | Refreshed::GivenBack(entry) => Ok(self.with_current_epochs(page, entry).await),
             Refreshed::Superseded => Ok(None),
             Refreshed::Failed { message, .. } => Err(VisitError { status: 500, message }),
             Refreshed::Kept => {
-                Err(VisitError::new(500, "the page asked to keep what there is, and there is nothing"))
+                Err(VisitError::new(500, "the page asked to keep the stored page, and none is stored"))
             }
         }
     }
 
-    /// A page that has just been rendered, judged by what was invalidated meanwhile: elsewhere, so that this process has
-    /// not heard of it, and before the shared cache in front was told, which is about to get this answer. None if
-    /// something newer is shown already.
-    async fn as_it_is_now(&self, page: &Resolved, entry: Arc<Entry>) -> Option<Arc<Entry>> {
+    /// A rendered page with epochs that were read after the render. Another process may have invalidated the page
+    /// during the render, and may have purged the shared cache already: that cache must not take this answer for fresh.
+    /// `None` if a newer page is stored, or if the page was deleted meanwhile.
+    async fn with_current_epochs(&self, page: &Resolved, entry: Arc<Entry>) -> Option<Arc<Entry>> {
         let wanted = Wanted { tags: &entry.record.tags, body: None };
         let epochs = match self.process.stores.pages().read(&page.key, wanted).await {
-            Ok(now) if now.generation > entry.record.generation => return None,
-            Ok(now) => now.epochs.at_least(entry.snapshot.epochs),
+            Ok(current) if current.generation > entry.record.generation => return None,
+            Ok(current) => current.epochs.at_least(entry.snapshot.epochs),
             Err(_) if entry.unsaved => return Some(entry.unchecked()),
             Err(error) => {
-                self.process.complain(page, "it cannot be told whether a new page is stale already", &error);
+                self.process.complain(
+                    page,
+                    "the store cannot tell whether a new page was invalidated",
+                    &error,
+                );
                 Epochs::UNKNOWN.at_least(entry.snapshot.epochs)
             }
         };
