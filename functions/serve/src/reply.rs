@@ -120,7 +120,7 @@ pub fn page(request: &Parts, shown: &Shown<'_>, stream: Option<Body>) -> Reply {
     let content = shown.entry.content(shown.form);
     // What is in memory may be compressed otherwise than what is stored.
     let body = content.map_or(body, |content| content.body());
-    let BodyWanted { coding, has, head: is_head } = wants(request, body, shown.limits);
+    let BodyWanted { coding, is_not_modified: has, is_head } = wants(request, body, shown.limits);
     let told = told(shown);
     let make = || {
         let mut head = fixed_head(body, coding, shown.form, record);
@@ -158,7 +158,7 @@ pub fn wants(request: &Parts, body: &BodyRef, limits: &Limits) -> BodyWanted {
     };
     let asks = request.headers.contains_key(IF_NONE_MATCH);
     let has = asks && matches_etag(&request.headers, &body.etag(coding));
-    BodyWanted { coding, has, head: request.method == Method::HEAD }
+    BodyWanted { coding, is_not_modified: has, is_head: request.method == Method::HEAD }
 }
 
 /// What a 304 does not repeat (RFC 9110 section 15.4.5).

@@ -130,7 +130,7 @@ impl<S: Stores> Engine<S> {
 
     /// The memory of answers that are passed on as they are read.
     pub fn stream_budget(&self) -> &Arc<Budget> {
-        &self.lookup.streams
+        &self.lookup.stream_budget
     }
 
     /// Bytes in the memory cache, and their limit.

@@ -1,4 +1,4 @@
-//! What a visitor is shown: the page from memory or from the store, and its body, whole or part by part.
+//! Lookup of a page for a visitor, in memory or in the store, and its body, loaded or streamed.
 
 pub mod body;
 pub(crate) mod load;

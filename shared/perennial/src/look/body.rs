@@ -1,4 +1,4 @@
-//! The body of an answer: there, or still coming.
+//! The body of an answer: complete, or a stream.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,10 +12,10 @@ use crate::ports::error::StoreError;
 /// The body of an answer.
 #[derive(Debug)]
 pub enum Body {
-    /// All of it.
+    /// The complete body.
     Whole(Bytes),
-    /// Part by part, until the sender is dropped. An error ends it early: the connection breaks, so that nobody takes
-    /// what came for the whole (RFC 9112 section 8).
+    /// A stream of parts, which ends when the sender is dropped. After an error the server closes the connection, so
+    /// that no client takes the incomplete body for a complete one (RFC 9112 section 8).
     Stream(mpsc::Receiver<Result<Bytes, StoreError>>),
 }
 

@@ -1,4 +1,4 @@
-//! What is read of a page's bodies to answer a visitor: nothing, all of one, or the beginning of a large one.
+//! Reads the body that an answer needs: none, a complete one, or the stream of a large one.
 
 use crate::base::budget::Budget;
 use crate::look::view::BodyWanted;
@@ -19,71 +19,73 @@ use crate::record::content::Content;
 use crate::record::page_record::{BodyRef, Form, Record, Stored};
 use crate::site::route::Resolved;
 
-/// What a small function reads in a millisecond: 50 Mbit/s. A visitor waits for a large body that much longer.
+/// The bandwidth of a small Lambda function: 50 Mbit/s. A visitor's bound on store calls grows by a body's transfer
+/// time.
 const BODY_BYTES_PER_MS: u64 = 6_250;
 
-/// A form of a page whose content is sought.
+/// The form of a page whose content an answer needs.
 pub(crate) struct ContentQuery<'a> {
     pub(crate) page: &'a Resolved,
     pub(crate) form: Form,
     pub(crate) record: &'a Record,
-    /// What is in memory of it.
-    pub(crate) kept: Option<&'a Entry>,
-    /// The stored bytes, if they came with the record.
-    pub(crate) beside: Option<Bytes>,
+    /// The page's entry in the memory cache.
+    pub(crate) cached: Option<&'a Entry>,
+    /// The body's stored bytes, if the store returned them with the record.
+    pub(crate) inline_body: Option<Bytes>,
 }
 
-/// What there is of a page's contents.
+/// The available contents of a page.
 pub(crate) struct Contents<C> {
     pub(crate) html: Option<Arc<Content>>,
     pub(crate) data: Option<Arc<Content>>,
-    /// The content that was sought, if it is not to be loaded.
-    pub(crate) passing: Option<BodyStream<C>>,
-    /// Whether it could not be passed on, because too much is already.
+    /// The requested form's body, if it is streamed.
+    pub(crate) stream: Option<BodyStream<C>>,
+    /// Whether the body must be streamed and the budget of streams is used up.
     pub(crate) is_over_budget: bool,
 }
 
 type ChunksOf<S> = <<S as Stores>::Bodies as Bodies>::Chunks;
 
-/// What is in memory, and of the sought form what else is wanted; none if its body is gone.
+/// The contents in memory, and the requested form's content if the visitor needs it. `None` if the body is gone or
+/// damaged.
 pub(crate) async fn contents<S: Stores>(
     process: &Process<S>,
-    streams: &Arc<Budget>,
-    seek: ContentQuery<'_>,
+    stream_budget: &Arc<Budget>,
+    query: ContentQuery<'_>,
     wants: impl Fn(&BodyRef) -> BodyWanted,
 ) -> Option<Contents<ChunksOf<S>>> {
-    let ContentQuery { page, form, record, kept, beside } = seek;
-    let kept = kept.filter(|e| !e.unsaved && e.record.answers_alike(record));
-    let (html, data) = kept.map_or((None, None), |e| (e.html.clone(), e.data.clone()));
-    let mut found = Contents { html, data, passing: None, is_over_budget: false };
-    let slot = if form == Form::Html { &mut found.html } else { &mut found.data };
-    let Some(body) = record.stored.body(form).filter(|_| slot.is_none()) else { return Some(found) };
-    let BodyWanted { coding, has, head } = wants(body);
-    // What is not found comes whole: 304 is for what would be 200.
-    if has && matches!(record.stored, Stored::Page { .. }) {
-        return Some(found);
+    let ContentQuery { page, form, record, cached, inline_body } = query;
+    let cached = cached.filter(|e| !e.unsaved && e.record.answers_alike(record));
+    let (html, data) = cached.map_or((None, None), |e| (e.html.clone(), e.data.clone()));
+    let mut contents = Contents { html, data, stream: None, is_over_budget: false };
+    let slot = if form == Form::Html { &mut contents.html } else { &mut contents.data };
+    let Some(body) = record.stored.body(form).filter(|_| slot.is_none()) else { return Some(contents) };
+    let BodyWanted { coding, is_not_modified, is_head } = wants(body);
+    // A 404 page is always sent: 304 may only replace 200 (RFC 9110 section 13.1.2).
+    if is_not_modified && matches!(record.stored, Stored::Page { .. }) {
+        return Some(contents);
     }
-    if let Some(bytes) = beside {
+    if let Some(bytes) = inline_body {
         *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));
     } else if is_streamed(&process.limits, body) {
-        // What is loaded is loaded for HEAD as well: for the next visitor.
-        if head {
-            return Some(found);
+        // HEAD needs no stream. A body that can be loaded is loaded for HEAD, too, because it helps the next visitor.
+        if is_head {
+            return Some(contents);
         }
-        let Some(part) = streams.take(streaming_bytes(body, coding), &*process.clock).await else {
+        let Some(part) = stream_budget.take(streaming_bytes(body, coding), &*process.clock).await else {
             process.log(Line::UsedUp, |left_out| {
-                tracing::warn!(page = %page.key.path(), left_out, "a visitor gets 503: as many large bodies are passed on as PERENNIAL_STREAM_MEMORY_BYTES allows");
+                tracing::warn!(page = %page.key.path(), left_out, "a visitor gets 503, because PERENNIAL_STREAM_MEMORY_BYTES is used up by streams of large bodies");
             });
-            found.is_over_budget = true;
-            return Some(found);
+            contents.is_over_budget = true;
+            return Some(contents);
         };
         let opened = process.stores.bodies().open(&page.key, &body.sha256).await;
         let opened = readable(process, page, opened)?;
-        // Cut short, it is as good as gone.
+        // A truncated body counts as gone.
         if opened.bytes != body.stored_bytes {
             return None;
         }
-        found.passing =
+        contents.stream =
             Some(BodyStream { body: body.clone(), opened, coding, part, clock: process.clock.clone() });
     } else {
         patience::allow(Duration::from_millis(body.stored_bytes / BODY_BYTES_PER_MS));
@@ -91,15 +93,16 @@ pub(crate) async fn contents<S: Stores>(
         let bytes = readable(process, page, bytes)?;
         *slot = Some(Arc::new(Content::load(body.clone(), bytes)?));
     }
-    Some(found)
+    Some(contents)
 }
 
+/// Logs a failed read of a body, which then counts as gone.
 fn readable<S: Stores, T>(
     process: &Process<S>,
     page: &Resolved,
-    read: Result<Option<T>, StoreError>,
+    result: Result<Option<T>, StoreError>,
 ) -> Option<T> {
-    read.unwrap_or_else(|error| {
+    result.unwrap_or_else(|error| {
         process.log(Line::BadBody, |left_out| {
             tracing::error!(page = %page.key.path(), left_out, "a stored body cannot be read: {error}");
         });

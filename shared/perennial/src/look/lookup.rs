@@ -1,4 +1,4 @@
-//! Looks a page up, in memory or in the store, and judges it.
+//! Looks a page up, in memory or in the store, and decides its state.
 
 use std::sync::Arc;
 
@@ -21,26 +21,26 @@ use crate::record::page_record::{BodyRef, Epoch, Form, Record};
 use crate::site::route::Resolved;
 use crate::visit::wait::Visits;
 
-/// How visitors' pages are looked up.
+/// Lookups of visitors' pages.
 pub(crate) struct Lookup<S: Stores> {
     process: Arc<Process<S>>,
     visits: Arc<Visits<S>>,
-    /// The memory of answers that are passed on as they are read.
-    pub(crate) streams: Arc<Budget>,
+    /// The memory of all streamed answers.
+    pub(crate) stream_budget: Arc<Budget>,
 }
 
 impl<S: Stores> Lookup<S> {
-    /// Lookups of this process. What they find damaged, `visits` has rendered again.
+    /// Lookups of this process. `visits` renders a page again whose body turns out damaged during a stream.
     pub(crate) fn new(process: &Arc<Process<S>>, visits: &Arc<Visits<S>>) -> Self {
-        let streams = Budget::new(process.limits.stream_memory_bytes);
-        Self { process: process.clone(), visits: visits.clone(), streams }
+        let stream_budget = Budget::new(process.limits.stream_memory_bytes);
+        Self { process: process.clone(), visits: visits.clone(), stream_budget }
     }
 
-    /// Looks a page up: in memory if nothing was written since, else in the store. A body that the visitor has already is
-    /// not read: the entry may come without it.
+    /// Looks a page up: in memory if the store has not changed since, or else in the store. The entry comes without a
+    /// body that the visitor does not need, according to `wants`.
     ///
     /// # Errors
-    /// The store cannot be read, and the page is not in memory either.
+    /// The store cannot be read, and the page is not in memory.
     pub(crate) async fn look(
         &self,
         page: &Resolved,
@@ -48,19 +48,23 @@ impl<S: Stores> Lookup<S> {
         wants: impl Fn(&BodyRef) -> BodyWanted,
     ) -> Result<PageView, StoreError> {
         let now = self.process.clock.now();
-        // Noted before reading: what is read may be newer than this version, never older.
+        // The version is read before the page: the page may be newer than this version, never older.
         let version = self.process.stores.pages().version();
-        let kept = self.process.memory.get(&page.key);
-        if let Some(entry) = kept.as_ref().filter(|e| e.is_current(version, now) && e.has(form)) {
-            return Ok(self.sight(page, entry.clone(), now));
+        let cached = self.process.memory.get(&page.key);
+        if let Some(entry) = cached.as_ref().filter(|e| e.is_current(version, now) && e.has(form)) {
+            return Ok(self.view(page, entry.clone(), now));
         }
-        let known = Known { kept: kept.as_ref(), version, now };
-        match self.read(page, form, known, wants).await {
-            Ok(sight) => Ok(sight),
+        let cache_state = CacheState { cached: cached.as_ref(), version, now };
+        match self.read(page, form, cache_state, wants).await {
+            Ok(view) => Ok(view),
             Err(error) => {
-                self.process.complain(page, "the store cannot be read; serving what is in memory", &error);
-                match kept.filter(|e| e.has(form)) {
-                    Some(entry) => Ok(self.sight(page, entry.unchecked(), now)),
+                self.process.complain(
+                    page,
+                    "the store cannot be read; the page is served from memory",
+                    &error,
+                );
+                match cached.filter(|e| e.has(form)) {
+                    Some(entry) => Ok(self.view(page, entry.unchecked(), now)),
                     None => Err(error),
                 }
             }
@@ -71,55 +75,56 @@ impl<S: Stores> Lookup<S> {
         &self,
         page: &Resolved,
         form: Form,
-        known: Known<'_>,
+        cache_state: CacheState<'_>,
         wants: impl Fn(&BodyRef) -> BodyWanted,
     ) -> Result<PageView, StoreError> {
-        let Known { kept, version, now } = known;
+        let CacheState { cached, version, now } = cache_state;
         let wanted = Wanted {
-            tags: kept.map_or(&[], |e| &e.record.tags[..]),
-            body: kept.is_none_or(|e| !e.has(form)).then_some(form),
+            tags: cached.map_or(&[], |e| &e.record.tags[..]),
+            body: cached.is_none_or(|e| !e.has(form)).then_some(form),
         };
         let mut body_gone_of = None;
         loop {
             let mut snapshot = self.process.stores.pages().read(&page.key, wanted).await?;
-            if let Some(unsaved) = kept.filter(|e| e.unsaved && e.has(form)) {
-                // Its tags need not be those of the stored record.
+            if let Some(unsaved) = cached.filter(|e| e.unsaved && e.has(form)) {
+                // The unsaved page may have other tags than the stored record.
                 let epochs = self.epochs(page, &unsaved.record.tags).await.max(snapshot.epochs);
                 if outlives(unsaved, &snapshot, epochs.newest, now) {
                     let entry = if epochs.partial { unsaved.unchecked() } else { unsaved.clone() };
-                    return Ok(self.sight(page, entry, now));
+                    return Ok(self.view(page, entry, now));
                 }
             }
             let generation = snapshot.generation;
             let missing = |known| PageView::missing(generation, known);
             let Some(record) = snapshot.record.clone() else { return Ok(missing(snapshot.listed)) };
-            let (unread, body) = (std::mem::take(&mut snapshot.unread_tags), snapshot.body.take());
-            let seek =
-                ContentQuery { page, form, record: &record, kept: kept.map(Arc::as_ref), beside: body };
-            let (epochs, found) = tokio::join!(
-                self.epochs(page, &unread),
-                contents(&self.process, &self.streams, seek, &wants)
+            let (unread_tags, inline_body) =
+                (std::mem::take(&mut snapshot.unread_tags), snapshot.body.take());
+            let query =
+                ContentQuery { page, form, record: &record, cached: cached.map(Arc::as_ref), inline_body };
+            let (epochs, contents) = tokio::join!(
+                self.epochs(page, &unread_tags),
+                contents(&self.process, &self.stream_budget, query, &wants)
             );
             snapshot.epochs = epochs.max(snapshot.epochs);
-            let same = |kept: &&Arc<Entry>| kept.record.generation == record.generation;
-            if let Some(kept) = kept.filter(same).filter(|_| snapshot.epochs.partial) {
-                // What this process has heard of once, it does not forget because the store does not repeat it.
-                snapshot.epochs = snapshot.epochs.at_least(kept.snapshot.epochs);
+            let is_same = |cached: &&Arc<Entry>| cached.record.generation == record.generation;
+            if let Some(cached) = cached.filter(is_same).filter(|_| snapshot.epochs.partial) {
+                // The process has read some of these epochs before: it must not forget an invalidation.
+                snapshot.epochs = snapshot.epochs.at_least(cached.snapshot.epochs);
             }
             let known = snapshot.listed || snapshot.shown().is_some();
-            let seen = state(&record, snapshot.epochs, now, page.route.options.missing_when_expired);
-            if seen == State::Missing {
-                // Nor may it be shown when the store cannot be read.
+            let state = state(&record, snapshot.epochs, now, page.route.options.missing_when_expired);
+            if state == State::Missing {
+                // A deleted page must not be served from memory either, when the store cannot be read.
                 if !is_shown(&record, snapshot.epochs) {
                     self.process.memory.remove(&page.key);
                 }
                 return Ok(missing(known));
             }
-            match found {
-                Some(Contents { html, data, passing, is_over_budget }) => {
-                    self.check_headers(page, &record, kept);
-                    let stream = passing
-                        .map(|passing| stream_body(&self.process, &self.visits, page, generation, passing));
+            match contents {
+                Some(Contents { html, data, stream, is_over_budget }) => {
+                    self.check_headers(page, &record, cached);
+                    let stream = stream
+                        .map(|stream| stream_body(&self.process, &self.visits, page, generation, stream));
                     let unsaved = false;
                     let entry =
                         Arc::new(Entry { record, html, data, snapshot, version, read_at: now, unsaved });
@@ -128,12 +133,13 @@ impl<S: Stores> Lookup<S> {
                         entry: Some(entry),
                         stream,
                         is_over_budget,
-                        state: seen,
+                        state,
                         generation,
                         known,
                     });
                 }
-                // A commit may have replaced the record, and its body been removed, since it was read.
+                // Since the read, a commit may have replaced the record, and its body may have been removed: read
+                // again.
                 None if body_gone_of != Some(generation) => body_gone_of = Some(generation),
                 None => {
                     self.process.log(Line::BadBody, |left_out| {
@@ -149,7 +155,7 @@ impl<S: Stores> Lookup<S> {
         }
     }
 
-    /// What was done to tags; a store that does not say so takes no page away.
+    /// The epochs of tags. If the store cannot read them, they are unknown, and the page is served nevertheless.
     async fn epochs(&self, page: &Resolved, unread_tags: &[String]) -> Epochs {
         if unread_tags.is_empty() {
             return Epochs::default();
@@ -157,34 +163,36 @@ impl<S: Stores> Lookup<S> {
         self.process.stores.pages().epochs(unread_tags).await.unwrap_or_else(|error| {
             self.process.complain(
                 page,
-                "it cannot be told whether a page is stale; it is answered as stale",
+                "the store cannot tell whether a page was invalidated; the page is answered as stale",
                 &error,
             );
             Epochs::UNKNOWN
         })
     }
 
-    fn sight(&self, page: &Resolved, entry: Arc<Entry>, now: Millis) -> PageView {
+    fn view(&self, page: &Resolved, entry: Arc<Entry>, now: Millis) -> PageView {
         let state = state(&entry.record, entry.snapshot.epochs, now, page.route.options.missing_when_expired);
         let generation = entry.record.generation;
         let entry = (state != State::Missing).then_some(entry);
         PageView { entry, stream: None, is_over_budget: false, state, generation, known: true }
     }
 
-    /// Reports a page that an earlier version has stored with a field that answers leave out, as it comes into memory.
-    fn check_headers(&self, page: &Resolved, record: &Record, kept: Option<&Arc<Entry>>) {
-        if kept.is_none_or(|kept| kept.record.generation != record.generation)
-            && let Some(wrong) = stored_field_error(&record.headers)
+    /// Logs, once per generation in memory, that answers leave out a forbidden field that an earlier version has
+    /// stored.
+    fn check_headers(&self, page: &Resolved, record: &Record, cached: Option<&Arc<Entry>>) {
+        if cached.is_none_or(|cached| cached.record.generation != record.generation)
+            && let Some(error) = stored_field_error(&record.headers)
         {
             self.process.complain(
                 page,
-                "its answers leave a stored header field out; render the page again",
-                &wrong,
+                "the page's answers leave out a stored header field; render the page again",
+                &error,
             );
         }
     }
 
-    /// The content of a page that was looked up a while ago, unless that is in memory; none if it is gone.
+    /// Opens the body of a page that was looked up before a render. `Some(None)`: the content is in memory, or the
+    /// visitor does not need it. `None`: the body is gone, or the budget of streams is used up.
     pub(crate) async fn open_again(
         &self,
         page: &Resolved,
@@ -195,26 +203,28 @@ impl<S: Stores> Lookup<S> {
         if entry.has(form) {
             return Some(None);
         }
-        let seek = ContentQuery { page, form, record: &entry.record, kept: Some(entry), beside: None };
-        let found = contents(&self.process, &self.streams, seek, wants)
+        let query =
+            ContentQuery { page, form, record: &entry.record, cached: Some(entry), inline_body: None };
+        let contents = contents(&self.process, &self.stream_budget, query, wants)
             .await
-            .filter(|found| !found.is_over_budget)?;
+            .filter(|contents| !contents.is_over_budget)?;
         Some(
-            found.passing.map(|passing| {
-                stream_body(&self.process, &self.visits, page, entry.record.generation, passing)
+            contents.stream.map(|stream| {
+                stream_body(&self.process, &self.visits, page, entry.record.generation, stream)
             }),
         )
     }
 }
 
-/// What is known before the store is read.
-struct Known<'a> {
-    kept: Option<&'a Arc<Entry>>,
+/// The memory cache's state before the store is read.
+struct CacheState<'a> {
+    cached: Option<&'a Arc<Entry>>,
     version: Option<u64>,
     now: Millis,
 }
 
-/// Whether a page rendered while the store could not be written still counts beside what the store says now.
+/// Whether an unsaved page is still to be served instead of the stored one: it is fresh, and the store has neither a
+/// newer generation nor a newer invalidation.
 fn outlives(unsaved: &Entry, snapshot: &Snapshot, newest_epoch: Epoch, now: Millis) -> bool {
     snapshot.generation <= unsaved.record.generation
         && snapshot.epochs.newest.max(newest_epoch) <= unsaved.snapshot.epochs.newest

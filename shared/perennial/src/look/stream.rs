@@ -1,5 +1,4 @@
-//! Stored bodies that are too large to be loaded for each visitor: passed on as they come from the store, and checked
-//! on the way.
+//! Streams large stored bodies from the store to a visitor, and checks them on the way.
 
 use crate::process::Process;
 use crate::visit::wait::Visits;
@@ -25,28 +24,28 @@ use crate::record::page_record::{BodyRef, Coding, Ticket};
 use crate::record::reason::Reason;
 use crate::site::route::Resolved;
 
-/// As much is decompressed at a time, however little it is made of.
+/// The decoder makes parts of at most this size: a few compressed bytes may give any number of decoded ones.
 const PART_BYTES: usize = 64 << 10;
 
-/// A stored body that is open, for one visitor.
+/// A stored body that was opened for one visitor.
 pub(crate) struct BodyStream<C> {
     pub(crate) body: BodyRef,
     pub(crate) opened: Opened<C>,
-    /// The coding it is sent in: the stored one, or none.
+    /// The coding to send: the stored one, or identity.
     pub(crate) coding: Coding,
-    /// The memory that it takes.
+    /// The stream's memory.
     pub(crate) part: Part,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// What a body takes on its way besides the decoder: a part that is read, one that is held back, one that waits to be
-/// sent, and what the connection has of it.
+/// Memory of a stream besides the decoder: the part being read, the last part, the part that waits to be sent, and the
+/// connection's buffers.
 const BUFFERS_BYTES: u64 = 6 * PART_BYTES as u64;
 
-/// What a decoder takes besides its window: tables and room for what it looks up.
+/// Memory of a decoder besides its window: Huffman tables and context maps.
 const DECODER_BYTES: u64 = 512 << 10;
 
-/// The memory that one visitor takes at first to whom a body is passed on in a coding.
+/// The memory to reserve for a stream of this body in this coding.
 pub(crate) fn streaming_bytes(body: &BodyRef, coding: Coding) -> u64 {
     if coding == body.coding { BUFFERS_BYTES } else { decoding_bytes(1 << WINDOW_BITS_MAX) }
 }
@@ -55,7 +54,7 @@ fn decoding_bytes(window_bytes: u64) -> u64 {
     BUFFERS_BYTES + DECODER_BYTES + window_bytes
 }
 
-/// The window that a brotli stream asks its decoder for, by its first byte (RFC 7932 section 9.1).
+/// The window size that a brotli stream declares in its first byte (RFC 7932 section 9.1).
 fn window_bytes(first: u8) -> u64 {
     let bits = match (first & 1, first >> 1 & 7, first >> 4 & 7) {
         (0, ..) => 16,
@@ -66,32 +65,31 @@ fn window_bytes(first: u8) -> u64 {
     1 << bits
 }
 
-/// Why a body is not passed on to its end.
+/// The reason why a stream ends before the body's end.
 enum Stop {
-    /// The visitor has gone.
-    Unheard,
+    VisitorGone,
     Store(StoreError),
     Damaged(&'static str),
 }
 
-/// Passes a body on. The last part is held back until everything before it has been checked, so that a damaged body
-/// never ends as a whole one does: its page is rendered again, and then the answer breaks off.
+/// Streams a body in a task. The last part is sent only after the whole body was checked, so that no visitor gets a
+/// damaged body in full: the page is rendered again, and then the answer breaks off.
 pub(crate) fn stream_body<S: Stores, C: Chunks>(
     process: &Arc<Process<S>>,
     visits: &Arc<Visits<S>>,
     page: &Resolved,
     generation: Ticket,
-    passing: BodyStream<C>,
+    stream: BodyStream<C>,
 ) -> Body {
-    let (say, parts) = mpsc::channel(1);
+    let (sender, parts) = mpsc::channel(1);
     let (process, visits, page) = (process.clone(), visits.clone(), page.clone());
     process.tasks.clone().spawn(async move {
-        let sha256 = passing.body.sha256.clone();
-        let error = match passing.on_to(&say).await {
-            Ok(()) | Err(Stop::Unheard) => return,
+        let sha256 = stream.body.sha256.clone();
+        let error = match stream.send_to(&sender).await {
+            Ok(()) | Err(Stop::VisitorGone) => return,
             Err(Stop::Store(error)) => {
                 process.log(Line::BadBody, |left_out| {
-                    tracing::error!(page = %page.key.path(), sha256, left_out, "an answer broke off, because a stored body cannot be read on: {error}");
+                    tracing::error!(page = %page.key.path(), sha256, left_out, "an answer breaks off, because the rest of a stored body cannot be read: {error}");
                 });
                 error
             }
@@ -99,116 +97,119 @@ pub(crate) fn stream_body<S: Stores, C: Chunks>(
                 process.log(Line::BadBody, |left_out| {
                     tracing::error!(page = %page.key.path(), sha256, left_out, "an answer breaks off, because a stored body {how}; the page is rendered again");
                 });
-                // Before the visitor can come again, and before a function is frozen. What becomes of it is logged.
+                // The render comes before the error: before the visitor can retry, and before Lambda freezes the
+                // function. The render logs its own result.
                 let _ = visits.render_missing(&page, Reason::First, generation).await;
                 StoreError::Refused(format!("a stored body {how}"))
             }
         };
-        let _ = say.send(Err(error)).await;
+        let _ = sender.send(Err(error)).await;
     });
     Body::Stream(parts)
 }
 
 impl<C: Chunks> BodyStream<C> {
-    async fn on_to(self, say: &mpsc::Sender<Result<Bytes, StoreError>>) -> Result<(), Stop> {
+    async fn send_to(self, sender: &mpsc::Sender<Result<Bytes, StoreError>>) -> Result<(), Stop> {
         let Self { body, opened: Opened { bytes: _, mut chunks }, coding, mut part, clock } = self;
-        let (mut hash, mut stored) = (Sha256::new(), 0);
+        let (mut hash, mut stored_bytes) = (Sha256::new(), 0);
         let mut decoder = (coding != body.coding).then(Decoder::default);
-        let mut out = Outgoing { say, held: Bytes::new(), left: body.bytes_in(coding) };
+        let mut out = Outgoing { sender, last: Bytes::new(), left_bytes: body.bytes_in(coding) };
         while let Some(chunk) = chunks.next().await.map_err(Stop::Store)? {
             hash.update(&chunk);
-            stored += chunk.len() as u64;
+            stored_bytes += chunk.len() as u64;
             match &mut decoder {
-                None => out.hold(chunk).await?,
+                None => out.push(chunk).await?,
                 Some(decoder) => {
-                    // Bodies of earlier versions ask for more than was taken.
-                    let first = chunk.first().copied().filter(|_| stored == chunk.len() as u64);
-                    let needed = first.map_or(0, |first| decoding_bytes(window_bytes(first)));
-                    if !part.grow(needed, &*clock).await {
+                    // A body of an earlier version may declare a larger window than was reserved.
+                    let first = chunk.first().copied().filter(|_| stored_bytes == chunk.len() as u64);
+                    let needed_bytes = first.map_or(0, |first| decoding_bytes(window_bytes(first)));
+                    if !part.grow(needed_bytes, &*clock).await {
                         let used_up = "PERENNIAL_STREAM_MEMORY_BYTES is used up";
                         return Err(Stop::Store(StoreError::Refused(used_up.into())));
                     }
                     let mut rest = &chunk[..];
                     while let Some(part) = decoder.next(&mut rest)? {
-                        out.hold(part).await?;
+                        out.push(part).await?;
                     }
                 }
             }
         }
-        if stored != body.stored_bytes || hex(&hash.finalize()) != body.sha256 {
+        if stored_bytes != body.stored_bytes || hex(&hash.finalize()) != body.sha256 {
             return Err(Stop::Damaged("is not what its name says"));
         }
         out.end().await
     }
 }
 
-/// Decompresses brotli that comes in pieces. The library's own readers and writers either ask for more of it themselves,
-/// or make all at once of what they are given.
+/// Decompresses brotli in pieces of input and bounded parts of output. The library's readers pull their input
+/// themselves, and its writers return the output of a piece all at once.
 struct Decoder(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>);
 
 impl Default for Decoder {
     fn default() -> Self {
-        let memory = StandardAlloc::default;
-        Self(Box::new(BrotliState::new(memory(), memory(), memory())))
+        let allocator = StandardAlloc::default;
+        Self(Box::new(BrotliState::new(allocator(), allocator(), allocator())))
     }
 }
 
 impl Decoder {
-    /// The next part of what this piece gives; none once it has been used up.
+    /// The next part of this piece's output, which advances the piece; `None` once the piece is used up.
     fn next(&mut self, piece: &mut &[u8]) -> Result<Option<Bytes>, Stop> {
         let mut part = vec![0; PART_BYTES];
-        let (mut left, mut used) = (piece.len(), 0);
-        let (mut room, mut made, mut total) = (PART_BYTES, 0, 0);
+        let (mut input_left, mut input_used) = (piece.len(), 0);
+        let (mut output_left, mut output_made, mut total) = (PART_BYTES, 0, 0);
         let result = BrotliDecompressStream(
-            &mut left,
-            &mut used,
+            &mut input_left,
+            &mut input_used,
             piece,
-            &mut room,
-            &mut made,
+            &mut output_left,
+            &mut output_made,
             &mut part,
             &mut total,
             &mut self.0,
         );
-        *piece = &piece[used..];
+        *piece = &piece[input_used..];
         if matches!(result, BrotliResult::ResultFailure) {
             return Err(Stop::Damaged("is no brotli"));
         }
-        part.truncate(made);
-        Ok((made > 0).then(|| part.into()))
+        part.truncate(output_made);
+        Ok((output_made > 0).then(|| part.into()))
     }
 }
 
+/// Sends parts one behind: the last part is sent by [`Outgoing::end`], after the body was checked.
 struct Outgoing<'a> {
-    say: &'a mpsc::Sender<Result<Bytes, StoreError>>,
-    held: Bytes,
-    left: u64,
+    sender: &'a mpsc::Sender<Result<Bytes, StoreError>>,
+    last: Bytes,
+    /// Bytes that are still to come, according to the record.
+    left_bytes: u64,
 }
 
 impl Outgoing<'_> {
-    /// Sends what was held, and holds these.
-    async fn hold(&mut self, bytes: Bytes) -> Result<(), Stop> {
-        if bytes.is_empty() {
+    /// Sends the part before this one.
+    async fn push(&mut self, part: Bytes) -> Result<(), Stop> {
+        if part.is_empty() {
             return Ok(());
         }
-        let left = self.left.checked_sub(bytes.len() as u64);
-        self.left = left.ok_or(Stop::Damaged("is longer than its record says"))?;
-        let held = std::mem::replace(&mut self.held, bytes);
-        self.send(held).await
+        let left_bytes = self.left_bytes.checked_sub(part.len() as u64);
+        self.left_bytes = left_bytes.ok_or(Stop::Damaged("is longer than its record says"))?;
+        let previous = std::mem::replace(&mut self.last, part);
+        self.send(previous).await
     }
 
     async fn end(mut self) -> Result<(), Stop> {
-        if self.left > 0 {
+        if self.left_bytes > 0 {
             return Err(Stop::Damaged("is shorter than its record says"));
         }
-        let held = take(&mut self.held);
-        self.send(held).await
+        let last = take(&mut self.last);
+        self.send(last).await
     }
 
     async fn send(&self, bytes: Bytes) -> Result<(), Stop> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.say.send(Ok(bytes)).await.map_err(|_| Stop::Unheard)
+        self.sender.send(Ok(bytes)).await.map_err(|_| Stop::VisitorGone)
     }
 }
 
@@ -221,42 +222,42 @@ mod tests {
     use crate::base::clock::SystemClock;
     use crate::record::content::Content;
 
-    struct Given(VecDeque<Result<Bytes, StoreError>>);
+    struct FakeChunks(VecDeque<Result<Bytes, StoreError>>);
 
-    impl Chunks for Given {
+    impl Chunks for FakeChunks {
         async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
             self.0.pop_front().transpose()
         }
     }
 
-    /// What a visitor gets in a coding of a body that comes in chunks of some length, and how it ends.
-    async fn passed(
+    /// The bytes that a visitor receives of a body stored in chunks of `chunk_bytes`, and the stream's result.
+    async fn streamed(
         body: &BodyRef,
         stored: &[u8],
         coding: Coding,
-        chunk: usize,
+        chunk_bytes: usize,
     ) -> (Vec<u8>, Result<(), Stop>) {
-        let chunks = Given(stored.chunks(chunk).map(|bytes| Ok(Bytes::copy_from_slice(bytes))).collect());
-        let opened = Opened { bytes: stored.len() as u64, chunks };
-        let (say, mut parts) = mpsc::channel::<Result<Bytes, StoreError>>(1);
-        let passing = BodyStream {
+        let chunks = stored.chunks(chunk_bytes).map(|bytes| Ok(Bytes::copy_from_slice(bytes)));
+        let opened = Opened { bytes: stored.len() as u64, chunks: FakeChunks(chunks.collect()) };
+        let (sender, mut parts) = mpsc::channel::<Result<Bytes, StoreError>>(1);
+        let stream = BodyStream {
             body: body.clone(),
             opened,
             coding,
             part: Budget::new(0).try_take(0).unwrap(),
             clock: Arc::new(SystemClock),
         };
-        let hear = async {
-            let mut heard = Vec::new();
+        let receive = async {
+            let mut received = Vec::new();
             while let Some(part) = parts.recv().await {
-                heard.extend(part.expect("errors are told by who passes it on"));
+                received.extend(part.expect("`stream_body` sends errors, not `send_to`"));
             }
-            heard
+            received
         };
-        // The sender goes with the passing on: that ends what is heard.
-        let pass = async move { passing.on_to(&say).await };
-        let (ended, heard) = tokio::join!(pass, hear);
-        (heard, ended)
+        // The sender is dropped with this future, which ends `receive`.
+        let send = async move { stream.send_to(&sender).await };
+        let (result, received) = tokio::join!(send, receive);
+        (received, result)
     }
 
     #[test]
@@ -265,7 +266,7 @@ mod tests {
             let params = brotli::enc::BrotliEncoderParams { quality: 5, lgwin: bits, ..Default::default() };
             let mut out = Vec::new();
             brotli::BrotliCompress(&mut &vec![b'x'; 100_000][..], &mut out, &params).unwrap();
-            // The encoder asks for no more than it needs.
+            // The encoder declares no larger window than the content needs.
             let least = 1 << bits.min(17);
             let window = window_bytes(out[0]);
             assert!((least..=1 << bits.max(16)).contains(&window), "{bits}: {window}");
@@ -286,19 +287,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_of_it_comes_in_either_coding() {
+    async fn a_whole_body_is_streamed_in_either_coding() {
         let (text, content) = content();
         for chunk in [1000, 65_536, usize::MAX] {
-            let (heard, ended) = passed(content.body(), content.stored(), Coding::Identity, chunk).await;
-            assert!(ended.is_ok() && heard == text.as_bytes(), "{chunk}");
-            let (heard, ended) = passed(content.body(), content.stored(), Coding::Br, chunk).await;
-            assert!(ended.is_ok() && heard == *content.stored(), "{chunk}");
+            let (received, result) =
+                streamed(content.body(), content.stored(), Coding::Identity, chunk).await;
+            assert!(result.is_ok() && received == text.as_bytes(), "{chunk}");
+            let (received, result) = streamed(content.body(), content.stored(), Coding::Br, chunk).await;
+            assert!(result.is_ok() && received == *content.stored(), "{chunk}");
         }
     }
 
-    /// Whoever counts bytes notices: fewer come than were announced.
+    /// A client notices the damage, because it receives fewer bytes than `Content-Length` announced.
     #[tokio::test]
-    async fn damage_never_ends_as_a_whole_body_does() {
+    async fn a_damaged_body_is_never_sent_in_full() {
         let (text, content) = content();
         let stored = content.stored().to_vec();
         let (length, damaged_at) = (stored.len(), |at: usize| {
@@ -312,39 +314,40 @@ mod tests {
         {
             for (coding, announced) in [(Coding::Br, length), (Coding::Identity, text.len())] {
                 for chunk in [1000, 65_536, usize::MAX] {
-                    let (heard, ended) = passed(content.body(), &bytes, coding, chunk).await;
-                    assert!(matches!(ended, Err(Stop::Damaged(_))), "{coding:?}, {chunk}");
-                    assert!(heard.len() < announced, "{coding:?}, {chunk}: {} of {announced}", heard.len());
+                    let (received, result) = streamed(content.body(), &bytes, coding, chunk).await;
+                    assert!(matches!(result, Err(Stop::Damaged(_))), "{coding:?}, {chunk}");
+                    let received = received.len();
+                    assert!(received < announced, "{coding:?}, {chunk}: {received} of {announced}");
                 }
             }
         }
     }
 
     #[tokio::test]
-    async fn a_record_that_lies_about_a_length_is_found_out() {
+    async fn a_wrong_length_in_the_record_is_noticed() {
         let (text, content) = content();
         for bytes in [text.len() as u64 - 1, text.len() as u64 + 1] {
             let body = BodyRef { bytes, ..content.body().clone() };
-            let (heard, ended) = passed(&body, content.stored(), Coding::Identity, 65_536).await;
-            assert!(matches!(ended, Err(Stop::Damaged(_))) && (heard.len() as u64) < bytes);
+            let (received, result) = streamed(&body, content.stored(), Coding::Identity, 65_536).await;
+            assert!(matches!(result, Err(Stop::Damaged(_))) && (received.len() as u64) < bytes);
         }
     }
 
     #[tokio::test]
-    async fn little_of_it_is_in_memory_at_once() {
+    async fn a_stream_holds_only_small_parts_in_memory() {
         let content = Content::render("0123456789".repeat(1 << 20));
-        let (say, mut parts) = mpsc::channel::<Result<Bytes, StoreError>>(1);
-        let chunks = Given([Ok(content.stored().clone())].into());
+        let (sender, mut parts) = mpsc::channel::<Result<Bytes, StoreError>>(1);
+        let chunks = FakeChunks([Ok(content.stored().clone())].into());
         let opened = Opened { bytes: content.body().stored_bytes, chunks };
         let part = Budget::new(0).try_take(0).unwrap();
-        let passing = BodyStream {
+        let stream = BodyStream {
             body: content.body().clone(),
             opened,
             coding: Coding::Identity,
             part,
             clock: Arc::new(SystemClock),
         };
-        let task = tokio::spawn(async move { passing.on_to(&say).await.is_ok() });
+        let task = tokio::spawn(async move { stream.send_to(&sender).await.is_ok() });
         let (mut total, mut largest) = (0, 0);
         while let Some(part) = parts.recv().await {
             let length = part.expect("a part").len();

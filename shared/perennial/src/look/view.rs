@@ -1,4 +1,4 @@
-//! What a look has found, and what a visitor wants of it.
+//! The result of a lookup, and the visitor's need for a body.
 
 use std::sync::Arc;
 
@@ -7,36 +7,39 @@ use crate::look::body::Body;
 use crate::memory::Entry;
 use crate::record::page_record::{Coding, Ticket};
 
-/// What a look found.
+/// The result of a lookup.
 #[derive(Debug)]
 pub struct PageView {
-    /// The page with the content of the wanted form; none if it is missing.
+    /// The page, with the requested form's content if the visitor needs it and it is not streamed; `None` if it is
+    /// missing.
     pub entry: Option<Arc<Entry>>,
-    /// That content, if it is too large to be loaded: as it comes from the store, in the coding that was wanted.
+    /// The stream of the requested form's body, in the negotiated coding, if the body is too large to be loaded.
     pub stream: Option<Body>,
-    /// Whether that content cannot be passed on now, because too much is being passed on already.
+    /// Whether the body must be streamed and the budget of streams is used up.
     pub is_over_budget: bool,
-    /// Its state now.
+    /// The page's state now.
     pub state: State,
-    /// The generation that was judged; 0 for none. A missing page may have one: deleted, expired, or damaged.
+    /// The stored generation that the state belongs to; 0 for none. A missing page has one if it is deleted, expired or
+    /// damaged.
     pub generation: Ticket,
-    /// Whether the page exists for a route that serves listed pages only: it was listed, or generated before.
+    /// Whether the build listed the page, or it was generated before. A route with `Fallback::NotFound` serves such
+    /// pages only.
     pub known: bool,
 }
 
-/// What a visitor wants of a body.
+/// A visitor's need for a body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyWanted {
-    /// The coding it would be sent in.
+    /// The coding in which the body would be sent.
     pub coding: Coding,
-    /// Whether the visitor has it already.
-    pub has: bool,
-    /// Whether its length will do: HEAD.
-    pub head: bool,
+    /// Whether `If-None-Match` has the body's entity tag: 304 suffices.
+    pub is_not_modified: bool,
+    /// Whether the request is HEAD: the body's length suffices.
+    pub is_head: bool,
 }
 
 impl PageView {
-    /// A page that there is nothing to show of.
+    /// The view of a missing page.
     pub fn missing(generation: Ticket, known: bool) -> Self {
         Self { entry: None, stream: None, is_over_budget: false, state: State::Missing, generation, known }
     }
