@@ -168,7 +168,7 @@ impl<S: Stores> Serve<S> {
                         Some(_) => (Reason::Stale, Label::Revalidated),
                         None => (Reason::First, Label::Miss),
                     };
-                    let rendered = Box::pin(self.engine.first(page, reason, view.generation)).await;
+                    let rendered = Box::pin(self.engine.render_missing(page, reason, view.generation)).await;
                     match (rendered, old.filter(|_| or_stored)) {
                         ((Ok(Some(entry)), joined), _) => {
                             return Some(self.shown(request, page, form, (&entry, None), label, joined));

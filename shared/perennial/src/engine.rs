@@ -1,5 +1,5 @@
-//! The engine: a site on its stores, and all that can be asked of it. Each part owns what it needs, and stands on the
-//! parts before it; nothing is decided here.
+//! The engine: a façade over the parts that serve, render and publish a site. Each part owns its fields and uses only
+//! parts created before it. This module decides nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ use crate::work::poll::{start_workers, work_next};
 use crate::work::renew::JobOutcome;
 use crate::work::worker::Worker;
 
-/// A site on its stores, within its limits. One per process; cheap to share.
+/// A site with its stores and limits. A process has one engine and shares it by `Arc`.
 pub struct Engine<S: Stores> {
     process: Arc<Process<S>>,
     renderer: Arc<Renderer<S>>,
@@ -54,12 +54,13 @@ pub struct Engine<S: Stores> {
 }
 
 impl<S: Stores> Engine<S> {
-    /// Puts a site on its stores.
+    /// The engine of a site with these stores.
     pub fn new(site: Arc<ReadySite>, stores: S, clock: Arc<dyn Clock>, limits: Limits) -> Arc<Self> {
         Self::in_mode(site, stores, clock, limits, false)
     }
 
-    /// A site under development: every request is rendered, and neither memory nor the store is read or written.
+    /// The engine of a site under development: it renders every request, and uses neither the memory cache nor the
+    /// store.
     pub fn dev(site: Arc<ReadySite>, stores: S, clock: Arc<dyn Clock>, limits: Limits) -> Arc<Self> {
         Self::in_mode(site, stores, clock, limits, true)
     }
@@ -92,62 +93,63 @@ impl<S: Stores> Engine<S> {
         self.process.dev
     }
 
-    /// Work that outlives the request that asked for it; [`Engine::shut_down`] waits for it.
+    /// Work that continues after the request that started it; [`Engine::shut_down`] waits for this work.
     pub fn tasks(&self) -> &TaskTracker {
         &self.process.tasks
     }
 
-    /// The ports it runs on.
+    /// The stores, inside their guard.
     pub fn stores(&self) -> &GuardedStores<S> {
         &self.process.stores
     }
 
-    /// Does what one visitor waits for: all calls of stores together take as long as [`Limits::store_wait`], and then those
-    /// that are to come are not made. What was rendered is stored whatever that takes.
+    /// Runs the work of one visit. All its store calls together take at most [`Limits::store_wait`]; later calls fail
+    /// at once. The bound does not hold for storing a finished render.
     pub async fn visiting<T>(&self, work: impl Future<Output = T>) -> T {
         patience::with(Some(self.process.limits.store_wait), work).await
     }
 
-    /// The build it serves.
+    /// The id of the build that this process serves.
     pub fn build(&self) -> &Arc<str> {
         self.process.build()
     }
 
-    /// The limits it keeps.
+    /// The limits.
     pub fn limits(&self) -> &Limits {
         &self.process.limits
     }
 
-    /// The present.
+    /// The present instant.
     pub fn now(&self) -> Millis {
         self.process.now()
     }
 
-    /// The clock it goes by.
+    /// The clock.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.process.clock
     }
 
-    /// The memory of answers that are passed on as they are read.
+    /// The memory of all streamed answers.
     pub fn stream_budget(&self) -> &Arc<Budget> {
         &self.lookup.stream_budget
     }
 
-    /// Bytes in the memory cache, and their limit.
+    /// Bytes in the memory cache, and the limit.
     pub fn memory_usage(&self) -> (u64, u64) {
         self.process.memory.usage()
     }
 
-    /// Has a line written that a stranger can cause, unless there were enough of its kind just now; see [`LogLimits`].
+    /// Writes a log line that an anonymous client can cause, unless its kind's rate limit is reached; see
+    /// [`LogLimits`](crate::base::log_limits::LogLimits).
     pub fn log(&self, line: Line, write: impl FnOnce(Option<u64>)) {
         self.process.log(line, write);
     }
 
-    /// Looks a page up: in memory if nothing was written since, else in the store. A body that the visitor has already is
-    /// not read: the entry may come without it.
+    /// Looks a page up: in memory if the store has not changed since, or else in the store. The entry comes without a
+    /// body that the visitor does not need, according to `wants`.
     ///
     /// # Errors
-    /// The store cannot be read, and the page is not in memory either.
+    /// The store cannot be read, and the page is not in memory.
     pub async fn look(
         &self,
         page: &Resolved,
@@ -157,7 +159,8 @@ impl<S: Stores> Engine<S> {
         self.lookup.look(page, form, wants).await
     }
 
-    /// The content of a page that was looked up a while ago, unless that is in memory; none if it is gone.
+    /// Opens the body of a page that was looked up before a render. `Some(None)`: the content is in memory, or the
+    /// visitor does not need it. `None`: the body is gone, or the budget of streams is used up.
     pub async fn open_again(
         &self,
         page: &Resolved,
@@ -168,17 +171,23 @@ impl<S: Stores> Engine<S> {
         self.lookup.open_again(page, form, entry, wants).await
     }
 
-    /// Renders a missing page while its visitor waits. Simultaneous visitors share one render, also across
-    /// processes. The entry is none if another process rendered it: look again. The flag tells whether a render
-    /// that was under way was shared.
+    /// Renders a page while its visitor waits: a missing page, or one that is too stale to be served. Concurrent
+    /// visitors share one render, also across processes. `judged` is the generation that the caller has seen. The entry
+    /// is `None` if another process has rendered the page: look the page up again. The flag tells whether a running
+    /// render was joined.
     ///
     /// # Errors
     /// [`VisitError`]: the render failed, or a limit was reached.
-    pub async fn first(&self, page: &Resolved, reason: Reason, judged: Ticket) -> (FirstRender, bool) {
+    pub async fn render_missing(
+        &self,
+        page: &Resolved,
+        reason: Reason,
+        judged: Ticket,
+    ) -> (FirstRender, bool) {
         self.visits.render_missing(page, reason, judged).await
     }
 
-    /// Renders for one request and keeps nothing: dynamic routes, drafts, `dev`.
+    /// Renders for one request and stores nothing: dynamic routes, drafts, `dev`.
     ///
     /// # Errors
     /// [`VisitError`]: the render failed.
@@ -191,33 +200,36 @@ impl<S: Stores> Engine<S> {
         self.renderer.render_only(page, reason, draft).await
     }
 
-    /// Whether [`Engine::trigger`] would ask the store at all: nobody holds a lease, and no back-off holds, as far as
-    /// this process knows.
+    /// Whether [`Engine::trigger`] would call the store: as far as this process knows, no lease and no back-off is in
+    /// force.
     pub fn may_trigger(&self, entry: &Entry) -> bool {
         self.triggers.may_trigger(entry)
     }
 
-    /// Has a stale page renewed by the queue, unless somebody already does or it is not time to try again. Costs a
-    /// visitor nothing: run it beside the answer, or before it where the process is frozen after it.
+    /// Sends a job that renews a stale page, unless a lease or a back-off is in force. The answer does not depend on
+    /// this call: run it in a task, or before the answer if the process is frozen afterwards.
     pub async fn trigger(&self, page: &Resolved, entry: &Entry) {
         self.triggers.trigger(page, entry).await;
     }
 
-    /// Marks a page and has it rendered anew before it answers. Simultaneous calls, of this process and of others, share
-    /// a render, and its failure, if it began after they had marked the page.
+    /// Invalidates a page, and renders it before it returns. Concurrent calls, of this process and of others, share a
+    /// render and its failure if the render began after they had invalidated the page. With `only_generated`, a page
+    /// that was never generated is skipped.
     ///
     /// # Errors
-    /// [`PublishError`]; unless the store failed, the page is marked and will be tried again.
+    /// [`PublishError`]. Unless the store failed, the page is invalidated, and will be rendered later.
     pub async fn revalidate_page(&self, page: &Resolved, only_generated: bool) -> RevalidationResult {
         self.publishers.paths.revalidate_page(page, only_generated).await
     }
 
-    /// Marks everything that carries any of these tags: a write for each, seen by every read from then on. With
-    /// `renew`, the queue then renews pages that this build has stored; what that takes here is the same for any number
-    /// of them. It is told under that name in the journal, or under the invalidation's number if the name is empty.
+    /// Invalidates all pages that carry any of these tags, with one write per tag; every later read sees it. With
+    /// `renew`, the queue then renews this build's pages; the cost of this call does not depend on their number.
+    /// `renew` is the id under which the journal notes the progress; if it is empty, the id is the invalidation's
+    /// epoch.
     ///
     /// # Errors
-    /// [`PublishError::Store`], or [`PublishError::Edge`] once everything is marked. Repeating the call is harmless.
+    /// [`PublishError::Store`], or [`PublishError::Edge`] after all pages were invalidated. Repeating the call is
+    /// harmless.
     pub async fn invalidate(
         &self,
         tags: &[String],
@@ -226,81 +238,85 @@ impl<S: Stores> Engine<S> {
         self.publishers.tags.invalidate(tags, renew).await
     }
 
-    /// Has every page that carries any of these tags gone at once, in every build, and whatever is being rendered. The
-    /// queue then removes what this build has stored of them, and tells the journal how far that is, under the name
-    /// `publish`, or under the deletion's number if the name is empty.
+    /// Deletes all pages that carry any of these tags at once, in every build, including running renders. The queue
+    /// then removes the stored pages of this build. `publish` is the id under which the journal notes the progress; if
+    /// it is empty, the id is the deletion's epoch.
     ///
     /// # Errors
-    /// [`PublishError::Store`]: perhaps not all is gone, or the queue has not been told. [`PublishError::Edge`]: all is gone, and the
-    /// queue knows. Repeating the call is harmless.
+    /// [`PublishError::Store`]: some pages may not be deleted, or the queue has no job. [`PublishError::Edge`]: all
+    /// pages are deleted, and the queue has its job. Repeating the call is harmless.
     pub async fn delete_tagged(&self, tags: &[String], publish: &str) -> Result<Invalidation, PublishError> {
         self.publishers.deletions.delete_tagged(tags, publish).await
     }
 
-    /// Has a page gone at once, in every build, and removes what is stored of it. The queue removes its variants.
+    /// Deletes a page at once, in every build, and removes its stored record and bodies. The queue removes its
+    /// variants.
     ///
     /// # Errors
-    /// [`PublishError::Store`], or [`PublishError::Edge`] once the page is gone. Repeating the call is harmless.
+    /// [`PublishError::Store`], or [`PublishError::Edge`] after the page was deleted. Repeating the call is harmless.
     pub async fn delete(&self, page: &Resolved) -> Result<Purged, PublishError> {
         self.publishers.deletions.delete(page).await
     }
 
-    /// Carries out a wish, and writes it into the journal.
+    /// Carries out a request, and notes it in the journal. The result has an outcome per path.
     ///
     /// # Errors
-    /// [`PublishError`]: its tags could not be marked, and nothing else was done. What becomes of its paths is told of each.
-    pub async fn publish(&self, wish: &PublishRequest, who: Publisher) -> Result<Published, PublishError> {
-        self.publishers.publish(wish, who).await
+    /// [`PublishError`]: the request's tags could not be invalidated, and nothing else was done.
+    pub async fn publish(
+        &self,
+        request: &PublishRequest,
+        publisher: Publisher,
+    ) -> Result<Published, PublishError> {
+        self.publishers.publish(request, publisher).await
     }
 
-    /// The id of the publish by which this very delivery was carried out before: one of the same id, or one in which the
-    /// same was signed. None for a call that is no delivery, and if the journal cannot tell: then it is carried out again,
-    /// which is harmless.
+    /// The id of the publish that has carried out this delivery before: one with the same delivery id, or with the same
+    /// signed bytes. `None` for a call that is no delivery, and if the journal cannot be read: to carry out a delivery
+    /// twice is harmless.
     pub async fn carried_out(
         &self,
-        wish: &PublishRequest,
-        who: &Publisher,
-        signed: Option<&Fingerprint>,
+        request: &PublishRequest,
+        publisher: &Publisher,
+        fingerprint: Option<&Fingerprint>,
     ) -> Option<String> {
-        self.publishers.carried_out(wish, who, signed).await
+        self.publishers.carried_out(request, publisher, fingerprint).await
     }
 
-    /// Notes that a delivery was carried out, so that it does nothing when it comes again.
+    /// Notes that a delivery was carried out, so that a repetition does nothing.
     pub async fn note_carried_out(
         &self,
-        wish: &PublishRequest,
-        who: &Publisher,
-        signed: Option<&Fingerprint>,
+        request: &PublishRequest,
+        publisher: &Publisher,
+        fingerprint: Option<&Fingerprint>,
         id: &str,
     ) {
-        self.publishers.note_carried_out(wish, who, signed, id).await;
+        self.publishers.note_carried_out(request, publisher, fingerprint, id).await;
     }
 
-    /// Has a wish carried out at its time, by whichever process there is then: it is in the queue alone, and in the
-    /// journal. Gives its id.
+    /// Schedules a request, and returns its id in the journal. The queue keeps the request until it is due; any process
+    /// that runs then carries it out.
     ///
     /// # Errors
-    /// The queue did not take it.
+    /// The queue has not accepted the request.
     pub async fn schedule(
         &self,
-        wish: &PublishRequest,
-        who: Publisher,
+        request: &PublishRequest,
+        publisher: Publisher,
         due: Millis,
     ) -> Result<String, StoreError> {
-        schedule(&self.publishers, wish, who, due).await
+        schedule(&self.publishers, request, publisher, due).await
     }
 
-    /// Cancels a publish that waits for its time, once for all: its job does nothing when it comes. Repeating the call is
-    /// harmless.
+    /// Cancels a scheduled publish for good: its job will do nothing. Repeating the call is harmless.
     ///
     /// # Errors
-    /// The journal's. It may be cancelled.
+    /// The journal's. The publish may be cancelled nevertheless.
     pub async fn cancel(&self, id: &str) -> Result<Cancel, StoreError> {
         cancel(&self.process, id).await
     }
 
-    /// How far a publish is, by its id in the journal. None if there is no such publish, as far as the store knows: the
-    /// pages tell of every number that an invalidation was given, also once the journal has forgotten it.
+    /// The progress of a publish, by its id. `None` if the store knows no such publish. An id that is an invalidation's
+    /// epoch is known even after the journal has forgotten it, because the pages tell the newest epoch.
     ///
     /// # Errors
     /// The store's.
@@ -308,7 +324,8 @@ impl<S: Stores> Engine<S> {
         progress(&self.process, id).await
     }
 
-    /// Entries of the journal as they are by now, newest first; see [`Journal::list`].
+    /// The journal's entries with their current progress, newest first; see
+    /// [`Journal::list`](crate::ports::journal::Journal::list).
     ///
     /// # Errors
     /// The store's.
@@ -316,13 +333,12 @@ impl<S: Stores> Engine<S> {
         entries(&self.process, after, limit).await
     }
 
-    /// Carries out one job of the queue. A job of another build is one that was sent before a deployment, or before a
-    /// return to an older build.
+    /// Carries out one job of the queue. A job of another build was sent before a deployment or a rollback.
     pub async fn work(&self, job: &Job) -> JobOutcome {
         self.worker.work(job).await
     }
 
-    /// Carries out one job and logs what kept it from being done; tells whether it must be delivered again.
+    /// Carries out one job, and logs its error. Returns whether the queue must deliver the job again.
     pub async fn work_or_retry(&self, job: &Job) -> bool {
         self.worker.work_or_retry(job).await
     }
@@ -342,17 +358,17 @@ impl<S: Stores> Engine<S> {
         work_next(&self.worker).await
     }
 
-    /// Renders every listed page, as many at once as may be rendered, and makes them visible together. Nothing
-    /// that is served changes before every page has succeeded.
+    /// Renders every listed page within the limit of concurrent renders, and publishes all of them together. Served
+    /// pages change only after every render has succeeded.
     ///
     /// # Errors
-    /// [`BuildError`], naming every path that failed.
+    /// [`BuildError`], which names every failed path.
     pub async fn build_site(&self, progress: impl Fn(BuildStep)) -> Result<Built, BuildError> {
         build_site(&self.renderer, progress).await
     }
 
-    /// Notes which pages the routes list, without rendering them: for a server whose build was made elsewhere or
-    /// has been lost.
+    /// Stores the listing of the routes' pages without rendering them: for a server whose build was made elsewhere or
+    /// was lost.
     ///
     /// # Errors
     /// A route cannot list its pages, or the store failed.
@@ -360,17 +376,17 @@ impl<S: Stores> Engine<S> {
         list_pages(&self.process).await
     }
 
-    /// Looks for pages that the store holds. It reads the pages of the routes that the prefix allows, in order of their
-    /// keys, a bounded number a call. Under development the store is not read: then it is what the site lists.
+    /// Searches stored pages by a path prefix. A call reads a bounded number of pages, in the order of their keys.
+    /// Under development, the search covers listed pages instead.
     ///
     /// # Errors
     /// The store cannot be read; under development, a route cannot list its pages.
-    pub async fn search(&self, wanted: &Search) -> Result<SearchResult, StoreError> {
-        search(&self.process, wanted).await
+    pub async fn search(&self, query: &Search) -> Result<SearchResult, StoreError> {
+        search(&self.process, query).await
     }
 
-    /// Waits until everything under way has ended, at most as long as the grace allows, and gives back the leases
-    /// of what has not: its result is not stored any more.
+    /// Waits for running work, for at most `grace`. Then gives back the leases of running renders, whose results are
+    /// not stored.
     pub async fn shut_down(&self, grace: Duration) {
         self.process.tasks.close();
         if within(&*self.process.clock, grace, self.process.tasks.wait()).await.is_none() {
