@@ -1,4 +1,4 @@
-//! Serve as a function of AWS Lambda, behind a function URL.
+//! The serve function on AWS Lambda, behind a function URL.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl OnStores for Visitors {
 /// Answers a site's visitors until the process ends.
 ///
 /// # Errors
-/// Settings that cannot be used, a site that contradicts itself, or the end of Lambda's runtime API.
+/// The settings or the site have mistakes, or Lambda's runtime API ended.
 pub async fn run(site: Site) -> Result<(), FunctionError> {
     perennial::parts::run::function::run(site, Visitors).await
 }

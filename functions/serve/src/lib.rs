@@ -1,4 +1,5 @@
-//! Serve: HTTP request in, stored page out. The journey of a visitor, on one screen in [`Serve::handle`].
+//! The serve function: an HTTP request in, a page out. A request goes from [`Serve::handle`] to
+//! `Serve::answer_from_store`, which looks the page up, decides and acts.
 
 pub mod decide;
 #[cfg(feature = "lambda")]
@@ -32,18 +33,18 @@ use perennial::parts::site::route::Resolved;
 use perennial::{Fallback, Reason, SHELL_DATA_URL, escape};
 
 use crate::decide::{Action, Circumstances, decide};
-use crate::reply::{Label, Reply, Shown};
+use crate::reply::{Label, PageAnswer, Reply};
 use crate::request::Target;
 
-/// How often a page that another process has rendered is looked for again before giving up.
+/// Lookups per request: after a lookup, another process may have rendered or deleted the page.
 const LOOKS_MAX: usize = 3;
 
-/// When a stale page's renewal is asked for.
+/// When the renewal of a stale page is triggered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewal {
-    /// Beside the answer, in a task: the visitor does not wait for it.
+    /// In a task, concurrently with the answer: the visitor does not wait.
     Beside,
-    /// Before the answer: the process may be frozen after it, as Lambda's are.
+    /// Before the answer, because Lambda may freeze the process after the answer.
     Before,
 }
 
@@ -52,22 +53,24 @@ pub struct Serve<S: Stores> {
     engine: Arc<Engine<S>>,
     renewal: Renewal,
     drafts: Option<LiveSecrets<Drafts>>,
-    asked_for: Mutex<HashSet<Arc<str>>>,
+    /// Keys of pages whose data a shell or a bot has requested in `dev`.
+    requested_in_dev: Mutex<HashSet<Arc<str>>>,
 }
 
 impl<S: Stores> Serve<S> {
-    /// Answers from the store; in `dev` renders every request, keeps nothing, and shows errors in the page.
+    /// Answers from the engine's store. An engine in `dev` renders every request, stores nothing, and shows errors in
+    /// the page.
     pub fn new(engine: Arc<Engine<S>>, renewal: Renewal) -> Self {
-        Self { engine, renewal, drafts: None, asked_for: Mutex::default() }
+        Self { engine, renewal, drafts: None, requested_in_dev: Mutex::default() }
     }
 
-    /// Shows drafts to editors whose cookie was signed with one of these secrets.
+    /// Serves drafts to editors whose cookie is signed with one of these secrets.
     pub fn with_drafts(mut self, secrets: LiveSecrets<Drafts>) -> Self {
         self.drafts = Some(secrets);
         self
     }
 
-    /// Whether an editor asks for drafts, with a right cookie.
+    /// Whether the request has a valid draft cookie.
     async fn is_draft(&self, request: &Parts) -> bool {
         let Some(drafts) = &self.drafts else { return false };
         let now = self.engine.now();
@@ -75,7 +78,10 @@ impl<S: Stores> Serve<S> {
             Ok(drafts) => drafts.admit(&request.headers, now),
             Err(error) => {
                 self.engine.log(Line::NoSecrets, |left_out| {
-                    tracing::error!(left_out, "no draft can be shown: {error}");
+                    tracing::error!(
+                        left_out,
+                        "drafts cannot be served, because their secrets cannot be read: {error}"
+                    );
                 });
                 false
             }
@@ -86,18 +92,18 @@ impl<S: Stores> Serve<S> {
     pub async fn handle(&self, request: &Parts) -> Reply {
         let (site, limits) = (self.engine.site(), self.engine.limits());
         match request::target(request, site, self.engine.build(), limits) {
-            // Most requests have no cookies at all.
+            // This arm comes first because most requests have no cookies.
             Target::Page(form, segments) if !has_draft_cookie(&request.headers) => {
                 self.page(request, form, &segments, false).await
             }
             Target::Page(form, segments) => {
                 let draft = self.is_draft(request).await;
                 let reply = self.page(request, form, &segments, draft).await;
-                // A cache in front has an entry for each value of the cookie. What is wrong now may be right soon: a
-                // secret that is new is not known here yet.
-                if draft { reply } else { reply::not_kept(reply) }
+                // A shared cache has an entry per value of the cookie. It must not store the published page for an
+                // invalid cookie, which may become valid once this process has read a new secret.
+                if draft { reply } else { reply::uncacheable(reply) }
             }
-            Target::Elsewhere(path) => reply::elsewhere(request, path),
+            Target::Elsewhere(path) => reply::canonical_redirect(request, path),
             Target::Nothing => self.not_found(request, Form::Html),
             Target::Method => reply::method_not_allowed(request),
             Target::Malformed(bad) => self.malformed(request, bad),
@@ -112,32 +118,32 @@ impl<S: Stores> Serve<S> {
 
     async fn page(&self, request: &Parts, form: Form, segments: &[Cow<'_, str>], draft: bool) -> Reply {
         for page in self.engine.site().candidates(segments, request.uri.query()) {
-            let answered = if draft || self.engine.is_dev() || page.route().is_dynamic() {
-                Box::pin(self.rendered_for_one(request, &page, form, draft)).await
+            let reply = if draft || self.engine.is_dev() || page.route().is_dynamic() {
+                Box::pin(self.answer_from_render(request, &page, form, draft)).await
             } else {
-                self.engine.visiting(self.stored(request, &page, form)).await
+                self.engine.visiting(self.answer_from_store(request, &page, form)).await
             };
-            if let Some(reply) = answered {
+            if let Some(reply) = reply {
                 return reply;
             }
         }
         self.not_found(request, form)
     }
 
-    /// The journey: look, decide, act. `None` if the page does not exist on this route.
-    async fn stored(&self, request: &Parts, page: &Resolved, form: Form) -> Option<Reply> {
+    /// Looks the page up, decides and acts. `None` if the page does not exist on this route.
+    async fn answer_from_store(&self, request: &Parts, page: &Resolved, form: Form) -> Option<Reply> {
         let wants = |body: &BodyRef| reply::wants(request, body, self.engine.limits());
         for _ in 0..LOOKS_MAX {
             let view = match self.engine.look(page, form, wants).await {
                 Ok(view) => view,
-                // The store cannot be read: whether a page that must be listed exists cannot be told.
+                // Without the store, nobody knows whether this route lists the page.
                 Err(error) if page.route().fallback() == Fallback::NotFound => {
-                    return Some(self.trouble(request, form, 503, &error.to_string()));
+                    return Some(self.error(request, form, 503, &error.to_string()));
                 }
                 Err(_) => PageView::missing(0, true),
             };
             if view.is_over_budget {
-                return Some(self.trouble(request, form, 503, "PERENNIAL_STREAM_MEMORY_BYTES is used up"));
+                return Some(self.error(request, form, 503, "PERENNIAL_STREAM_MEMORY_BYTES is used up"));
             }
             let action = decide(Circumstances {
                 state: view.state,
@@ -145,7 +151,7 @@ impl<S: Stores> Serve<S> {
                 known: view.known,
                 max_stale: page.route().max_stale(),
                 stale_on_error: page.route().serves_stale_on_error(),
-                // Asked last: matching a user agent costs more than a hit.
+                // The user agent is matched only for missing pages, because the match costs more than a hit.
                 takes_shell: view.entry.is_none() && self.takes_shell(request, page, form),
             });
             let stream = view.stream;
@@ -155,41 +161,48 @@ impl<S: Stores> Serve<S> {
                 (Action::Answer, Some(entry)) => {
                     let is_fresh = matches!(view.state, State::Fresh { .. });
                     let label = if is_fresh { Label::Hit } else { Label::Stale };
-                    return Some(self.shown(request, page, form, (&entry, stream), label, false));
+                    return Some(self.page_reply(request, page, form, (&entry, stream), label, false));
                 }
                 (Action::AnswerAndRenew, Some(entry)) => {
                     self.renew(page, &entry).await;
-                    return Some(self.shown(request, page, form, (&entry, stream), Label::Stale, false));
+                    return Some(self.page_reply(request, page, form, (&entry, stream), Label::Stale, false));
                 }
-                (Action::Render { or_stored }, old) => {
-                    // Nothing is kept open for as long as a render takes.
+                (Action::Render { stale_on_error }, stale) => {
+                    // The stream's memory and its store connection are not held during the render.
                     drop(stream);
-                    let (reason, label) = match old {
+                    let (reason, label) = match stale {
                         Some(_) => (Reason::Stale, Label::Revalidated),
                         None => (Reason::First, Label::Miss),
                     };
                     let rendered = Box::pin(self.engine.render_missing(page, reason, view.generation)).await;
-                    match (rendered, old.filter(|_| or_stored)) {
+                    match (rendered, stale.filter(|_| stale_on_error)) {
                         ((Ok(Some(entry)), joined), _) => {
-                            return Some(self.shown(request, page, form, (&entry, None), label, joined));
+                            return Some(self.page_reply(request, page, form, (&entry, None), label, joined));
                         }
                         ((Ok(None), _), _) => {}
-                        ((Err(trouble), _), old) => {
-                            if let Some(old) = old
-                                && let Some(stream) = self.engine.open_again(page, form, &old, wants).await
+                        ((Err(error), _), stale) => {
+                            if let Some(stale) = stale
+                                && let Some(stream) = self.engine.open_again(page, form, &stale, wants).await
                             {
-                                let old = (&*old, stream);
-                                return Some(self.shown(request, page, form, old, Label::Stale, false));
+                                let stale = (&*stale, stream);
+                                return Some(self.page_reply(
+                                    request,
+                                    page,
+                                    form,
+                                    stale,
+                                    Label::Stale,
+                                    false,
+                                ));
                             }
                             page.route().counters().count(Event::Error);
-                            return Some(self.in_trouble(request, form, &trouble));
+                            return Some(self.visit_error(request, form, &error));
                         }
                     }
                 }
                 (Action::Answer | Action::AnswerAndRenew, None) => {}
             }
         }
-        Some(self.trouble(request, form, 503, "the page changed faster than it could be read"))
+        Some(self.error(request, form, 503, "the page changed faster than it could be read"))
     }
 
     async fn renew(&self, page: &Resolved, entry: &Arc<Entry>) {
@@ -203,8 +216,9 @@ impl<S: Stores> Serve<S> {
         }
     }
 
-    /// Drafts, dynamic routes, and all of them in `dev`.
-    async fn rendered_for_one(
+    /// Answers with a render for this request alone: drafts, dynamic routes, and every page in `dev`. `None` if the
+    /// page does not exist on this route.
+    async fn answer_from_render(
         &self,
         request: &Parts,
         page: &Resolved,
@@ -212,36 +226,38 @@ impl<S: Stores> Serve<S> {
         draft: bool,
     ) -> Option<Reply> {
         let fallback = page.route().fallback();
-        if self.engine.is_dev() && !draft && fallback != Fallback::Blocking && !self.was_asked_for(page) {
+        if self.engine.is_dev() && !draft && fallback != Fallback::Blocking && !self.was_requested(page) {
             let takes_shell = self.takes_shell(request, page, form);
             let listed = page.is_listed().await.map_err(|failure| failure.message().to_owned());
             match (listed, fallback) {
                 (Ok(true), _) => {}
                 (Ok(false), Fallback::NotFound) => return None,
                 (Err(message), Fallback::NotFound) => {
-                    return Some(self.trouble(request, form, 500, &message));
+                    return Some(self.error(request, form, 500, &message));
                 }
-                // Without a listing every page of the route is one that nobody has generated.
+                // Without a listing, every page of the route counts as never generated.
                 (Ok(false) | Err(_), _) if takes_shell => return Some(self.shell(request, page)),
-                (Ok(false) | Err(_), _) => self.note_asked_for(page),
+                (Ok(false) | Err(_), _) => self.note_requested(page),
             }
         }
         Some(match self.engine.render_only(page, Reason::Stale, draft).await {
-            Ok(entry) => self.shown(request, page, form, (&entry, None), Label::Bypass, false),
-            Err(trouble) => self.in_trouble(request, form, &trouble),
+            Ok(entry) => self.page_reply(request, page, form, (&entry, None), Label::Bypass, false),
+            Err(error) => self.visit_error(request, form, &error),
         })
     }
 
-    /// In `dev` nothing is stored, so a shell's data request is all that tells that its page is to be shown next.
-    fn was_asked_for(&self, page: &Resolved) -> bool {
-        self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).contains(page.key().as_str())
+    /// Whether the data of this page was requested before. In `dev` nothing is stored, so this process remembers the
+    /// data request of a shell: the next request for the document gets the page instead of the shell.
+    fn was_requested(&self, page: &Resolved) -> bool {
+        self.requested_in_dev.lock().unwrap_or_else(PoisonError::into_inner).contains(page.key().as_str())
     }
 
-    fn note_asked_for(&self, page: &Resolved) {
-        self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).insert(page.key().shared());
+    fn note_requested(&self, page: &Resolved) {
+        self.requested_in_dev.lock().unwrap_or_else(PoisonError::into_inner).insert(page.key().shared());
     }
 
-    fn shown(
+    /// The answer with a page. `collapsed`: the render was shared with another visitor (RFC 9211 section 2.6).
+    fn page_reply(
         &self,
         request: &Parts,
         page: &Resolved,
@@ -252,7 +268,7 @@ impl<S: Stores> Serve<S> {
     ) -> Reply {
         let now = self.engine.now();
         let edge_stale_s = match page.route().max_stale() {
-            // Gone at its end means gone at the edge as well.
+            // A page that is missing after `expires_at` must not be served stale by a shared cache either.
             _ if entry.record.expires_at.is_some() && page.route().is_missing_when_expired() => 0,
             Some(limit) => limit.as_secs(),
             None => self.engine.limits().edge_stale_s.into(),
@@ -262,7 +278,7 @@ impl<S: Stores> Serve<S> {
         page.route().counters().count(label.event());
         let (page, tag_header) = (page.key(), self.engine.stores().edge().tag_header());
         let limits = self.engine.limits();
-        let shown = Shown {
+        let page_answer = PageAnswer {
             entry,
             form,
             state,
@@ -275,7 +291,7 @@ impl<S: Stores> Serve<S> {
             limits,
             tag_header,
         };
-        reply::page(request, &shown, stream)
+        reply::page(request, &page_answer, stream)
     }
 
     fn shell(&self, request: &Parts, page: &Resolved) -> Reply {
@@ -289,7 +305,7 @@ impl<S: Stores> Serve<S> {
         reply::html(request, StatusCode::OK, html, Some(Label::Miss))
     }
 
-    /// Whether the route has a shell, and the visitor is a person who asks for the document.
+    /// Whether the route has a shell and the request is a person's for the HTML document.
     fn takes_shell(&self, request: &Parts, page: &Resolved, form: Form) -> bool {
         let is_bot = |agent: &http::HeaderValue| self.engine.site().is_bot(agent.as_bytes());
         page.route().fallback() == Fallback::Shell
@@ -301,9 +317,9 @@ impl<S: Stores> Serve<S> {
         if form == Form::Data {
             return reply::json(request, StatusCode::NOT_FOUND, NOT_FOUND_DATA);
         }
-        match self.engine.site().not_found_html(&shown_path(request)) {
+        match self.engine.site().not_found_html(&decoded_path(request)) {
             Ok(html) => reply::html(request, StatusCode::NOT_FOUND, html, None),
-            Err(message) => self.trouble(request, form, 500, &message),
+            Err(message) => self.error(request, form, 500, &message),
         }
     }
 
@@ -312,21 +328,21 @@ impl<S: Stores> Serve<S> {
         reply::plain(request, StatusCode::BAD_REQUEST, "The path is malformed.\n")
     }
 
-    fn in_trouble(&self, request: &Parts, form: Form, trouble: &VisitError) -> Reply {
-        self.trouble(request, form, trouble.status, &trouble.message)
+    fn visit_error(&self, request: &Parts, form: Form, error: &VisitError) -> Reply {
+        self.error(request, form, error.status, &error.message)
     }
 
-    fn trouble(&self, request: &Parts, form: Form, status: u16, message: &str) -> Reply {
+    fn error(&self, request: &Parts, form: Form, status: u16, message: &str) -> Reply {
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if form == Form::Data {
             return reply::json(request, code, "{\"message\":\"Internal Server Error\"}");
         }
         let error = self.engine.is_dev().then_some(message);
-        reply::html(request, code, self.engine.site().error_html(status, &shown_path(request), error), None)
+        reply::html(request, code, self.engine.site().error_html(status, &decoded_path(request), error), None)
     }
 }
 
-/// The decoded path for an error page; it is a stranger's text.
-fn shown_path(request: &Parts) -> String {
+/// The request's decoded path for an error page, which escapes it.
+fn decoded_path(request: &Parts) -> String {
     perennial::parts::key::encode::readable_path(request.uri.path())
 }

@@ -1,4 +1,4 @@
-//! The serve function of the site: for one of your own, name its crate here.
+//! The serve function of the example site. To serve your own site, name its crate here.
 
 use std::process::ExitCode;
 

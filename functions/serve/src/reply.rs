@@ -25,26 +25,26 @@ use perennial::parts::record::page_record::{BodyRef, Coding, Record, Stored};
 
 use crate::request::{coding, matches_etag};
 
-/// What all answers of this crate are.
+/// An answer of this crate.
 pub type Reply = Response<Body>;
 
-/// How an answer came about: the value of `x-perennial-cache`.
+/// The origin of an answer: the value of `x-perennial-cache`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Label {
-    /// Stored and fresh.
+    /// A stored, fresh page.
     Hit,
-    /// Stored and stale.
+    /// A stored, stale page.
     Stale,
-    /// Rendered for this visitor, and stored.
+    /// A missing page, which was rendered while this visitor waited.
     Miss,
-    /// Stored, but too old to be shown: rendered for this visitor.
+    /// A page that was stale beyond the route's `max_stale`, and was rendered while this visitor waited.
     Revalidated,
-    /// Rendered for this visitor alone.
+    /// A page that was rendered for this request alone.
     Bypass,
 }
 
 impl Label {
-    /// What it is counted as.
+    /// The event under which the answer is counted.
     pub fn event(self) -> Event {
         match self {
             Label::Hit => Event::Hit,
@@ -72,107 +72,108 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// What `s-maxage` says of pages that stay until they are invalidated: a year.
+/// `s-maxage` of a page that is fresh until it is invalidated: a year.
 const NEVER_S: u64 = 31_536_000;
 
-/// The end of the year 9999: later instants cannot be written as HTTP's dates.
+/// The end of the year 9999, the last instant of an HTTP date (RFC 9110 section 5.6.7).
 const HTTP_DATE_MAX: Millis = Millis(253_402_300_799_999);
 
-/// `stale-while-revalidate` of a stale answer: short, so that an edge asks again soon.
+/// `stale-while-revalidate` of a stale answer: short, so that a shared cache revalidates soon.
 const STALE_EDGE_S: u64 = 1;
 
-/// A page that is about to be answered.
-pub struct Shown<'a> {
-    /// What is stored of it.
-    pub entry: &'a Entry,
-    /// The form asked for.
-    pub form: Form,
-    /// Its state now.
-    pub state: State,
-    /// How it came about.
-    pub label: Label,
-    /// Whether a render that was under way for somebody else was shared.
-    pub collapsed: bool,
-    /// Now.
-    pub now: Millis,
-    /// For how many seconds a shared cache may go on showing it while it asks for a newer one.
-    pub edge_stale_s: u64,
-    /// Prefix of internal redirects.
-    pub base_path: &'a str,
+/// The input of an answer with a page.
+pub struct PageAnswer<'a> {
     /// The page.
+    pub entry: &'a Entry,
+    /// The requested form.
+    pub form: Form,
+    /// The page's state now.
+    pub state: State,
+    /// The answer's origin.
+    pub label: Label,
+    /// Whether the render was shared with another visitor.
+    pub collapsed: bool,
+    /// The present instant.
+    pub now: Millis,
+    /// Seconds for which a shared cache may serve the page stale while it revalidates.
+    pub edge_stale_s: u64,
+    /// The prefix of internal redirects.
+    pub base_path: &'a str,
+    /// The page's key.
     pub page: &'a PageKey,
-    /// What is bounded.
+    /// The limits.
     pub limits: &'a Limits,
-    /// The field in which the shared cache in front looks for the page's tags.
+    /// The header field in which the shared cache reads an answer's tags.
     pub tag_header: Option<&'static str>,
 }
 
-/// The answer with a page, or 304 if the visitor has it already. The content is in memory, or it comes by `stream`.
-pub fn page(request: &Parts, shown: &Shown<'_>, stream: Option<Body>) -> Reply {
-    let record = &shown.entry.record;
-    let (body, status) = match (&record.stored, record.stored.body(shown.form)) {
-        (Stored::Redirect { .. }, _) => return redirect(request, shown),
+/// The answer with a page, or 304 if the visitor's copy is current (RFC 9110 section 13.1.2). The content is in the
+/// entry, or comes by `stream`.
+pub fn page(request: &Parts, answer: &PageAnswer<'_>, stream: Option<Body>) -> Reply {
+    let record = &answer.entry.record;
+    let (body, status) = match (&record.stored, record.stored.body(answer.form)) {
+        (Stored::Redirect { .. }, _) => return redirect(request, answer),
         (Stored::Page { .. }, Some(body)) => (body, StatusCode::OK),
         (Stored::NotFound { .. }, Some(body)) => (body, StatusCode::NOT_FOUND),
-        // There is no page to show.
+        // `state` gives no such entry: this arm only completes the match.
         (Stored::Deleted, _) | (_, None) => return plain(request, StatusCode::NOT_FOUND, "Not found\n"),
     };
-    let content = shown.entry.content(shown.form);
-    // What is in memory may be compressed otherwise than what is stored.
+    let content = answer.entry.content(answer.form);
+    // Content in memory may have another compression than the stored body.
     let body = content.map_or(body, |content| content.body());
-    let BodyWanted { coding, is_not_modified: has, is_head } = wants(request, body, shown.limits);
-    let told = told(shown);
+    let BodyWanted { coding, is_not_modified, is_head } = wants(request, body, answer.limits);
+    let head_key = head_key(answer);
     let make = || {
-        let mut head = fixed_head(body, coding, shown.form, record);
+        let mut head = fixed_head(body, coding, answer.form, record);
         let bytes =
             content.map_or_else(|| body.bytes_in(coding), |content| content.coded(coding).len() as u64);
         head.insert(CONTENT_LENGTH, bytes.into());
-        cache_head(&mut head, shown, told);
+        cache_head(&mut head, answer, head_key);
         head
     };
-    let head = match (shown.label, told.stale, content) {
+    let head = match (answer.label, head_key.stale, content) {
         (Label::Hit, false, Some(content)) | (Label::Stale, true, Some(content)) => {
-            content.head(coding, told, make)
+            content.head(coding, head_key, make)
         }
         _ => make(),
     };
     let mut reply = Response::new(Body::default());
     *reply.status_mut() = status;
     *reply.headers_mut() = head;
-    if has && status == StatusCode::OK {
+    if is_not_modified && status == StatusCode::OK {
         *reply.status_mut() = StatusCode::NOT_MODIFIED;
-        without_content(reply.headers_mut());
+        remove_representation_fields(reply.headers_mut());
     } else if !is_head {
-        // It is looked up without its content only for 304 and for HEAD.
+        // Only an answer with 304 or to HEAD has neither stream nor content.
         *reply.body_mut() = stream.or_else(|| Some(content?.coded(coding).into())).unwrap_or_default();
     }
     reply
 }
 
-/// How the visitor would get this body, and whether that is there already: then 304 is all that is needed.
+/// The coding in which the request would get this body, and whether 304 or the length suffices.
 pub fn wants(request: &Parts, body: &BodyRef, limits: &Limits) -> BodyWanted {
     let coding = match body.sent_as(coding(&request.headers)) {
-        // It would be made anew for each visitor, and nobody can tell beforehand how long it will be.
+        // A stream in gzip would be compressed for each visitor, and its length would not be known beforehand.
         Coding::Gzip if perennial::parts::memory::is_streamed(limits, body) => Coding::Identity,
         coding => coding,
     };
-    let asks = request.headers.contains_key(IF_NONE_MATCH);
-    let has = asks && matches_etag(&request.headers, &body.etag(coding));
-    BodyWanted { coding, is_not_modified: has, is_head: request.method == Method::HEAD }
+    let is_conditional = request.headers.contains_key(IF_NONE_MATCH);
+    let is_not_modified = is_conditional && matches_etag(&request.headers, &body.etag(coding));
+    BodyWanted { coding, is_not_modified, is_head: request.method == Method::HEAD }
 }
 
-/// What a 304 does not repeat (RFC 9110 section 15.4.5).
-fn without_content(head: &mut HeaderMap) {
+/// Removes the fields that a 304 does not repeat (RFC 9110 section 15.4.5).
+fn remove_representation_fields(head: &mut HeaderMap) {
     for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, LAST_MODIFIED] {
         head.remove(name);
     }
 }
 
-/// What every answer with this body in this coding has.
+/// The header fields that do not depend on the page's freshness.
 fn fixed_head(body: &BodyRef, coding: Coding, form: Form, record: &Record) -> HeaderMap {
     let mut head = HeaderMap::with_capacity(16);
     head.insert(CONTENT_TYPE, if form == Form::Html { HTML } else { JSON });
-    carry(&mut head, form, record);
+    add_page_fields(&mut head, form, record);
     if coding != Coding::Identity {
         head.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
     }
@@ -183,8 +184,8 @@ fn fixed_head(body: &BodyRef, coding: Coding, form: Form, record: &Record) -> He
     head
 }
 
-/// The page's own fields. A content type that it gives takes the place of the usual one.
-fn carry(head: &mut HeaderMap, form: Form, record: &Record) {
+/// Adds the page's own fields. The page's `Content-Type` replaces the default one.
+fn add_page_fields(head: &mut HeaderMap, form: Form, record: &Record) {
     let mut add = |(name, value)| {
         if name == CONTENT_TYPE {
             head.insert(name, value);
@@ -198,17 +199,17 @@ fn carry(head: &mut HeaderMap, form: Form, record: &Record) {
     }
 }
 
-fn redirect(request: &Parts, shown: &Shown<'_>) -> Reply {
-    let Stored::Redirect { destination, status, base_path } = &shown.entry.record.stored else {
+fn redirect(request: &Parts, answer: &PageAnswer<'_>) -> Reply {
+    let Stored::Redirect { destination, status, base_path } = &answer.entry.record.stored else {
         return plain(request, StatusCode::NOT_FOUND, "Not found\n");
     };
-    let prefix = if *base_path && destination.starts_with('/') { shown.base_path } else { "" };
+    let prefix = if *base_path && destination.starts_with('/') { answer.base_path } else { "" };
     let location = match (prefix, destination.as_str()) {
         ("", destination) => destination.to_owned(),
         (prefix, "/") => prefix.to_owned(),
         (prefix, destination) => format!("{prefix}{destination}"),
     };
-    let (status, body, kind) = match shown.form {
+    let (status, body, content_type) = match answer.form {
         Form::Html => {
             let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
             (
@@ -226,102 +227,102 @@ fn redirect(request: &Parts, shown: &Shown<'_>) -> Reply {
             )
         }
     };
-    let mut reply = whole(request, status, body.into(), kind);
-    // Its body is not the page's own: what the page says of that does not go with it.
-    data_fields(&shown.entry.record.headers).for_each(|(name, value)| {
+    let mut reply = whole(request, status, body.into(), content_type);
+    // A redirect's body is not the page's HTML, so fields that describe that HTML are left out.
+    data_fields(&answer.entry.record.headers).for_each(|(name, value)| {
         reply.headers_mut().append(name, value);
     });
-    if shown.form == Form::Html {
+    if answer.form == Form::Html {
         reply.headers_mut().insert(LOCATION, field(location));
     }
-    cache_head(reply.headers_mut(), shown, told(shown));
+    cache_head(reply.headers_mut(), answer, head_key(answer));
     reply
 }
 
-/// What is told of a page's freshness.
-fn told(shown: &Shown<'_>) -> HeadKey {
-    let (stale, seconds) = match shown.state {
-        // The clock was set back while the page was read: an answer is stale in all its fields or in none.
-        State::Fresh { .. } if shown.label == Label::Stale => (true, Some(0)),
-        State::Fresh { until } => (false, until.map(|until| until.since(shown.now).as_secs())),
+/// The freshness that the answer's header fields state.
+fn head_key(answer: &PageAnswer<'_>) -> HeadKey {
+    let (stale, seconds) = match answer.state {
+        // The clock was set back after the decision. All fields must agree that the answer is stale.
+        State::Fresh { .. } if answer.label == Label::Stale => (true, Some(0)),
+        State::Fresh { until } => (false, until.map(|until| until.since(answer.now).as_secs())),
         State::Stale { since, .. } => (true, Some(since.as_secs())),
         State::Missing => (true, Some(0)),
     };
-    HeadKey { stale, seconds, edge_stale_s: shown.edge_stale_s }
+    HeadKey { stale, seconds, edge_stale_s: answer.edge_stale_s }
 }
 
-/// The fields that tell how the answer came about and how long caches may keep it.
+/// Adds the fields that state the answer's origin (RFC 9211) and how long caches may store the answer (RFC 9111).
 ///
-/// `s-maxage` is what is left of the page's freshness at this moment, so `Age` is 0: each answer is checked against
-/// the store before it is sent (RFC 9111 section 5.1), and a cache that subtracted the page's age from what is left
-/// would count it twice.
-fn cache_head(head: &mut HeaderMap, shown: &Shown<'_>, told: HeadKey) {
+/// `s-maxage` is the remaining freshness, and `Age` is 0: the answer was validated with the store a moment ago (RFC
+/// 9111 section 5.1). If `Age` were the page's age, a cache would subtract that age from the remaining freshness.
+fn cache_head(head: &mut HeaderMap, answer: &PageAnswer<'_>, head_key: HeadKey) {
     let mut status = String::with_capacity(48);
-    let name = match shown.label {
+    let outcome = match answer.label {
         Label::Hit | Label::Stale => "perennial; hit",
         Label::Miss => "perennial; fwd=uri-miss",
         Label::Revalidated => "perennial; fwd=stale",
         Label::Bypass => {
             head.insert(CACHE_CONTROL, NO_STORE);
             head.insert(CACHE_STATUS, HeaderValue::from_static("perennial; fwd=bypass"));
-            head.insert(X_PERENNIAL_CACHE, shown.label.value());
+            head.insert(X_PERENNIAL_CACHE, answer.label.value());
             return;
         }
     };
-    status.push_str(name);
-    if !matches!(shown.label, Label::Hit | Label::Stale) {
-        status.push_str(if shown.entry.unsaved { "" } else { "; stored" });
-        status.push_str(if shown.collapsed { "; collapsed" } else { "" });
+    status.push_str(outcome);
+    if !matches!(answer.label, Label::Hit | Label::Stale) {
+        status.push_str(if answer.entry.unsaved { "" } else { "; stored" });
+        status.push_str(if answer.collapsed { "; collapsed" } else { "" });
     }
-    if let Some(seconds) = told.seconds {
-        let sign = if told.stale && seconds > 0 { "-" } else { "" };
+    if let Some(seconds) = head_key.seconds {
+        let sign = if head_key.stale && seconds > 0 { "-" } else { "" };
         let _ = write!(status, "; ttl={sign}{seconds}");
     }
-    let (fresh_s, edge_stale_s) = match told {
+    let (fresh_s, edge_stale_s) = match head_key {
         HeadKey { stale: false, seconds, edge_stale_s } => {
-            (seconds.map_or(NEVER_S, |left| left.clamp(1, NEVER_S)), edge_stale_s)
+            (seconds.map_or(NEVER_S, |seconds| seconds.clamp(1, NEVER_S)), edge_stale_s)
         }
         HeadKey { stale: true, edge_stale_s, .. } => (1, STALE_EDGE_S.min(edge_stale_s)),
     };
     let control = format!("public, max-age=0, s-maxage={fresh_s}, stale-while-revalidate={edge_stale_s}");
     head.insert(CACHE_CONTROL, field(control));
     head.insert(CACHE_STATUS, field(status));
-    head.insert(X_PERENNIAL_CACHE, shown.label.value());
+    head.insert(X_PERENNIAL_CACHE, answer.label.value());
     head.insert(AGE, HeaderValue::from_static("0"));
-    if let Some(name) = shown.tag_header {
-        head.insert(HeaderName::from_static(name), field(cache_tags(shown.page, &shown.entry.record.tags)));
+    if let Some(name) = answer.tag_header {
+        head.insert(HeaderName::from_static(name), field(cache_tags(answer.page, &answer.entry.record.tags)));
     }
 }
 
-/// An answer as it is, but for caches, which may not keep it.
-pub fn not_kept(mut reply: Reply) -> Reply {
+/// The same answer, which no cache may store.
+pub fn uncacheable(mut reply: Reply) -> Reply {
     reply.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     reply
 }
 
-/// An answer that no cache may keep: error pages, shells, `dev`.
+/// An HTML answer that no cache may store: error pages and shells.
 pub fn html(request: &Parts, status: StatusCode, html: String, label: Option<Label>) -> Reply {
     no_store(whole(request, status, html.into(), HTML), label)
 }
 
-/// The same for data requests.
+/// A JSON answer that no cache may store: for data requests.
 pub fn json(request: &Parts, status: StatusCode, json: &'static str) -> Reply {
     no_store(whole(request, status, json.into(), JSON), None)
 }
 
-/// The same with plain text, for clients rather than visitors.
+/// A plain-text answer that no cache may store: for clients that sent a wrong request.
 pub fn plain(request: &Parts, status: StatusCode, body: &'static str) -> Reply {
     text_reply(request, status, body.into())
 }
 
-/// 400, after which the connection is closed: what follows on it may not be what it seems.
+/// 400 with `Connection: close`: after a malformed request, the following bytes may be no request (RFC 9112 section
+/// 11.2).
 pub fn bad_request(request: &Parts, body: &'static str) -> Reply {
     let mut reply = plain(request, StatusCode::BAD_REQUEST, body);
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     reply
 }
 
-/// The same with text that is made for the occasion.
+/// [`plain`] with a computed text.
 pub fn text(request: &Parts, status: StatusCode, body: String) -> Reply {
     text_reply(request, status, body.into())
 }
@@ -330,7 +331,7 @@ fn text_reply(request: &Parts, status: StatusCode, body: Bytes) -> Reply {
     no_store(whole(request, status, body, HeaderValue::from_static("text/plain; charset=utf-8")), None)
 }
 
-/// 405, with the methods there are.
+/// 405 with the allowed methods.
 pub fn method_not_allowed(request: &Parts) -> Reply {
     let mut reply = plain(request, StatusCode::METHOD_NOT_ALLOWED, "Use GET or HEAD.\n");
     reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -338,7 +339,7 @@ pub fn method_not_allowed(request: &Parts) -> Reply {
 }
 
 /// 308 to the canonical spelling of the path, on the same host.
-pub fn elsewhere(request: &Parts, path: String) -> Reply {
+pub fn canonical_redirect(request: &Parts, path: String) -> Reply {
     let mut reply = plain(request, StatusCode::PERMANENT_REDIRECT, "The path has another spelling.\n");
     reply.headers_mut().insert(LOCATION, field(path));
     reply
@@ -355,10 +356,10 @@ fn no_store(mut reply: Reply, label: Option<Label>) -> Reply {
     reply
 }
 
-fn whole(request: &Parts, status: StatusCode, body: Bytes, kind: HeaderValue) -> Reply {
+fn whole(request: &Parts, status: StatusCode, body: Bytes, content_type: HeaderValue) -> Reply {
     let mut reply = Response::new(Body::default());
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, kind);
+    reply.headers_mut().insert(CONTENT_TYPE, content_type);
     reply.headers_mut().insert(CONTENT_LENGTH, body.len().into());
     if request.method != Method::HEAD {
         *reply.body_mut() = body.into();
@@ -366,7 +367,7 @@ fn whole(request: &Parts, status: StatusCode, body: Bytes, kind: HeaderValue) ->
     reply
 }
 
-/// Text that is made of what HTTP allows in a field, or an empty value.
+/// Text as a field's value. Text with characters that HTTP forbids, which no caller passes, gives an empty value.
 fn field(text: String) -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

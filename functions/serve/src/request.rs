@@ -1,4 +1,4 @@
-//! What a request asks for. Pure: the request's line and fields in, a [`Target`] out.
+//! Reads a request: its target, its coding and its entity tags. Pure.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,26 +11,26 @@ use perennial::parts::key::encode::{BadPath, RESERVED_SEGMENT, decode_segment};
 use perennial::parts::record::page_record::Coding;
 use perennial::parts::record::page_record::Form;
 
-/// What a request asks for.
+/// The meaning of a request's method and target.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Target<'a> {
-    /// A form of the page at these decoded segments, base path removed.
+    /// A form of the page at these decoded segments, without the base path.
     Page(Form, Vec<Cow<'a, str>>),
-    /// The same path, spelt as it should be: 308 there.
+    /// A path in another spelling than the canonical one, which this is: 308.
     Elsewhere(String),
-    /// Nothing of this site.
+    /// A path outside of this site: 404.
     Nothing,
-    /// A method that pages do not have (RFC 9110 section 15.5.6).
+    /// A method other than GET and HEAD: 405 (RFC 9110 section 15.5.6).
     Method,
-    /// A path that names nothing: 400.
+    /// A path that cannot be decoded: 400.
     Malformed(BadPath),
-    /// 414.
+    /// A path longer than `PERENNIAL_MAX_PATH_BYTES`: 414.
     PathTooLong,
-    /// 431.
+    /// Header fields larger than `PERENNIAL_MAX_HEADER_BYTES`: 431.
     HeadTooLong,
 }
 
-/// Reads a request's line and the size of its fields.
+/// Reads a request's method and target, and checks the size of its fields.
 pub fn target<'a>(request: &'a Parts, site: &ReadySite, build: &str, limits: &Limits) -> Target<'a> {
     if request.method != Method::GET && request.method != Method::HEAD {
         return Target::Method;
@@ -51,50 +51,53 @@ pub fn target<'a>(request: &'a Parts, site: &ReadySite, build: &str, limits: &Li
 }
 
 fn page_target<'a>(path: &'a str, query: Option<&str>, site: &ReadySite, build: &str) -> Target<'a> {
-    // A backslash is a slash to browsers, so it is one here, and the canonical spelling has neither twice.
-    let raw = || path.split(['/', '\\']).filter(|segment| !segment.is_empty());
-    let plain = !path.contains('\\') && !path.as_bytes().windows(2).any(|pair| pair == b"//");
-    let mut segments = match raw().map(decode_segment).collect::<Result<Vec<_>, _>>() {
+    // Browsers take a backslash for a slash, so both separate segments here. The canonical spelling has single slashes.
+    let raw_segments = || path.split(['/', '\\']).filter(|segment| !segment.is_empty());
+    let has_single_slashes = !path.contains('\\') && !path.as_bytes().windows(2).any(|pair| pair == b"//");
+    let mut segments = match raw_segments().map(decode_segment).collect::<Result<Vec<_>, _>>() {
         Ok(segments) => segments,
         Err(bad) => return Target::Malformed(bad),
     };
     let is_root = segments.is_empty();
-    if !cut_base(&mut segments, site.base_path()) {
+    if !remove_base_path(&mut segments, site.base_path()) {
         return Target::Nothing;
     }
     if let [first, kind, rest @ ..] = &segments[..]
         && first == RESERVED_SEGMENT
     {
-        return if kind == "data" && plain && !path.ends_with('/') {
+        return if kind == "data" && has_single_slashes && !path.ends_with('/') {
             data_target(rest, build)
         } else {
             Target::Nothing
         };
     }
-    let file_like = segments.last().is_some_and(|last| last.contains('.'));
-    let end = if site.trailing_slash() && !file_like && !is_root { "/" } else { "" };
-    if plain && (is_root || path.ends_with('/') != end.is_empty()) {
+    let is_file = segments.last().is_some_and(|last| last.contains('.'));
+    let slash = if site.trailing_slash() && !is_file && !is_root { "/" } else { "" };
+    if has_single_slashes && (is_root || path.ends_with('/') != slash.is_empty()) {
         return Target::Page(Form::Html, segments);
     }
     let query = query.and_then(without_secret).map_or_else(String::new, |query| format!("?{query}"));
-    let path =
-        if is_root { "/".to_owned() } else { format!("/{}{end}", raw().collect::<Vec<_>>().join("/")) };
+    let path = match is_root {
+        true => "/".to_owned(),
+        false => format!("/{}{slash}", raw_segments().collect::<Vec<_>>().join("/")),
+    };
     Target::Elsewhere(in_ascii(format!("{path}{query}")))
 }
 
-/// A query without its parameters `secret`, as they would be read by the revalidate endpoint. A publisher whose address
-/// is misspelt (`//api/revalidate?secret=…`) gets a redirect, and the secret must not be in that: a `Location` ends up in
-/// logs and histories. `None`: nothing is left of it.
+/// A query without the parameter `secret` of the revalidate endpoint; `None` if nothing is left. A publisher with a
+/// misspelt URL (`//api/revalidate?secret=…`) gets a redirect. Its `Location` must not contain the secret, because it
+/// ends up in logs and browser histories.
 fn without_secret(query: &str) -> Option<Cow<'_, str>> {
     let is_secret = |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name == "secret");
     if !query.split('&').any(|pair| is_secret(&pair)) {
         return Some(query.into());
     }
-    let kept: Vec<_> = query.split('&').filter(|pair| !is_secret(pair)).collect();
-    (!kept.is_empty()).then(|| kept.join("&").into())
+    let pairs: Vec<_> = query.split('&').filter(|pair| !is_secret(pair)).collect();
+    (!pairs.is_empty()).then(|| pairs.join("&").into())
 }
 
-/// A URL is ASCII (RFC 3986 section 2), and Lambda answers with no other header fields; but a target may come raw.
+/// Percent-encodes bytes outside of ASCII. A URL is ASCII (RFC 3986 section 2), and Lambda sends no other header
+/// values, but a client may send raw bytes in its target.
 fn in_ascii(url: String) -> String {
     if url.is_ascii() {
         return url;
@@ -105,25 +108,25 @@ fn in_ascii(url: String) -> String {
     })
 }
 
-/// Takes the base path's segments away; false if the path is not below it.
-fn cut_base(segments: &mut Vec<Cow<'_, str>>, base_path: &str) -> bool {
+/// Removes the base path's segments; false if the path is not below the base path.
+fn remove_base_path(segments: &mut Vec<Cow<'_, str>>, base_path: &str) -> bool {
     let mut base = base_path.split('/').filter(|part| !part.is_empty());
     let depth = base.clone().count();
-    let below = base.by_ref().zip(&*segments).filter(|(part, segment)| part == segment).count() == depth;
-    if below {
+    let is_below = base.by_ref().zip(&*segments).filter(|(part, segment)| part == segment).count() == depth;
+    if is_below {
         segments.drain(..depth);
     }
-    below
+    is_below
 }
 
-/// `<build>/<path>.json`, where `index` stands for `/`, and a path that begins with `index` has it twice
-/// (Next.js's rule, so that no two URLs mean one page): what [`perennial::parts::key::url::data_url`] writes.
+/// The page of a data URL `<build>/<path>.json`: the inverse of [`perennial::parts::key::url::data_url`]. As in
+/// Next.js, `index` stands for `/`, and a path that begins with `index` has a second `index`.
 fn data_target<'a>(rest: &[Cow<'a, str>], build: &str) -> Target<'a> {
-    let [of_build, middle @ .., last] = rest else { return Target::Nothing };
+    let [url_build, middle @ .., last] = rest else { return Target::Nothing };
     let Some(last) = last.strip_suffix(".json").filter(|last| !last.is_empty()) else {
         return Target::Nothing;
     };
-    if of_build != build {
+    if url_build != build {
         return Target::Nothing;
     }
     let mut segments = middle.to_vec();
@@ -137,30 +140,30 @@ fn data_target<'a>(rest: &[Cow<'a, str>], build: &str) -> Target<'a> {
     Target::Page(Form::Data, segments)
 }
 
-/// The coding to send (RFC 9110 section 12.5.3): brotli, gzip or none, in this order among those the client takes.
-/// One that takes nothing but forbids plain text gets gzip, which everybody can read.
+/// The coding to send (RFC 9110 section 12.5.3): the first that the client accepts of brotli, gzip and identity. A
+/// client that accepts neither and forbids identity gets gzip, which every client can decode.
 pub fn coding(headers: &HeaderMap) -> Coding {
     let (mut br, mut gzip, mut identity, mut any) = (None, None, None, None);
     for value in headers.get_all(header::ACCEPT_ENCODING) {
         for item in value.to_str().unwrap_or("").split(',') {
             let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
-            let taken = !is_zero(parameters);
+            let is_accepted = !has_zero_weight(parameters);
             let name = name.trim();
             if name.eq_ignore_ascii_case("br") {
-                br = Some(taken);
+                br = Some(is_accepted);
             } else if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
-                gzip = Some(taken);
+                gzip = Some(is_accepted);
             } else if name.eq_ignore_ascii_case("identity") {
-                identity = Some(taken);
+                identity = Some(is_accepted);
             } else if name == "*" {
-                any = Some(taken);
+                any = Some(is_accepted);
             }
         }
     }
-    let any_taken = any == Some(true);
-    if br.unwrap_or(any_taken) {
+    let accepts_any = any == Some(true);
+    if br.unwrap_or(accepts_any) {
         Coding::Br
-    } else if gzip.unwrap_or(any_taken)
+    } else if gzip.unwrap_or(accepts_any)
         || identity == Some(false)
         || (identity.is_none() && any == Some(false))
     {
@@ -170,16 +173,16 @@ pub fn coding(headers: &HeaderMap) -> Coding {
     }
 }
 
-/// Whether a coding's parameters weigh it 0: `q=0`, `q=0.000`.
-fn is_zero(parameters: &str) -> bool {
+/// Whether a coding's weight is 0 (`q=0`, `q=0.000`): not acceptable (RFC 9110 section 12.4.2).
+fn has_zero_weight(parameters: &str) -> bool {
     parameters.split(';').filter_map(|p| p.split_once('=')).any(|(name, value)| {
         name.trim().eq_ignore_ascii_case("q") && value.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0)
     })
 }
 
-/// Whether `If-None-Match` names this entity tag (weak comparison) or any (RFC 9110 section 13.1.2).
+/// Whether `If-None-Match` has this entity tag, by weak comparison, or `*` (RFC 9110 section 13.1.2).
 pub fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
-    // Bytes, because others' tags may hold more than ASCII (RFC 9110 section 8.8.3).
+    // The comparison is of bytes, because entity tags of other servers may contain more than ASCII (section 8.8.3).
     headers.get_all(header::IF_NONE_MATCH).iter().any(|value| {
         let tags = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
         tags.map(|tag| tag.strip_prefix(b"W/").unwrap_or(tag))
@@ -199,7 +202,7 @@ mod tests {
     fn of(base: &str, slash: bool, uri: &str) -> Target<'static> {
         let site = Site::new().ready(Some(base), Some(slash)).unwrap();
         let request = Request::builder().uri(uri).body(()).unwrap().into_parts().0;
-        // What is read of a request borrows from it.
+        // The target borrows from the request, which therefore must live as long as the test.
         target(Box::leak(Box::new(request)), &site, "b1", &Settings::default().limits)
     }
 
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn one_path_has_one_spelling() {
+    fn a_path_has_one_canonical_spelling() {
         for (uri, expected) in [
             ("/", page(Form::Html, &[])),
             ("/never?x=1", page(Form::Html, &["never"])),
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trailing_slash_is_a_policy() {
+    fn the_canonical_spelling_follows_the_trailing_slash_policy() {
         for (uri, expected) in [
             ("/never", to("/never/")),
             ("/never/", page(Form::Html, &["never"])),
@@ -258,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_below_the_base_path_counts() {
+    fn only_paths_below_the_base_path_belong_to_the_site() {
         for (uri, expected) in [
             ("/", Target::Nothing),
             ("/never", Target::Nothing),
@@ -278,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn data_urls_are_read_and_written_alike() {
+    fn data_urls_read_back_to_their_pages() {
         for (path, segments) in [
             ("/", &[][..]),
             ("/index", &["index"]),

@@ -17,7 +17,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
-use serve::reply::{self, Label, Reply, Shown};
+use serve::reply::{self, Label, PageAnswer, Reply};
 
 use crate::hold;
 use crate::world::{LIMITS, SITES, with_changes};
@@ -258,7 +258,7 @@ fn answer(entry: &Entry, now: Millis, style: u8) -> Reply {
     let accept = ["", "br", "gzip", "*;q=0"][usize::from(style >> 6)];
     let request =
         Request::builder().method(method).header("accept-encoding", accept).header("if-none-match", "\"a\"");
-    let shown = Shown {
+    let shown = PageAnswer {
         entry,
         form: if style & 4 == 0 { Form::Html } else { Form::Data },
         state: state(&entry.record, 0, now, false),
