@@ -1,24 +1,24 @@
-//! Queue records to jobs, and outcomes to the answer that names only the records to be delivered again. Pure.
-//!
-//! <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>, partial batch responses.
+//! Reads jobs from SQS records, and makes the partial batch response, which names the records to deliver again
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>). Pure.
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsMessage};
 use perennial::parts::ports::job::{BadJob, Job};
 
-/// One record, read.
+/// A parsed SQS record.
 #[derive(Debug)]
 pub struct Item {
-    /// What the answer calls it.
+    /// The message's id, by which the response names the record.
     pub message_id: String,
-    /// What the queue calls this delivery of it.
+    /// The receipt handle of this delivery.
     pub receipt: Option<String>,
-    /// How often it was delivered, this time included; 1 if the queue does not tell.
+    /// The number of deliveries up to this one; 1 if SQS does not state it.
     pub deliveries: u32,
-    /// The job in it.
+    /// The record's job.
     pub job: Result<Job, BadJob>,
 }
 
-/// Reads a record. One without an id is given an empty one: such a failure fails the whole batch, as SQS has it.
+/// Reads a record. A record without an id gets an empty one; Lambda takes an empty id in a response for a failure of
+/// the whole batch.
 pub fn item(record: &SqsMessage) -> Item {
     let job = Job::from_json(record.body.as_deref().unwrap_or(""));
     let deliveries = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
@@ -30,10 +30,10 @@ pub fn item(record: &SqsMessage) -> Item {
     }
 }
 
-/// The answer that has these records delivered again.
-pub fn answer(retry: Vec<String>) -> SqsBatchResponse {
+/// The response that names the messages to deliver again.
+pub fn answer(message_ids: Vec<String>) -> SqsBatchResponse {
     let mut answer = SqsBatchResponse::default();
-    answer.batch_item_failures = retry
+    answer.batch_item_failures = message_ids
         .into_iter()
         .map(|item_identifier| {
             let mut failure = BatchItemFailure::default();
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_a_job_or_says_why_not() {
+    fn a_record_gives_a_job_or_an_error() {
         let good = r#"{"v":1,"build":"b","key":"/","task":"again","due":1}"#;
         assert!(item(&record("1", good)).job.is_ok());
         assert!(matches!(item(&record("2", "{}")).job, Err(BadJob::Damaged(_))));
@@ -64,12 +64,12 @@ mod tests {
             item(&record("3", &good.replace("\"v\":1", "\"v\":9"))).job,
             Err(BadJob::Version(9))
         ));
-        let least = item(&SqsMessage::default());
-        assert!(least.job.is_err() && least.receipt.is_none() && least.deliveries == 1);
+        let empty = item(&SqsMessage::default());
+        assert!(empty.job.is_err() && empty.receipt.is_none() && empty.deliveries == 1);
     }
 
     #[test]
-    fn a_record_tells_which_delivery_of_its_job_it_is() {
+    fn a_record_has_its_receipt_and_its_number_of_deliveries() {
         let mut record = record("1", "{}");
         record.receipt_handle = Some("r".to_owned());
         record.attributes.insert("ApproximateReceiveCount".to_owned(), "7".to_owned());
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_to_be_retried_is_named() {
+    fn the_response_names_only_messages_to_deliver_again() {
         let text = serde_json::to_string(&answer(vec!["2".into()])).unwrap();
         assert_eq!(text, r#"{"batchItemFailures":[{"itemIdentifier":"2"}]}"#);
         assert_eq!(serde_json::to_string(&answer(vec![])).unwrap(), r#"{"batchItemFailures":[]}"#);

@@ -1,4 +1,4 @@
-//! Regenerate as a function of AWS Lambda, fed by an SQS queue.
+//! The regenerate function on AWS Lambda, which an SQS queue invokes.
 
 use std::sync::Arc;
 
@@ -24,10 +24,10 @@ impl OnStores for Queue {
     }
 }
 
-/// Works the queue of a site until the process ends.
+/// Carries out the jobs of a site's queue until the process ends.
 ///
 /// # Errors
-/// Settings that cannot be used, a site that contradicts itself, or the end of Lambda's runtime API.
+/// The settings or the site have mistakes, or Lambda's runtime API ended.
 pub async fn run(site: Site) -> Result<(), FunctionError> {
     perennial::parts::run::function::run(site, Queue).await
 }

@@ -1,4 +1,4 @@
-//! Regenerate: a batch of jobs in, renewed pages out.
+//! The regenerate function: carries out a batch of the queue's jobs.
 #![cfg(feature = "lambda")]
 
 pub mod batch;
@@ -15,22 +15,24 @@ use tokio::task::JoinSet;
 
 use crate::batch::Item;
 
-/// Works the queue.
+/// Carries out the queue's jobs.
 pub struct Regenerate<S: Stores> {
     engine: Arc<Engine<S>>,
 }
 
 impl<S: Stores> Regenerate<S> {
-    /// Renders on these stores.
+    /// Carries out jobs with this engine.
     pub fn new(engine: Arc<Engine<S>>) -> Self {
         Self { engine }
     }
 
-    /// Carries out a batch, as many jobs at once as may be rendered, and answers per record: only those that the
-    /// store kept from being carried out are delivered again, after seconds, and later and later while they fail. A
-    /// render that failed is not: it is noted with its page, and a visitor after its back-off tries again. A record that
-    /// cannot be read is delivered again as well: another version of this function may be able to, and if none is, the
-    /// queue's redrive policy sets it aside where somebody can look at it.
+    /// Carries out a batch within the limit of concurrent renders, and answers per record (a partial batch response).
+    ///
+    /// The answer names the records that SQS must deliver again. These are jobs that failed because of the store: their
+    /// pause begins with seconds and grows with each delivery. A failed render is not delivered again: the failure is
+    /// stored with its page, and a visitor after the back-off triggers the next render. A record that cannot be read is
+    /// delivered again, because another version of this function may understand the record; otherwise the queue's
+    /// redrive policy moves the record to the dead-letter queue.
     pub async fn handle(&self, event: &SqsEvent) -> SqsBatchResponse {
         let mut running = JoinSet::new();
         for record in &event.records {
@@ -41,7 +43,7 @@ impl<S: Stores> Regenerate<S> {
     }
 }
 
-/// Carries out one job; gives its message's id if it is to be delivered again.
+/// Carries out one job. Returns the message's id if the queue must deliver the job again.
 async fn work<S: Stores>(engine: &Arc<Engine<S>>, item: Item) -> Option<String> {
     let Item { message_id, receipt, deliveries, job } = item;
     let pause = match job {
@@ -49,9 +51,10 @@ async fn work<S: Stores>(engine: &Arc<Engine<S>>, item: Item) -> Option<String> 
         Err(error) => {
             tracing::error!(message_id, "a record of the queue cannot be carried out: {error}");
             match error {
-                // There may be a newer function soon.
+                // A newer version of this function may be deployed soon.
                 BadJob::Version(_) => retry_after(deliveries, &message_id),
-                // Nobody can read it: the sooner it is set aside, the sooner somebody is told.
+                // No version can read this job: short pauses move it to the dead-letter queue, and raise its alarm,
+                // soon.
                 BadJob::Damaged(_) => RETRY_FIRST,
             }
         }
@@ -59,7 +62,10 @@ async fn work<S: Stores>(engine: &Arc<Engine<S>>, item: Item) -> Option<String> 
     if let Some(receipt) = receipt
         && let Err(error) = engine.stores().queue().give_back(&receipt, pause).await
     {
-        tracing::warn!(message_id, "a job comes again only after the queue's visibility time-out: {error}");
+        tracing::warn!(
+            message_id,
+            "the pause of a job cannot be set; the queue delivers the job again after its visibility time-out: {error}"
+        );
     }
     Some(message_id)
 }

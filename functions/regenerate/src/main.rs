@@ -1,4 +1,4 @@
-//! The regenerate function of the site: for one of your own, name its crate here.
+//! The regenerate function of the example site. To render your own site, name its crate here.
 
 use std::process::ExitCode;
 
