@@ -1,6 +1,6 @@
 //! A bound on the memory that many connections use together.
 //!
-//! When the budget is used up, a new connection waits for [`WAIT`] and is then refused. While one waits, connections
+//! When the budget is used up, a new connection waits for two seconds and is then refused. While one waits, connections
 //! whose client is idle see [`Budget::is_wanted`] and release their part: idle clients cannot starve active ones.
 
 use std::sync::Arc;

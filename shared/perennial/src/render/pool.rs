@@ -32,18 +32,18 @@ pub(crate) struct RenderError {
     pub(crate) message: String,
     pub(crate) retry_after: Option<Duration>,
     /// Whether the page asked to keep the stored page: then this is not logged as an error.
-    pub(crate) kept: bool,
+    pub(crate) keeps_stored: bool,
 }
 
 impl RenderError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry_after: None, kept: false }
+        Self { message: message.into(), retry_after: None, keeps_stored: false }
     }
 }
 
 impl From<Failure> for RenderError {
     fn from(failure: Failure) -> Self {
-        Self { message: failure.message, retry_after: failure.retry_after, kept: false }
+        Self { message: failure.message, retry_after: failure.retry_after, keeps_stored: false }
     }
 }
 
@@ -146,7 +146,7 @@ impl RenderPool {
             Rejected::KeepStale { retry_after } => RenderError {
                 message: "the page asked to keep the stored page".into(),
                 retry_after,
-                kept: true,
+                keeps_stored: true,
             },
         })
     }

@@ -130,7 +130,7 @@ impl<S: Stores> Renderer<S> {
         page: &Resolved,
         ticket: Ticket,
         reason: Reason,
-        held: &HeldLease,
+        lease: &HeldLease,
     ) -> std::convert::Infallible {
         let pause = self.process.limits.lease / 3;
         let extension_max = match reason {
@@ -143,13 +143,13 @@ impl<S: Stores> Renderer<S> {
         loop {
             self.process.clock.sleep(pause).await;
             extended += pause;
-            let renewed = match held.write().await {
+            let renewed = match lease.write().await {
                 Some(_writing) if extended <= extension_max => {
-                    let lease = self.process.limits.lease;
+                    let duration = self.process.limits.lease;
                     self.process
                         .stores
                         .pages()
-                        .renew(&page.key, ticket, lease, self.process.clock.now())
+                        .renew(&page.key, ticket, duration, self.process.clock.now())
                         .await
                 }
                 _ => Ok(false),
@@ -295,8 +295,12 @@ impl<S: Stores> Renderer<S> {
             .filter(|_| grant.replaces.as_ref().is_some_and(|r| r.stored != Stored::Deleted))
             .map(|n| (n.count, n.retry_at.since(n.at)));
         self.log_failure(page, reason, &error, next);
-        let RenderError { message, retry_after, kept } = error;
-        if kept { Refreshed::Kept } else { Refreshed::Failed { message: message.into(), retry_after } }
+        let RenderError { message, retry_after, keeps_stored } = error;
+        if keeps_stored {
+            Refreshed::Kept
+        } else {
+            Refreshed::Failed { message: message.into(), retry_after }
+        }
     }
 
     fn log_render(&self, page: &Resolved, reason: Reason, generation: Ticket, unchanged: bool) {
@@ -314,13 +318,13 @@ impl<S: Stores> Renderer<S> {
         failed: &RenderError,
         next: Option<(u32, Duration)>,
     ) {
-        page.route.counters.count(if failed.kept { Event::Kept } else { Event::Failed });
+        page.route.counters.count(if failed.keeps_stored { Event::Kept } else { Event::Failed });
         let path = page.decoded_path();
         let (page, error) = (path.escape_debug(), failed.message.escape_debug());
         let (attempt, retry_in_ms) = next
             .map_or((1, 0), |(count, delay)| (count, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
         let write = |left_out: Option<u64>| {
-            if failed.kept {
+            if failed.keeps_stored {
                 tracing::info!(page = %page, reason = %reason, attempt, retry_in_ms, left_out, "kept: {error}");
             } else {
                 tracing::error!(page = %page, reason = %reason, attempt, retry_in_ms, left_out, "render failed: {error}");
