@@ -1,4 +1,5 @@
-//! What a publisher asks for: pages marked, rendered, deleted; the shared cache told; the journal written.
+//! On-demand revalidation: publish requests mark, render or delete pages, purge the shared cache, and leave an entry in the
+//! journal.
 
 pub mod carriers;
 pub mod carry_out;

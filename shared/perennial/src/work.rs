@@ -1,4 +1,4 @@
-//! What the queue delivers: jobs taken, carried out, and given back.
+//! Carries out the jobs that the queue delivers.
 
 pub(crate) mod poll;
 pub(crate) mod removal;

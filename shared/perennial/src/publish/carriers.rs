@@ -1,4 +1,4 @@
-//! Which pages carry the tags of a publish, and which tags no page carries: those were mistyped, perhaps.
+//! Compares the tags of a publish with the tags of stored pages. A tag that no page carries is perhaps mistyped.
 
 use crate::process::Process;
 use std::collections::BTreeSet;
@@ -9,21 +9,21 @@ use crate::ports::journal::{ITEMS_KEPT_MAX, Publish, TEXT_KEPT_BYTES};
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::stores::Stores;
-use crate::publish::send::LOOKED_AT_FIRST;
+use crate::publish::send::FIRST_PAGES_MAX;
 use crate::site::ReadySite;
 
-/// Different tags that a mistyped one is compared with.
+/// Distinct tags of pages that are kept as suggestions for a mistyped tag.
 const COMPARED_MAX: usize = 1_000;
 
-/// Tags that are proposed in the place of a mistyped one.
+/// Suggestions for one mistyped tag.
 const NEAREST_MAX: usize = 3;
 
 /// A tag that no page carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uncarried {
-    /// The tag, as pages give it.
+    /// The tag as a page spells it, without the prefix that the store adds.
     pub tag: String,
-    /// Tags that pages carry and that are spelt much alike, the most alike first.
+    /// Similar tags that pages carry, the most similar first; three at most.
     pub nearest: Vec<String>,
 }
 
@@ -38,11 +38,11 @@ impl std::fmt::Display for Uncarried {
     }
 }
 
-/// The tags of a publish, compared with pages that are read anyway.
+/// Collects, page by page, which tags of a publish are carried. The caller reads the pages anyway.
 pub(crate) struct TagCarriers<'a> {
-    /// As the store knows them, and whether a page carries it.
+    /// Each tag as the store knows it, and whether a page carries it.
     tags: Vec<(&'a str, bool)>,
-    /// Other tags that pages have given themselves.
+    /// Tags that pages carry: suggestions for a mistyped one.
     others: BTreeSet<String>,
 }
 
@@ -51,42 +51,44 @@ impl<'a> TagCarriers<'a> {
         Self { tags: tags.iter().map(|tag| (&**tag, false)).collect(), others: BTreeSet::new() }
     }
 
-    /// All tags of an entry of the journal; none if it names single pages, or does not tell all of its tags. Of what was
-    /// deleted nothing is shown that could carry them.
+    /// The tags of a journal entry. `None` where its tags do not tell its pages: the entry was cut to
+    /// [`ITEMS_KEPT_MAX`], it marked single paths as stale, or it deleted its pages, so that none carries a tag any more.
     pub(crate) fn of(publish: &'a Publish) -> Option<Self> {
-        let is_whole =
+        let has_all_tags =
             publish.tags.len() < ITEMS_KEPT_MAX && publish.tags.iter().all(|tag| tag.len() < TEXT_KEPT_BYTES);
         let marks_paths = publish.mode == "stale" && !publish.paths.is_empty();
-        (is_whole && !marks_paths && publish.mode != "delete").then(|| Self::new(&publish.tags))
+        (has_all_tags && !marks_paths && publish.mode != "delete").then(|| Self::new(&publish.tags))
     }
 
-    /// Notes what a page carries. Tells whether that is any of the tags.
-    pub(crate) fn look(&mut self, site: &ReadySite, key: &str, snapshot: &Snapshot) -> bool {
+    /// Notes the tags of one page. `true` if the page carries a tag of the publish.
+    pub(crate) fn note_page(&mut self, site: &ReadySite, key: &str, snapshot: &Snapshot) -> bool {
         let Some(record) = snapshot.shown() else { return false };
-        let own = site.page_of_key(key).map(|page| page_tags(&page.key));
-        let given: Vec<_> = record.tags.iter().map(|tag| user_tag(tag)).collect();
-        // A page with more tags than the store keeps is renewed with whatever tag is published.
-        let has_any = record.tags == [MANY];
+        let implicit_tags = site.page_of_key(key).map(|page| page_tags(&page.key));
+        let user_tags: Vec<_> = record.tags.iter().map(|tag| user_tag(tag)).collect();
+        // The store keeps `MANY` in place of too many tags: any published tag then renews the page.
+        let has_many = record.tags == [MANY];
         let mut carries = false;
         for (tag, is_carried) in &mut self.tags {
-            if own.iter().flatten().chain(&given).any(|other| other == tag) || (has_any && is_user_tag(tag)) {
+            if implicit_tags.iter().flatten().chain(&user_tags).any(|other| other == tag)
+                || (has_many && is_user_tag(tag))
+            {
                 (*is_carried, carries) = (true, true);
             }
         }
         if self.uncarried().next().is_some() {
-            let room = COMPARED_MAX.saturating_sub(self.others.len());
-            self.others.extend(record.tags.iter().filter(|tag| *tag != MANY).take(room).cloned());
+            let free = COMPARED_MAX.saturating_sub(self.others.len());
+            self.others.extend(record.tags.iter().filter(|tag| *tag != MANY).take(free).cloned());
         }
         carries
     }
 
-    /// Tags of pages that no page has carried which was looked at.
-    pub(crate) fn end(&self) -> Vec<Uncarried> {
-        let proposed = |tag: &str| -> Vec<String> {
-            let found = nearest(tag, self.others.iter().map(|other| &**other), NEAREST_MAX);
-            found.into_iter().map(str::to_owned).collect()
+    /// The user tags of the publish that no noted page carries.
+    pub(crate) fn uncarried_tags(&self) -> Vec<Uncarried> {
+        let suggestions = |tag: &str| -> Vec<String> {
+            let similar = nearest(tag, self.others.iter().map(|other| &**other), NEAREST_MAX);
+            similar.into_iter().map(str::to_owned).collect()
         };
-        self.uncarried().map(|tag| Uncarried { tag: tag.to_owned(), nearest: proposed(tag) }).collect()
+        self.uncarried().map(|tag| Uncarried { tag: tag.to_owned(), nearest: suggestions(tag) }).collect()
     }
 
     fn uncarried(&self) -> impl Iterator<Item = &str> {
@@ -95,23 +97,23 @@ impl<'a> TagCarriers<'a> {
     }
 }
 
-/// Which of these tags no page carries. None are told where the store lists more than [`LOOKED_AT_FIRST`] pages,
-/// which is as far as a call looks: [`Engine::progress`] looks further.
+/// Which of these tags no page carries. Empty where the store lists [`FIRST_PAGES_MAX`] pages or more: a call looks no
+/// further, [`progress`](crate::publish::progress::progress) does. Empty too if the store fails, which is logged.
 pub(crate) async fn uncarried<S: Stores>(process: &Process<S>, tags: &[String]) -> Vec<Uncarried> {
     if process.dev || TagCarriers::new(tags).uncarried().next().is_none() {
         return Vec::new();
     }
-    match process.stores.pages().list("", None, LOOKED_AT_FIRST).await {
-        Ok(pages) if pages.len() < LOOKED_AT_FIRST => {
+    match process.stores.pages().list("", None, FIRST_PAGES_MAX).await {
+        Ok(pages) if pages.len() < FIRST_PAGES_MAX => {
             let mut carriers = TagCarriers::new(tags);
             for (key, snapshot) in &pages {
-                carriers.look(&process.site, key, snapshot);
+                carriers.note_page(&process.site, key, snapshot);
             }
-            carriers.end()
+            carriers.uncarried_tags()
         }
         Ok(_) => Vec::new(),
         Err(error) => {
-            tracing::warn!("which tags no page carries cannot be told: {error}");
+            tracing::warn!("cannot check whether pages carry the published tags: {error}");
             Vec::new()
         }
     }

@@ -1,5 +1,5 @@
-//! A publisher's deletion: one write a tag, and from then on no build shows the pages. The shared cache is told right after
-//! that; the queue removes what is stored ([`removal`](crate::work::removal)).
+//! Deletions that publishers ask for. One write for each tag hides the pages in every build. The shared cache is purged right
+//! after that; the queue removes the stored bytes ([`removal`](crate::work::removal)).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::render::refresh::Renderer;
 use crate::render::tombstone::{stores_of_build, write_tombstone};
 use crate::site::route::Resolved;
 
-/// Publishers' calls for deletions.
+/// Carries out deletions.
 pub(crate) struct Deletions<S: Stores> {
     process: Arc<Process<S>>,
     renderer: Arc<Renderer<S>>,
@@ -28,19 +28,20 @@ pub(crate) struct Deletions<S: Stores> {
 }
 
 impl<S: Stores> Deletions<S> {
-    /// Calls to this process.
+    /// Takes the calls that reach this process.
     pub(crate) fn new(renderer: &Arc<Renderer<S>>, purger: &Arc<Purger<S>>) -> Self {
         let (renderer, purger) = (renderer.clone(), purger.clone());
         Self { process: renderer.process.clone(), renderer, purger }
     }
 
-    /// Has every page that carries any of these tags gone at once, in every build, and whatever is being rendered. The
-    /// queue then removes what this build has stored of them, and tells the journal how far that is, under the name
-    /// `publish`, or under the deletion's number if the name is empty.
+    /// Deletes every page that carries any of these tags, in every build. The pages are gone at once; renders that are under
+    /// way do not bring them back. The queue then removes the stored bytes of this build and notes its progress in the
+    /// journal under the id `publish`, or under the epoch of the deletion if `publish` is empty.
     ///
     /// # Errors
-    /// [`PublishError::Store`]: perhaps not all is gone, or the queue has not been told. [`PublishError::Edge`]: all is gone, and the
-    /// queue knows. Repeating the call is harmless.
+    /// [`PublishError::Store`]: some pages may not be gone, or the queue did not take the removal.
+    /// [`PublishError::Edge`]: all pages are gone and the queue has the removal, but the shared cache may keep copies.
+    /// Repeating the call is harmless.
     pub(crate) async fn delete_tagged(
         &self,
         tags: &[String],
@@ -50,29 +51,31 @@ impl<S: Stores> Deletions<S> {
             return Ok(Invalidation::default());
         }
         let (epoch, all) = self.renderer.many_tags.stamp(tags, Stamp::Gone).await?;
-        // Neither waits for the other: a copy at the edge that is fresh for a year would never ask.
-        let (told, sent) =
+        // Side by side: the purge goes out even if the queue fails. The edge would not ask about a copy that is fresh for a
+        // year.
+        let (purged, sent) =
             tokio::join!(self.purger.purge(&all), start_removal(&self.process, epoch, tags, publish));
         let (queued, more) = sent?;
-        Ok(Invalidation { epoch, queued, more, edge: told.map_err(PublishError::Edge)? })
+        Ok(Invalidation { epoch, queued, more, edge: purged.map_err(PublishError::Edge)? })
     }
 
-    /// Has a page gone at once, in every build, and removes what is stored of it. The queue removes its variants.
+    /// Deletes one page in every build, and removes its stored bytes of this build. The queue removes its query variants.
     ///
     /// # Errors
-    /// [`PublishError::Store`], or [`PublishError::Edge`] once the page is gone. Repeating the call is harmless.
+    /// [`PublishError::Store`]: the page may not be gone. [`PublishError::Edge`]: the page is gone, but the shared cache may
+    /// keep copies. Repeating the call is harmless.
     pub(crate) async fn delete(&self, page: &Resolved) -> Result<Purged, PublishError> {
         if self.process.dev {
             return Ok(Purged::NoCache);
         }
         let tags = [path_tag(page.key.path())];
         let epoch = self.process.stores.pages().invalidate(&tags, Stamp::Gone).await?;
-        let (told, removed) = tokio::join!(self.purger.purge(&tags), self.remove_named(page, epoch));
+        let (purged, removed) = tokio::join!(self.purger.purge(&tags), self.remove_stored(page, epoch));
         removed?;
-        told.map_err(PublishError::Edge)
+        purged.map_err(PublishError::Edge)
     }
 
-    async fn remove_named(&self, page: &Resolved, epoch: Epoch) -> Result<(), StoreError> {
+    async fn remove_stored(&self, page: &Resolved, epoch: Epoch) -> Result<(), StoreError> {
         if page.route.has_query() {
             let prefix = format!("{}?", page.key.base_text());
             let removal = Removal { epoch, prefix, began_at: self.process.now(), ..Removal::default() };

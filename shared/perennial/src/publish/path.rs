@@ -1,4 +1,4 @@
-//! A publisher's call for one page: marked, then rendered anew before it is answered.
+//! Revalidates single pages: marks a page as stale, and renders it before the call is answered.
 
 use std::sync::Arc;
 
@@ -18,30 +18,30 @@ use crate::render::refresh::Renderer;
 use crate::site::route::{Fallback, Resolved};
 use crate::visit::single_flight::Turns;
 
-/// Publishers' calls for single pages.
+/// Revalidates single pages.
 pub(crate) struct PathCalls<S: Stores> {
     process: Arc<Process<S>>,
     renderer: Arc<Renderer<S>>,
     purger: Arc<Purger<S>>,
-    /// Marks that calls share.
+    /// Simultaneous calls share one mark.
     marks: Turns<Result<Option<Epoch>, PublishError>>,
-    /// Renders that calls share.
-    demands: Turns<RevalidationResult>,
+    /// Simultaneous calls share one render.
+    renders: Turns<RevalidationResult>,
 }
 
 impl<S: Stores> PathCalls<S> {
-    /// Calls to this process.
+    /// Takes the calls that reach this process.
     pub(crate) fn new(renderer: &Arc<Renderer<S>>, purger: &Arc<Purger<S>>) -> Arc<Self> {
         let process = renderer.process.clone();
         let (renderer, purger) = (renderer.clone(), purger.clone());
-        Arc::new(Self { process, renderer, purger, marks: Turns::default(), demands: Turns::default() })
+        Arc::new(Self { process, renderer, purger, marks: Turns::default(), renders: Turns::default() })
     }
 
-    /// Marks a page and has it rendered anew before it answers. Simultaneous calls, of this process and of others, share
-    /// a render, and its failure, if it began after they had marked the page.
+    /// Marks a page as stale, renders it, and purges the shared cache before the call returns. Simultaneous calls to this
+    /// process and to others share a render, or its failure, if the render began after each of them had marked the page.
     ///
     /// # Errors
-    /// [`PublishError`]; unless the store failed, the page is marked and will be tried again.
+    /// [`PublishError`]. Unless the store failed, the page is marked, and will be rendered again.
     pub(crate) async fn revalidate_page(
         self: &Arc<Self>,
         page: &Resolved,
@@ -51,24 +51,24 @@ impl<S: Stores> PathCalls<S> {
             return Err(PublishError::Dynamic);
         }
         if self.process.dev {
-            let lists = page.route.options.fallback == Fallback::NotFound;
-            let listed = if lists { page.is_listed().await } else { Ok(true) };
-            match listed {
+            let lists_only = page.route.options.fallback == Fallback::NotFound;
+            let is_listed = if lists_only { page.is_listed().await } else { Ok(true) };
+            match is_listed {
                 Ok(true) => {}
                 Ok(false) => return Err(PublishError::NotListed),
                 Err(failure) => return Err(PublishError::Failed(failure.message().into())),
             }
             let rendered = self.renderer.render_only(page, Reason::OnDemand, false).await;
-            let done = |entry: Arc<Entry>| Revalidation::Revalidated {
+            let revalidated = |entry: Arc<Entry>| Revalidation::Revalidated {
                 edge: Purged::NoCache,
                 kind: Some(entry.record.stored.name()),
             };
-            return rendered.map(done).map_err(|trouble| PublishError::Failed(trouble.message));
+            return rendered.map(revalidated).map_err(|error| PublishError::Failed(error.message));
         }
         let panicked = || PublishError::Failed("the render's task panicked".into());
         let key = page.key.shared();
-        // Invalidation as soon as the call comes, so that a render for another process's call that begins from now on does for
-        // this one. Calls that leave ungenerated pages alone do not share with those that generate them.
+        // Mark first: any render that begins from now on, also for a call to another process, then serves this call too.
+        // Calls with `only_generated` have marks of their own, because they may mark nothing.
         let marks_key = if only_generated { format!("{key}|only").into() } else { key.clone() };
         let (calls, marks_page) = (self.clone(), page.clone());
         let mark = move |_| async move { calls.mark_page(&marks_page, only_generated).await };
@@ -78,17 +78,18 @@ impl<S: Stores> PathCalls<S> {
         };
         let (calls, page) = (self.clone(), page.clone());
         let render = move |epoch| async move { calls.render_and_purge(&page, epoch).await };
-        self.demands.take(&self.process.tasks, &key, epoch, render).await.unwrap_or_else(|| Err(panicked()))
+        self.renders.take(&self.process.tasks, &key, epoch, render).await.unwrap_or_else(|| Err(panicked()))
     }
 
-    /// The mark, which survives a crash of this process. None: the page is to be left alone.
+    /// Marks the page as stale in the store, where the mark survives a crash of this process. `None`: the page has not been
+    /// generated, and the call asked to leave such pages alone.
     async fn mark_page(&self, page: &Resolved, only_generated: bool) -> Result<Option<Epoch>, PublishError> {
         let snapshot = self.process.stores.pages().read(&page.key, Wanted::default()).await?;
-        let generated = snapshot.shown().is_some();
-        if !generated && only_generated {
+        let is_generated = snapshot.shown().is_some();
+        if !is_generated && only_generated {
             return Ok(None);
         }
-        if !generated && !snapshot.listed && page.route.options.fallback == Fallback::NotFound {
+        if !is_generated && !snapshot.listed && page.route.options.fallback == Fallback::NotFound {
             return Err(PublishError::NotListed);
         }
         self.process
@@ -102,12 +103,15 @@ impl<S: Stores> PathCalls<S> {
 
     async fn render_and_purge(self: &Arc<Self>, page: &Resolved, epoch: Epoch) -> RevalidationResult {
         let rendered = render_variants(&self.renderer, page, epoch).await;
-        // Whatever came of that: the page is marked, and a copy that is fresh for a year would never ask for it.
-        let told = self.purger.purge(&page_tags(&page.key)[..1]).await;
-        if let (Err(_), Err(error)) = (&rendered, &told) {
-            tracing::error!(page = page.key.path(), "nor was the shared cache told what changed: {error}");
+        // Also after a failed render: the page is marked, and the edge would not ask about a copy that is fresh for a year.
+        let purged = self.purger.purge(&page_tags(&page.key)[..1]).await;
+        if let (Err(_), Err(error)) = (&rendered, &purged) {
+            tracing::error!(
+                page = page.key.path(),
+                "after a failed render, the purge of the shared cache failed too: {error}"
+            );
         }
         let kind = rendered?;
-        told.map(|edge| Revalidation::Revalidated { edge, kind }).map_err(PublishError::Edge)
+        purged.map(|edge| Revalidation::Revalidated { edge, kind }).map_err(PublishError::Edge)
     }
 }

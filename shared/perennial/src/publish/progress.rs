@@ -1,5 +1,5 @@
-//! How far a publish is: from the journal, and from the pages themselves, which tell it also after a restart, and to
-//! whoever asks.
+//! The progress of a publish, from its journal entry and from the stored pages. Any process can read both, also after a
+//! restart.
 
 use crate::ports::error::StoreError;
 use crate::ports::journal::{Item, Journal, Kept, Mark, Publish, Renewal, Went};
@@ -11,58 +11,59 @@ use crate::publish::carriers::{TagCarriers, Uncarried};
 use crate::publish::outcome::{LIST_BATCH, is_marked};
 use crate::record::page_record::Epoch;
 
-/// Pages looked at to count those that are left. What a question costs is the same for any number of pages: with more of
-/// them it is answered "at least".
+/// Pages read to count those that are left. The bound keeps the cost of a question the same for sites of any size; with
+/// more pages the counts are "at least".
 pub const COUNTED_MAX: usize = 2_000;
 
-/// Failing pages that are named.
+/// Failing pages that a progress names.
 const NAMED_MAX: usize = 20;
 
-/// Entries of one list whose renewal is looked at while it is under way, the newest: each costs what
-/// [`Engine::progress`] does.
+/// Unfinished entries of one list, newest first, whose progress is read from the pages: each costs as much as one call of
+/// [`progress`].
 const RENEWALS_LISTED_MAX: usize = 4;
 
-/// How far a publish is.
+/// The progress of a publish.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// Its entry in the journal, if there is one.
+    /// The journal entry; `None` if the journal has none.
     pub publish: Option<Publish>,
-    /// How far the renewal of each route's pages is.
+    /// The progress of the queue on each route.
     pub marks: Vec<Mark>,
-    /// Pages that belong to its tags; none if its entry does not tell all of them.
+    /// Pages that carry its tags; `None` if the entry does not hold all of its tags.
     pub total: Option<usize>,
-    /// Pages that are marked and have been neither rendered since, by this invalidation or a later one, nor removed: at
-    /// least. Of its own pages alone, if those can be told.
+    /// Marked pages that have been neither rendered nor removed since. Counts only pages that carry the tags of the publish
+    /// where [`Progress::total`] is known.
     pub left: usize,
-    /// Whether that is all: no more than [`COUNTED_MAX`] pages are stored.
+    /// Whether all stored pages were counted. `false` with more than [`COUNTED_MAX`] pages: the counts are then "at least".
     pub is_exact: bool,
-    /// How many of them failed when they were tried last.
+    /// How many of [`Progress::left`] failed at their last render.
     pub failing: usize,
-    /// The first of those.
+    /// The first failing pages; 20 at most.
     pub failures: Vec<Item>,
-    /// Its tags that no page carries, if all pages were looked at.
+    /// Tags of the publish that no page carries; empty unless all stored pages were counted.
     pub uncarried: Vec<Uncarried>,
 }
 
 impl Progress {
-    /// Renders by the queue, those that failed among them, or removals, a second.
+    /// Pages that the queue has rendered (with or without success) or removed, per second. `None` before the first.
     pub fn rate(&self) -> Option<f64> {
         let began = self.marks.iter().map(|mark| mark.began_at).min()?;
-        let done = |mark: &Mark| mark.renewed + mark.failed + mark.removed;
-        let worked = self.marks.iter().filter(|mark| done(mark) > 0);
+        let pages_of = |mark: &Mark| mark.renewed + mark.failed + mark.removed;
+        let worked = self.marks.iter().filter(|mark| pages_of(mark) > 0);
         let seconds = worked.clone().map(|mark| mark.at).max()?.since(began).as_secs_f64();
-        let pages: u64 = worked.map(done).sum();
+        let pages: u64 = worked.map(pages_of).sum();
         Some(pages as f64 / seconds.max(0.001))
     }
 
-    /// Whether nothing more comes of it by itself: what is left is for visitors.
+    /// Whether the queue does nothing more for this publish. The pages that are left are rendered when visitors ask.
     pub fn has_ended(&self) -> bool {
-        let waits = self.publish.as_ref().is_some_and(|p| matches!(p.went, Went::Scheduled | Went::Begun));
-        let walked = !self.marks.is_empty() && self.marks.iter().all(|mark| mark.ended);
-        !waits && (walked || (self.is_exact && self.left == 0))
+        let is_waiting =
+            self.publish.as_ref().is_some_and(|p| matches!(p.went, Went::Scheduled | Went::Begun));
+        let has_walked = !self.marks.is_empty() && self.marks.iter().all(|mark| mark.ended);
+        !is_waiting && (has_walked || (self.is_exact && self.left == 0))
     }
 
-    /// How far its renewal is, for its entry.
+    /// The counts in the form that the journal entry keeps.
     pub fn renewal(&self) -> Renewal {
         Renewal {
             total: self.total.unwrap_or(self.left),
@@ -73,8 +74,9 @@ impl Progress {
         }
     }
 
-    /// What its entry is by now, if its tags' pages are renewed by the queue and that was not written down yet.
-    fn entry_by_now(&self) -> Option<Publish> {
+    /// The entry with the progress up to now. `None` unless the stored entry is `accepted`: the journal keeps that until the
+    /// renewal has ended.
+    fn current_entry(&self) -> Option<Publish> {
         let publish = self.publish.as_ref().filter(|publish| publish.went == Went::Accepted)?;
         let renewal = Some(self.renewal());
         if !self.has_ended() {
@@ -82,68 +84,73 @@ impl Progress {
             return Some(Publish { went, renewal, ..publish.clone() });
         }
         let went = if self.failing == 0 { Went::Done } else { Went::DoneWithFailures };
-        let last = self.marks.iter().map(|mark| mark.at).max().filter(|_| self.is_done());
-        let changed = self.total.is_none_or(|total| total > 0);
-        let visible = last.filter(|_| changed).map(|last| last.since(publish.due.unwrap_or(publish.at)));
+        let last_mark_at = self.marks.iter().map(|mark| mark.at).max().filter(|_| self.is_done());
+        let has_pages = self.total.is_none_or(|total| total > 0);
+        let visible =
+            last_mark_at.filter(|_| has_pages).map(|at| at.since(publish.due.unwrap_or(publish.at)));
         let visible_ms = visible.and_then(|visible| u64::try_from(visible.as_millis()).ok());
         Some(Publish { went, renewal, visible_ms, ..publish.clone() })
     }
 
-    /// Whether all of it is done.
+    /// Whether the publish has ended without a failure and without a page left.
     pub fn is_done(&self) -> bool {
         let failed = self.publish.as_ref().is_some_and(|p| matches!(p.went, Went::Failed | Went::Cancelled));
-        // What cannot be counted is what the walks say.
-        let walked = self.marks.iter().all(|mark| mark.failed == 0 && !mark.left_out);
-        self.has_ended() && !failed && self.left == 0 && (self.is_exact || walked)
+        // Where not all pages were counted, the marks of the walks decide.
+        let walked_without_failure = self.marks.iter().all(|mark| mark.failed == 0 && !mark.left_out);
+        self.has_ended() && !failed && self.left == 0 && (self.is_exact || walked_without_failure)
     }
 }
 
-/// How far a publish is, by its id in the journal. None if there is no such publish, as far as the store knows: the
-/// pages tell of every number that an invalidation was given, also once the journal has forgotten it.
+/// The progress of the publish with this id. `None` if neither the journal nor the store knows the id. An id that is an
+/// epoch stays known after the journal has forgotten its entry: the pages themselves tell its progress.
 ///
 /// # Errors
-/// The store's.
+/// The store cannot be read. A journal that cannot be read is an error only for an id that is no epoch.
 pub(crate) async fn progress<S: Stores>(
     process: &Process<S>,
     id: &str,
 ) -> Result<Option<Progress>, StoreError> {
-    let number: Option<Epoch> = id.parse().ok();
+    let epoch_of_id: Option<Epoch> = id.parse().ok();
     let kept = match process.stores.journal().get(id).await {
         Ok(kept) => kept,
-        Err(error) if number.is_some() => {
+        Err(error) if epoch_of_id.is_some() => {
             tracing::error!("the journal of publishes cannot be read: {error}");
             None
         }
         Err(error) => return Err(error),
     };
-    let Kept { publish, marks } = match (kept, number) {
+    let Kept { publish, marks } = match (kept, epoch_of_id) {
         (Some(kept), _) => kept,
-        // The pages tell it alone.
-        (None, Some(number)) if was_given(process, number).await? => {
+        // The journal has no entry: the pages alone tell the progress.
+        (None, Some(epoch)) if is_known_epoch(process, epoch).await? => {
             Kept { publish: None, marks: Vec::new() }
         }
         (None, _) => return Ok(None),
     };
-    let epoch = publish.as_ref().and_then(|publish| publish.epoch).or(number);
+    let epoch = publish.as_ref().and_then(|publish| publish.epoch).or(epoch_of_id);
     let mut progress = Progress { publish, marks, is_exact: true, ..Progress::default() };
     if let Some(epoch) = epoch {
         count(process, epoch, &mut progress).await?;
     }
-    if let Some(publish) = progress.entry_by_now() {
+    if let Some(publish) = progress.current_entry() {
         progress.publish = Some(publish);
     }
     Ok(Some(progress))
 }
 
-/// Whether an invalidation has that number. In `dev` all have 0.
-pub(crate) async fn was_given<S: Stores>(process: &Process<S>, number: Epoch) -> Result<bool, StoreError> {
-    Ok((number > 0 || process.dev) && number <= process.stores.pages().epoch().await?)
+/// Whether an invalidation had this epoch. In `dev` every invalidation has epoch 0.
+pub(crate) async fn is_known_epoch<S: Stores>(
+    process: &Process<S>,
+    epoch: Epoch,
+) -> Result<bool, StoreError> {
+    Ok((epoch > 0 || process.dev) && epoch <= process.stores.pages().epoch().await?)
 }
 
-/// Entries of the journal as they are by now, newest first; see [`Journal::list`].
+/// Journal entries, newest first, after the place `after`, at most `limit`; see [`Journal::list`]. Entries of renewals
+/// under way hold the progress up to now, four of them at most.
 ///
 /// # Errors
-/// The store's.
+/// The store cannot be read.
 pub(crate) async fn entries<S: Stores>(
     process: &Process<S>,
     after: Option<&str>,
@@ -158,17 +165,17 @@ pub(crate) async fn entries<S: Stores>(
     Ok(entries)
 }
 
-/// Writes down how the renewal of a publish's pages ended, once it has ended on all routes. Whoever comes last does:
-/// the last walk, or who writes the entry, if the walks were faster.
+/// Writes the result of a renewal into the journal, once it has ended on all routes. Both the last walk and the writer of
+/// the entry call this, because either may come last. A failure is logged.
 pub(crate) async fn end_entry<S: Stores>(process: &Process<S>, id: &str) {
-    let ended = async {
+    let writing = async {
         let kept = process.stores.journal().get(id).await?;
-        let is_last = |kept: &Kept| {
+        let has_ended = |kept: &Kept| {
             kept.publish.as_ref().is_some_and(|publish| publish.went == Went::Accepted)
                 && !kept.marks.is_empty()
                 && kept.marks.iter().all(|mark| mark.ended)
         };
-        if !kept.is_some_and(|kept| is_last(&kept)) {
+        if !kept.is_some_and(|kept| has_ended(&kept)) {
             return Ok(());
         }
         match progress(process, id).await?.and_then(|progress| progress.publish) {
@@ -176,8 +183,8 @@ pub(crate) async fn end_entry<S: Stores>(process: &Process<S>, id: &str) {
             None => Ok(()),
         }
     };
-    if let Err::<(), StoreError>(error) = ended.await {
-        tracing::error!("how a renewal ended cannot be written into the journal: {error}");
+    if let Err::<(), StoreError>(error) = writing.await {
+        tracing::error!("the result of a renewal cannot be written into the journal: {error}");
     }
 }
 
@@ -194,15 +201,16 @@ async fn count<S: Stores>(
         let batch = process.stores.pages().list("", Some(&after), LIST_BATCH).await?;
         let is_last = batch.len() < LIST_BATCH;
         for (page, snapshot) in batch {
-            let is_own = carriers.as_mut().is_none_or(|tags| tags.look(&process.site, &page, &snapshot));
-            if is_own {
+            let is_counted =
+                carriers.as_mut().is_none_or(|tags| tags.note_page(&process.site, &page, &snapshot));
+            if is_counted {
                 progress.total = progress.total.map(|total| total + 1);
                 count_page(process, &page, &snapshot, epoch, progress);
             }
             after = page;
         }
         if is_last {
-            progress.uncarried = carriers.map(|tags| tags.end()).unwrap_or_default();
+            progress.uncarried = carriers.map(|tags| tags.uncarried_tags()).unwrap_or_default();
             return Ok(());
         }
     }

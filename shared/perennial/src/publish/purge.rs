@@ -1,8 +1,7 @@
-//! Orders to the shared cache, gathered: one is under way at a time, and what is asked for meanwhile, or in the window
-//! after its beginning, is the next.
+//! Purges of the shared cache (a CDN in front of the site), batched. One purge is under way at a time. Tags that arrive
+//! meanwhile, or within [`Edge::window`] after its start, go into the next purge.
 //!
-//! A burst of calls for one page, or one call for many, is then an order or two instead of one each. The first order goes
-//! out at once: a call that comes alone waits for no timer.
+//! A burst of calls thus becomes one or two purges. The first purge goes out at once: a single call waits for no timer.
 
 use crate::process::Process;
 use std::collections::{BTreeSet, VecDeque};
@@ -13,83 +12,84 @@ use crate::ports::edge::{Edge, Purged};
 use crate::ports::stores::Stores;
 use crate::visit::single_flight::{ResultSetter, SharedResult};
 
-/// What became of an order; the error says what to do.
+/// The result of a purge; the error says what to do.
 pub(crate) type PurgeResult = Result<Purged, Arc<str>>;
 
-/// Orders that have not begun, oldest first.
+/// Purges that have not begun, and the lock of the one under way.
 #[derive(Default)]
 pub(crate) struct Purges {
-    waiting: Mutex<VecDeque<PurgeOrder>>,
-    /// Held while one is under way, or waits for its window: when the newest began.
-    sending: tokio::sync::Mutex<Option<Millis>>,
+    /// Oldest first.
+    waiting: Mutex<VecDeque<PurgeBatch>>,
+    /// Locked while a purge is under way or waits for its window. Holds the start of the newest purge.
+    newest_began: tokio::sync::Mutex<Option<Millis>>,
 }
 
-struct PurgeOrder {
+struct PurgeBatch {
     tags: BTreeSet<String>,
-    tell: ResultSetter<PurgeResult>,
+    result: ResultSetter<PurgeResult>,
 }
 
 impl Purges {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<PurgeOrder>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<PurgeBatch>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds tags to the newest order that has not begun, up to `most`, or to a new one. Gives where its end is told, and
-    /// whether it is new: then [`Purges::send_next`] is to be called once more.
-    fn add(&self, tags: &[String], most: usize) -> (SharedResult<PurgeResult>, bool) {
+    /// Adds tags to the newest waiting batch, if that then holds at most `tags_max`, or to a new batch. Returns the batch's
+    /// result, and whether the batch is new: the caller must then call [`Purges::send_next`] once.
+    fn add(&self, tags: &[String], tags_max: usize) -> (SharedResult<PurgeResult>, bool) {
         let mut waiting = self.waiting();
-        if let Some(order) = waiting.back_mut().filter(|order| order.tags.len() + tags.len() <= most) {
-            order.tags.extend(tags.iter().cloned());
-            return (order.tell.landing(), false);
+        if let Some(batch) = waiting.back_mut().filter(|batch| batch.tags.len() + tags.len() <= tags_max) {
+            batch.tags.extend(tags.iter().cloned());
+            return (batch.result.landing(), false);
         }
-        let tell = ResultSetter::default();
-        let told = tell.landing();
-        waiting.push_back(PurgeOrder { tags: tags.iter().cloned().collect(), tell });
-        (told, true)
+        let result = ResultSetter::default();
+        let shared = result.landing();
+        waiting.push_back(PurgeBatch { tags: tags.iter().cloned().collect(), result });
+        (shared, true)
     }
 
-    /// Sends the oldest order, after those that are under way, and once the window of the one before has passed. Until
-    /// then it has not begun, and takes what is added.
+    /// Sends the oldest batch, once the purge under way has ended and its window has passed. The batch takes further tags
+    /// until then.
     async fn send_next(&self, edge: &impl Edge, clock: &dyn Clock) {
-        let mut newest = self.sending.lock().await;
+        let mut newest = self.newest_began.lock().await;
         if let Some(began) = *newest {
-            // If the clock was set back, it is a whole window.
+            // `since` is zero if the clock was set back: then this waits for a whole window.
             let left = edge.window().saturating_sub(clock.now().since(began));
             if !left.is_zero() {
                 clock.sleep(left).await;
             }
         }
         *newest = Some(clock.now());
-        let Some(PurgeOrder { tags, tell }) = self.waiting().pop_front() else { return };
+        let Some(PurgeBatch { tags, result }) = self.waiting().pop_front() else { return };
         let tags: Vec<_> = tags.into_iter().collect();
-        let told = edge.purge(&tags).await.map_err(|e| e.to_string().into());
-        tell.with(told);
+        let purged = edge.purge(&tags).await.map_err(|e| e.to_string().into());
+        result.with(purged);
     }
 }
 
-/// Tells the shared cache in front.
+/// Purges the shared cache of tags that this process has changed.
 pub(crate) struct Purger<S: Stores> {
     process: Arc<Process<S>>,
     purges: Purges,
 }
 
 impl<S: Stores> Purger<S> {
-    /// Tells it what this process has changed.
+    /// With no purge waiting.
     pub(crate) fn new(process: &Arc<Process<S>>) -> Arc<Self> {
         Arc::new(Self { process: process.clone(), purges: Purges::default() })
     }
 
-    /// Has the shared cache forget what carries these tags, and returns once it has accepted an order that was sent
-    /// after this call came. The order goes out even if nobody waits for it any more.
+    /// Purges the shared cache of these tags. Returns once the cache has accepted a purge that was sent after this call came.
+    /// The purge goes out even if the caller stops waiting.
     pub(crate) async fn purge(self: &Arc<Self>, tags: &[String]) -> PurgeResult {
-        let (told, is_new) = self.purges.add(tags, self.process.stores.edge().items_max());
+        let (result, is_new) = self.purges.add(tags, self.process.stores.edge().items_max());
         if is_new {
             let purger = self.clone();
             self.process.tasks.spawn(async move {
                 purger.purges.send_next(purger.process.stores.edge(), &*purger.process.clock).await;
             });
         }
-        told.wait().await.clone().unwrap_or_else(|| Err("the order to the shared cache panicked".into()))
+        result.wait().await.clone().unwrap_or_else(|| Err("the purge of the shared cache panicked".into()))
     }
 }
 
@@ -101,11 +101,12 @@ mod tests {
     use crate::base::manual_clock::ManualClock;
     use crate::ports::error::StoreError;
 
-    /// Refuses orders that name `no`, and notes them all.
+    /// A shared cache that refuses purges with the tag `no`, and records the tags of every purge. The second field is its
+    /// window.
     #[derive(Default)]
-    struct Noted(Mutex<Vec<Vec<String>>>, Duration);
+    struct RecordingEdge(Mutex<Vec<Vec<String>>>, Duration);
 
-    impl Edge for Noted {
+    impl Edge for RecordingEdge {
         fn window(&self) -> Duration {
             self.1
         }
@@ -125,39 +126,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn orders_that_have_not_begun_are_one() {
-        let (purges, edge, clock) = (Purges::default(), Noted::default(), ManualClock::default());
+    async fn waiting_purges_share_a_batch() {
+        let (purges, edge, clock) = (Purges::default(), RecordingEdge::default(), ManualClock::default());
         let added = ["a", "b", "a", "c d", "e f", "g"].map(|text| purges.add(&tags(text), 4));
         assert_eq!(added.each_ref().map(|(_, is_new)| *is_new), [true, false, false, false, true, false]);
         purges.send_next(&edge, &clock).await;
-        let (late, is_new) = purges.add(&tags("h"), 4);
-        assert!(!is_new, "the second has room, and has not begun");
+        let (last, is_new) = purges.add(&tags("h"), 4);
+        assert!(!is_new, "the second batch is not full, and has not begun");
         purges.send_next(&edge, &clock).await;
         purges.send_next(&edge, &clock).await;
         assert_eq!(*edge.0.lock().unwrap(), [tags("a b c d"), tags("e f g h")]);
-        let all = added.into_iter().map(|(told, _)| told).chain([late]);
-        assert!(all.into_iter().all(|told| told.get() == Some(&Some(Ok(Purged::Accepted)))));
+        let all = added.into_iter().map(|(result, _)| result).chain([last]);
+        assert!(all.into_iter().all(|result| result.get() == Some(&Some(Ok(Purged::Accepted)))));
     }
 
     #[tokio::test]
-    async fn who_asked_for_an_order_is_told_of_that_order() {
-        let (purges, edge, clock) = (Purges::default(), Noted::default(), ManualClock::default());
+    async fn a_caller_gets_the_result_of_its_own_batch() {
+        let (purges, edge, clock) = (Purges::default(), RecordingEdge::default(), ManualClock::default());
         let [refused, accepted] = ["no", "yes"].map(|text| purges.add(&tags(text), 1).0);
-        // A call for more than fits in one order is an order all the same.
+        // A call with more tags than the limit is one batch all the same.
         let (many, is_new) = purges.add(&tags("x y z"), 1);
         assert!(is_new);
         for _ in 0..3 {
             purges.send_next(&edge, &clock).await;
         }
         assert_eq!(refused.get(), Some(&Some(Err("no".into()))));
-        assert!([accepted, many].iter().all(|told| told.get() == Some(&Some(Ok(Purged::Accepted)))));
+        assert!([accepted, many].iter().all(|result| result.get() == Some(&Some(Ok(Purged::Accepted)))));
     }
 
     #[tokio::test]
-    async fn an_order_waits_for_the_window_and_takes_what_comes_in_it() {
+    async fn a_purge_waits_for_the_window_and_takes_tags_that_arrive_in_it() {
         const WINDOW: Duration = Duration::from_millis(250);
         let (purges, edge, clock) =
-            (Purges::default(), Noted(Mutex::default(), WINDOW), ManualClock::default());
+            (Purges::default(), RecordingEdge(Mutex::default(), WINDOW), ManualClock::default());
         let (first, _) = purges.add(&tags("a"), 4);
         purges.send_next(&edge, &clock).await;
         assert!(first.get().is_some(), "the first goes out at once");
@@ -167,14 +168,17 @@ mod tests {
             clock.advance(Duration::from_millis(pass_ms));
             assert!(polled(&mut sending).await.is_none());
             let (more, is_new) = purges.add(&tags("c"), 4);
-            assert!(!is_new && more.get().is_none() && second.get().is_none(), "told only what is true");
+            assert!(
+                !is_new && more.get().is_none() && second.get().is_none(),
+                "no result before the purge is sent"
+            );
         }
         clock.advance(Duration::from_millis(1));
         sending.await;
         assert_eq!(*edge.0.lock().unwrap(), [tags("a"), tags("b c")]);
         assert_eq!(second.get(), Some(&Some(Ok(Purged::Accepted))));
 
-        // Whoever comes after a window waits for nothing, and a clock that was set back holds up nobody for longer.
+        // After the window a purge goes out at once. A clock that was set back delays it by one window at most.
         clock.advance(WINDOW);
         purges.add(&tags("d"), 4);
         assert!(polled(&mut Box::pin(purges.send_next(&edge, &clock))).await.is_some());
@@ -187,7 +191,7 @@ mod tests {
         assert_eq!(edge.0.lock().unwrap().len(), 4);
     }
 
-    /// What a future has come to if it is polled once.
+    /// Polls a future once.
     async fn polled<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> Option<T> {
         tokio::select! {
             biased;

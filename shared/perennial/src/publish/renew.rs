@@ -1,4 +1,4 @@
-//! A page that a publisher has marked, rendered anew: by this process, or by another publisher's call.
+//! Renders a page that a publisher has marked as stale, or waits for the render of another publisher's call.
 
 use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
@@ -15,10 +15,11 @@ use crate::render::refresh::Renderer;
 use crate::site::route::Resolved;
 use crate::visit::wait::POLL;
 
-/// Why a render does not count.
+/// The error of a render whose page the store did not take.
 pub(crate) const UNSAVED: &str = "the page was rendered but the store could not keep it";
 
-/// Tells what the page itself is now.
+/// Renders the page and all its stored variants at this epoch or later. Returns the page's own kind
+/// ([`Stored::name`](crate::record::page_record::Stored::name)); `None` if it cannot be read.
 pub(crate) async fn render_variants<S: Stores>(
     renderer: &Renderer<S>,
     page: &Resolved,
@@ -30,7 +31,7 @@ pub(crate) async fn render_variants<S: Stores>(
     }
     match kinds.first() {
         Some(Some(kind)) => Ok(Some(*kind)),
-        // Another call has rendered it. What it is helps people, and is no reason to fail.
+        // Another call has rendered the page. The kind is for people only: a failed read is no error.
         _ => {
             let read = renderer.process.stores.pages().read(&page.key, Wanted::default()).await;
             Ok(read.ok().and_then(|snapshot| Some(snapshot.shown()?.stored.name())))
@@ -38,8 +39,8 @@ pub(crate) async fn render_variants<S: Stores>(
     }
 }
 
-/// Has a page rendered by a render that began at this epoch or later: this one, or another publisher's call's,
-/// wherever that is. It ends: the lease of such a call does, and whatever follows it began later.
+/// Returns once a render that began at this epoch or later has ended: a render here, or one for another publisher's call in
+/// any process. The wait is bounded: the other render's lease ends, and any later render counts.
 async fn render_since<S: Stores>(
     renderer: &Renderer<S>,
     page: &Resolved,
@@ -47,7 +48,7 @@ async fn render_since<S: Stores>(
 ) -> Result<Option<&'static str>, PublishError> {
     match refresh_since(renderer, page, epoch, None).await? {
         Some(Refreshed::Stored(entry) | Refreshed::Unchanged(entry)) => Ok(Some(entry.record.stored.name())),
-        // A newer ticket was handed out after this one: that render began after the call as well.
+        // A newer ticket exists: that render, too, began after the call.
         None | Some(Refreshed::Superseded) => Ok(None),
         Some(Refreshed::Failed { message, .. }) => Err(PublishError::Failed(message)),
         Some(Refreshed::Kept) => Err(PublishError::Kept),
@@ -56,8 +57,8 @@ async fn render_since<S: Stores>(
     }
 }
 
-/// The same, and what became of the render; none if it was another call's. A failure of the ticket that was `tried`
-/// before counts no more.
+/// Like [`render_since`], with the outcome of the render; `None` if the render was another call's. A noted failure of the
+/// ticket `tried` is ignored: the caller has seen it before.
 pub(crate) async fn refresh_since<S: Stores>(
     renderer: &Renderer<S>,
     page: &Resolved,
@@ -65,7 +66,7 @@ pub(crate) async fn refresh_since<S: Stores>(
     tried: Option<Ticket>,
 ) -> Result<Option<Refreshed>, PublishError> {
     let mut pause = POLL.0;
-    let mut refused = None;
+    let mut unneeded_for = None;
     loop {
         let snapshot = renderer.process.stores.pages().read(&page.key, Wanted::default()).await?;
         let (slot, record) = (&snapshot.slot, snapshot.record.as_ref());
@@ -76,11 +77,11 @@ pub(crate) async fn refresh_since<S: Stores>(
             return Err(PublishError::Failed(failure.message.as_str().into()));
         }
         if slot.demand_at(renderer.process.clock.now()).is_none() {
-            // For all who have marked the page until now.
+            // One render serves every call that has marked the page until now.
             let urgency = Urgency::Demand(snapshot.epochs.newest.max(epoch));
-            // Something newer than what is shown was committed, says the store, and shows the same again: somebody has
-            // put an old record back. Whatever it is, it is to be replaced.
-            let judged = Some(snapshot.generation).filter(|judged| refused != Some(*judged));
+            // The store said that a newer record was committed, and then showed the same record again: somebody has restored
+            // an old record from a backup. Asking without `judged` replaces any record.
+            let judged = Some(snapshot.generation).filter(|judged| unneeded_for != Some(*judged));
             match renderer
                 .process
                 .stores
@@ -96,7 +97,7 @@ pub(crate) async fn refresh_since<S: Stores>(
                         .map_err(PublishError::from);
                 }
                 Begun::Unneeded => {
-                    refused = judged;
+                    unneeded_for = judged;
                     continue;
                 }
                 Begun::Busy(_) | Begun::BackedOff { .. } => {}

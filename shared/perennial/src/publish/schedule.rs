@@ -1,9 +1,9 @@
-//! A publish for a future time: it waits in the queue, may be cancelled until it begins, and is carried out by whichever
-//! process there is then.
+//! Scheduled publishes. A scheduled publish waits in the queue, can be cancelled until it begins, and is carried out by any
+//! process that takes its job when it is due.
 
 use crate::process::Process;
 use crate::publish::carry_out::Publishers;
-use crate::publish::progress::was_given;
+use crate::publish::progress::is_known_epoch;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,74 +13,76 @@ use crate::ports::job::{Job, Task};
 use crate::ports::journal::{Fate, Journal, Publish, Went};
 use crate::ports::queue::Queue;
 use crate::ports::stores::Stores;
-use crate::publish::carry_out::{PublishCall, name};
+use crate::publish::carry_out::{PublishCall, new_publish_id};
 use crate::publish::send::DELAY_MAX;
 use crate::record::publish_request::{PublishRequest, Publisher, ScheduledPublish};
 
-/// A message of SQS has 256 KiB.
+/// The largest job of a scheduled publish, in bytes of JSON: below 256 KiB, which every SQS queue takes
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
 pub const SCHEDULED_BYTES_MAX: usize = 200_000;
 
-/// What was decided of a scheduled publish is known for this long after it was due: longer than a queue keeps its job. SQS
+/// How long after its due time the journal keeps the fate of a scheduled publish: longer than a queue keeps its job. SQS
 /// keeps messages for 14 days at most.
 const FATE_KEPT: Duration = Duration::from_secs(15 * 86_400);
 
-/// What a call that cancels a publish came to.
+/// The result of cancelling a publish.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cancel {
-    /// It will not be carried out: its entry in the journal.
+    /// The publish will not be carried out. Holds its journal entry.
     Cancelled(Box<Publish>),
-    /// It has begun, or was never for later.
+    /// The publish has begun, or was not scheduled.
     Begun,
-    /// The journal knows no such publish.
+    /// Neither the journal nor the store knows the id.
     Unknown,
 }
 
-/// Has a wish carried out at its time, by whichever process there is then: it is in the queue alone, and in the
-/// journal. Gives its id.
+/// Schedules a publish request for `due`: sends it to the queue and writes a journal entry. Returns the id of the publish.
 ///
 /// # Errors
-/// The queue did not take it.
+/// The queue did not take the job, or the job is larger than [`SCHEDULED_BYTES_MAX`].
 pub(crate) async fn schedule<S: Stores>(
     publishers: &Arc<Publishers<S>>,
-    wish: &PublishRequest,
-    who: Publisher,
+    request: &PublishRequest,
+    publisher: Publisher,
     due: Millis,
 ) -> Result<String, StoreError> {
     let at = publishers.process.now();
-    let id = name(at);
-    let job = ScheduledPublish { id: id.clone(), at, due, who: who.clone(), wish: wish.clone() };
-    send_due(&publishers.process, &job).await?;
-    let publishing = PublishCall { id: None, who, at, due: Some(due) };
-    let entry = publishers.entry(id.clone(), wish, &publishing);
+    let id = new_publish_id(at);
+    let job = ScheduledPublish { id: id.clone(), at, due, who: publisher.clone(), wish: request.clone() };
+    send_scheduled(&publishers.process, &job).await?;
+    let call = PublishCall { id: None, publisher, arrived_at: at, due: Some(due) };
+    let entry = publishers.entry(id.clone(), request, &call);
     publishers.journal(None, Publish { went: Went::Scheduled, ..entry }).await;
     Ok(id)
 }
 
-/// A queue delays a message for fifteen minutes at most, so one that waits for longer is sent again until it is due.
-async fn send_due<S: Stores>(process: &Process<S>, due: &ScheduledPublish) -> Result<(), StoreError> {
+/// Sends the job with the delay that is left, 15 minutes at most ([`DELAY_MAX`]). A job that arrives too early is sent again.
+async fn send_scheduled<S: Stores>(
+    process: &Process<S>,
+    scheduled: &ScheduledPublish,
+) -> Result<(), StoreError> {
     let (build, key) = (String::new(), String::new());
-    let job = Job { v: 1, build, key, task: Task::Publish(due.clone()) };
+    let job = Job { v: 1, build, key, task: Task::Publish(scheduled.clone()) };
     let bytes = job.to_json().len();
     if bytes > SCHEDULED_BYTES_MAX {
         return Err(StoreError::Refused(format!(
-            "what is to be published then takes {bytes} bytes, {SCHEDULED_BYTES_MAX} at most: schedule it in parts, or by tags"
+            "the scheduled publish has {bytes} bytes, the limit is {SCHEDULED_BYTES_MAX}: schedule it in parts, or by tags"
         )));
     }
-    process.stores.queue().send(&job, due.due.since(process.now()).min(DELAY_MAX)).await
+    process.stores.queue().send(&job, scheduled.due.since(process.now()).min(DELAY_MAX)).await
 }
 
-/// Cancels a publish that waits for its time, once for all: its job does nothing when it comes. Repeating the call is
-/// harmless.
+/// Cancels a scheduled publish for good: its job does nothing when it arrives. Repeating the call is harmless.
 ///
 /// # Errors
-/// The journal's. It may be cancelled.
+/// The journal failed. The publish may be cancelled or not.
 pub(crate) async fn cancel<S: Stores>(process: &Process<S>, id: &str) -> Result<Cancel, StoreError> {
     let Some(publish) = process.stores.journal().get(id).await?.and_then(|kept| kept.publish) else {
-        let was_given = match id.parse() {
-            Ok(number) => was_given(process, number).await?,
+        let has_begun = match id.parse() {
+            Ok(epoch) => is_known_epoch(process, epoch).await?,
             Err(_) => false,
         };
-        return Ok(if was_given { Cancel::Begun } else { Cancel::Unknown });
+        return Ok(if has_begun { Cancel::Begun } else { Cancel::Unknown });
     };
     match publish.went {
         Went::Scheduled => {}
@@ -101,24 +103,32 @@ pub(crate) async fn cancel<S: Stores>(process: &Process<S>, id: &str) -> Result<
     Ok(Cancel::Cancelled(publish.into()))
 }
 
-/// Carries out what is due and was not cancelled, or sends it on.
-pub(crate) async fn work_due<S: Stores>(
+/// Works on the job of a scheduled publish: sends it again if it is not due, drops it if it was cancelled, else carries it
+/// out.
+///
+/// # Errors
+/// The journal, the queue or the marking failed: the job must be delivered again.
+pub(crate) async fn work_scheduled<S: Stores>(
     publishers: &Arc<Publishers<S>>,
-    due: &ScheduledPublish,
+    scheduled: &ScheduledPublish,
 ) -> Result<(), StoreError> {
-    if publishers.process.now() < due.due {
-        return send_due(&publishers.process, due).await;
+    if publishers.process.now() < scheduled.due {
+        return send_scheduled(&publishers.process, scheduled).await;
     }
-    // If that cannot be told, the job comes again: what was cancelled must not be published.
-    let fate =
-        publishers.process.stores.journal().settle(&due.id, Fate::Begun, due.due.plus(FATE_KEPT)).await?;
+    // A journal that cannot tell fails the job, and it is delivered again: a cancelled publish must not be carried out.
+    let fate = publishers
+        .process
+        .stores
+        .journal()
+        .settle(&scheduled.id, Fate::Begun, scheduled.due.plus(FATE_KEPT))
+        .await?;
     if fate == Fate::Cancelled {
-        tracing::info!(publish = due.id, "a publish is not carried out: it was cancelled");
+        tracing::info!(publish = scheduled.id, "a scheduled publish is not carried out: it was cancelled");
         return Ok(());
     }
-    let (id, who) = (Some(due.id.clone()), due.who.clone());
-    let publishing = PublishCall { id, who, at: due.at, due: Some(due.due) };
-    // Its pages' failures are told of in the journal, and tried again by their visitors.
-    let published = publishers.carry_out(&due.wish, publishing).await;
-    published.map(drop).map_err(|undone| StoreError::Refused(undone.to_string()))
+    let (id, publisher) = (Some(scheduled.id.clone()), scheduled.who.clone());
+    let call = PublishCall { id, publisher, arrived_at: scheduled.at, due: Some(scheduled.due) };
+    // The journal tells the failures of single pages, and their next visitors have them rendered again.
+    let published = publishers.carry_out(&scheduled.wish, call).await;
+    published.map(drop).map_err(|error| StoreError::Refused(error.to_string()))
 }

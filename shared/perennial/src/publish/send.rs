@@ -1,4 +1,4 @@
-//! What publishers' calls leave to the queue: walks over the pages of an invalidation, removals of what was deleted, and
+//! Jobs that publish requests send to the queue: walks over the pages of an invalidation, removals of deleted pages, and
 //! second looks.
 
 use std::time::Duration;
@@ -14,22 +14,24 @@ use crate::publish::outcome::is_marked;
 use crate::record::page_record::Epoch;
 use crate::site::route::Resolved;
 
-/// Pages that an invalidation itself looks at, to say how many the queue renews.
-pub(crate) const LOOKED_AT_FIRST: usize = 100;
+/// Pages that a call reads itself, to answer how many the queue will renew or remove.
+pub(crate) const FIRST_PAGES_MAX: usize = 100;
 
-/// The longest delay of a job.
+/// The longest delay of a message in SQS, 15 minutes
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>); every queue keeps to it.
 pub(crate) const DELAY_MAX: Duration = Duration::from_secs(900);
 
-/// Looks at the first pages, and has the queue go over all. Tells how many are marked, and whether there are more.
+/// Sends the walk that renews the pages of an invalidation. Returns how many of the first [`FIRST_PAGES_MAX`] pages are
+/// marked, and whether the store lists more. Sends nothing if no page is marked and there are no more.
 pub(crate) async fn start_walk<S: Stores>(
     process: &Process<S>,
     epoch: Epoch,
     tags: &[String],
     publish: &str,
 ) -> Result<(usize, bool), StoreError> {
-    let first = process.stores.pages().list("", None, LOOKED_AT_FIRST).await?;
-    let more = first.len() == LOOKED_AT_FIRST;
-    let marked = first.iter().filter(|(_, snapshot)| is_marked(snapshot, epoch)).count();
+    let first_pages = process.stores.pages().list("", None, FIRST_PAGES_MAX).await?;
+    let more = first_pages.len() == FIRST_PAGES_MAX;
+    let marked = first_pages.iter().filter(|(_, snapshot)| is_marked(snapshot, epoch)).count();
     if marked == 0 && !more {
         return Ok((0, false));
     }
@@ -37,12 +39,12 @@ pub(crate) async fn start_walk<S: Stores>(
     let kept_until = now.plus(process.limits.publishes_kept);
     let publish = if publish.is_empty() { epoch.to_string() } else { publish.to_owned() };
     let walk = Walk { publish, kept_until, epoch, began_at: now, ..Walk::default() };
-    send_walk(process, on_its_route(process, walk, tags), Duration::ZERO).await?;
+    send_walk(process, limited_to_route(process, walk, tags), Duration::ZERO).await?;
     Ok((marked, more))
 }
 
-/// One route's own tag: the others' pages need not be looked at.
-fn on_its_route<S: Stores>(process: &Process<S>, walk: Walk, tags: &[String]) -> Walk {
+/// Limits the walk to one route if the only tag is that route's own: pages of other routes do not carry it.
+fn limited_to_route<S: Stores>(process: &Process<S>, walk: Walk, tags: &[String]) -> Walk {
     let only = match tags {
         [tag] => process.site.routes().iter().find(|route| route_tag(route.id()) == *tag),
         _ => None,
@@ -59,8 +61,9 @@ pub(crate) async fn send_walk<S: Stores>(
     process.stores.queue().send(&job, delay.min(DELAY_MAX)).await
 }
 
-/// The same for the pages of tags that were invalidated: a walk of its own, once the first one has had that time.
-pub(crate) async fn send_tags_again<S: Stores>(
+/// Sends a second look at the pages of these tags: a walk of its own, `after_s` seconds from now. A refusal of the queue is
+/// logged.
+pub(crate) async fn send_second_look_at_tags<S: Stores>(
     process: &Process<S>,
     tags: &[String],
     epoch: u64,
@@ -75,32 +78,36 @@ pub(crate) async fn send_tags_again<S: Stores>(
         again: Some(SecondLook { tags: tags.to_vec(), due }),
         ..Walk::default()
     };
-    if let Err(error) = send_walk(process, on_its_route(process, walk, tags), after).await {
-        tracing::error!(epoch, "the queue refused to look at the pages of tags again: {error}");
+    if let Err(error) = send_walk(process, limited_to_route(process, walk, tags), after).await {
+        tracing::error!(epoch, "the queue did not take the second look at the pages of tags: {error}");
     }
 }
 
-/// Has a page rendered once more after a while.
-pub(crate) async fn send_again<S: Stores>(process: &Process<S>, page: &Resolved, after_s: u32) {
+/// Sends a second look at one page: a render `after_s` seconds from now. A refusal of the queue is logged.
+pub(crate) async fn send_second_look<S: Stores>(process: &Process<S>, page: &Resolved, after_s: u32) {
     let after = Duration::from_secs(after_s.into()).min(DELAY_MAX);
     let task = Task::Again { due: process.now().plus(after) };
     if let Err(error) = process.stores.queue().send(&process.job(page, task), after).await {
-        tracing::error!(page = page.key.path(), "the queue refused to look at the page again: {error}");
+        tracing::error!(
+            page = page.key.path(),
+            "the queue did not take the second look at the page: {error}"
+        );
     }
 }
 
-/// Tells the queue. Gives how many of the first pages that the store lists are gone, and whether there are more.
+/// Sends the removal of deleted pages. Returns how many of the first [`FIRST_PAGES_MAX`] pages are gone, and whether the store
+/// lists more; `(0, true)` if the store cannot be read, which is logged.
 pub(crate) async fn start_removal<S: Stores>(
     process: &Process<S>,
     epoch: Epoch,
     tags: &[String],
     publish: &str,
 ) -> Result<(usize, bool), StoreError> {
-    let first = process.stores.pages().list("", None, LOOKED_AT_FIRST).await;
+    let first_pages = process.stores.pages().list("", None, FIRST_PAGES_MAX).await;
     let now = process.now();
     let publish = if publish.is_empty() { epoch.to_string() } else { publish.to_owned() };
     let kept_until = now.plus(process.limits.publishes_kept);
-    // One route's own tag: the others' pages need not be looked at.
+    // One route's own tag: pages of other routes do not carry it.
     let only = match tags {
         [tag] => process.site.routes().iter().find(|route| route_tag(route.id()) == *tag),
         _ => None,
@@ -108,13 +115,13 @@ pub(crate) async fn start_removal<S: Stores>(
     let prefix = only.map(|route| route.id().to_owned()).unwrap_or_default();
     let removal = Removal { publish, kept_until, epoch, prefix, began_at: now, ..Removal::default() };
     send_removal(process, process.build(), removal, Duration::ZERO).await?;
-    Ok(match first {
-        Ok(first) => {
-            let gone = first.iter().filter(|(_, snapshot)| is_marked(snapshot, epoch)).count();
-            (gone, first.len() == LOOKED_AT_FIRST)
+    Ok(match first_pages {
+        Ok(first_pages) => {
+            let gone = first_pages.iter().filter(|(_, snapshot)| is_marked(snapshot, epoch)).count();
+            (gone, first_pages.len() == FIRST_PAGES_MAX)
         }
         Err(error) => {
-            tracing::warn!("how many pages a deletion concerns cannot be told: {error}");
+            tracing::warn!("cannot count the pages of a deletion: {error}");
             (0, true)
         }
     })

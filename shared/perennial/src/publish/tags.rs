@@ -1,4 +1,4 @@
-//! A publisher's call for tags: everything that carries one of them is marked, and renewed by the queue.
+//! Revalidates tags: marks every page that carries one as stale, and has the queue renew those pages.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::publish::purge::Purger;
 use crate::publish::send::start_walk;
 use crate::render::refresh::Renderer;
 
-/// Publishers' calls for tags.
+/// Revalidates tags.
 pub(crate) struct TagCalls<S: Stores> {
     process: Arc<Process<S>>,
     renderer: Arc<Renderer<S>>,
@@ -18,18 +18,19 @@ pub(crate) struct TagCalls<S: Stores> {
 }
 
 impl<S: Stores> TagCalls<S> {
-    /// Calls to this process.
+    /// Takes the calls that reach this process.
     pub(crate) fn new(renderer: &Arc<Renderer<S>>, purger: &Arc<Purger<S>>) -> Self {
         let (renderer, purger) = (renderer.clone(), purger.clone());
         Self { process: renderer.process.clone(), renderer, purger }
     }
 
-    /// Marks everything that carries any of these tags: a write for each, seen by every read from then on. With
-    /// `renew`, the queue then renews pages that this build has stored; what that takes here is the same for any number
-    /// of them. It is told under that name in the journal, or under the invalidation's number if the name is empty.
+    /// Marks every page that carries any of these tags as stale: one write for each tag, and every later read sees the mark.
+    /// With `renew`, the queue then renews the pages that this build has stored; the cost of this call does not grow with
+    /// their number. `renew` is the id of the publish in the journal; an empty id stands for the epoch.
     ///
     /// # Errors
-    /// [`PublishError::Store`], or [`PublishError::Edge`] once everything is marked. Repeating the call is harmless.
+    /// [`PublishError::Store`]: some tags may not be marked, or the queue did not take the walk. [`PublishError::Edge`]: all
+    /// tags are marked, but the shared cache may keep copies. Repeating the call is harmless.
     pub(crate) async fn invalidate(
         &self,
         tags: &[String],
@@ -45,9 +46,9 @@ impl<S: Stores> TagCalls<S> {
                 None => Ok((0, false)),
             }
         };
-        // Neither waits for the other, and whatever comes of one, the pages are marked.
-        let (told, walked) = tokio::join!(self.purger.purge(&all), walking);
+        // Side by side: the pages are marked already, whichever of the two fails.
+        let (purged, walked) = tokio::join!(self.purger.purge(&all), walking);
         let (queued, more) = walked?;
-        Ok(Invalidation { epoch, queued, more, edge: told.map_err(PublishError::Edge)? })
+        Ok(Invalidation { epoch, queued, more, edge: purged.map_err(PublishError::Edge)? })
     }
 }

@@ -1,11 +1,11 @@
-//! A publisher's deletion, and the removal of what is stored of pages that are gone.
+//! Removes the stored bytes of deleted pages.
 //!
-//! A deletion is one write a tag: from then on no build shows the pages. The shared cache is told right after that. The
-//! stored bytes are removed by the queue, in steps that go on from process to process, as the renewal of many pages
-//! does ([`walk`](crate::work::walk)): what a call costs is the same for ten pages and for millions.
+//! A deletion itself is one write for each tag, after which no build shows the pages, and a purge of the shared cache
+//! ([`delete`](crate::publish::delete)). The queue removes the stored bytes, in steps that any process can continue, like a
+//! [`walk`](crate::work::walk): the cost of the call is the same for ten pages and for millions.
 //!
-//! A removal goes over the pages twice. A render that began before the deletion may end after the first pass, and what it
-//! stores is never shown; the last pass begins when all such renders have ended.
+//! A removal passes over the pages twice. A render that began before the deletion may store its page after the first pass;
+//! that page is never shown, and the last pass removes it. The last pass begins once all such renders have ended.
 
 use crate::process::Process;
 use std::sync::Arc;
@@ -30,29 +30,29 @@ use crate::work::walk::STEP_MAX;
 /// Pages that are removed at the same time.
 const REMOVED_AT_ONCE: usize = 16;
 
-/// What a batch of a removal came to.
+/// Counts of one batch of a removal.
 #[derive(Default)]
 struct Batch {
     looked: u64,
     removed: u64,
-    /// Pages that are being rendered: left to the last pass.
+    /// Pages that were being rendered: the last pass removes them.
     passed_over: u64,
-    /// The last page; none after the last batch.
+    /// The key of the last page; `None` after the last batch.
     next: Option<String>,
 }
 
-/// Removals that this process takes a step of.
+/// Carries out steps of removals.
 pub(crate) struct Removals<S: Stores> {
     process: Arc<Process<S>>,
 }
 
 impl<S: Stores> Removals<S> {
-    /// Removals of this process.
+    /// Takes the steps that the queue gives this process.
     pub(crate) fn new(process: &Arc<Process<S>>) -> Arc<Self> {
         Arc::new(Self { process: process.clone() })
     }
 
-    /// One step of a removal. What is left is sent as the next one before this one ends, so that none is lost.
+    /// Carries out one step. Sends the rest as the next step before this one ends, so that no step is lost.
     pub(crate) async fn work_removal(
         self: &Arc<Self>,
         build: &str,
@@ -63,9 +63,9 @@ impl<S: Stores> Removals<S> {
             return send_removal(&self.process, build, removal, until.since(began)).await;
         }
         let mut removal = Removal { waits_until: None, ..removal };
-        let kept = stores_of_build(&self.process, &build.into());
+        let build_stores = stores_of_build(&self.process, &build.into());
         loop {
-            let batch = self.remove_batch(&kept, &removal).await?;
+            let batch = self.remove_batch(&build_stores, &removal).await?;
             removal.looked += batch.looked;
             removal.removed += batch.removed;
             removal.passed_over += batch.passed_over;
@@ -89,30 +89,31 @@ impl<S: Stores> Removals<S> {
             removed,
             passed_over,
             is_last,
-            "what was stored of deleted pages is removed"
+            "a pass over deleted pages has removed their stored bytes"
         );
         self.mark_removal(&removal, is_last || passed_over == 0).await;
         if is_last {
             return Ok(());
         }
-        let until = removal.began_at.plus(self.longest_render()).max(self.process.now());
+        let until = removal.began_at.plus(self.render_time_max()).max(self.process.now());
         (removal.is_last, removal.waits_until, removal.passed_over) = (true, Some(until), 0);
         send_removal(&self.process, build, removal, until.since(self.process.now())).await
     }
 
-    /// A render that has its number ends within this: it waits for a place, renders, and writes.
-    fn longest_render(&self) -> Duration {
-        let own = self.process.site.routes().iter().filter_map(|route| route.options.render_timeout);
-        let render = own.fold(self.process.limits.render_timeout, Duration::max);
+    /// The longest time from a ticket to the commit: the wait for a render slot, the render, and the write.
+    fn render_time_max(&self) -> Duration {
+        let route_timeouts =
+            self.process.site.routes().iter().filter_map(|route| route.options.render_timeout);
+        let render = route_timeouts.fold(self.process.limits.render_timeout, Duration::max);
         self.process.limits.max_wait + render + self.process.limits.lease
     }
 
     async fn remove_batch(
         self: &Arc<Self>,
-        kept: &Arc<BuildStores<S>>,
+        build_stores: &Arc<BuildStores<S>>,
         removal: &Removal,
     ) -> Result<Batch, StoreError> {
-        let pages = kept.pages.list(&removal.prefix, removal.after.as_deref(), LIST_BATCH).await?;
+        let pages = build_stores.pages.list(&removal.prefix, removal.after.as_deref(), LIST_BATCH).await?;
         let mut batch = Batch { looked: pages.len() as u64, ..Batch::default() };
         if pages.len() == LIST_BATCH {
             batch.next = pages.last().map(|(text, _)| text.clone());
@@ -123,33 +124,36 @@ impl<S: Stores> Removals<S> {
             if removing.len() == REMOVED_AT_ONCE {
                 batch.note(removing.join_next().await)?;
             }
-            let (removals, kept, is_last) = (self.clone(), kept.clone(), removal.is_last);
-            removing
-                .spawn(async move { removals.remove_gone(&kept, &page, snapshot.generation, is_last).await });
+            let (removals, build_stores, is_last) = (self.clone(), build_stores.clone(), removal.is_last);
+            removing.spawn(async move {
+                removals.remove_gone(&build_stores, &page, snapshot.generation, is_last).await
+            });
         }
-        while let Some(done) = removing.join_next().await {
-            batch.note(Some(done))?;
+        while let Some(removed) = removing.join_next().await {
+            batch.note(Some(removed))?;
         }
         Ok(batch)
     }
 
-    /// Removes what is stored of a page, if it is still what was seen of it. `false`: it is not, or somebody renders the
-    /// page; what that stores takes its place, and its bytes go with it.
+    /// Removes a page that is still at the generation `seen`. `false`: the page has a newer generation, or is being
+    /// rendered. The newer record then replaces the old one, and its commit removes the old bytes.
     async fn remove_gone(
         &self,
-        kept: &BuildStores<S>,
+        build_stores: &BuildStores<S>,
         page: &PageKey,
         seen: Ticket,
         is_last: bool,
     ) -> Result<bool, StoreError> {
         let urgency = if is_last { Urgency::Overriding } else { Urgency::Missing };
-        match kept.pages.begin(page, self.process.ask(Some(seen), urgency)).await? {
-            Begun::Granted(ticket) => write_tombstone(&self.process, kept, page, ticket).await.map(|()| true),
+        match build_stores.pages.begin(page, self.process.ask(Some(seen), urgency)).await? {
+            Begun::Granted(ticket) => {
+                write_tombstone(&self.process, build_stores, page, ticket).await.map(|()| true)
+            }
             Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded => Ok(false),
         }
     }
 
-    /// Tells the journal how far a removal is. It goes on whether that can be written or not.
+    /// Writes the progress of a removal into the journal. A failure is logged, and the removal goes on.
     async fn mark_removal(&self, removal: &Removal, ended: bool) {
         if removal.publish.is_empty() {
             return;
@@ -161,7 +165,7 @@ impl<S: Stores> Removals<S> {
         if let Err(error) =
             self.process.stores.journal().mark(&removal.publish, &mark, removal.kept_until).await
         {
-            tracing::error!("how far a removal is cannot be written into the journal: {error}");
+            tracing::error!("the progress of a removal cannot be written into the journal: {error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A page that a job names, rendered.
+//! Renders the page that a job names.
 
 use std::sync::Arc;
 
@@ -16,21 +16,22 @@ use crate::render::outcome::{Refreshed, STOPPING};
 use crate::render::refresh::Renderer;
 use crate::site::route::Resolved;
 
-/// What became of a job.
+/// The outcome of a job.
 #[derive(Clone, Debug)]
 pub enum JobOutcome {
-    /// Carried out, well or not: what was to be noted is noted.
+    /// A render was carried out, with success or not; the store has its result.
     Done(Refreshed),
-    /// A walk came as far as it could, or a publish was carried out; what is left of it is a job of its own.
+    /// A step of a walk or a removal, a scheduled publish or a second look was carried out. The rest, if any, is a new job.
     Walked,
-    /// Nothing is left to do: the page was rendered since, or a newer render was begun, or failed.
+    /// Nothing was left to do: the page was rendered since, or a newer render has begun or failed.
     Dropped,
-    /// Its page is not one of this build's.
+    /// This build does not have the page.
     Gone,
-    /// The store failed, or the process is stopping: deliver it again.
+    /// The store failed, or the process is stopping: the queue must deliver the job again.
     Retry(Arc<str>),
 }
 
+/// Renders the page under the ticket that the sender of the job was granted.
 pub(crate) async fn work_refresh<S: Stores>(
     renderer: &Renderer<S>,
     page: &Resolved,
@@ -44,14 +45,14 @@ pub(crate) async fn work_refresh<S: Stores>(
         .resume(&page.key, ticket, renderer.process.limits.lease, renderer.process.clock.now())
         .await?;
     match resumed {
-        Some(ticket) => work_refreshed(renderer, page, ticket, reason).await,
-        None => work_again(renderer, page, ticket, reason).await,
+        Some(ticket) => render_under(renderer, page, ticket, reason).await,
+        None => work_redelivered(renderer, page, ticket, reason).await,
     }
 }
 
-/// A job whose ticket was taken up before. Whoever did may have died, or met a store that failed: unless it is known
-/// what came of that, or somebody is at it, the page is renewed as if a visitor had asked for it now.
-async fn work_again<S: Stores>(
+/// A job whose ticket another worker has resumed before. That worker may have died or met a failing store. Unless the
+/// ticket has ended or another render is under way, the page is rendered as if a visitor had asked for it now.
+async fn work_redelivered<S: Stores>(
     renderer: &Renderer<S>,
     page: &Resolved,
     ticket: Ticket,
@@ -61,10 +62,11 @@ async fn work_again<S: Stores>(
     if snapshot.record.is_none() || snapshot.slot.has_ended(ticket, snapshot.generation) {
         return Ok(JobOutcome::Dropped);
     }
-    work_ordinary(renderer, page, snapshot.generation, reason).await
+    begin_and_render(renderer, page, snapshot.generation, reason).await
 }
 
-pub(crate) async fn work_refreshed<S: Stores>(
+/// Renders the page under this ticket.
+pub(crate) async fn render_under<S: Stores>(
     renderer: &Renderer<S>,
     page: &Resolved,
     ticket: Ticket,
@@ -76,7 +78,7 @@ pub(crate) async fn work_refreshed<S: Stores>(
     })
 }
 
-async fn work_ordinary<S: Stores>(
+async fn begin_and_render<S: Stores>(
     renderer: &Renderer<S>,
     page: &Resolved,
     judged: Ticket,
@@ -89,12 +91,13 @@ async fn work_ordinary<S: Stores>(
         .begin(&page.key, renderer.process.ask(Some(judged), Urgency::Ordinary))
         .await?
     {
-        Begun::Granted(ticket) => work_refreshed(renderer, page, ticket, reason).await,
+        Begun::Granted(ticket) => render_under(renderer, page, ticket, reason).await,
         Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded => Ok(JobOutcome::Dropped),
     }
 }
 
-pub(crate) async fn work_renew<S: Stores>(
+/// Renders a page of a walk, unless its record is of this epoch or later, or tells that it was deleted.
+pub(crate) async fn renew_page<S: Stores>(
     renderer: &Renderer<S>,
     page: &Resolved,
     epoch: u64,
@@ -103,10 +106,10 @@ pub(crate) async fn work_renew<S: Stores>(
     if snapshot.record.as_ref().is_none_or(|r| r.epoch >= epoch || r.stored == Stored::Deleted) {
         return Ok(JobOutcome::Dropped);
     }
-    // It is a publisher's call: neither a render that began before it nor a back-off holds it up. Left to visitors, a
-    // page that nobody visits would stay as it is.
-    let tried = snapshot.slot.failure.as_ref().map(|failure| failure.ticket);
-    Ok(match refresh_since(renderer, page, epoch, tried).await {
+    // Part of a publisher's call: neither an older render nor a back-off delays it. A page that nobody visits would
+    // otherwise stay stale.
+    let failed_before = snapshot.slot.failure.as_ref().map(|failure| failure.ticket);
+    Ok(match refresh_since(renderer, page, epoch, failed_before).await {
         Ok(Some(Refreshed::GivenBack(_))) => JobOutcome::Retry(STOPPING.into()),
         Ok(Some(Refreshed::Unsaved(_))) => JobOutcome::Retry(UNSAVED.into()),
         Ok(Some(refreshed)) => JobOutcome::Done(refreshed),

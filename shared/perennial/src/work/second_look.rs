@@ -1,8 +1,8 @@
-//! A second look at what was published, for a source whose interface lags behind its webhooks: pages are rendered once
-//! more after a while, and only a change is published.
+//! Second looks at published pages, for a content source whose API lags behind its webhooks. A second look renders pages once
+//! more after a delay, and purges the shared cache only if their content has changed.
 //!
-//! What has changed is told by the pages themselves, not by who has rendered them: a job that comes again, because its
-//! process died or the shared cache refused the order, finds its own changes and has the cache told of them.
+//! The record of a page tells whether its content has changed (`modified_at`), whichever process rendered it. A job that is
+//! delivered twice, because its process died or the purge failed, thus finds the changes of its first run and purges them.
 
 use crate::process::Process;
 use crate::publish::purge::Purger;
@@ -21,33 +21,33 @@ use crate::ports::stores::Stores;
 use crate::record::reason::Reason;
 use crate::render::outcome::Refreshed;
 use crate::site::route::Resolved;
-use crate::work::renew::{JobOutcome, work_refreshed};
+use crate::work::renew::{JobOutcome, render_under};
 
-/// What a second look at a page came to.
+/// The result of a second look at one page.
 pub(crate) struct LookOutcome {
-    /// What became of its render.
-    pub(crate) worked: JobOutcome,
+    /// The outcome of the render.
+    pub(crate) job: JobOutcome,
     /// Whether its content has changed since the look was due.
     pub(crate) is_changed: bool,
 }
 
 impl SecondLook {
-    /// Whether a page is to be looked at: it carries one of the tags, and has been renewed since their invalidation, or is
-    /// being rendered. One that still waits for its renewal finds what came late by that.
+    /// Whether the walk must render this page again: the page carries one of the tags, and was renewed since the
+    /// invalidation or is being rendered. A page that still waits for its renewal will get the late content by that render.
     pub(crate) fn is_for(&self, page: &Resolved, snapshot: &Snapshot, epoch: u64, now: Millis) -> bool {
         let Some(record) = snapshot.shown() else { return false };
         let is_renewed = record.epoch >= epoch || snapshot.slot.lease_at(now).is_some();
         let is_due = record.started_at < self.due || record.modified_at >= self.due;
-        let broad = self.tags.iter().any(|tag| is_user_tag(tag)).then(|| user_tag(MANY));
-        let carries = |tag: &String| self.tags.contains(tag) || broad.as_ref() == Some(tag);
-        let user = record.tags.iter().map(|tag| user_tag(tag));
+        let many_tags = self.tags.iter().any(|tag| is_user_tag(tag)).then(|| user_tag(MANY));
+        let carries = |tag: &String| self.tags.contains(tag) || many_tags.as_ref() == Some(tag);
+        let mut user_tags = record.tags.iter().map(|tag| user_tag(tag));
         is_renewed
             && is_due
-            && (page_tags(&page.key).iter().any(carries) || user.into_iter().any(|t| carries(&t)))
+            && (page_tags(&page.key).iter().any(carries) || user_tags.any(|tag| carries(&tag)))
     }
 }
 
-/// Second looks at pages.
+/// Carries out second looks.
 pub(crate) struct SecondLooks<S: Stores> {
     process: Arc<Process<S>>,
     renderer: Arc<Renderer<S>>,
@@ -55,67 +55,68 @@ pub(crate) struct SecondLooks<S: Stores> {
 }
 
 impl<S: Stores> SecondLooks<S> {
-    /// Those that this process takes.
+    /// Takes the second looks that the queue gives this process.
     pub(crate) fn new(renderer: &Arc<Renderer<S>>, purger: &Arc<Purger<S>>) -> Arc<Self> {
         let (renderer, purger) = (renderer.clone(), purger.clone());
         Arc::new(Self { process: renderer.process.clone(), renderer, purger })
     }
 
-    /// Renders a page and its variants once more, unless they have been since. Only a change is published.
+    /// Renders a page and its variants once more, except those rendered since `due`. Purges the shared cache if any has
+    /// changed.
     pub(crate) async fn look_again(&self, page: &Resolved, due: Millis) -> Result<JobOutcome, StoreError> {
         let mut is_changed = false;
         for page in variants(&self.process, page).await? {
-            let looked = self.look_again_at(&page, due).await?;
-            if matches!(looked.worked, JobOutcome::Retry(_)) {
-                return Ok(looked.worked);
+            let look = self.look_again_at(&page, due).await?;
+            if matches!(look.job, JobOutcome::Retry(_)) {
+                return Ok(look.job);
             }
-            is_changed |= looked.is_changed;
+            is_changed |= look.is_changed;
         }
         if is_changed {
-            self.tell_of_changes(&[path_tag(page.key.path())]).await?;
+            self.purge(&[path_tag(page.key.path())]).await?;
         }
         Ok(JobOutcome::Walked)
     }
 
-    /// Renders one page once more, unless it has been since.
+    /// Renders one page once more, unless it was rendered since `due`.
     pub(crate) async fn look_again_at(
         &self,
         page: &Resolved,
         due: Millis,
     ) -> Result<LookOutcome, StoreError> {
         let snapshot = self.process.stores.pages().read(&page.key, Wanted::default()).await?;
-        let there = snapshot.shown();
-        if there.is_none_or(|record| record.started_at >= due) {
-            let is_changed = there.is_some_and(|record| record.modified_at >= due);
-            return Ok(LookOutcome { worked: JobOutcome::Dropped, is_changed });
+        let record = snapshot.shown();
+        if record.is_none_or(|record| record.started_at >= due) {
+            let is_changed = record.is_some_and(|record| record.modified_at >= due);
+            return Ok(LookOutcome { job: JobOutcome::Dropped, is_changed });
         }
         let ticket = self.renderer.override_all(page).await?;
-        let worked = work_refreshed(&self.renderer, page, ticket, Reason::OnDemand).await?;
-        let is_changed = matches!(worked, JobOutcome::Done(Refreshed::Stored(_)));
-        Ok(LookOutcome { worked, is_changed })
+        let job = render_under(&self.renderer, page, ticket, Reason::OnDemand).await?;
+        let is_changed = matches!(job, JobOutcome::Done(Refreshed::Stored(_)));
+        Ok(LookOutcome { job, is_changed })
     }
 
-    /// Has the shared cache forget what a step of a second look has changed: by the pages, or by the tags if those are
-    /// fewer.
-    pub(crate) async fn tell_of_step(
+    /// Purges the shared cache of the pages that a step has changed (given by their path tags): by these tags, or by the tags
+    /// of the second look if those are fewer.
+    pub(crate) async fn purge_step(
         &self,
-        again: &SecondLook,
+        second_look: &SecondLook,
         changed: BTreeSet<String>,
     ) -> Result<(), StoreError> {
         if changed.is_empty() {
             return Ok(());
         }
-        tracing::info!(changed = changed.len(), "a second look at pages of tags has found changes");
+        tracing::info!(changed = changed.len(), "a second look has found changed pages");
         let changed: Vec<_> = changed.into_iter().collect();
-        let fewer = if changed.len() <= again.tags.len() {
+        let fewest_tags = if changed.len() <= second_look.tags.len() {
             changed
         } else {
-            self.renderer.many_tags.broadened(&again.tags).await?
+            self.renderer.many_tags.broadened(&second_look.tags).await?
         };
-        self.tell_of_changes(&fewer).await
+        self.purge(&fewest_tags).await
     }
 
-    async fn tell_of_changes(&self, tags: &[String]) -> Result<(), StoreError> {
+    async fn purge(&self, tags: &[String]) -> Result<(), StoreError> {
         self.purger.purge(tags).await.map(drop).map_err(|error| StoreError::Refused(error.to_string()))
     }
 }

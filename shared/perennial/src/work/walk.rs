@@ -1,9 +1,9 @@
-//! Many pages renewed after one invalidation: a walk over the pages of each route, those first that visitors want, in
-//! steps that the queue carries from process to process.
+//! Renews the pages that an invalidation has marked: a walk over the pages of each route, in steps that the queue carries from
+//! process to process. Pages that visitors wanted last come first.
 //!
-//! What an invalidation costs, and what is in the queue because of it, is the same for ten pages and for a million. Pages
-//! that visitors ask for meanwhile do not wait for their turn: they are stale, so their first visitor has them renewed by
-//! a job of their own, and the walk passes over them.
+//! An invalidation costs the same, and puts as many jobs into the queue, for ten pages and for a million. A page that a
+//! visitor asks for meanwhile does not wait for the walk: the page is stale, so the visit sends a job of its own, and the
+//! walk passes over the page.
 
 use crate::process::Process;
 use crate::publish::progress::end_entry;
@@ -29,57 +29,57 @@ use crate::ports::stores::Stores;
 use crate::publish::outcome::is_marked;
 use crate::render::outcome::Refreshed;
 use crate::site::route::Resolved;
-use crate::work::renew::{JobOutcome, work_renew};
+use crate::work::renew::{JobOutcome, renew_page};
 use crate::work::second_look::LookOutcome;
 
-/// Pages looked at in one read of the store.
+/// Pages in one read of the store.
 const BATCH: usize = 100;
 
-/// A step begins no page after this long. The rest is the next step's, and other jobs get their turn.
+/// A step starts no page after this time. The next step renders the rest, so that other jobs get their turn.
 pub(crate) const STEP_MAX: Duration = Duration::from_secs(10);
 
-/// A walk looks at as many pages for each that it may renew.
-const LOOKS_A_RENEWAL: u64 = 10;
+/// A walk looks at most at this many pages for each page that it may renew (`max_renewals`).
+const LOOKS_PER_RENEWAL: u64 = 10;
 
-/// As many failures in a row, and the route's upstream is left alone for a while.
+/// After this many failures in a row the walk pauses, to relieve the route's upstream.
 const FAILURES_IN_A_ROW_MAX: usize = 8;
 
-/// The first pause after those; each further one in which nothing was renewed is twice as long.
+/// The first pause after such failures. The pause doubles each time that nothing was renewed since the last one.
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
 
-/// A pause that the upstream has asked for is this long at most.
+/// The longest pause, also where the upstream asks for a longer one (`Retry-After`).
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
 
-/// After as many pauses in which nothing was renewed the pages are left to their visitors.
+/// After this many pauses without a renewal the walk ends: the next visitors have the other pages renewed.
 const PAUSES_MAX: u32 = 5;
 
-/// A walk that finds no place in its process comes again after this long.
-const NO_PLACE: Duration = Duration::from_secs(2);
+/// A walk that finds no free slot in its process is delivered again after this time.
+const NO_SLOT_PAUSE: Duration = Duration::from_secs(2);
 
-/// What became of the pages of one batch.
+/// Counts of one batch of a walk.
 #[derive(Default)]
 struct Tally {
     renewed: u64,
     failed: u64,
     /// Failures since the last success.
-    in_a_row: usize,
-    /// How long the upstream has asked to be left alone.
-    asked: Option<Duration>,
-    /// The first page that is to be tried again, by its index in the batch.
-    refused: Option<usize>,
-    /// The store failed.
-    broken: Option<Arc<str>>,
-    /// Path tags of the pages that a second look has found changed.
+    failures_in_a_row: usize,
+    /// The longest pause that the upstream has asked for.
+    retry_after: Option<Duration>,
+    /// The index in the batch of the first page to render again after the pause.
+    retry_from: Option<usize>,
+    /// The error of a store that failed.
+    store_error: Option<Arc<str>>,
+    /// Path tags of the pages whose content has changed since a second look was due.
     changed: Vec<String>,
 }
 
 /// How a walk goes on after a step.
 enum Next {
-    /// With the next step, at once.
+    /// The next step follows at once.
     Step,
-    /// With the next step, after its upstream was left alone.
+    /// The next step follows after a pause for the upstream.
     Pause(Duration),
-    /// Not at all.
+    /// The walk ends. `left_out`: not all pages were looked at.
     End { left_out: bool },
 }
 
@@ -88,68 +88,70 @@ fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
 }
 
 impl Tally {
-    fn is_enough(&self) -> bool {
-        self.asked.is_some() || self.broken.is_some() || self.in_a_row >= FAILURES_IN_A_ROW_MAX
+    fn must_stop(&self) -> bool {
+        self.retry_after.is_some()
+            || self.store_error.is_some()
+            || self.failures_in_a_row >= FAILURES_IN_A_ROW_MAX
     }
 
-    fn note(&mut self, index: usize, worked: JobOutcome) {
-        match worked {
+    fn note(&mut self, index: usize, job: JobOutcome) {
+        match job {
             JobOutcome::Done(Refreshed::Failed { retry_after, .. }) => {
                 self.failed += 1;
-                self.in_a_row += 1;
+                self.failures_in_a_row += 1;
                 if retry_after.is_some() {
-                    self.asked = self.asked.max(retry_after);
-                    self.refused = Some(self.refused.map_or(index, |first| first.min(index)));
+                    self.retry_after = self.retry_after.max(retry_after);
+                    self.retry_from = Some(self.retry_from.map_or(index, |first| first.min(index)));
                 }
             }
             JobOutcome::Done(Refreshed::Kept) => self.failed += 1,
             JobOutcome::Done(_) => {
                 self.renewed += 1;
-                self.in_a_row = 0;
+                self.failures_in_a_row = 0;
             }
-            JobOutcome::Retry(error) => self.broken = Some(error),
-            // Somebody else does, or has.
+            JobOutcome::Retry(error) => self.store_error = Some(error),
+            // Another worker renders the page, or has done so.
             JobOutcome::Dropped | JobOutcome::Gone | JobOutcome::Walked => {}
         }
     }
 }
 
-/// Walks that this process takes a step of.
+/// Carries out steps of walks.
 pub(crate) struct Walks<S: Stores> {
     process: Arc<Process<S>>,
     renderer: Arc<Renderer<S>>,
     second_looks: Arc<SecondLooks<S>>,
-    /// Places of walks: half of those of renders, so that visitors' and publishers' own never wait for a walk.
-    places: Semaphore,
-    /// As many places of the pages that walks renew.
-    renewals: Arc<Semaphore>,
+    /// Slots of walks: half as many as render slots, so that renders for visitors and publishers never wait for walks.
+    walk_slots: Semaphore,
+    /// Slots of the pages that all walks of this process render: as many.
+    page_slots: Arc<Semaphore>,
 }
 
 impl<S: Stores> Walks<S> {
-    /// Walks of this process.
+    /// Takes the steps that the queue gives this process.
     pub(crate) fn new(renderer: &Arc<Renderer<S>>, second_looks: &Arc<SecondLooks<S>>) -> Arc<Self> {
         let (process, renderer) = (renderer.process.clone(), renderer.clone());
-        let most = process.limits.max_concurrent_renders.div_ceil(2);
-        let (places, renewals) = (Semaphore::new(most), Arc::new(Semaphore::new(most)));
-        Arc::new(Self { process, renderer, second_looks: second_looks.clone(), places, renewals })
+        let slots = process.limits.max_concurrent_renders.div_ceil(2);
+        let (walk_slots, page_slots) = (Semaphore::new(slots), Arc::new(Semaphore::new(slots)));
+        Arc::new(Self { process, renderer, second_looks: second_looks.clone(), walk_slots, page_slots })
     }
 
-    /// One step. What is left is sent as the next one before this one ends, so that none is lost.
+    /// Carries out one step. Sends the rest as the next step before this one ends, so that no step is lost.
     pub(crate) async fn work_walk(self: &Arc<Self>, walk: Walk) -> Result<(), StoreError> {
         let now = self.process.now();
         if let Some(until) = walk.waits_until.filter(|until| now < *until) {
             return send_walk(&self.process, walk, until.since(now)).await;
         }
         let Some(route) = walk.route.clone() else { return self.split(walk).await };
-        let Ok(_place) = self.places.try_acquire() else {
-            return send_walk(&self.process, walk, NO_PLACE).await;
+        let Ok(_slot) = self.walk_slots.try_acquire() else {
+            return send_walk(&self.process, walk, NO_SLOT_PAUSE).await;
         };
         let mut walk = Walk { waits_until: None, ..walk };
         let mut changed = BTreeSet::new();
         let next = self.step(&route, &mut walk, now, &mut changed).await;
-        // Whatever became of the rest: these are new.
-        if let Some(again) = &walk.again {
-            self.second_looks.tell_of_step(again, changed).await?;
+        // Also after a step that failed: these pages have changed.
+        if let Some(second_look) = &walk.again {
+            self.second_looks.purge_step(second_look, changed).await?;
         }
         match next? {
             Next::End { left_out } => {
@@ -164,14 +166,14 @@ impl<S: Stores> Walks<S> {
                 tracing::warn!(
                     route,
                     ?pause,
-                    "its upstream is left alone for a while; the renewal of its pages goes on after it"
+                    "the renewal of the route's pages pauses, because its renders fail; it goes on after the pause"
                 );
                 send_walk(&self.process, walk, pause).await
             }
         }
     }
 
-    /// Goes over batches until the step has taken its time, or there is a reason to stop.
+    /// Renews batch after batch, until the step has run for [`STEP_MAX`] or must stop.
     async fn step(
         self: &Arc<Self>,
         route: &str,
@@ -181,32 +183,33 @@ impl<S: Stores> Walks<S> {
     ) -> Result<Next, StoreError> {
         loop {
             let batch = self.process.stores.pages().warmest(route, walk.after.as_deref(), BATCH).await?;
-            let (tally, dealt_with) = self.renew_batch(&batch.pages, walk, began).await;
+            let (tally, finished) = self.renew_batch(&batch.pages, walk, began).await;
             changed.extend(tally.changed);
-            if let Some(error) = tally.broken {
+            if let Some(error) = tally.store_error {
                 return Err(StoreError::Refused(error.to_string()));
             }
-            walk.looked += dealt_with as u64;
+            walk.looked += finished as u64;
             walk.renewed += tally.renewed;
             walk.failed += tally.failed;
             if tally.renewed > 0 {
                 walk.pauses = 0;
             }
-            if let Some(last) = dealt_with.checked_sub(1) {
+            if let Some(last) = finished.checked_sub(1) {
                 walk.after = Some(batch.pages[last].place.clone());
             }
-            let all = dealt_with == batch.pages.len();
-            if all && batch.next.is_none() {
+            let is_whole = finished == batch.pages.len();
+            if is_whole && batch.next.is_none() {
                 return Ok(Next::End { left_out: false });
             }
-            walk.after = batch.next.filter(|_| all).or(walk.after.take());
-            let most_looks = self.process.limits.max_renewals.saturating_mul(LOOKS_A_RENEWAL);
+            walk.after = batch.next.filter(|_| is_whole).or(walk.after.take());
+            let looks_max = self.process.limits.max_renewals.saturating_mul(LOOKS_PER_RENEWAL);
             let is_spent =
-                walk.renewed + walk.failed >= self.process.limits.max_renewals || walk.looked >= most_looks;
-            let pause = (tally.asked.is_some() || tally.in_a_row >= FAILURES_IN_A_ROW_MAX).then(|| {
-                let own = FIRST_PAUSE * 2_u32.saturating_pow(walk.pauses);
-                tally.asked.unwrap_or(own).min(PAUSE_MAX)
-            });
+                walk.renewed + walk.failed >= self.process.limits.max_renewals || walk.looked >= looks_max;
+            let pause = (tally.retry_after.is_some() || tally.failures_in_a_row >= FAILURES_IN_A_ROW_MAX)
+                .then(|| {
+                    let own_pause = FIRST_PAUSE * 2_u32.saturating_pow(walk.pauses);
+                    tally.retry_after.unwrap_or(own_pause).min(PAUSE_MAX)
+                });
             if is_spent || (pause.is_some() && walk.pauses >= PAUSES_MAX) {
                 return Ok(Next::End { left_out: true });
             }
@@ -220,12 +223,12 @@ impl<S: Stores> Walks<S> {
         }
     }
 
-    /// A walk for each route, so that one whose upstream asks for a pause keeps no other from going on.
+    /// Sends one walk for each route, so that a pause for one upstream does not delay other routes.
     async fn split(&self, walk: Walk) -> Result<(), StoreError> {
         let routes = self.process.site.routes().iter().filter(|route| !route.options.dynamic);
         let walks: Vec<_> =
             routes.map(|route| Walk { route: Some(route.id().to_owned()), ..walk.clone() }).collect();
-        // All are noted before the first may end: who asks meanwhile would be told that this was the last.
+        // Mark all before any is sent: if the first walk ended earlier, the publish would seem to have ended.
         for walk in &walks {
             self.mark_walk(walk, false, false).await;
         }
@@ -235,33 +238,33 @@ impl<S: Stores> Walks<S> {
         Ok(())
     }
 
-    /// Whether a walk is for a page that it has come to.
+    /// Whether the walk must render this page.
     fn is_due(&self, walk: &Walk, page: &Resolved, snapshot: &Snapshot) -> bool {
         match &walk.again {
             None => is_marked(snapshot, walk.epoch),
-            Some(again) => again.is_for(page, snapshot, walk.epoch, self.process.now()),
+            Some(second_look) => second_look.is_for(page, snapshot, walk.epoch, self.process.now()),
         }
     }
 
-    /// Renders a page of a walk. Tells whether a second look has found it changed.
-    async fn walk_to(&self, walk: &Walk, page: &Resolved) -> LookOutcome {
-        let looked = match &walk.again {
+    /// Renders one page of a walk.
+    async fn render_page(&self, walk: &Walk, page: &Resolved) -> LookOutcome {
+        let look = match &walk.again {
             None => {
-                let worked = work_renew(&self.renderer, page, walk.epoch).await;
-                worked.map(|worked| LookOutcome { worked, is_changed: false })
+                let job = renew_page(&self.renderer, page, walk.epoch).await;
+                job.map(|job| LookOutcome { job, is_changed: false })
             }
-            Some(again) => self.second_looks.look_again_at(page, again.due).await,
+            Some(second_look) => self.second_looks.look_again_at(page, second_look.due).await,
         };
-        looked.unwrap_or_else(|error| LookOutcome {
-            worked: JobOutcome::Retry(error.to_string().into()),
+        look.unwrap_or_else(|error| LookOutcome {
+            job: JobOutcome::Retry(error.to_string().into()),
             is_changed: false,
         })
     }
 
-    /// Renews the marked pages of a batch, a few at once, until there is a reason to stop. Tells how many of the batch,
-    /// from its beginning, are dealt with for good.
+    /// Renders the due pages of a batch, several at once, until it must stop. Returns how many pages of the batch, from its
+    /// start, need no further step.
     async fn renew_batch(self: &Arc<Self>, batch: &[Warm], walk: &Walk, began: Millis) -> (Tally, usize) {
-        let most = self.process.limits.max_renewals.saturating_sub(walk.renewed + walk.failed);
+        let renewals_left = self.process.limits.max_renewals.saturating_sub(walk.renewed + walk.failed);
         let (tally, walk) = (Arc::new(Mutex::new(Tally::default())), Arc::new(walk.clone()));
         let (mut running, mut begun, mut index) = (JoinSet::new(), 0, 0);
         while index < batch.len() {
@@ -271,26 +274,26 @@ impl<S: Stores> Walks<S> {
                 index += 1;
                 continue;
             };
-            let Ok(place) = self.renewals.clone().acquire_owned().await else { break };
-            let enough = lock(&tally).is_enough();
-            if enough || begun >= most || self.process.now().since(began) >= STEP_MAX {
+            let Ok(slot) = self.page_slots.clone().acquire_owned().await else { break };
+            let must_stop = lock(&tally).must_stop();
+            if must_stop || begun >= renewals_left || self.process.now().since(began) >= STEP_MAX {
                 break;
             }
             begun += 1;
             let (walks, tally, walk) = (self.clone(), tally.clone(), walk.clone());
             running.spawn(async move {
-                let _place = place;
-                let looked = walks.walk_to(&walk, &page).await;
+                let _slot = slot;
+                let look = walks.render_page(&walk, &page).await;
                 let mut tally = lock(&tally);
-                tally.changed.extend(looked.is_changed.then(|| path_tag(page.key.path())));
-                tally.note(index, looked.worked);
+                tally.changed.extend(look.is_changed.then(|| path_tag(page.key.path())));
+                tally.note(index, look.job);
             });
             index += 1;
         }
         while running.join_next().await.is_some() {}
         let tally = std::mem::take(&mut *lock(&tally));
-        let dealt_with = tally.refused.map_or(index, |refused| refused.min(index));
-        (tally, dealt_with)
+        let finished = tally.retry_from.map_or(index, |first| first.min(index));
+        (tally, finished)
     }
 
     async fn end_walk(&self, walk: &Walk, left_out: bool) {
@@ -304,7 +307,7 @@ impl<S: Stores> Walks<S> {
             looked,
             left_out,
             again = walk.again.is_some(),
-            "the pages of an invalidation are renewed"
+            "the walk over a route's pages has ended"
         );
         self.mark_walk(walk, true, left_out).await;
         if walk.again.is_none() {
@@ -312,8 +315,8 @@ impl<S: Stores> Walks<S> {
         }
     }
 
-    /// Tells the journal how far a walk is. It goes on whether that can be written or not. What is told there is how far the
-    /// renewal is: a second look comes after it.
+    /// Writes the progress of a walk into the journal. A failure is logged, and the walk goes on. A second look writes nothing:
+    /// the journal tells the progress of the renewal, which comes first.
     async fn mark_walk(&self, walk: &Walk, ended: bool, left_out: bool) {
         if walk.again.is_some() {
             return;
@@ -330,8 +333,9 @@ impl<S: Stores> Walks<S> {
             left_out,
             ..Mark::default()
         };
-        if let Err(error) = self.process.stores.journal().mark(&walk.publish, &mark, walk.kept_until).await {
-            tracing::error!("how far a renewal is cannot be written into the journal: {error}");
+        if let Err(error) = self.process.stores.journal().mark(&walk.publish, &mark, walk.kept_until).await
+        {
+            tracing::error!("the progress of a renewal cannot be written into the journal: {error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One job of the queue, carried out.
+//! Carries out one job of the queue.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::ports::stores::Stores;
 use crate::process::Process;
 use crate::publish::carry_out::Publishers;
 use crate::publish::purge::Purger;
-use crate::publish::schedule::work_due;
+use crate::publish::schedule::work_scheduled;
 use crate::render::refresh::Renderer;
 use crate::render::tombstone::stores_of_build;
 use crate::run::settings::is_build_id;
@@ -22,7 +22,7 @@ use crate::work::renew::{JobOutcome, work_refresh};
 use crate::work::second_look::SecondLooks;
 use crate::work::walk::Walks;
 
-/// Carries out what the queue delivers.
+/// Carries out jobs, each by its kind.
 pub(crate) struct Worker<S: Stores> {
     pub(crate) process: Arc<Process<S>>,
     renderer: Arc<Renderer<S>>,
@@ -56,26 +56,27 @@ impl<S: Stores> Worker<S> {
         self.process.stores.queue().unguarded()
     }
 
-    /// Carries out one job of the queue. A job of another build is one that was sent before a deployment, or before a
-    /// return to an older build.
+    /// Carries out one job. A job of another build was sent before a deployment, or before a rollback to an older build.
     pub(crate) async fn work(&self, job: &Job) -> JobOutcome {
         let is_own = *job.build == **self.process.build();
         if !is_own && !job.build.is_empty() && !is_build_id(&job.build) {
             return JobOutcome::Gone;
         }
         let page = || self.process.site.page_of_key(&job.key);
-        let worked = match &job.task {
+        let outcome = match &job.task {
             Task::Walk(walk) if is_own => {
                 self.walks.work_walk(walk.clone()).await.map(|()| JobOutcome::Walked)
             }
-            // Its publisher was promised that what visitors see is renewed: that is this build's now.
+            // The publisher was promised that visitors get renewed pages: those are now the pages of this build.
             Task::Walk(walk) => self.walks.work_walk(walk.begun_anew()).await.map(|()| JobOutcome::Walked),
             Task::Remove(removal) => {
                 self.removals.work_removal(&job.build, removal.clone()).await.map(|()| JobOutcome::Walked)
             }
-            Task::Publish(due) => work_due(&self.publishers, due).await.map(|()| JobOutcome::Walked),
-            Task::RemoveBody { sha256, replaced_at } => self.work_remove(job, sha256, *replaced_at).await,
-            // For a visitor of that build: the next one asks again.
+            Task::Publish(scheduled) => {
+                work_scheduled(&self.publishers, scheduled).await.map(|()| JobOutcome::Walked)
+            }
+            Task::RemoveBody { sha256, replaced_at } => self.remove_body(job, sha256, *replaced_at).await,
+            // A render for a visitor of the other build: this build's next visitor sends a job of its own.
             Task::Refresh { .. } if !is_own => return JobOutcome::Gone,
             Task::Refresh { ticket, reason } => match page() {
                 Some(page) => work_refresh(&self.renderer, &page, *ticket, *reason).await,
@@ -86,16 +87,16 @@ impl<S: Stores> Worker<S> {
                 None => return JobOutcome::Gone,
             },
         };
-        worked.unwrap_or_else(|error| JobOutcome::Retry(error.to_string().into()))
+        outcome.unwrap_or_else(|error| JobOutcome::Retry(error.to_string().into()))
     }
 
-    /// Carries out one job and logs what kept it from being done; tells whether it must be delivered again.
+    /// Carries out one job and logs its failure. `true`: the queue must deliver the job again.
     pub(crate) async fn work_or_retry(&self, job: &Job) -> bool {
         match self.work(job).await {
             JobOutcome::Done(_) | JobOutcome::Walked | JobOutcome::Dropped => false,
             JobOutcome::Gone => {
                 let (key, build) = (&job.key, &job.build);
-                tracing::warn!(key, build, "a job was dropped: its page is not one of this build's");
+                tracing::warn!(key, build, "a job was dropped: this build does not have its page");
                 false
             }
             JobOutcome::Retry(error) => {
@@ -105,17 +106,18 @@ impl<S: Stores> Worker<S> {
         }
     }
 
-    async fn work_remove(
+    /// Removes a body unless the page's record names it again.
+    async fn remove_body(
         &self,
         job: &Job,
         sha256: &str,
         replaced_at: Millis,
     ) -> Result<JobOutcome, StoreError> {
         let Some(page) = PageKey::from_stored(&job.key) else { return Ok(JobOutcome::Gone) };
-        let kept = stores_of_build(&self.process, &job.build.as_str().into());
-        let record = kept.pages.read(&page, Wanted::default()).await?.record;
+        let build_stores = stores_of_build(&self.process, &job.build.as_str().into());
+        let record = build_stores.pages.read(&page, Wanted::default()).await?.record;
         if !record.is_some_and(|r| r.stored.names(sha256)) {
-            kept.bodies.remove(&page, sha256, replaced_at).await?;
+            build_stores.bodies.remove(&page, sha256, replaced_at).await?;
         }
         Ok(JobOutcome::Dropped)
     }
