@@ -1,4 +1,5 @@
-//! What the store holds of pages, for people: their state and why, what goes on and what went wrong.
+//! The state of stored pages, for the publishing page and the command `pages`: state and reason, renders under way, last
+//! failure.
 
 use crate::build::listed;
 use crate::process::Process;
@@ -16,33 +17,34 @@ use crate::ports::stores::Stores;
 use crate::site::ReadySite;
 use crate::site::route::Resolved;
 
-/// Pages read from the store at once, at most.
+/// Pages in one read of the store.
 const BATCH: usize = 500;
 
-/// Pages looked at in one search. One that finds little says where to go on.
+/// Pages that one search reads. A search that stops there returns [`SearchResult::next`].
 const SEARCHED_MAX: usize = 2_000;
 
-/// What is stored of one page, judged at an instant.
+/// The stored state of one page, judged at one time.
 #[derive(Clone, Debug)]
 pub struct Overview {
     /// The key's text.
     pub key: String,
     /// Decoded path with the declared query; the key's text if this build has no such page.
     pub path: String,
-    /// Where it is, base path and all; none if this build has no such page.
+    /// The page's address with the base path and the query; `None` if this build has no such page.
     pub href: Option<String>,
-    /// Id of its route.
+    /// Id of its route; empty if this build has no such page.
     pub route: String,
     /// `fresh`, `stale`, or `missing`; `live` under development, where nothing is stored.
     pub state: &'static str,
-    /// Why it is stale: `old`, `invalidated`, or `from the future`.
+    /// Why the page is stale: `old`, `invalidated`, `from the future` (a clock was ahead) or `unchecked` (its epochs could not be
+    /// read).
     pub why: Option<&'static str>,
-    /// What was judged.
+    /// The store's snapshot that was judged.
     pub snapshot: Snapshot,
 }
 
 impl Overview {
-    /// What `snapshot` says of the page with that key.
+    /// Judges the snapshot of the page with this key at `now`.
     pub fn new(site: &ReadySite, key: String, snapshot: Snapshot, now: Millis) -> Self {
         let page = site.page_of_key(&key);
         let query = key.split_once('?').map_or_else(String::new, |(_, query)| format!("?{query}"));
@@ -79,8 +81,8 @@ impl Overview {
         }
     }
 
-    /// The page for programs. Instants are milliseconds since the Unix epoch; it is the same text until something
-    /// changes. A lease that has ended by then is left out.
+    /// The page as JSON. Members that end in `_ms` are milliseconds since the Unix epoch. The JSON stays the same until the page
+    /// changes. A lease that has ended at `now` is left out.
     pub fn to_json(&self, now: Millis) -> Value {
         let record = self.snapshot.record.as_deref();
         let slot = &self.snapshot.slot;
@@ -106,7 +108,7 @@ impl Overview {
         })
     }
 
-    /// Whether it is in this state: one of its own, or `failing`, or `rendering`.
+    /// Whether the page is in this state: [`Overview::state`], `failing` or `rendering`.
     pub fn is(&self, state: &str, now: Millis) -> bool {
         match state {
             "failing" => self.snapshot.slot.failure.is_some(),
@@ -116,7 +118,7 @@ impl Overview {
     }
 }
 
-/// The page's address as visitors have it.
+/// The page's address for visitors, with the base path and the trailing slash that the site asks for.
 fn href(site: &ReadySite, page: &Resolved) -> String {
     let base = site.base_path();
     let path = if base.is_empty() { page.key.path() } else { page.key.path().trim_end_matches('/') };
@@ -124,30 +126,31 @@ fn href(site: &ReadySite, page: &Resolved) -> String {
     format!("{base}{path}{slash}")
 }
 
-/// Which pages are wanted.
+/// A search for pages.
 #[derive(Clone, Debug, Default)]
 pub struct Search {
-    /// How their paths begin, decoded or encoded, without the base path; empty for all.
+    /// The start of their paths, decoded or percent-encoded, without the base path; empty for all.
     pub prefix: String,
     /// See [`Overview::is`]; empty for all.
     pub state: String,
-    /// The key's text after which to go on.
+    /// The search starts after this key.
     pub after: Option<String>,
-    /// As many at most.
+    /// The largest number of pages in the result.
     pub limit: usize,
 }
 
-/// What a search found.
+/// The result of a [`Search`].
 #[derive(Clone, Debug, Default)]
 pub struct SearchResult {
-    /// In the order of their keys.
+    /// Pages, in the order of their keys.
     pub pages: Vec<Overview>,
-    /// Where to go on, unless these are all. They may be none where there is more to look at.
+    /// [`Search::after`] for the next search; `None` at the end. A search may return `next` without any page, because it reads
+    /// a bounded number of pages.
     pub next: Option<String>,
 }
 
-/// Looks for pages that the store holds. It reads the pages of the routes that the prefix allows, in order of their
-/// keys, a bounded number a call. Under development the store is not read: then it is what the site lists.
+/// Searches the stored pages, in the order of their keys. Reads only pages of routes that the prefix allows, 2,000 or a few
+/// more at most. In `dev` the store is empty: the search covers the pages that the site lists.
 ///
 /// # Errors
 /// The store cannot be read; under development, a route cannot list its pages.
@@ -157,35 +160,35 @@ pub(crate) async fn search<S: Stores>(
 ) -> Result<SearchResult, StoreError> {
     let (decoded, encoded) = prefixes(&search.prefix);
     let Some(range) = key_range(&process.site, &decoded) else { return Ok(SearchResult::default()) };
-    let wanted = |page: &Overview, now| {
+    let is_wanted = |page: &Overview, now| {
         let path = page.href.as_deref().map(|href| &href[process.site.base_path().len()..]);
-        let begins = path.unwrap_or_default().starts_with(&encoded) || search.prefix.is_empty();
-        begins && (search.state.is_empty() || page.is(&search.state, now))
+        let has_prefix = path.unwrap_or_default().starts_with(&encoded) || search.prefix.is_empty();
+        has_prefix && (search.state.is_empty() || page.is(&search.state, now))
     };
     if process.dev {
-        return search_listing(process, search, wanted).await;
+        return search_listing(process, search, is_wanted).await;
     }
-    // One more than wanted tells whether there are more; the more that do not fit, the more at once.
+    // One page more than the limit shows whether there is a next page. The batch doubles while few pages match.
     let mut batch = search.limit + 1;
-    let (mut found, mut after, mut searched) = (SearchResult::default(), search.after.clone(), 0);
+    let (mut result, mut after, mut searched) = (SearchResult::default(), search.after.clone(), 0);
     loop {
         let pages = process.stores.pages().list(&range, after.as_deref(), batch).await?;
         let (now, is_last) = (process.clock.now(), pages.len() < batch);
         searched += pages.len();
         for (key, snapshot) in pages {
             let page = Overview::new(&process.site, key.clone(), snapshot, now);
-            if wanted(&page, now) {
-                if found.pages.len() == search.limit {
-                    found.next = after;
-                    return Ok(found);
+            if is_wanted(&page, now) {
+                if result.pages.len() == search.limit {
+                    result.next = after;
+                    return Ok(result);
                 }
-                found.pages.push(page);
+                result.pages.push(page);
             }
             after = Some(key);
         }
         if is_last || searched >= SEARCHED_MAX {
-            found.next = after.filter(|_| !is_last);
-            return Ok(found);
+            result.next = after.filter(|_| !is_last);
+            return Ok(result);
         }
         batch = (batch * 2).min(BATCH);
     }
@@ -194,33 +197,33 @@ pub(crate) async fn search<S: Stores>(
 async fn search_listing<S: Stores>(
     process: &Process<S>,
     search: &Search,
-    wanted: impl Fn(&Overview, Millis) -> bool,
+    is_wanted: impl Fn(&Overview, Millis) -> bool,
 ) -> Result<SearchResult, StoreError> {
     let listed = listed(process).await.map_err(|failures| StoreError::Refused(failures.join("; ")))?;
     let now = process.clock.now();
     let mut pages: Vec<_> = listed.iter().map(|page| Overview::live(&process.site, page)).collect();
     pages.sort_by(|a, b| a.key.cmp(&b.key));
-    pages.retain(|page| search.after.as_ref().is_none_or(|after| page.key > *after) && wanted(page, now));
+    pages.retain(|page| search.after.as_ref().is_none_or(|after| page.key > *after) && is_wanted(page, now));
     let more = pages.len() > search.limit;
     pages.truncate(search.limit);
     let next = pages.last().filter(|_| more).map(|page| page.key.clone());
     Ok(SearchResult { pages, next })
 }
 
-/// What all keys begin with whose paths may begin so; `None` if no route has such pages.
+/// The common prefix of the keys of all pages whose paths may start with these segments; `None` if no route has such pages.
 fn key_range(site: &ReadySite, path: &[Cow<'_, str>]) -> Option<String> {
     let stored = site.routes().iter().filter(|route| !route.is_dynamic());
     let ranges = stored.filter_map(|route| route.pattern.key_prefix(path));
     let common = |a: String, b: String| {
-        let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a);
-        same.collect()
+        let shared = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a);
+        shared.collect()
     };
     ranges.reduce(common).map(|range| if path.is_empty() { String::new() } else { range })
 }
 
-/// The decoded segments of a path's beginning, and its canonical spelling.
+/// The decoded segments of the start of a path, and its canonical encoding.
 fn prefixes(prefix: &str) -> (Vec<Cow<'_, str>>, String) {
-    // What cannot be decoded, for example because an escape is cut off, is meant as it is written.
+    // Text that cannot be decoded, for example because an escape is cut off, is taken literally.
     let decoded = decode_path(prefix).unwrap_or_else(|_| {
         prefix.strip_prefix('/').unwrap_or(prefix).split('/').map(Cow::Borrowed).collect()
     });
