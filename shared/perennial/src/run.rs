@@ -1,4 +1,4 @@
-//! What a process needs to run a site: settings, secrets, logs, metrics, and the events of AWS Lambda.
+//! The runtime of a process: settings, secrets, draft cookies, logs, metrics, and the events of AWS Lambda.
 
 #[cfg(any(feature = "aws", feature = "embedded"))]
 pub mod function;

@@ -1,4 +1,4 @@
-//! The HTTP events of AWS Lambda: a function's URL asks, a handler answers.
+//! HTTP events of AWS Lambda function URLs, answered by a handler.
 
 mod answer;
 
@@ -19,11 +19,12 @@ use lambda_http::{
 use crate::key::url::{as_sent, query_as_sent};
 use crate::run::lambda::answer::Answer;
 
-/// Answers events until the process ends: each with a whole answer, or with a `stream` of it, as the `InvokeMode` of the
-/// function's URL has it (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html>).
+/// Answers events until the process ends: with whole answers, or with streams if `stream` is set. `stream` must agree with the
+/// `InvokeMode` of the function's URL: `BUFFERED` or `RESPONSE_STREAM`
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html>).
 ///
 /// # Errors
-/// The end of Lambda's runtime API.
+/// Lambda's runtime API has failed.
 pub async fn run<A>(
     stream: bool,
     answer: impl Fn(Parts, Body) -> A + Clone + Send + 'static,
@@ -48,35 +49,36 @@ where
             }
         });
         let adapter = StreamAdapter::from(service);
-        lambda_runtime::run(service_fn(move |event| adapter.clone().call(tamed(event)))).await
+        lambda_runtime::run(service_fn(move |event| adapter.clone().call(sanitized(event)))).await
     } else {
-        // `lambda_http`'s own adapter copies a body several times, and looks for its charset.
+        // Not `lambda_http`'s own adapter: it copies a body several times, and searches for its charset.
         let service = service_fn(move |event| {
-            let answer = answer(tamed(event).payload.into());
-            // Boxed, as by that adapter: the compiler has a limit of how deep futures are in one another.
+            let answer = answer(sanitized(event).payload.into());
+            // Boxed, because the compiler limits how deeply futures nest.
             Box::pin(async move { Ok::<_, Error>(Answer::of(answer.await).await?) })
         });
         lambda_runtime::run(service).await
     }
 }
 
-fn tamed(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
+fn sanitized(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
     if let LambdaRequest::ApiGatewayV2(event) = &mut event.payload {
-        tame(event);
+        sanitize(event);
     }
     event
 }
 
-/// Takes out of an event what its conversion to a request would panic at: the visitor would get 502, and an alarm ring.
-fn tame(event: &mut ApiGatewayV2httpRequest) {
-    // Nothing goes by the host.
+/// Replaces values at which the conversion of an event to a request would panic: the visitor would get 502, and the alarm on
+/// errors would go off.
+fn sanitize(event: &mut ApiGatewayV2httpRequest) {
+    // Nothing depends on the host.
     event.headers.remove(HOST);
     event.request_context.domain_name = None;
     if event.raw_path.as_ref().is_some_and(|path| !path.starts_with('/')) {
-        // No URL of this function: a malformed path.
+        // A path that no URL has. `/%` is malformed, too, and gets the same answer.
         event.raw_path = Some("/%".into());
     }
     event.raw_query_string = event.raw_query_string.take().map(|query| query_as_sent(&query));
-    // Bytes that are not what they are said to be are passed on as they are: no call, and nothing was signed.
+    // A body that is not the base64 it claims to be is passed on unchanged: no call and no signature matches it.
     event.is_base64_encoded &= event.body.as_ref().is_none_or(|body| STANDARD.decode(body).is_ok());
 }

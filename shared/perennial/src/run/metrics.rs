@@ -1,4 +1,4 @@
-//! Counters by route and outcome, and their text for Prometheus
+//! The metrics of a process in the text format of Prometheus
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
 use crate::base::counters::ANSWERS;
@@ -9,12 +9,17 @@ use crate::base::log_limits::LogLimits;
 use crate::guard::breaker::{Breaker, BreakerState};
 use crate::site::ReadySite;
 
-/// All counters of a site, the memory cache's bytes and limit, the stores' breakers, and what was logged under limits.
-pub fn prometheus(site: &ReadySite, (used, limit): (u64, u64), breakers: &[&Breaker]) -> String {
+/// All metrics: counters by route and outcome, bytes and limit of the memory cache, the circuit breakers of the stores, and
+/// log lines under limits.
+pub fn prometheus(
+    site: &ReadySite,
+    (memory_used, memory_limit): (u64, u64),
+    breakers: &[&Breaker],
+) -> String {
     let mut text = String::new();
     for (name, help, events) in [
-        ("perennial_answers_total", "Answers to visitors, by route and how they came about.", &ANSWERS[..]),
-        ("perennial_renders_total", "Renders, by route and what became of them.", &RENDERS[..]),
+        ("perennial_answers_total", "Answers to visitors, by route and outcome.", &ANSWERS[..]),
+        ("perennial_renders_total", "Renders, by route and outcome.", &RENDERS[..]),
     ] {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
         for route in site.routes() {
@@ -26,19 +31,19 @@ pub fn prometheus(site: &ReadySite, (used, limit): (u64, u64), breakers: &[&Brea
         }
     }
     for (name, help, value) in [
-        ("perennial_memory_cache_bytes", "Memory cache in use.", used),
-        ("perennial_memory_cache_limit_bytes", "Memory cache limit; 0 is off.", limit),
+        ("perennial_memory_cache_bytes", "Memory cache in use.", memory_used),
+        ("perennial_memory_cache_limit_bytes", "Memory cache limit; 0 is off.", memory_limit),
     ] {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
     }
-    of_breakers(&mut text, breakers);
+    breaker_metrics(&mut text, breakers);
     for (name, help, left_out_only) in [
         (
             "perennial_limited_log_lines_total",
-            "Log lines that strangers can cause, by kind, written or not.",
+            "Log lines that visitors can cause, by kind, written or not.",
             false,
         ),
-        ("perennial_left_out_log_lines_total", "Those of them that were not written.", true),
+        ("perennial_left_out_log_lines_total", "Log lines of these kinds that were not written.", true),
     ] {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
         for (kind, all, left_out) in LogLimits::of_this_process().counts() {
@@ -49,32 +54,32 @@ pub fn prometheus(site: &ReadySite, (used, limit): (u64, u64), breakers: &[&Brea
     text
 }
 
-fn of_breakers(text: &mut String, breakers: &[&Breaker]) {
+fn breaker_metrics(text: &mut String, breakers: &[&Breaker]) {
     let state = |breaker: &Breaker| match breaker.state() {
         BreakerState::Closed => 0,
         BreakerState::Open => 1,
         BreakerState::HalfOpen => 2,
     };
-    type Of<'a> = &'a dyn Fn(&Breaker) -> u64;
-    let kinds: [(&str, &str, &str, Of<'_>); 3] = [
+    type Value<'a> = &'a dyn Fn(&Breaker) -> u64;
+    let kinds: [(&str, &str, &str, Value<'_>); 3] = [
         (
             "perennial_store_breaker",
             "gauge",
-            "0: the store is asked, 1: left alone, 2: tried by one call.",
+            "0: closed, the store is called; 1: open, it is not; 2: half-open, one call tries it.",
             &state,
         ),
         (
             "perennial_store_breaker_opened_total",
             "counter",
-            "How often the store was left alone.",
+            "How often the breaker of the store has opened.",
             &Breaker::opened,
         ),
         ("perennial_store_failures_total", "counter", "Calls that the store has failed.", &Breaker::failed),
     ];
-    for (name, kind, help, of) in kinds {
+    for (name, kind, help, value) in kinds {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for breaker in breakers {
-            let _ = writeln!(text, "{name}{{store=\"{}\"}} {}", breaker.store(), of(breaker));
+            let _ = writeln!(text, "{name}{{store=\"{}\"}} {}", breaker.store(), value(breaker));
         }
     }
 }
@@ -99,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn each_store_tells_what_its_breaker_lets_through() {
+    fn every_breaker_has_metrics() {
         let limits = crate::run::settings::Settings::default().limits;
         let (breaker, clock) =
             (Breaker::new("pages", &limits), crate::base::manual_clock::ManualClock::default());
@@ -107,7 +112,7 @@ mod tests {
             breaker.note::<()>(&Err(crate::ports::error::StoreError::Unavailable(String::new())), &clock);
         }
         let mut text = String::new();
-        of_breakers(&mut text, &[&breaker, &Breaker::new("jobs", &limits)]);
+        breaker_metrics(&mut text, &[&breaker, &Breaker::new("jobs", &limits)]);
         for line in [
             "# TYPE perennial_store_breaker gauge",
             "perennial_store_breaker{store=\"pages\"} 1",
@@ -115,7 +120,7 @@ mod tests {
             "perennial_store_breaker_opened_total{store=\"pages\"} 1",
             "perennial_store_failures_total{store=\"pages\"} 3",
         ] {
-            assert!(text.lines().any(|told| told == line), "{line} in {text}");
+            assert!(text.lines().any(|written| written == line), "{line} in {text}");
         }
     }
 }

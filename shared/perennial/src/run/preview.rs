@@ -1,9 +1,9 @@
-//! Drafts: a signed, expiring cookie with which an editor sees pages as they would be rendered now.
+//! Drafts: a signed cookie with an expiry lets an editor see pages as they would be rendered now (the draft mode of Next.js).
 //!
-//! A request with it neither reads nor writes the store and shares its render with nobody. The cookie's value is
-//! `<end, Unix seconds>.<HMAC-SHA256 of that, hexadecimal>`. Each live secret that calls may show has a key of its own for
-//! it ([`Purpose::DraftCookie`]), so that taking a secret away ends the drafts it opened, and that nothing a publisher has
-//! signed is a cookie, nor the other way round.
+//! A request with this cookie neither reads nor writes the store, and its render is never shared. The cookie's value is
+//! `<expiry, Unix seconds>.<HMAC-SHA256 of the expiry, hexadecimal>`. Every live secret that callers may send has its own
+//! signing key ([`Purpose::DraftCookie`]). Removing a secret therefore ends its drafts, and a signature of a publisher is
+//! never a valid cookie, or the other way round.
 
 use std::time::Duration;
 
@@ -16,18 +16,18 @@ use crate::key::encode::hex;
 use crate::run::secrets::purpose::Purpose;
 use crate::webhooks::secret::Secret;
 
-/// The cookie's name. An edge must not answer requests that carry it from its cache.
+/// The cookie's name. A shared cache must not answer requests with this cookie from its copies.
 pub const DRAFT_COOKIE: &str = "__perennial_draft";
 
-/// The longest a draft cookie may live.
+/// The longest lifetime of a draft cookie.
 pub const DRAFT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Whether a request carries a draft cookie, right or not.
+/// Whether a request has a draft cookie, valid or not.
 pub fn has_draft_cookie(headers: &HeaderMap) -> bool {
     values(headers).next().is_some()
 }
 
-/// Values of the draft cookies in a request. Other cookies, in the same field, may hold any bytes.
+/// The values of the draft cookies in a request. Other cookies in the same field may hold any bytes.
 fn values(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let fields = headers.get_all(header::COOKIE).iter();
     let pairs = fields.flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
@@ -41,48 +41,48 @@ fn values(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 pub struct Drafts(Vec<DraftKey>);
 
 struct DraftKey {
-    /// Of the secret it is derived from: [`crate::webhooks::secret::key_id`].
-    id: String,
+    /// [`key_id`](crate::run::secrets::named::key_id) of the secret that the key is derived from.
+    key_id: String,
     mac: Hmac<Sha256>,
 }
 
 impl Drafts {
-    /// With these secrets, as the settings have them; without one that calls may show, no cookie is right.
+    /// With secrets as the settings hold them. Without a secret that callers may send, no cookie is valid.
     pub fn new(secrets: &[String]) -> Self {
-        // Those that cannot be read fail the start of whoever lets calls in.
-        let shown =
+        // Unreadable secrets are skipped here: the revalidate endpoint fails its start with them.
+        let passwords =
             secrets.iter().filter_map(|written| Secret::parse(written).ok()).filter(Secret::is_password);
         let key = |secret: Secret| {
-            let key = Purpose::DraftCookie.key(&secret);
-            DraftKey { id: secret.id(), mac: Hmac::new_from_slice(&key).expect("a key of any length") }
+            let key = secret.key(Purpose::DraftCookie);
+            DraftKey { key_id: secret.id(), mac: Hmac::new_from_slice(&key).expect("a key of any length") }
         };
-        Self(shown.map(key).collect())
+        Self(passwords.map(key).collect())
     }
 
-    /// The cookie's value for a draft that the secret of this [`crate::webhooks::secret::key_id`] opens, and that ends then; `None`
-    /// if there is no such secret.
+    /// The cookie's value for a draft that ends at `until`, signed for the secret with this
+    /// [`key_id`](crate::run::secrets::named::key_id). `None` if there is no such secret.
     pub fn sign(&self, key_id: &str, until: Millis) -> Option<String> {
         let until_s = until.0 / 1000;
-        let mut mac = self.0.iter().find(|key| key.id == key_id)?.mac.clone();
+        let mut mac = self.0.iter().find(|key| key.key_id == key_id)?.mac.clone();
         mac.update(until_s.to_string().as_bytes());
         Some(format!("{until_s}.{}", hex(&mac.finalize().into_bytes())))
     }
 
-    /// Whether a request carries a right cookie that has not ended.
+    /// Whether a request has a valid cookie that has not expired.
     pub fn admit(&self, headers: &HeaderMap, now: Millis) -> bool {
-        values(headers).any(|value| self.is_right(value, now))
+        values(headers).any(|value| self.is_valid(value, now))
     }
 
-    fn is_right(&self, value: &str, now: Millis) -> bool {
+    fn is_valid(&self, value: &str, now: Millis) -> bool {
         let Some((until, signature)) = value.split_once('.') else { return false };
         let Some(signature) = unhex(signature) else { return false };
-        let signed = self.0.iter().any(|key| {
+        let is_signed = self.0.iter().any(|key| {
             let mut mac = key.mac.clone();
             mac.update(until.as_bytes());
             mac.verify_slice(&signature).is_ok()
         });
-        // Only what was signed is read.
-        signed && until.parse().is_ok_and(|until_s: u64| until_s.saturating_mul(1000) > now.0)
+        // The expiry is parsed only after its signature was verified.
+        is_signed && until.parse().is_ok_and(|until_s: u64| until_s.saturating_mul(1000) > now.0)
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// Of the secrets in these tests.
+    /// The cookie of a draft that this secret opens.
     fn sign(drafts: &Drafts, secret: &str, until: Millis) -> String {
         drafts.sign(&crate::webhooks::secret::key_id(secret), until).unwrap()
     }
@@ -110,14 +110,17 @@ mod tests {
     }
 
     #[test]
-    fn only_a_right_cookie_that_has_not_ended_opens() {
-        let [drafts, others] = ["one", "two"].map(|secret| Drafts::new(&[secret.to_owned()]));
+    fn only_a_valid_cookie_before_its_expiry_opens_drafts() {
+        let [drafts, other_drafts] = ["one", "two"].map(|secret| Drafts::new(&[secret.to_owned()]));
         let value = sign(&drafts, "one", Millis(60_000));
         let cookie = format!("a=b; {DRAFT_COOKIE}={value}; c=d");
         assert!(admits(&drafts, &cookie, Millis(59_999)));
-        assert!(admits(&drafts, &format!("name=\u{e9}; {cookie}"), Millis(0)), "beside another's bytes");
-        assert!(!admits(&drafts, &cookie, Millis(60_000)), "ended");
-        assert!(!admits(&others, &cookie, Millis(0)), "another secret's");
+        assert!(
+            admits(&drafts, &format!("name=\u{e9}; {cookie}"), Millis(0)),
+            "next to a cookie with other bytes"
+        );
+        assert!(!admits(&drafts, &cookie, Millis(60_000)), "expired");
+        assert!(!admits(&other_drafts, &cookie, Millis(0)), "another secret's");
         assert!(!admits(&Drafts::new(&[]), &cookie, Millis(0)));
         for forged in [
             value.replacen("60.", "61.", 1),
@@ -139,10 +142,10 @@ mod tests {
         let old = Drafts::new(&["old".to_owned()]);
         let both = Drafts::new(&["new".to_owned(), "old".to_owned()]);
         let new = Drafts::new(&["secret:new".to_owned()]);
-        let of = |value: String| format!("{DRAFT_COOKIE}={value}");
-        assert!(admits(&both, &of(sign(&old, "old", Millis(60_000))), Millis(0)));
-        // A draft ends with the secret that has opened it, and with no other.
-        let [by_old, by_new] = ["old", "new"].map(|by| of(sign(&both, by, Millis(60_000))));
+        let cookie = |value: String| format!("{DRAFT_COOKIE}={value}");
+        assert!(admits(&both, &cookie(sign(&old, "old", Millis(60_000))), Millis(0)));
+        // A draft ends with its own secret, and with no other.
+        let [by_old, by_new] = ["old", "new"].map(|by| cookie(sign(&both, by, Millis(60_000))));
         assert!(admits(&old, &by_old, Millis(0)) && !admits(&new, &by_old, Millis(0)));
         assert!(admits(&new, &by_new, Millis(0)) && !admits(&old, &by_new, Millis(0)));
     }
@@ -157,7 +160,7 @@ mod tests {
 
     /// Up to version 0.1.0 the key was the secret itself.
     #[test]
-    fn a_cookie_of_the_form_before_is_not_right() {
+    fn a_cookie_of_version_0_1_0_is_not_valid() {
         let mac = Hmac::<Sha256>::new_from_slice(b"one").unwrap().chain_update("perennial draft v1:60");
         let value = format!("60.{}", hex(&mac.finalize().into_bytes()));
         let drafts = Drafts::new(&["one".to_owned()]);

@@ -1,5 +1,5 @@
-//! The publishers' secrets: what each is for, and which are live. They are read again now and then, so that one can be
-//! changed without a restart.
+//! The publishers' live secrets. Secrets in a secret store are read again every five minutes, so that they can be rotated
+//! without a restart. [`named`] tells the use of each secret.
 
 pub mod purpose;
 
@@ -13,77 +13,81 @@ use tokio::sync::Mutex;
 use crate::base::clock::Millis;
 use crate::ports::error::StoreError;
 
-/// Secrets that are kept elsewhere are read again after this long. Until then one that was added is refused, and one
-/// that was taken away is accepted: have both live for as long when you change them.
+/// How long secrets from a secret store are used before they are read again. Until then a new secret is refused and a removed
+/// one accepted: keep both live for this long when you rotate a secret.
 const KEPT: Duration = Duration::from_secs(300);
 
-/// After a reading that failed, what is known is used for this long before another is tried.
+/// How long the last known secrets are used after a failed read, before the next try.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Secrets that are being read.
+/// A read of the secrets that is under way.
 pub type Reading = Pin<Box<dyn Future<Output = Result<Vec<String>, StoreError>> + Send>>;
 
-/// Where secrets are read from.
+/// Reads the secrets from a secret store.
 pub type ReadSecrets = Box<dyn Fn() -> Reading + Send + Sync>;
 
-/// What is made of the live secrets, for whoever checks something against them.
+/// A value made of the live secrets, for example a verifier; made anew whenever the secrets change.
 pub struct LiveSecrets<T> {
     made: Mutex<Option<Made<T>>>,
-    /// Nowhere: they are what they were at the start.
+    /// `None`: the secrets come from the settings and never change.
     read: Option<ReadSecrets>,
     make: fn(&[String]) -> Result<T, String>,
 }
 
 struct Made<T> {
     until: Millis,
-    of: Vec<String>,
-    it: Arc<T>,
+    secrets: Vec<String>,
+    value: Arc<T>,
 }
 
 impl<T> LiveSecrets<T> {
-    /// Of secrets that the settings give.
+    /// From secrets in the settings.
     ///
     /// # Errors
-    /// Nothing can be made of them, and why.
+    /// The message of `make`, which refused the secrets.
     pub fn given(secrets: Vec<String>, make: fn(&[String]) -> Result<T, String>) -> Result<Self, String> {
-        let it = Arc::new(make(&secrets)?);
-        let made = Made { until: Millis(u64::MAX), of: secrets, it };
+        let value = Arc::new(make(&secrets)?);
+        let made = Made { until: Millis(u64::MAX), secrets, value };
         Ok(Self { made: Mutex::new(Some(made)), read: None, make })
     }
 
-    /// Of secrets that are kept elsewhere, and read when they are first needed.
+    /// From secrets in a secret store. The first [`LiveSecrets::get`] reads them.
     pub fn kept_elsewhere(read: ReadSecrets, make: fn(&[String]) -> Result<T, String>) -> Self {
         Self { made: Mutex::new(None), read: Some(read), make }
     }
 
-    /// What is made of the secrets that are live now. Those who come while they are read wait for the one reading.
+    /// The value made of the secrets that are live at `now`. Simultaneous callers share one read. A failed read is logged, and
+    /// the last known value stays.
     ///
     /// # Errors
-    /// They have never been read, and cannot be; or nothing can be made of them.
+    /// The first read failed, or `make` refused the first secrets.
     pub async fn get(&self, now: Millis) -> Result<Arc<T>, StoreError> {
         let mut made = self.made.lock().await;
         if let Some(made) = made.as_ref().filter(|made| now < made.until) {
-            return Ok(made.it.clone());
+            return Ok(made.value.clone());
         }
         let Some(read) = &self.read else {
-            return Err(StoreError::Refused("the clock is beyond all time".into()));
+            return Err(StoreError::Refused("the clock shows the end of time".into()));
         };
-        let fresh = read().await.and_then(|secrets| match made.as_ref().filter(|old| old.of == secrets) {
-            Some(old) => Ok((old.it.clone(), secrets)),
-            None => {
-                let it = (self.make)(&secrets).map_err(StoreError::Refused)?;
-                Ok((Arc::new(it), secrets))
-            }
-        });
+        let fresh =
+            read().await.and_then(|secrets| match made.as_ref().filter(|old| old.secrets == secrets) {
+                Some(old) => Ok((old.value.clone(), secrets)),
+                None => {
+                    let value = (self.make)(&secrets).map_err(StoreError::Refused)?;
+                    Ok((Arc::new(value), secrets))
+                }
+            });
         match (fresh, made.as_mut()) {
-            (Ok((it, of)), _) => {
-                *made = Some(Made { until: now.plus(KEPT), of, it: it.clone() });
-                Ok(it)
+            (Ok((value, secrets)), _) => {
+                *made = Some(Made { until: now.plus(KEPT), secrets, value: value.clone() });
+                Ok(value)
             }
             (Err(error), Some(old)) => {
-                tracing::error!("the secrets cannot be read again; those known so far stay live: {error}");
+                tracing::error!(
+                    "the secrets cannot be read again; the last known secrets stay live: {error}"
+                );
                 old.until = now.plus(RETRY);
-                Ok(old.it.clone())
+                Ok(old.value.clone())
             }
             (Err(error), None) => Err(error),
         }
@@ -98,7 +102,7 @@ mod tests {
 
     type Answer = Result<Vec<String>, StoreError>;
 
-    fn elsewhere(answers: Vec<Answer>) -> (Arc<Lock<Vec<Answer>>>, LiveSecrets<String>) {
+    fn secret_store(answers: Vec<Answer>) -> (Arc<Lock<Vec<Answer>>>, LiveSecrets<String>) {
         let left = Arc::new(Lock::new(answers));
         let answers = left.clone();
         let read: ReadSecrets = Box::new(move || {
@@ -116,7 +120,7 @@ mod tests {
     async fn a_changed_secret_is_live_within_five_minutes_and_a_failed_reading_changes_nothing() {
         let down = || Err(StoreError::Refused("down".into()));
         let (left, live) =
-            elsewhere(vec![down(), secrets(&["a"]), secrets(&["a", "b"]), down(), secrets(&["b"])]);
+            secret_store(vec![down(), secrets(&["a"]), secrets(&["a", "b"]), down(), secrets(&["b"])]);
         assert!(live.get(Millis(0)).await.is_err());
         for (at_s, expected, left_then) in
             [(1, "a", 3), (300, "a", 3), (301, "a+b", 2), (601, "a+b", 1), (610, "a+b", 1), (611, "b", 0)]

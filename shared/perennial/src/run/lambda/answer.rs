@@ -1,4 +1,4 @@
-//! An answer as a function's URL takes it: JSON, written at one go from the body that is in memory
+//! A whole answer in the JSON that a function URL takes, written directly from the body in memory
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads>).
 
 use base64::display::Base64Display;
@@ -19,13 +19,15 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// Collects the body.
+    ///
     /// # Errors
     /// The body breaks off.
     pub(super) async fn of(answer: Response<crate::look::body::Body>) -> Result<Self, StoreError> {
         let (head, body) = answer.into_parts();
         let body = match body {
             crate::look::body::Body::Whole(bytes) => bytes,
-            coming @ crate::look::body::Body::Stream(_) => coming.collect().await?.to_bytes(),
+            stream @ crate::look::body::Body::Stream(_) => stream.collect().await?.to_bytes(),
         };
         Ok(Self { status: head.status, headers: head.headers, body })
     }
@@ -43,7 +45,7 @@ impl Serialize for Answer {
                 answer.serialize_field("isBase64Encoded", &false)?;
             }
             Err(_) => {
-                answer.serialize_field("body", &Encoded(&self.body))?;
+                answer.serialize_field("body", &Base64Body(&self.body))?;
                 answer.serialize_field("isBase64Encoded", &true)?;
             }
         }
@@ -51,7 +53,7 @@ impl Serialize for Answer {
     }
 }
 
-/// All header fields but cookies. Lines of one field are one line.
+/// All header fields but `set-cookie`. Several lines of one field are joined with a comma (RFC 9110, section 5.3).
 struct Fields<'a>(&'a HeaderMap);
 
 impl Serialize for Fields<'_> {
@@ -69,8 +71,8 @@ impl Serialize for Fields<'_> {
     }
 }
 
-/// The lines of one field. One that JSON cannot say is left out: an answer that cannot be written would end the process
-/// (`lambda_runtime` gives such an error to its caller), and the next visitors would wait for another one to start.
+/// The lines of one field. A line that is not visible ASCII is left out and logged: JSON cannot hold it, an answer that cannot
+/// be written would end the process (`lambda_runtime` returns the error), and the next visitors would wait for a cold start.
 fn lines<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a str> {
     headers.get_all(name).iter().filter_map(move |value| {
         let text = value.to_str();
@@ -81,8 +83,8 @@ fn lines<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item
     })
 }
 
-/// The header fields of a streamed answer, whose head is written with each line as bytes or text, and several lines of one
-/// field as a list: as [`Answer`] has them instead, but for cookies.
+/// The header fields of a streamed answer, joined and filtered as in [`Answer`]; every cookie stays a line of its own.
+/// `lambda_runtime` would write a field of several lines as a list, and other bytes as numbers.
 pub(super) fn streamable(headers: HeaderMap) -> HeaderMap {
     if headers.len() == headers.keys_len() && headers.values().all(|value| value.to_str().is_ok()) {
         return headers;
@@ -98,9 +100,10 @@ pub(super) fn streamable(headers: HeaderMap) -> HeaderMap {
     streamed
 }
 
-struct Encoded<'a>(&'a [u8]);
+/// Bytes in base64.
+struct Base64Body<'a>(&'a [u8]);
 
-impl Serialize for Encoded<'_> {
+impl Serialize for Base64Body<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&Base64Display::new(self.0, &STANDARD))
     }
@@ -139,7 +142,7 @@ mod tests {
         );
     }
 
-    fn odd_fields() -> HeaderMap {
+    fn invalid_fields() -> HeaderMap {
         let fields: [(&str, &[u8]); 7] = [
             ("link", b"<a>"),
             ("x-topic", "café".as_bytes()),
@@ -158,19 +161,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_field_that_json_cannot_say_is_left_out() {
+    async fn a_field_that_is_not_visible_ascii_is_left_out() {
         let mut answer = Response::new(crate::look::body::Body::from("x"));
-        *answer.headers_mut() = odd_fields();
+        *answer.headers_mut() = invalid_fields();
         let answer = written(answer).await;
         assert_eq!(answer["headers"], json!({ "link": "<a>, <b>" }));
         assert_eq!(answer["cookies"], json!(["b=1", "c=2"]));
-        let streamed = streamable(odd_fields());
+        let streamed = streamable(invalid_fields());
         let streamed: Vec<_> = streamed.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
         assert_eq!(streamed, [("link", "<a>, <b>"), ("set-cookie", "b=1"), ("set-cookie", "c=2")]);
     }
 
     #[tokio::test]
-    async fn what_is_no_text_is_encoded() {
+    async fn a_body_that_is_not_utf_8_is_base64() {
         let bytes: Vec<u8> = (0..=255).collect();
         let answer = written(Response::new(bytes.clone().into())).await;
         assert_eq!(answer["isBase64Encoded"], true);
@@ -180,13 +183,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_comes_in_parts_is_whole_or_no_answer() {
+    async fn a_stream_is_answered_whole_or_not_at_all() {
         for (last, is_whole) in [(Ok(Bytes::from("b")), true), (Err(StoreError::Refused("x".into())), false)]
         {
-            let (say, parts) = mpsc::channel(2);
-            say.send(Ok("a".into())).await.unwrap();
-            say.send(last).await.unwrap();
-            drop(say);
+            let (sender, parts) = mpsc::channel(2);
+            sender.send(Ok("a".into())).await.unwrap();
+            sender.send(last).await.unwrap();
+            drop(sender);
             let answer = Answer::of(Response::new(crate::look::body::Body::Stream(parts))).await;
             assert_eq!(answer.is_ok_and(|answer| answer.body == "ab"), is_whole);
         }
