@@ -1,10 +1,10 @@
-//! What every implementation of [`Journal`] must do: one entry, [`run`].
+//! The contract of [`Publishes`] as tests; the entry is [`run`].
 
 use crate::base::clock::Millis;
 use crate::ports::journal::*;
 use std::time::Duration;
 
-/// An entry of that name, which arrived then.
+/// A journal entry with this id, which arrived at `at_ms` (milliseconds since the Unix epoch).
 pub fn publish(id: &str, at_ms: u64) -> Publish {
     Publish {
         v: 1,
@@ -28,8 +28,9 @@ pub fn publish(id: &str, at_ms: u64) -> Publish {
     }
 }
 
-/// Runs every check on an empty journal; `open` opens it as another process does, `now` is what its clock shows.
-pub async fn run<J: Journal>(open: impl Fn() -> J, now: Millis) {
+/// Runs every check on an empty journal. Each call of `open` opens the same journal as another process would; `now` is the
+/// time of its clock.
+pub async fn run<P: Publishes>(open: impl Fn() -> P, now: Millis) {
     let (a, b) = (open(), open());
     entries(&a, &b, now).await;
     marks(&a, &b, now).await;
@@ -40,7 +41,7 @@ pub async fn run<J: Journal>(open: impl Fn() -> J, now: Millis) {
 async fn entries<J: Journal>(a: &J, b: &J, now: Millis) {
     assert_eq!(a.get("1").await.expect("get"), None);
     assert!(a.list(None, 10).await.expect("list").is_empty());
-    // Numbers and texts, of one instant too: in the order of arrival.
+    // Ids are epochs or texts, two of one arrival time: the order is the order of arrival.
     let ids = ["9", "10", "p1", "p2", "11"];
     for (id, at) in ids.iter().zip([1, 2, 2, 3, 4]) {
         a.put(&publish(id, now.0 + at)).await.expect("put");
@@ -59,7 +60,7 @@ async fn entries<J: Journal>(a: &J, b: &J, now: Millis) {
 
     let old = Publish { kept_until: Millis(now.0 - 1), ..publish("old", now.0 - 2) };
     a.put(&old).await.expect("put");
-    assert_eq!(a.get("old").await.expect("get"), None, "kept for long enough");
+    assert_eq!(a.get("old").await.expect("get"), None, "forgotten after `kept_until`");
     assert_eq!(b.list(None, 10).await.expect("list").len(), ids.len());
 }
 
@@ -83,14 +84,18 @@ async fn fates<J: Journal>(a: &J, b: &J, now: Millis) {
     let until = now.plus(Duration::from_secs(3600));
     for (id, first, second) in [("p8", Fate::Cancelled, Fate::Begun), ("p9", Fate::Begun, Fate::Cancelled)] {
         assert_eq!(a.settle(id, first, until).await.expect("settle"), first);
-        for (journal, later) in [(b, second), (a, first), (a, second)] {
-            assert_eq!(journal.settle(id, later, until).await.expect("settle"), first, "{id}: once for all");
+        for (journal, other) in [(b, second), (a, first), (a, second)] {
+            assert_eq!(
+                journal.settle(id, other, until).await.expect("settle"),
+                first,
+                "{id}: the first fate stays"
+            );
         }
-        assert_eq!(b.get(id).await.expect("get"), None, "it is no entry");
+        assert_eq!(b.get(id).await.expect("get"), None, "a fate is no entry");
     }
     let (begun, cancelled) =
         tokio::join!(a.settle("p10", Fate::Begun, until), b.settle("p10", Fate::Cancelled, until));
-    assert_eq!(begun.expect("settle"), cancelled.expect("settle"), "one of them was first");
+    assert_eq!(begun.expect("settle"), cancelled.expect("settle"), "both calls get the fate of the first");
 }
 
 async fn deliveries<J: Journal>(a: &J, b: &J, now: Millis) {
@@ -100,8 +105,8 @@ async fn deliveries<J: Journal>(a: &J, b: &J, now: Millis) {
         b.note_carried_out(delivery, id, now).await.expect("noted");
         assert_eq!(a.carried_out(delivery, now).await.expect("asked").as_deref(), Some(id));
     }
-    let later = |less_ms| Millis(now.plus(DELIVERY_KEPT).0 - less_ms);
-    assert!(a.carried_out("msg_1", later(1_000)).await.expect("asked").is_some());
-    assert_eq!(a.carried_out("msg_1", later(0)).await.expect("asked"), None, "forgotten");
+    let before_end = |ms| Millis(now.plus(DELIVERY_KEPT).0 - ms);
+    assert!(a.carried_out("msg_1", before_end(1_000)).await.expect("asked").is_some());
+    assert_eq!(a.carried_out("msg_1", before_end(0)).await.expect("asked"), None, "forgotten");
     assert_eq!(a.carried_out("msg_2", now).await.expect("asked"), None);
 }

@@ -1,9 +1,9 @@
-//! What every implementation of [`Pages`] must do: one entry, [`run`].
+//! The contract of [`Pages`] as tests; the entry is [`run`].
 
-mod beside;
 mod clocks;
 mod demands;
 mod epochs;
+mod inline_bodies;
 mod warmth;
 
 use crate::base::clock::Millis;
@@ -29,13 +29,13 @@ use crate::ports::pages::*;
 use crate::record::page_record::Stored;
 use crate::record::reason::Reason;
 
-/// A page of a route `/suite/{name}`.
+/// A page of the route `/suite/{name}`.
 pub fn page(name: &str) -> PageKey {
     let pattern = Pattern::parse("/suite/{name}").expect("a constant");
     PageKey::new(&pattern, &Params::new().with("name", name), &[])
 }
 
-/// A wish to render a missing page, and a record that could be the result once it has a generation.
+/// A request to render a missing page, and a record that can be its result once `generation` is set.
 pub fn ask_and_record() -> (Ask, Record) {
     let ask = Ask {
         judged: Some(0),
@@ -58,28 +58,28 @@ pub fn ask_and_record() -> (Ask, Record) {
     (ask, record)
 }
 
-/// Runs every check against stores that `open` opens on one place, for the named build.
+/// Runs every check. `open` opens the same storage for the build with the given id.
 pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {
     let pages = open("b");
     one_lease(&pages).await;
     clocks::differ(&pages).await;
-    undone(&pages).await;
+    a_release_leaves_nothing(&pages).await;
     tickets_decide(&pages).await;
-    failures_hold_back(&pages).await;
+    failures_back_off(&pages).await;
     urgent_pre_empts(&pages).await;
     demands::share(&pages).await;
     epochs::epochs(&pages).await;
-    passed_on(&pages).await;
+    resuming(&pages).await;
     versions(&pages, &open("b")).await;
     builds_are_apart(&pages, &open("c")).await;
     listing(&pages).await;
     not_found(&pages).await;
-    beside::bodies_beside(&pages).await;
+    inline_bodies::are_of_their_record(&pages).await;
     warmth::warmest_first(&pages, &open("c")).await;
     races(Arc::new(open("b"))).await;
 }
 
-/// What holds besides while no answer is lost.
+/// Checks that hold only while no answer of the store is lost.
 pub async fn run_undisturbed<P: Pages>(pages: &P) {
     let (page, (ask, record)) = (page("undisturbed"), ask_and_record());
     let first = granted(pages, &page, ask).await;
@@ -88,7 +88,7 @@ pub async fn run_undisturbed<P: Pages>(pages: &P) {
     let second = granted(pages, &page, Ask { judged: Some(first.ticket), ..ask }).await;
     let new = Record { generation: second.ticket, ..old.clone() };
     let stored = commit(pages, &page, &new).await;
-    assert_eq!(stored, Committed::Stored { replaced: Some(Arc::new(old)) }, "its bodies are to be removed");
+    assert_eq!(stored, Committed::Stored { replaced: Some(Arc::new(old)) }, "the caller removes its bodies");
 }
 
 async fn granted<P: Pages>(pages: &P, page: &PageKey, ask: Ask) -> Grant {
@@ -98,16 +98,16 @@ async fn granted<P: Pages>(pages: &P, page: &PageKey, ask: Ask) -> Grant {
     }
 }
 
-/// The page with the epochs of all its tags, as a visitor's look has it.
-async fn look<P: Pages>(pages: &P, page: &PageKey) -> Snapshot {
+/// The snapshot of a page with the epochs of all its tags, read as for a visitor.
+async fn read_all<P: Pages>(pages: &P, page: &PageKey) -> Snapshot {
     let mut snapshot = pages.read(page, Wanted::default()).await.expect("read");
     let unread = std::mem::take(&mut snapshot.unread_tags);
     if !unread.is_empty() {
         let epochs = pages.epochs(&unread).await.expect("epochs");
         snapshot.epochs = snapshot.epochs.max(epochs);
-        let known = pages.read(page, Wanted { tags: &unread, body: None }).await.expect("read");
-        assert!(known.unread_tags.is_empty(), "one round trip, once the tags are known");
-        assert_eq!(known.epochs, snapshot.epochs);
+        let reread = pages.read(page, Wanted { tags: &unread, body: None }).await.expect("read");
+        assert!(reread.unread_tags.is_empty(), "one read is enough once the tags are known");
+        assert_eq!(reread.epochs, snapshot.epochs);
     }
     snapshot
 }
@@ -137,27 +137,30 @@ async fn one_lease<P: Pages>(pages: &P) {
     assert!(!pages.renew(&page, first.ticket, ask.lease, ask.now).await.expect("renew"));
     pages.release(&page, first.ticket).await.expect("release");
     let busy = pages.begin(&page, later(ask, 19_001)).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy(_)), "a lease that is not one's own stays: {busy:?}");
+    assert!(matches!(busy, Begun::Busy(_)), "another ticket cannot release a lease: {busy:?}");
     pages.release(&page, second.ticket).await.expect("release");
     let third = granted(pages, &page, later(ask, 19_002)).await;
     commit(pages, &page, &Record { generation: third.ticket, ..record }).await;
     let unneeded = pages.begin(&page, later(ask, 19_003)).await.expect("begin");
     assert!(matches!(unneeded, Begun::Unneeded), "the page is no longer missing: {unneeded:?}");
-    let slot = look(pages, &page).await.slot;
+    let slot = read_all(pages, &page).await.slot;
     assert_eq!(slot.leased_until(ask.now), None, "a commit releases its lease");
 }
 
-async fn undone<P: Pages>(pages: &P) {
+async fn a_release_leaves_nothing<P: Pages>(pages: &P) {
     let (page, (ask, _)) = (page("undone"), ask_and_record());
     let grant = granted(pages, &page, ask).await;
     pages.release(&page, grant.ticket).await.expect("release");
-    let left = pages.list(page.as_str(), None, 1).await.expect("list");
-    assert!(left.is_empty(), "nothing is known of it: {left:?}");
+    let listed = pages.list(page.as_str(), None, 1).await.expect("list");
+    assert!(listed.is_empty(), "a released page leaves no item: {listed:?}");
     let first = granted(pages, &page, ask).await;
     let second = granted(pages, &page, Ask { urgency: Urgency::Overriding, judged: None, ..ask }).await;
     pages.release(&page, second.ticket).await.expect("release");
     let third = granted(pages, &page, ask).await;
-    assert!(third.ticket > second.ticket && second.ticket > first.ticket, "the first may still commit");
+    assert!(
+        third.ticket > second.ticket && second.ticket > first.ticket,
+        "tickets stay unique: the first may still commit"
+    );
     pages.release(&page, third.ticket).await.expect("release");
 }
 
@@ -165,50 +168,53 @@ async fn tickets_decide<P: Pages>(pages: &P) {
     let (page, (ask, record)) = (page("tickets"), ask_and_record());
     let old = granted(pages, &page, ask).await;
     let new = granted(pages, &page, Ask { urgency: Urgency::Overriding, judged: None, ..ask }).await;
-    let of = |grant: &Grant| Record {
+    let record_of = |grant: &Grant| Record {
         generation: grant.ticket,
         period_s: Some(grant.ticket as u32),
         ..record.clone()
     };
-    let stored = commit(pages, &page, &of(&new)).await;
+    let stored = commit(pages, &page, &record_of(&new)).await;
     assert_eq!(stored, Committed::Stored { replaced: None });
-    assert_eq!(commit(pages, &page, &of(&old)).await, Committed::Superseded);
-    // A call is repeated when its answer was lost: the store may know its own write again, or refuse it.
-    let repeated = commit(pages, &page, &of(&new)).await;
+    assert_eq!(commit(pages, &page, &record_of(&old)).await, Committed::Superseded);
+    // A caller repeats a commit whose answer was lost: the store may recognise its own write, or refuse it.
+    let repeated = commit(pages, &page, &record_of(&new)).await;
     assert!(matches!(repeated, Committed::Superseded | Committed::Stored { replaced: None }), "{repeated:?}");
-    let read = look(pages, &page).await;
-    assert_eq!(read.record.as_deref(), Some(&of(&new)));
+    let read = read_all(pages, &page).await;
+    assert_eq!(read.record.as_deref(), Some(&record_of(&new)));
     let next = granted(pages, &page, Ask { judged: Some(new.ticket), ..ask }).await;
-    assert_eq!(next.replaces.as_deref(), Some(&of(&new)));
-    let stored = commit(pages, &page, &of(&next)).await;
+    assert_eq!(next.replaces.as_deref(), Some(&record_of(&new)));
+    let stored = commit(pages, &page, &record_of(&next)).await;
     let Committed::Stored { replaced } = stored else { panic!("not stored: {stored:?}") };
-    // A lost answer may have been the one that told.
-    assert!(replaced.is_none_or(|replaced| *replaced == of(&new)));
+    // `replaced` may have been in an answer that was lost.
+    assert!(replaced.is_none_or(|replaced| *replaced == record_of(&new)));
 }
 
-async fn failures_hold_back<P: Pages>(pages: &P) {
+async fn failures_back_off<P: Pages>(pages: &P) {
     let (page, (ask, record)) = (page("failures"), ask_and_record());
     let failed = |now, retry_after| Failed { message: "no".into(), retry_after, now };
     let grant = granted(pages, &page, ask).await;
     pages.fail(&page, grant.ticket, failed(ask.now, None)).await.expect("fail");
     let grant = granted(pages, &page, ask).await;
-    let first_note = look(pages, &page).await.slot.failure.expect("a note");
+    let first_note = read_all(pages, &page).await.slot.failure.expect("a note");
     assert_eq!((first_note.count, &*first_note.message), (1, "no"));
     commit(pages, &page, &Record { generation: grant.ticket, ..record }).await;
-    assert_eq!(look(pages, &page).await.slot.failure, None, "a commit forgets failures");
+    assert_eq!(read_all(pages, &page).await.slot.failure, None, "a commit forgets failures");
 
     let stale = Ask { judged: Some(grant.ticket), ..ask };
     let grant = granted(pages, &page, stale).await;
     pages.fail(&page, grant.ticket, failed(ask.now, None)).await.expect("fail");
-    let held = pages.begin(&page, later(stale, 1_000)).await.expect("begin");
-    assert!(matches!(held, Begun::BackedOff { .. }), "{held:?}");
+    let backed_off = pages.begin(&page, later(stale, 1_000)).await.expect("begin");
+    assert!(matches!(backed_off, Begun::BackedOff { .. }), "{backed_off:?}");
     let grant = granted(pages, &page, later(stale, 1_500)).await;
-    let asked = Some(Duration::from_secs(60));
-    pages.fail(&page, grant.ticket, failed(ask.now, asked)).await.expect("fail");
-    let note = look(pages, &page).await.slot.failure.expect("a note");
+    let retry_after = Some(Duration::from_secs(60));
+    pages.fail(&page, grant.ticket, failed(ask.now, retry_after)).await.expect("fail");
+    let note = read_all(pages, &page).await.slot.failure.expect("a note");
     assert_eq!((note.count, note.retry_at), (2, ask.now.plus(Duration::from_secs(60))));
-    let held = pages.begin(&page, later(stale, 59_999)).await.expect("begin");
-    assert!(matches!(held, Begun::BackedOff { .. }), "Retry-After wins: {held:?}");
+    let backed_off = pages.begin(&page, later(stale, 59_999)).await.expect("begin");
+    assert!(
+        matches!(backed_off, Begun::BackedOff { .. }),
+        "Retry-After is longer than the back-off: {backed_off:?}"
+    );
     granted(pages, &page, Ask { urgency: Urgency::Missing, ..later(stale, 59_999) }).await;
     granted(pages, &page, Ask { urgency: Urgency::Overriding, ..stale }).await;
 }
@@ -219,11 +225,11 @@ async fn urgent_pre_empts<P: Pages>(pages: &P) {
     let urgent = granted(pages, &page, Ask { urgency: Urgency::Overriding, judged: None, ..ask }).await;
     let failed = Failed { message: "late".into(), retry_after: None, now: ask.now };
     pages.fail(&page, slow.ticket, failed).await.expect("fail");
-    let slot = look(pages, &page).await.slot;
+    let slot = read_all(pages, &page).await.slot;
     assert_eq!(
         (slot.ticket, slot.failure),
         (urgent.ticket, None),
-        "an older render's failure is nothing new"
+        "the failure of an older render is not noted"
     );
     let stored = commit(pages, &page, &Record { generation: slow.ticket, ..record }).await;
     assert_eq!(stored, Committed::Stored { replaced: None });
@@ -231,7 +237,7 @@ async fn urgent_pre_empts<P: Pages>(pages: &P) {
     assert!(matches!(busy, Begun::Busy(_)), "the urgent render's lease stays: {busy:?}");
 }
 
-async fn passed_on<P: Pages>(pages: &P) {
+async fn resuming<P: Pages>(pages: &P) {
     let (page, (ask, record)) = (page("passed"), ask_and_record());
     let grant = granted(pages, &page, ask).await;
     let late = Millis(ask.now.0 + 60_000);
@@ -245,8 +251,8 @@ async fn passed_on<P: Pages>(pages: &P) {
     let busy = pages.begin(&page, Ask { now: late, ..ask }).await.expect("begin");
     assert!(matches!(busy, Begun::Busy(_)), "{busy:?}");
     commit(pages, &page, &Record { generation: resumed.ticket, ..record }).await;
-    let again = pages.resume(&page, resumed.ticket, ask.lease, late).await.expect("resume");
-    assert!(again.is_none(), "it is committed");
+    let resumed_again = pages.resume(&page, resumed.ticket, ask.lease, late).await.expect("resume");
+    assert!(resumed_again.is_none(), "the ticket is committed");
     let newer = granted(pages, &page, Ask { judged: None, ..ask }).await;
     pages.release(&page, newer.ticket).await.expect("release");
     let newest = granted(pages, &page, Ask { judged: None, ..ask }).await;
@@ -259,8 +265,8 @@ async fn versions<P: Pages>(pages: &P, other: &P) {
     assert_eq!(other.version(), Some(before));
     let (page, (ask, _)) = (page("versions"), ask_and_record());
     granted(other, &page, ask).await;
-    let after = pages.version().expect("nothing under way");
-    assert_ne!(after, before, "another's write is seen");
+    let after = pages.version().expect("no write is under way");
+    assert_ne!(after, before, "a write of another process changes the version");
     let busy = other.begin(&page, ask).await.expect("begin");
     assert!(matches!(busy, Begun::Busy(_)));
     assert_eq!(pages.version(), Some(after), "a refusal changes nothing");
@@ -270,15 +276,18 @@ async fn builds_are_apart<P: Pages>(pages: &P, other: &P) {
     let (page, (ask, record)) = (page("builds"), ask_and_record());
     let grant = granted(pages, &page, ask).await;
     commit(pages, &page, &Record { generation: grant.ticket, ..record.clone() }).await;
-    assert!(look(other, &page).await.record.is_none());
+    assert!(read_all(other, &page).await.record.is_none());
     let elsewhere = granted(other, &page, ask).await;
     commit(other, &page, &Record { generation: elsewhere.ticket, ..record }).await;
     let epoch = other.invalidate(&[path_tag(page.path())], Stamp::Stale).await.expect("invalidate");
-    assert_eq!(look(pages, &page).await.epochs.newest, epoch, "tags are shared");
+    assert_eq!(read_all(pages, &page).await.epochs.newest, epoch, "tags are shared");
     other.invalidate(&[path_tag(page.path())], Stamp::Gone).await.expect("invalidate");
-    let of_b = other.of_build(&"b".into());
-    let found = look(&of_b, &page).await;
-    assert!(found.is_gone() && found.record.is_some_and(|r| r.generation == grant.ticket), "that build's");
+    let pages_of_b = other.of_build(&"b".into());
+    let snapshot = read_all(&pages_of_b, &page).await;
+    assert!(
+        snapshot.is_gone() && snapshot.record.is_some_and(|r| r.generation == grant.ticket),
+        "that build's"
+    );
 }
 
 async fn listing<P: Pages>(pages: &P) {
@@ -291,7 +300,7 @@ async fn listing<P: Pages>(pages: &P) {
         records.push((page.clone(), record, Inline::default()));
     }
     pages.publish(&records, &names).await.expect("publish");
-    let read = look(pages, &names[2]).await;
+    let read = read_all(pages, &names[2]).await;
     assert!(read.listed && read.record.is_none());
     let prefix = "/suite/{name}|list-";
     let all = pages.list(prefix, None, 10).await.expect("list");
@@ -305,9 +314,9 @@ async fn listing<P: Pages>(pages: &P) {
     let renewed = Record { generation: newer.ticket, ..record };
     commit(pages, &names[0], &renewed).await;
     pages.publish(&records, &names[..1]).await.expect("publish");
-    let read = look(pages, &names[0]).await;
+    let read = read_all(pages, &names[0]).await;
     assert_eq!(read.generation, newer.ticket, "a build does not undo newer renders");
-    assert!(!look(pages, &names[1]).await.listed, "the new listing replaces the old one");
+    assert!(!read_all(pages, &names[1]).await.listed, "the new listing replaces the old one");
 }
 
 async fn not_found<P: Pages>(pages: &P) {
@@ -323,17 +332,21 @@ async fn not_found<P: Pages>(pages: &P) {
         commit(pages, &page, &record).await;
         newest.push((page, record));
     }
-    let count = |most| pages.count_not_found("/suite/{name}", most);
+    let count = |limit| pages.count_not_found("/suite/{name}", limit);
     assert_eq!(count(1_000).await.expect("count"), before + 3);
-    assert_eq!(count(2).await.expect("count"), 2, "counted no further");
+    assert_eq!(count(2).await.expect("count"), 2, "the count stops at the limit");
     assert_eq!(pages.count_not_found("/suite", 10).await.expect("count"), 0, "another route's");
     assert_eq!(pages.count_stored("/suite/{name}", 1_000).await.expect("count"), stored + 3);
-    assert_eq!(pages.count_stored("/suite/{name}", 2).await.expect("count"), 2, "counted no further");
+    assert_eq!(
+        pages.count_stored("/suite/{name}", 2).await.expect("count"),
+        2,
+        "the count stops at the limit"
+    );
     assert_eq!(pages.count_stored("/suite", 10).await.expect("count"), 0, "another route's");
     let (page, old) = &newest[0];
     let grant = granted(pages, page, Ask { judged: Some(old.generation), ..ask }).await;
     commit(pages, page, &Record { generation: grant.ticket, ..record }).await;
-    assert_eq!(count(1_000).await.expect("count"), before + 2, "it came to life");
+    assert_eq!(count(1_000).await.expect("count"), before + 2, "the page exists now");
 }
 
 async fn races<P: Pages>(pages: Arc<P>) {
@@ -359,7 +372,7 @@ async fn races<P: Pages>(pages: Arc<P>) {
             tickets.push(ticket);
         }
     }
-    assert_eq!(tickets.len(), 2, "one publisher's call overtakes, the others wait for it");
+    assert_eq!(tickets.len(), 2, "one publisher's call pre-empts the lease, the others wait for it");
     for task in (0..WRITERS).map(|_| begin(Urgency::Overriding)).collect::<Vec<_>>() {
         if let Begun::Granted(ticket) = task.await.expect("no panic") {
             tickets.push(ticket);
@@ -376,5 +389,5 @@ async fn races<P: Pages>(pages: Arc<P>) {
     for task in commits.collect::<Vec<_>>() {
         task.await.expect("no panic");
     }
-    assert_eq!(look(&*pages, &page).await.generation, newest, "the newest start wins");
+    assert_eq!(read_all(&*pages, &page).await.generation, newest, "the newest ticket wins");
 }

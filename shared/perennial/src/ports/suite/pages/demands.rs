@@ -1,4 +1,4 @@
-//! Publishers' calls for one page, which share renders.
+//! Publishers' calls for one page share renders.
 
 use crate::ports::pages::grant::Failed;
 use crate::ports::pages::slot::Ask;
@@ -12,34 +12,34 @@ pub(super) async fn share<P: Pages>(pages: &P) {
     let demand = |epoch| Ask { urgency: Urgency::Demand(epoch), judged: None, ..ask };
     granted(pages, &page, ask).await;
     let first = granted(pages, &page, demand(5)).await;
-    for held_up in [demand(6), demand(4), ask] {
-        let busy = pages.begin(&page, held_up).await.expect("begin");
-        assert!(matches!(busy, Begun::Busy(lease) if lease.ticket == first.ticket), "{held_up:?}: {busy:?}");
+    for waiting in [demand(6), demand(4), ask] {
+        let busy = pages.begin(&page, waiting).await.expect("begin");
+        assert!(matches!(busy, Begun::Busy(lease) if lease.ticket == first.ticket), "{waiting:?}: {busy:?}");
     }
     assert!(pages.renew(&page, first.ticket, ask.lease, later(ask, 9_000).now).await.expect("renew"));
-    let slot = look(pages, &page).await.slot;
+    let slot = read_all(pages, &page).await.slot;
     assert_eq!((slot.demanded, slot.demand_at(later(ask, 18_999).now).map(|l| l.ticket)), (5, Some(2)));
     let busy = pages.begin(&page, later(demand(6), 18_999)).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy(_)), "a renewed lease is a demand's as before: {busy:?}");
+    assert!(matches!(busy, Begun::Busy(_)), "a renewed lease still belongs to the demand: {busy:?}");
     let second = granted(pages, &page, later(demand(6), 19_000)).await;
 
     let failed = Failed { message: "no".into(), retry_after: None, now: ask.now };
     pages.fail(&page, second.ticket, failed).await.expect("fail");
-    let slot = look(pages, &page).await.slot;
+    let slot = read_all(pages, &page).await.slot;
     assert!(slot.demand_at(ask.now).is_none());
     assert_eq!(slot.failed_demand(6).map(|failure| &*failure.message), Some("no"));
-    assert_eq!(slot.failed_demand(7), None, "it may have begun before that call");
+    assert_eq!(slot.failed_demand(7), None, "the failed render may have begun before that call");
     let third = granted(pages, &page, demand(7)).await;
-    assert_eq!(look(pages, &page).await.slot.failed_demand(6), None, "a newer render tells more");
+    assert_eq!(read_all(pages, &page).await.slot.failed_demand(6), None, "a newer render clears the failure");
 
-    let deleted = granted(pages, &page, Ask { urgency: Urgency::Overriding, ..demand(0) }).await;
-    assert!(deleted.ticket > third.ticket, "a deletion waits for nobody");
+    let overriding = granted(pages, &page, Ask { urgency: Urgency::Overriding, ..demand(0) }).await;
+    assert!(overriding.ticket > third.ticket, "an overriding render does not wait");
     let fourth = granted(pages, &page, demand(8)).await;
     commit(pages, &page, &Record { generation: fourth.ticket, ..record }).await;
-    assert!(look(pages, &page).await.slot.demand_at(ask.now).is_none(), "a commit ends its lease");
+    assert!(read_all(pages, &page).await.slot.demand_at(ask.now).is_none(), "a commit ends its lease");
     let stale = Ask { judged: Some(fourth.ticket), ..ask };
-    let passed_on = granted(pages, &page, stale).await;
-    let resumed = pages.resume(&page, passed_on.ticket, ask.lease, ask.now).await.expect("resume");
-    assert!(resumed.is_some() && look(pages, &page).await.slot.demanded == 0);
+    let queued = granted(pages, &page, stale).await;
+    let resumed = pages.resume(&page, queued.ticket, ask.lease, ask.now).await.expect("resume");
+    assert!(resumed.is_some() && read_all(pages, &page).await.slot.demanded == 0);
     granted(pages, &page, demand(9)).await;
 }

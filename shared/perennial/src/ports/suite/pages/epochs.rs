@@ -17,36 +17,40 @@ pub(super) async fn epochs<P: Pages>(pages: &P) {
     assert_eq!(pages.epoch().await.expect("epoch"), advanced);
     let record = Record { generation: before.ticket, epoch: before.epoch, ..record };
     commit(pages, &page, &record).await;
-    let read = look(pages, &page).await;
-    assert!(read.epochs.newest > before.epoch, "invalidated meanwhile: stored, but already stale");
+    let read = read_all(pages, &page).await;
+    assert!(read.epochs.newest > before.epoch, "invalidated during the render: stored, but stale");
     for tags in [vec![user_tag("t")], vec![route_tag(page.route())], vec![SITE_TAG.to_owned(), user_tag("u")]]
     {
-        let before = look(pages, &page).await.epochs.newest;
+        let before = read_all(pages, &page).await.epochs.newest;
         let epoch = pages.invalidate(&tags, Stamp::Stale).await.expect("invalidate");
         assert!(epoch > before);
-        assert_eq!(look(pages, &page).await.epochs.newest, epoch, "{tags:?}");
+        assert_eq!(read_all(pages, &page).await.epochs.newest, epoch, "{tags:?}");
     }
     deletions(pages, &page).await;
-    let epoch = look(pages, &page).await.epochs.newest;
+    let epoch = read_all(pages, &page).await.epochs.newest;
     pages
         .invalidate(&["tag:path:/suite/epochs".into(), "path:t".into()], Stamp::Stale)
         .await
         .expect("invalidate");
-    assert_eq!(look(pages, &page).await.epochs.newest, epoch, "tags of others");
+    assert_eq!(read_all(pages, &page).await.epochs.newest, epoch, "tags of other pages");
     let after = granted(pages, &page, Ask { judged: None, urgency: Urgency::Overriding, ..ask }).await;
     assert!(after.epoch > epoch, "the epoch is the site's, not the page's");
 }
 
-/// What is gone stays so: a later invalidation does not bring it back.
+/// A later invalidation does not bring a deleted page back.
 async fn deletions<P: Pages>(pages: &P, page: &PageKey) {
-    assert_eq!(look(pages, page).await.epochs.gone, 0);
+    assert_eq!(read_all(pages, page).await.epochs.gone, 0);
     for tag in [path_tag(page.path()), user_tag("t"), SITE_TAG.to_owned()] {
         let gone = pages.invalidate(std::slice::from_ref(&tag), Stamp::Gone).await.expect("delete");
-        assert_eq!(look(pages, page).await.epochs, Epochs { newest: gone, gone, partial: false }, "{tag}");
+        assert_eq!(
+            read_all(pages, page).await.epochs,
+            Epochs { newest: gone, gone, partial: false },
+            "{tag}"
+        );
         let newest = pages.invalidate(std::slice::from_ref(&tag), Stamp::Stale).await.expect("invalidate");
-        assert_eq!(look(pages, page).await.epochs, Epochs { newest, gone, partial: false }, "{tag}");
+        assert_eq!(read_all(pages, page).await.epochs, Epochs { newest, gone, partial: false }, "{tag}");
     }
     pages.invalidate(&[user_tag("another")], Stamp::Gone).await.expect("delete");
     let listed = pages.list(page.as_str(), None, 1).await.expect("list");
-    assert_eq!(listed[0].1.epochs, look(pages, page).await.epochs);
+    assert_eq!(listed[0].1.epochs, read_all(pages, page).await.epochs);
 }

@@ -1,4 +1,4 @@
-//! Which pages visitors have wanted last.
+//! The order of pages by their last visit.
 
 use crate::base::clock::Millis;
 use crate::key::page_key::PageKey;
@@ -22,7 +22,7 @@ fn page(name: &str) -> PageKey {
     PageKey::new(&pattern, &Params::new().with("name", name), &[])
 }
 
-/// Renders a page at that hour, for that reason.
+/// Commits a record with this start time, in hours since the Unix epoch, and this reason.
 async fn render<P: Pages>(pages: &P, name: &str, reason: Reason, hour: u64, stored: &Stored) {
     let (ask, record) = ask_and_record();
     let now = Millis(hour * HOUR_MS);
@@ -34,16 +34,16 @@ async fn render<P: Pages>(pages: &P, name: &str, reason: Reason, hour: u64, stor
 }
 
 async fn warmest<P: Pages>(pages: &P, after: Option<&str>, limit: usize) -> (Vec<Warm>, Option<String>) {
-    let found = pages.warmest(ROUTE, after, limit).await.expect("warmest");
-    (found.pages, found.next)
+    let batch = pages.warmest(ROUTE, after, limit).await.expect("warmest");
+    (batch.pages, batch.next)
 }
 
-/// Those first that a visitor has wanted last, and all in the end, each once.
+/// Lists every page once, the page with the latest visit first.
 pub(super) async fn warmest_first<P: Pages>(pages: &P, other_build: &P) {
     let (_, record) = ask_and_record();
     let body = Content::render("gone".into()).body().clone();
-    let gone = Stored::NotFound { html: body.clone(), data: body };
-    let there = record.stored;
+    let not_found = Stored::NotFound { html: body.clone(), data: body };
+    let present = record.stored;
     assert!(warmest(pages, None, 10).await.0.is_empty());
     for (name, reason, hour) in [
         ("built", Reason::Build, 900),
@@ -54,20 +54,20 @@ pub(super) async fn warmest_first<P: Pages>(pages: &P, other_build: &P) {
         ("deleted", Reason::First, 400),
         ("revived", Reason::First, 250),
     ] {
-        render(pages, name, reason, hour, &there).await;
+        render(pages, name, reason, hour, &present).await;
     }
-    render(pages, "missing", Reason::First, 500, &gone).await;
-    // For a publisher: that says nothing about visitors, and forgets nothing.
-    render(pages, "published", Reason::OnDemand, 901, &there).await;
+    render(pages, "missing", Reason::First, 500, &not_found).await;
+    // Renders for publishers do not change the time of the last visit.
+    render(pages, "published", Reason::OnDemand, 901, &present).await;
     render(pages, "deleted", Reason::OnDemand, 902, &Stored::Deleted).await;
-    render(pages, "revived", Reason::OnDemand, 903, &gone).await;
-    render(pages, "revived", Reason::OnDemand, 904, &there).await;
-    render(other_build, "elsewhere", Reason::First, 999, &there).await;
+    render(pages, "revived", Reason::OnDemand, 903, &not_found).await;
+    render(pages, "revived", Reason::OnDemand, 904, &present).await;
+    render(other_build, "elsewhere", Reason::First, 999, &present).await;
 
     let (all, next) = warmest(pages, None, 20).await;
     assert_eq!(next, None);
     let mut names: Vec<_> = all.iter().map(|warm| warm.page.rsplit('|').next().expect("a name")).collect();
-    // A store may put what is not found behind all others.
+    // A store may list pages that are not found after all others.
     let missing = names.iter().position(|name| *name == "missing").expect("not found is an outcome too");
     names.remove(missing);
     assert_eq!(names, ["recent", "revived", "published", "old", "older", "built"]);
