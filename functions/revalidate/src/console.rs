@@ -1,7 +1,7 @@
 //! The publishing page: what the store holds of every page, and buttons for what publishers may call.
 //!
-//! The document itself says nothing of the site, so that anybody may have it. What it shows it asks for with a secret, in
-//! `Authorization` alone: no cookie opens anything here, and no other site's page can send that field.
+//! The HTML document holds nothing of the site, so it is public. Its script fetches the data with a secret in
+//! `Authorization`. Cookies are ignored, and a page of another site cannot send that field: this prevents cross-site requests.
 
 mod watch;
 
@@ -33,45 +33,47 @@ pub use watch::{Event, Watch};
 use crate::delivery::Delivery;
 use crate::{Done, Revalidate, json_response};
 
-/// Where the publishing page is.
+/// The path of the publishing page.
 pub const CONSOLE: &str = "/api/publish";
 
-/// What it lists, as JSON.
+/// The path of its list of pages, as JSON.
 pub const CONSOLE_PAGES: &str = "/api/publish/pages";
 
-/// What changes there, as server-sent events: where answers can go on, which those of Lambda cannot.
+/// The path of changes to the list, as server-sent events. Only `start` and `dev` answer it: the function on Lambda answers
+/// 501, because its answers are sent whole.
 pub const CONSOLE_EVENTS: &str = "/api/publish/events";
 
-/// Pages in one answer.
+/// The largest `limit`: pages in one answer.
 const LISTED_MAX: usize = 100;
 
-/// Pages in one answer, unless it says how many.
-const LISTED: usize = 50;
+/// The default of `limit`.
+const LISTED_DEFAULT: usize = 50;
 
-/// Calls whose progress one listener may follow.
+/// Publishes whose progress one listener may follow.
 const FOLLOWED_MAX: usize = 4;
 
 const HTML: &str = include_str!("console/page.html");
 const STYLE: &str = include_str!("console/style.css");
 const SCRIPT: &str = include_str!("console/script.js");
 
-/// What is asked for: the pages, and the progress of which calls.
+/// The query of the list or of its events.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
-    /// Which pages.
+    /// The pages to list.
     pub search: Search,
-    /// Ids of calls, for events.
+    /// Epochs of the publishes whose progress the events tell.
     pub calls: Vec<Epoch>,
 }
 
 impl Asked {
-    /// Reads `prefix`, `state`, `after`, `limit`, and for events `call`.
+    /// Parses the parameters `prefix`, `state`, `after` and `limit`, and `call` for events.
     ///
     /// # Errors
-    /// Says what is wrong.
+    /// A message for the caller: a parameter is unknown, malformed or out of range.
     pub fn read(request: &Parts) -> Result<Self, String> {
-        let mut asked = Self { search: Search { limit: LISTED, ..Search::default() }, calls: Vec::new() };
-        let search = &mut asked.search;
+        let mut query =
+            Self { search: Search { limit: LISTED_DEFAULT, ..Search::default() }, calls: Vec::new() };
+        let search = &mut query.search;
         for (name, value) in form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes()) {
             match &*name {
                 "secret" => {}
@@ -79,7 +81,7 @@ impl Asked {
                 "state" => search.state = value.into_owned(),
                 "after" => search.after = Some(value.into_owned()).filter(|after| !after.is_empty()),
                 "limit" => search.limit = read("limit", &value)?,
-                "call" => asked.calls.push(read("call", &value)?),
+                "call" => query.calls.push(read("call", &value)?),
                 other => return Err(format!("`{}` is no parameter of this address", other.escape_debug())),
             }
         }
@@ -92,31 +94,37 @@ impl Asked {
         if search.limit == 0 || search.limit > LISTED_MAX {
             return Err(format!("limit is {}: give 1 to {LISTED_MAX}", search.limit));
         }
-        if asked.calls.len() > FOLLOWED_MAX {
-            return Err(format!("{} calls to follow, {FOLLOWED_MAX} at most", asked.calls.len()));
+        if query.calls.len() > FOLLOWED_MAX {
+            return Err(format!("{} calls to follow, {FOLLOWED_MAX} at most", query.calls.len()));
         }
-        Ok(asked)
+        Ok(query)
     }
 }
 
 impl<S: Stores> Revalidate<S> {
-    /// Who calls from the publishing page of a site under development: that needs no secret. But for drafts, whose
-    /// cookies open drafts elsewhere too.
+    /// Admits a call from the publishing page of a site under development without a secret. Drafts need a secret all the same:
+    /// their cookies are valid for other servers, too.
     pub(crate) fn at_home(&self, request: &Parts) -> Option<Delivery> {
         let is_draft = self.own_path(request.uri.path()) == OPEN_DRAFT;
-        let is_at_home = self.engine.is_dev() && !is_draft && is_at_home(request);
-        is_at_home.then(|| Delivery::with_secret(&request.headers, "development"))
+        let is_admitted = self.engine.is_dev() && !is_draft && is_at_home(request);
+        is_admitted.then(|| Delivery {
+            provider: provider(&request.headers),
+            id: None,
+            signed: None,
+            key: "development".to_owned(),
+            vouched: Vouched::Request,
+        })
     }
 
-    /// What the page lists.
+    /// The answer with the list of pages.
     pub(crate) async fn pages(&self, request: &Parts) -> Done {
-        let asked = match Asked::read(request) {
-            Ok(asked) => asked,
-            Err(message) => return told(StatusCode::BAD_REQUEST, &message),
+        let query = match Asked::read(request) {
+            Ok(query) => query,
+            Err(message) => return message_answer(StatusCode::BAD_REQUEST, &message),
         };
-        match self.engine.search(&asked.search).await {
-            Ok(found) => {
-                let answer = listing(&self.engine, &found, self.engine.now());
+        match self.engine.search(&query.search).await {
+            Ok(result) => {
+                let answer = listing(&self.engine, &result, self.engine.now());
                 Done { status: StatusCode::OK, answer }
             }
             Err(error) => {
@@ -126,52 +134,52 @@ impl<S: Stores> Revalidate<S> {
         }
     }
 
-    /// Whether a request asks for the page's events: for a server whose answers can go on.
+    /// Whether a request asks for events. A server that can stream answers such a request with [`Revalidate::watch`].
     pub fn is_for_events(&self, request: &Parts) -> bool {
         request.method == Method::GET && self.own_path(request.uri.path()) == CONSOLE_EVENTS
     }
 
-    /// What to tell whoever asks for events.
+    /// The changes to send to a listener.
     ///
     /// # Errors
-    /// The answer that refuses.
+    /// The answer to send instead: 401 without a secret, 400 for a bad query.
     pub async fn watch(&self, request: &Parts) -> Result<Watch<S>, Response<Body>> {
         if !self.admits(request).await {
-            return Err(json_response(request, &told(StatusCode::UNAUTHORIZED, "Invalid token")));
+            return Err(json_response(request, &message_answer(StatusCode::UNAUTHORIZED, "Invalid token")));
         }
         match Asked::read(request) {
-            Ok(asked) => Ok(Watch::new(self.engine.clone(), asked)),
-            Err(message) => Err(json_response(request, &told(StatusCode::BAD_REQUEST, &message))),
+            Ok(query) => Ok(Watch::new(self.engine.clone(), query)),
+            Err(message) => Err(json_response(request, &message_answer(StatusCode::BAD_REQUEST, &message))),
         }
     }
 }
 
-fn told(status: StatusCode, message: &str) -> Done {
+fn message_answer(status: StatusCode, message: &str) -> Done {
     Done { status, answer: json!({ "message": message }) }
 }
 
-/// Where answers are sent whole.
+/// The answer to a request for events where answers cannot be streamed.
 pub(crate) fn no_events() -> Done {
-    told(
+    message_answer(
         StatusCode::NOT_IMPLEMENTED,
         "answers from here cannot go on: ask for the pages every few seconds instead",
     )
 }
 
-/// What a search found, with what the page needs besides.
-fn listing<S: Stores>(engine: &Engine<S>, found: &SearchResult, now: Millis) -> Value {
+/// The JSON of the list: the pages, and the build, time and routes that the publishing page shows.
+fn listing<S: Stores>(engine: &Engine<S>, result: &SearchResult, now: Millis) -> Value {
     let stored = engine.site().routes().iter().filter(|route| !route.is_dynamic());
     json!({
         "build": &**engine.build(),
         "dev": engine.is_dev(),
         "now_ms": now.0,
         "routes": stored.map(|route| route.id()).collect::<Vec<_>>(),
-        "pages": found.pages.iter().map(|page| page.to_json(now)).collect::<Vec<_>>(),
-        "next": found.next,
+        "pages": result.pages.iter().map(|page| page.to_json(now)).collect::<Vec<_>>(),
+        "next": result.next,
     })
 }
 
-/// The page itself.
+/// The HTML document of the publishing page.
 pub(crate) fn document(request: &Parts, dev: bool) -> Response<Body> {
     static DOCUMENT: OnceLock<(String, HeaderValue)> = OnceLock::new();
     let (text, policy) = DOCUMENT.get_or_init(|| {
@@ -205,48 +213,48 @@ pub(crate) fn document(request: &Parts, dev: bool) -> Response<Body> {
     response
 }
 
-/// As a Content Security Policy names what it allows.
+/// The hash source of an inline style or script (Content Security Policy Level 3, section 2.3.1).
 fn hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text.as_bytes())))
 }
 
-/// The address that a request's connection comes from: an extension of the request, set by the server that has accepted
-/// the connection. A server that does not know it sets none, and nobody is at home there.
+/// The address of a connection's peer. The server that accepted the connection sets it as an extension of each request.
+/// Without it, no call is admitted without a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
-/// Fields by which a proxy tells that it forwards a request for somebody else (RFC 7239; RFC 9110, section 7.6.3), and
-/// those that proxies use instead. A request with one of them is not of the machine that it comes from.
+/// Header fields of a forwarded request (RFC 7239; RFC 9110, section 7.6.3), and common fields of the same meaning. A request
+/// with one of them may come from another machine than its peer.
 const FORWARDING: [&str; 5] = ["forwarded", "via", "x-real-ip", "x-client-ip", "cf-connecting-ip"];
 
-/// And those that begin so: `x-forwarded-for`, `x-forwarded-host`, and others.
+/// The prefix of further such fields: `x-forwarded-for`, `x-forwarded-host` and others.
 const FORWARDING_PREFIX: &str = "x-forwarded-";
 
-/// What the page sends instead of a secret while the site is under development.
+/// The value of `Authorization` that the publishing page of a site under development sends instead of a secret.
 const AT_HOME: &str = "Development";
 
-/// Whether a request comes from the publishing page on this machine: enough for a site under development. The connection
-/// must come from this machine, and not through a proxy: anybody can write a `Host`. No other site's page can send the
-/// field, nor one whose name was made to lead here this host.
+/// Whether a request comes from the publishing page on this machine. The peer must be this machine and no proxy, because any
+/// client can send any `Host`. A page of another site cannot send [`AT_HOME`]; a page whose name resolves to this machine
+/// (DNS rebinding) sends a `Host` that is not local.
 fn is_at_home(request: &Parts) -> bool {
-    let comes_from_here =
+    let is_local_peer =
         request.extensions.get::<Peer>().is_some_and(|Peer(address)| address.to_canonical().is_loopback());
     let is_forwarded = request
         .headers
         .keys()
         .any(|name| FORWARDING.contains(&name.as_str()) || name.as_str().starts_with(FORWARDING_PREFIX));
-    if !comes_from_here || is_forwarded {
+    if !is_local_peer || is_forwarded {
         return false;
     }
     let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = host.and_then(|host| host.parse::<Authority>().ok());
-    let is_local = host.is_some_and(|host| {
+    let is_local_host = host.is_some_and(|host| {
         let name = host.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         name == "localhost"
             || name.ends_with(".localhost")
             || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     });
-    is_local && request.headers.get(AUTHORIZATION).is_some_and(|value| value == AT_HOME)
+    is_local_host && request.headers.get(AUTHORIZATION).is_some_and(|value| value == AT_HOME)
 }
 
 #[cfg(test)]
@@ -259,12 +267,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_bounded() {
-        let asked_by = |query: &str| Asked::read(&request(&format!("/?{query}"), &[]));
-        let asked = asked_by("prefix=/caf%C3%A9&state=stale&after=%2Fa&limit=100&call=1&call=2").unwrap();
-        assert_eq!((&*asked.search.prefix, asked.search.after.as_deref()), ("/café", Some("/a")));
-        assert_eq!((asked.search.limit, asked.calls), (100, vec![1, 2]));
-        assert_eq!(asked_by("after=").unwrap().search.after, None);
+    fn a_query_is_bounded() {
+        let parse = |query: &str| Asked::read(&request(&format!("/?{query}"), &[]));
+        let query = parse("prefix=/caf%C3%A9&state=stale&after=%2Fa&limit=100&call=1&call=2").unwrap();
+        assert_eq!((&*query.search.prefix, query.search.after.as_deref()), ("/café", Some("/a")));
+        assert_eq!((query.search.limit, query.calls), (100, vec![1, 2]));
+        assert_eq!(parse("after=").unwrap().search.after, None);
         for (query, part) in [
             ("limit=0", "1 to 100"),
             ("limit=101", "1 to 100"),
@@ -274,7 +282,7 @@ mod tests {
             ("call=1&call=2&call=3&call=4&call=5", "4 at most"),
             ("path=/", "no parameter"),
         ] {
-            assert!(asked_by(query).unwrap_err().contains(part), "{query}");
+            assert!(parse(query).unwrap_err().contains(part), "{query}");
         }
     }
 
@@ -290,12 +298,12 @@ mod tests {
             assert!(!text.contains(forbidden), "{forbidden}");
         }
         for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
-            assert!(!SCRIPT.contains(way), "{way}: text of strangers would become part of the document");
+            assert!(!SCRIPT.contains(way), "{way}: untrusted text would become markup");
         }
     }
 
     #[test]
-    fn home_is_this_machine_by_its_own_name() {
+    fn only_a_local_peer_with_a_local_host_is_at_home() {
         let from = |peer: Option<&str>, fields: &[(&str, &str)]| {
             let mut request = request("/", fields);
             if let Some(peer) = peer {

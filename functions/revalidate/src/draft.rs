@@ -1,4 +1,4 @@
-//! Opens and closes drafts: a secret in, a signed cookie out, and on to the page.
+//! Opens and closes drafts (the draft mode of Next.js): a call with a secret gets a signed cookie and a redirect to the page.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use perennial::{Millis, ReadySite};
 
 use crate::plan;
 
-/// How long a draft stays open unless the call says otherwise.
+/// The default of `seconds`: how long a draft stays open.
 const DRAFT_DEFAULT: Duration = Duration::from_secs(3600);
 
-/// The redirect to the page, with the cookie that shows it as a draft, signed with a key of the secret of that name.
+/// A redirect to the page with a draft cookie, signed for the secret with this `key_id`.
 ///
 /// # Errors
-/// Says what is wrong with the call.
+/// A message for the caller that says what is wrong with the call.
 pub(crate) fn open(
     request: &Parts,
     (drafts, key_id): (&Drafts, &str),
@@ -27,25 +27,25 @@ pub(crate) fn open(
     limits: &Limits,
     now: Millis,
 ) -> Result<Response<Body>, String> {
-    let lasts = match parameter(request, "seconds") {
+    let lifetime = match parameter(request, "seconds") {
         None => DRAFT_DEFAULT,
         Some(text) => match Duration::from_secs(read("seconds", &text)?) {
-            lasts if lasts > Duration::ZERO && lasts <= DRAFT_MAX => lasts,
-            lasts => {
-                let (given, most) = (lasts.as_secs(), DRAFT_MAX.as_secs());
+            lifetime if lifetime > Duration::ZERO && lifetime <= DRAFT_MAX => lifetime,
+            lifetime => {
+                let (given, most) = (lifetime.as_secs(), DRAFT_MAX.as_secs());
                 return Err(format!("seconds is {given}: give 1 to {most}"));
             }
         },
     };
     let to = location(request, site, limits)?;
-    let value = drafts.sign(key_id, now.plus(lasts)).ok_or("there is no secret to sign with")?;
-    redirect(&to, &value, lasts, site.base_path())
+    let value = drafts.sign(key_id, now.plus(lifetime)).ok_or("there is no secret to sign with")?;
+    redirect(&to, &value, lifetime, site.base_path())
 }
 
-/// The redirect to the page as everybody sees it. Needs no secret: it only takes away.
+/// A redirect to the page that removes the draft cookie. Needs no secret, because it gives nothing.
 ///
 /// # Errors
-/// Says what is wrong with the call.
+/// A message for the caller that says what is wrong with the call.
 pub(crate) fn close(request: &Parts, site: &ReadySite, limits: &Limits) -> Result<Response<Body>, String> {
     redirect(&location(request, site, limits)?, "", Duration::ZERO, site.base_path())
 }
@@ -55,7 +55,7 @@ fn parameter(request: &Parts, name: &str) -> Option<String> {
     pairs.find(|(n, _)| n == name).map(|(_, value)| value.into_owned())
 }
 
-/// Where to go: a page of this site, spelt canonically, so never to another host.
+/// The target of the redirect: a page of this site in canonical spelling, never another host.
 fn location(request: &Parts, site: &ReadySite, limits: &Limits) -> Result<String, String> {
     let path = parameter(request, "path").unwrap_or_else(|| "/".to_owned());
     let pages = plan::pages(&path, site, limits)?;
@@ -64,12 +64,13 @@ fn location(request: &Parts, site: &ReadySite, limits: &Limits) -> Result<String
     Ok(if page == "/" && !base.is_empty() { base.to_owned() } else { format!("{base}{page}") })
 }
 
-fn redirect(to: &str, value: &str, lasts: Duration, base: &str) -> Result<Response<Body>, String> {
+fn redirect(to: &str, value: &str, lifetime: Duration, base: &str) -> Result<Response<Body>, String> {
     let scope = if base.is_empty() { "/" } else { base };
-    // A CMS shows drafts in a frame of its own site: that needs SameSite=None, and so Secure.
+    // A CMS shows drafts in a frame on its own site: the cookie needs SameSite=None there, and SameSite=None needs Secure
+    // (RFC 6265bis, section 4.1.2.7).
     let cookie = format!(
         "{DRAFT_COOKIE}={value}; Path={scope}; Max-Age={}; HttpOnly; Secure; SameSite=None",
-        lasts.as_secs()
+        lifetime.as_secs()
     );
     let field = |text: &str| HeaderValue::try_from(text).map_err(|e| e.to_string());
     let mut response = Response::new(Body::default());

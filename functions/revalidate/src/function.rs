@@ -1,4 +1,4 @@
-//! Revalidate as a function of AWS Lambda, behind a function URL.
+//! The revalidate function on AWS Lambda, behind a function URL.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use perennial::parts::run::lambda;
 use crate::Revalidate;
 use crate::auth::Secrets;
 
-struct Publishers;
+struct Endpoint;
 
-impl OnStores for Publishers {
+impl OnStores for Endpoint {
     async fn run<S: Stores>(
         self,
         engine: Arc<Engine<S>>,
         secrets: SecretSource,
     ) -> Result<(), FunctionError> {
         let secrets = secrets.live(Secrets::new)?;
-        // A door without a lock is found out at the start.
+        // Reads the secrets now: an endpoint without a secret must fail its start.
         secrets.get(engine.now()).await?.warn();
         let revalidate = Arc::new(Revalidate::new(engine, secrets));
         lambda::run(false, move |request, body| {
@@ -31,10 +31,10 @@ impl OnStores for Publishers {
     }
 }
 
-/// Answers a site's publishers until the process ends.
+/// Answers calls to the revalidate endpoint until the process ends.
 ///
 /// # Errors
-/// Settings that cannot be used, a site that contradicts itself, or the end of Lambda's runtime API.
+/// The settings or the site are invalid, the secrets cannot be read, or Lambda's runtime API has failed.
 pub async fn run(site: Site) -> Result<(), FunctionError> {
-    perennial::parts::run::function::run(site, Publishers).await
+    perennial::parts::run::function::run(site, Endpoint).await
 }

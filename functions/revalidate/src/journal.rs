@@ -1,4 +1,4 @@
-//! What was published, and how far a renewal is: for those who know a secret.
+//! The journal of publishes and the progress of each, for callers with a secret.
 
 use http::StatusCode;
 use http::request::Parts;
@@ -14,21 +14,21 @@ use serde_json::{Value, json};
 
 use crate::{Done, failed, layers, refused, shown_id, unknown_tags};
 
-/// Entries in one answer unless the call says otherwise.
+/// The default of `limit`.
 const ENTRIES_DEFAULT: usize = 50;
 
-/// Entries in one answer.
+/// The largest `limit`: entries in one answer.
 const ENTRIES_MAX: usize = 500;
 
-/// `GET /api/revalidate/log?limit=50&after=…`: entries, newest first, and where to go on.
+/// `GET /api/revalidate/log?limit=50&after=…`: entries, newest first, and the place after the last one.
 pub(crate) async fn list<S: Stores>(engine: &Engine<S>, request: &Parts) -> Done {
     let (mut limit, mut after) = (ENTRIES_DEFAULT, None);
     for (name, value) in form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes()) {
         match &*name {
             "limit" => match read("limit", &value) {
-                Ok(given @ 1..=ENTRIES_MAX) => limit = given,
-                Ok(given) => {
-                    let message = format!("limit is {given}: give 1 to {ENTRIES_MAX}");
+                Ok(entries @ 1..=ENTRIES_MAX) => limit = entries,
+                Ok(entries) => {
+                    let message = format!("limit is {entries}: give 1 to {ENTRIES_MAX}");
                     return refused(StatusCode::BAD_REQUEST, &message);
                 }
                 Err(message) => return refused(StatusCode::BAD_REQUEST, &message),
@@ -49,11 +49,11 @@ pub(crate) async fn list<S: Stores>(engine: &Engine<S>, request: &Parts) -> Done
     }
 }
 
-/// `GET /api/revalidate/<id>`.
+/// `GET /api/revalidate/<id>`: the progress of a publish.
 pub(crate) async fn progress<S: Stores>(engine: &Engine<S>, id: &str) -> Done {
     match engine.progress(id).await {
         Ok(Some(progress)) => {
-            let mut answer = told(id, &progress);
+            let mut answer = progress_json(id, &progress);
             if let Some(publish) = &progress.publish {
                 answer["publish"] = json!(publish);
             }
@@ -64,25 +64,28 @@ pub(crate) async fn progress<S: Stores>(engine: &Engine<S>, id: &str) -> Done {
     }
 }
 
-/// `DELETE /api/revalidate/<id>`.
+/// `DELETE /api/revalidate/<id>`: cancels a scheduled publish.
 pub(crate) async fn cancel<S: Stores>(engine: &Engine<S>, id: &str, key_id: &str) -> Done {
-    let not =
+    let not_cancelled =
         |status, message: String| Done { status, answer: json!({"cancelled": false, "message": message}) };
     match engine.cancel(id).await {
         Ok(Cancel::Cancelled(publish)) => {
             tracing::info!(publish = publish.id, key_id, "a publish is cancelled");
             Done { status: StatusCode::OK, answer: json!({"cancelled": true, "id": id, "publish": publish}) }
         }
-        Ok(Cancel::Begun) => not(StatusCode::CONFLICT, has_begun(id)),
-        Ok(Cancel::Unknown) => not(StatusCode::NOT_FOUND, unknown(id)),
+        Ok(Cancel::Begun) => not_cancelled(StatusCode::CONFLICT, has_begun(id)),
+        Ok(Cancel::Unknown) => not_cancelled(StatusCode::NOT_FOUND, unknown(id)),
         Err(error) => {
             tracing::error!("a publish cannot be cancelled: {error}");
-            not(StatusCode::SERVICE_UNAVAILABLE, "the journal cannot be read or written: call again".into())
+            not_cancelled(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the journal cannot be read or written: call again".into(),
+            )
         }
     }
 }
 
-/// What is told of a publish that cannot be cancelled.
+/// The message for a publish that cannot be cancelled, because it has begun.
 pub fn has_begun(id: &str) -> String {
     format!(
         "the publish `{}` has begun already: only what waits for its time can be cancelled",
@@ -90,7 +93,7 @@ pub fn has_begun(id: &str) -> String {
     )
 }
 
-/// What is told of an id that nothing is known of.
+/// The message for an id that neither the journal nor the store knows.
 pub fn unknown(id: &str) -> String {
     let why = match id.parse::<u64>() {
         Ok(_) => "no call was given that number",
@@ -101,9 +104,9 @@ pub fn unknown(id: &str) -> String {
     format!("no publish `{}` is known: {why}", id.escape_debug())
 }
 
-/// How far a renewal is, in numbers that were counted at the same time.
-pub(crate) fn told(id: &str, progress: &Progress) -> Value {
-    let sum = |what: fn(&Mark) -> u64| progress.marks.iter().map(what).sum::<u64>();
+/// The JSON of a progress. All its counts are of the same time.
+pub(crate) fn progress_json(id: &str, progress: &Progress) -> Value {
+    let sum = |count: fn(&Mark) -> u64| progress.marks.iter().map(count).sum::<u64>();
     let mut answer = json!({
         "id": shown_id(id),
         "done": progress.is_done(),
@@ -124,7 +127,7 @@ pub(crate) fn told(id: &str, progress: &Progress) -> Value {
     if let Some(total) = progress.total.filter(|_| !deletes) {
         answer["total"] = total.into();
     }
-    // Nothing carries a tag that was deleted.
+    // After a deletion no page carries its tags: they are not unknown.
     if !progress.uncarried.is_empty() && !deletes {
         answer["unknown_tags"] = unknown_tags(&progress.uncarried);
     }

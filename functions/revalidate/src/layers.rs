@@ -1,5 +1,5 @@
-//! What each layer between a publisher and a visitor has of a change: said in every answer, so that nobody has to guess
-//! which of them still shows the old page.
+//! The state of a change in each layer between a publisher and a visitor: store, queue, memory, edge. Every answer has it, so
+//! that a publisher sees which layer may still show the old page.
 
 use perennial::parts::ports::edge::Purged;
 use perennial::parts::publish::outcome::{Invalidation, PublishError, Revalidation};
@@ -8,44 +8,44 @@ use serde_json::{Value, json};
 
 use crate::plan::Mode;
 
-/// Memory needs no order: every process asks the store before it uses its copy.
+/// The state of the memory cache: every process checks its copy against the store, so no purge is needed.
 const CHECKED: &str = "checked";
 
-/// After a call for one page.
+/// The layers after the revalidation of one page.
 pub(crate) fn of_page(mode: Mode, result: &Result<Revalidation, PublishError>) -> Value {
-    let done = if mode == Mode::Delete { "deleted" } else { "stored" };
+    let success = if mode == Mode::Delete { "deleted" } else { "stored" };
     let (store, edge) = match result {
-        Ok(Revalidation::Revalidated { edge: purged, .. }) => (done, Some(edge(*purged))),
+        Ok(Revalidation::Revalidated { edge: purged, .. }) => (success, Some(edge(*purged))),
         Ok(Revalidation::NotGenerated) | Err(PublishError::NotListed | PublishError::Dynamic) => {
             ("untouched", None)
         }
         Err(PublishError::Failed(_) | PublishError::Kept) => ("stale", None),
         Err(PublishError::Store(_)) => ("failed", None),
-        Err(PublishError::Edge(_)) => (done, Some("failed")),
+        Err(PublishError::Edge(_)) => (success, Some("failed")),
     };
     json!({"store": store, "queue": 0, "memory": CHECKED, "edge": edge})
 }
 
-/// After pages were marked, or all that carry a tag removed. Where nothing is stored that carries it, nothing has changed.
-pub(crate) fn of_marked(mode: Mode, marked: &Invalidation, has_found: bool) -> Value {
+/// The layers after an invalidation or a deletion. `untouched` if no stored page carries the tags.
+pub(crate) fn of_marked(mode: Mode, invalidation: &Invalidation, carries_page: bool) -> Value {
     let store = match mode {
-        _ if !has_found => "untouched",
+        _ if !carries_page => "untouched",
         Mode::Delete => "deleted",
         Mode::Now | Mode::Stale => "stale",
     };
-    json!({"store": store, "queue": marked.queued, "memory": CHECKED, "edge": edge(marked.edge)})
+    json!({"store": store, "queue": invalidation.queued, "memory": CHECKED, "edge": edge(invalidation.edge)})
 }
 
-/// After pages could not be marked, or the shared cache not be told of it.
-pub(crate) fn of_unmarked(undone: &PublishError) -> Value {
-    let (store, edge) = match undone {
+/// The layers after an invalidation that failed, in the store or at the shared cache.
+pub(crate) fn of_unmarked(error: &PublishError) -> Value {
+    let (store, edge) = match error {
         PublishError::Edge(_) => ("stale", Some("failed")),
         _ => ("failed", None),
     };
     json!({"store": store, "queue": Value::Null, "memory": CHECKED, "edge": edge})
 }
 
-/// While the queue renews what was marked, and after it. What the shared cache was told does not change by that.
+/// The layers while the queue renews pages, and after that. Without `edge`: the purge was answered with the call.
 pub(crate) fn of_progress(progress: &Progress) -> Value {
     let deletes = progress.publish.as_ref().is_some_and(|publish| publish.mode == Mode::Delete.as_str());
     let store = match progress.left {

@@ -1,4 +1,4 @@
-//! What a call asks for. Pure: query and body in, a [`Plan`] out.
+//! Parses calls to the revalidate endpoint. Pure: query and body in, a [`Plan`] out.
 
 use http::Method;
 use http::request::Parts;
@@ -22,34 +22,34 @@ use serde_json::Value;
 
 use crate::payload_plans::Overrides;
 
-/// What a call says.
+/// A parsed request to the endpoint.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// What is to be done.
+    /// A call that names what has changed.
     Plan(Plan),
-    /// Something that is for the site's rules to read, and what the query says besides.
-    Payload(Value, Overrides),
+    /// A payload for the site's webhook rules, and the parameters of the query.
+    Payload(Value, Over),
 }
 
-/// What a call asks for.
+/// A call, checked.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// How.
+    /// How pages are revalidated.
     pub mode: Mode,
-    /// Leave pages alone that nobody has generated.
+    /// Whether pages that have not been generated are left alone.
     pub only_generated: bool,
     /// Page paths, as they were given.
     pub paths: Vec<String>,
     /// Tags as the store knows them: of pages, routes, the site.
     pub tags: Vec<String>,
-    /// When; none: now.
+    /// The time of a scheduled publish; `None`: now.
     pub at: Option<Millis>,
-    /// Render its pages once more after as many seconds.
+    /// Seconds after which the pages are rendered once more (a second look).
     pub look_again_after_s: Option<u32>,
 }
 
-/// The JSON body of a POST, every member optional; the query parameters have the same names. It is read only if the
-/// query names nothing that has changed. Whatever else is posted is for the site's rules, if it has any.
+/// The JSON body of a POST. Every member is optional; query parameters have the same names. The body is read only if the query
+/// names no path, tag, route or site. Any other body is a payload for the site's webhook rules.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Call {
@@ -67,17 +67,17 @@ struct Call {
     look_again_after: Option<u32>,
 }
 
-/// Serde's own words would be Rust's: "expected u32".
-fn whole_seconds<'de, D: Deserializer<'de>>(given: D) -> Result<Option<u32>, D::Error> {
-    let given = Value::deserialize(given)?;
-    let seconds = given.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
-    if seconds.is_none() && !given.is_null() {
-        return Err(D::Error::custom(format!("look_again_after is {given}: it must be a whole number")));
+/// Parses seconds with a message for publishers: serde's own would speak of `u32`.
+fn whole_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let seconds = value.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+    if seconds.is_none() && !value.is_null() {
+        return Err(D::Error::custom(format!("look_again_after is {value}: it must be a whole number")));
     }
     Ok(seconds)
 }
 
-/// Names of a call's members.
+/// The names of the members of [`Call`].
 const MEMBERS: [&str; 11] = [
     "mode",
     "only_generated",
@@ -92,17 +92,17 @@ const MEMBERS: [&str; 11] = [
     "look_again_after",
 ];
 
-/// Reads what somebody asks for who may.
+/// Parses an authenticated request.
 ///
 /// # Errors
-/// Says what is wrong with it; nothing has been done.
+/// A message for the caller that says what is wrong.
 pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> Result<Asked, String> {
     asked(request, body, providers::of_request(&request.headers), site, limits).map(|(asked, _)| asked)
 }
 
-/// What is asked for, and whether a publisher's own delivery asks for it rather than a call. A call names what has
-/// changed, in its query or in its body. The rules read a body if the query says so (`rules=true`), if it is from a
-/// provider that signs or marks its deliveries, whatever the names of its members, and if it is no call.
+/// Parses a request, and tells whether it is a delivery of a webhook rather than a call. A call names what has changed, in its
+/// query or in its body. The webhook rules read a body in three cases: the query has `rules=true`; the headers are those of
+/// a provider; or the body is no call.
 pub(crate) fn asked(
     request: &Parts,
     body: &[u8],
@@ -111,54 +111,55 @@ pub(crate) fn asked(
     limits: &Limits,
 ) -> Result<(Asked, bool), String> {
     let (mut call, mode, asks_rules) = of_query(request)?;
-    let named = !call.paths.is_empty() || !call.tags.is_empty() || !call.routes.is_empty() || call.site;
+    let names_target =
+        !call.paths.is_empty() || !call.tags.is_empty() || !call.routes.is_empty() || call.site;
     let has_rules = !site.webhooks().is_empty();
-    if asks_rules && named {
+    if asks_rules && names_target {
         return Err("rules=true has the site's rules name what has changed: name nothing in the query".into());
     }
     if asks_rules && !has_rules {
         return Err("rules=true, and the site has no rules (`Site::webhooks`, PERENNIAL_WEBHOOKS)".into());
     }
-    let is_marked = asks_rules || provider != &other::PROVIDER;
+    let is_for_rules = asks_rules || provider != Provider::Secret;
     let posted = match request.method == Method::POST {
         true => Posted::read(&request.headers, body),
         false => Ok(Posted::Nothing),
     };
     let is_call = posted.as_ref().is_ok_and(is_call);
-    let is_nothing = matches!(posted, Ok(Posted::Nothing));
-    // A CMS posts its own payload to a URL that says what to do: then the payload is not ours to read.
-    let is_delivery = is_marked || !(is_call || is_nothing);
-    let is_read = !named && (request.method == Method::POST || asks_rules);
-    if is_read && has_rules && (is_marked || !is_call) {
+    let is_empty = matches!(posted, Ok(Posted::Nothing));
+    // A CMS may post its own payload to a URL whose query names what has changed: then the payload is not read.
+    let is_delivery = is_for_rules || !(is_call || is_empty);
+    let is_body_read = !names_target && (request.method == Method::POST || asks_rules);
+    if is_body_read && has_rules && (is_for_rules || !is_call) {
         let payload =
             posted.map_err(|error| format!("the body is not a JSON call, nor a payload: {error}"))?;
-        let at = call.at.as_deref().map(instant).transpose()?;
+        let at = call.at.as_deref().map(parse_time).transpose()?;
         let look_again_after_s = call.look_again_after;
         look_again_after_s.map_or(Ok(()), check_look)?;
         let overrides = Overrides { mode, only_generated: call.only_generated, at, look_again_after_s };
         return Ok((Asked::Payload(payload.into_value(), overrides), true));
     }
-    if is_read && !is_nothing {
-        let given = of_body(body).map_err(|error| {
-            let and = if has_rules || is_call {
+    if is_body_read && !is_empty {
+        let body_call = of_body(body).map_err(|error| {
+            let hint = if has_rules || is_call {
                 ""
             } else {
                 "; for payloads, the site has no rules (`Site::webhooks`, PERENNIAL_WEBHOOKS)"
             };
-            format!("the body is not a JSON call: {error}{and}")
+            format!("the body is not a JSON call: {error}{hint}")
         })?;
         call = Call {
-            mode: mode.unwrap_or(given.mode),
-            only_generated: call.only_generated || given.only_generated,
-            at: call.at.or(given.at),
-            look_again_after: call.look_again_after.or(given.look_again_after),
-            ..given
+            mode: mode.unwrap_or(body_call.mode),
+            only_generated: call.only_generated || body_call.only_generated,
+            at: call.at.or(body_call.at),
+            look_again_after: call.look_again_after.or(body_call.look_again_after),
+            ..body_call
         };
     }
-    Ok((Asked::Plan(called(call, site, limits)?), is_delivery))
+    Ok((Asked::Plan(checked_plan(call, site, limits)?), is_delivery))
 }
 
-/// Whether a body is one, with mistakes or without.
+/// Whether a body is meant as a call: an object with no other member names than those of a call.
 fn is_call(posted: &Posted) -> bool {
     match posted {
         Posted::Json(Value::Object(members)) => {
@@ -168,7 +169,7 @@ fn is_call(posted: &Posted) -> bool {
     }
 }
 
-fn called(call: Call, site: &ReadySite, limits: &Limits) -> Result<Plan, String> {
+fn checked_plan(call: Call, site: &ReadySite, limits: &Limits) -> Result<Plan, String> {
     let paths: Vec<_> = call.path.into_iter().chain(call.paths).collect();
     let mut tags = Vec::new();
     for tag in call.tag.iter().chain(&call.tags) {
@@ -184,13 +185,13 @@ fn called(call: Call, site: &ReadySite, limits: &Limits) -> Result<Plan, String>
     if call.site {
         tags.push(SITE_TAG.to_owned());
     }
-    let at = call.at.as_deref().map(instant).transpose()?;
+    let at = call.at.as_deref().map(parse_time).transpose()?;
     let (mode, only_generated) = (call.mode, call.only_generated);
     let look_again_after_s = call.look_again_after;
     check(Plan { mode, only_generated, paths, tags, at, look_again_after_s }, limits)
 }
 
-/// An object: serde would take a list for one, too.
+/// Parses a call from a JSON object. Serde alone would accept a list, too.
 fn of_body(body: &[u8]) -> Result<Call, String> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if !body.trim_ascii_start().starts_with(b"{") {
@@ -199,7 +200,7 @@ fn of_body(body: &[u8]) -> Result<Call, String> {
     serde_json::from_slice(body).map_err(|e| e.to_string())
 }
 
-/// What a query says, the mode if it gives one, and whether it asks the site's rules.
+/// Parses the query: the call, the mode if given, and whether `rules=true`.
 fn of_query(request: &Parts) -> Result<(Call, Option<Mode>, bool), String> {
     let (mut call, mut given_mode, mut asks_rules) = (Call::default(), None, false);
     for (name, value) in form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes()) {
@@ -230,13 +231,13 @@ fn of_query(request: &Parts) -> Result<(Call, Option<Mode>, bool), String> {
 }
 
 fn check(plan: Plan, limits: &Limits) -> Result<Plan, String> {
-    let asked = plan.paths.len() + plan.tags.len();
-    if asked == 0 {
+    let items = plan.paths.len() + plan.tags.len();
+    if items == 0 {
         return Err("name what has changed: path=/a/page, tag=…, route=…, or site=true".into());
     }
-    if asked > limits.max_revalidations {
+    if items > limits.max_revalidations {
         return Err(format!(
-            "{asked} paths and tags in one call, the limit is {} (PERENNIAL_MAX_REVALIDATIONS)",
+            "{items} paths and tags in one call, the limit is {} (PERENNIAL_MAX_REVALIDATIONS)",
             limits.max_revalidations
         ));
     }
@@ -256,23 +257,24 @@ fn check_look(seconds: u32) -> Result<(), String> {
     Err(format!("look_again_after is {seconds}: give 1 to {LOOK_AGAIN_MAX_S} seconds"))
 }
 
-/// A second look comes fifteen minutes after the first at most: the longest delay of a message in SQS.
+/// The latest second look, in seconds: the longest delay of a message in SQS, 15 minutes
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>).
 const LOOK_AGAIN_MAX_S: u32 = 900;
 
-fn instant(text: &str) -> Result<Millis, String> {
-    // In a query a plus sign that is not encoded is a space.
-    let spelt =
+fn parse_time(text: &str) -> Result<Millis, String> {
+    // A query decodes a plus sign that is not percent-encoded to a space.
+    let restored =
         text.replace(' ', "+").replacen('+', "T", usize::from(text.as_bytes().get(10) == Some(&b' ')));
-    parse_rfc3339(&spelt).ok_or_else(|| {
+    parse_rfc3339(&restored).ok_or_else(|| {
         format!("at is `{}`: give an instant like 2026-11-23T09:00:00Z (RFC 3339)", text.escape_debug())
     })
 }
 
 impl Plan {
-    /// The same with each path's pages: a call with a mistake in one of them does nothing.
+    /// The publish request, with the keys of each path's pages. One bad path fails the whole call.
     ///
     /// # Errors
-    /// Says what is wrong with a path.
+    /// A message for the caller that says what is wrong with a path.
     pub fn wish(self, site: &ReadySite, limits: &Limits) -> Result<PublishRequest, String> {
         let mut paths = Vec::with_capacity(self.paths.len());
         for path in self.paths {
@@ -289,11 +291,11 @@ fn flag(name: &str, value: &str) -> Result<bool, String> {
     text::read(name, value)
 }
 
-/// The pages a path may mean, the most exact route's first. Query, fragment, a trailing slash and the base path are
-/// tolerated; the path itself is the page's own, not one that was rewritten.
+/// The pages that a path may mean, the page of the most exact route first. A query, a fragment, a trailing slash and the base
+/// path are tolerated. The path must be the page's own, not the source of a rewrite.
 ///
 /// # Errors
-/// Says what is wrong with the path, or that no route accepts it.
+/// A message for the caller: the path is malformed, or no route accepts it.
 pub fn pages(path: &str, site: &ReadySite, limits: &Limits) -> Result<Vec<Resolved>, String> {
     let shown = path.escape_debug();
     if path.len() > limits.max_path_bytes {
@@ -307,18 +309,18 @@ pub fn pages(path: &str, site: &ReadySite, limits: &Limits) -> Result<Vec<Resolv
         return Err(format!("the path `{shown}` must be a page's own, like /blog/a"));
     }
     let trimmed = path.strip_suffix('/').unwrap_or(path);
-    let found = |path: &str| -> Result<Vec<Resolved>, String> {
+    let candidates = |path: &str| -> Result<Vec<Resolved>, String> {
         let segments = decode_path(path).map_err(|e| format!("the path `{shown}` cannot be read: {e}"))?;
         Ok(site.candidates(&segments, None).collect())
     };
     let below =
         trimmed.strip_prefix(site.base_path()).filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let mut pages = match below {
-        Some(below) => found(below)?,
+        Some(below) => candidates(below)?,
         None => Vec::new(),
     };
     if pages.is_empty() {
-        pages = found(trimmed)?;
+        pages = candidates(trimmed)?;
     }
     if pages.is_empty() { Err(format!("no route of the site accepts the path `{shown}`")) } else { Ok(pages) }
 }
@@ -346,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn query_and_body_say_the_same_things() {
+    fn query_and_body_have_the_same_parameters() {
         let expected = Plan {
             mode: Mode::Stale,
             only_generated: true,
@@ -365,7 +367,7 @@ mod tests {
         assert_eq!(read("/", body).unwrap().tags, ["route:/", "route:/never"]);
     }
 
-    /// What a request is: by how it is authorised and by its address, and only then by its body.
+    /// The headers and the query decide first whether a request is a call or a payload; then its body does.
     #[test]
     fn calls_and_payloads_are_told_apart() {
         let rules = r#"{"rules":[{"site":true}]}"#;
@@ -403,8 +405,8 @@ mod tests {
             ("/", "", r#"{"site":true,"and":"more"}"#, true, true),
         ] {
             let (asked, delivers) = ask(Method::POST, uri, field, body).unwrap();
-            let found = (matches!(asked, Asked::Payload(..)), delivers);
-            assert_eq!(found, (is_payload, is_delivery), "{uri} {field} {body}");
+            let kind = (matches!(asked, Asked::Payload(..)), delivers);
+            assert_eq!(kind, (is_payload, is_delivery), "{uri} {field} {body}");
         }
         for (uri, field, body, part) in [
             ("/?rules=true&path=/", "", "", "name nothing in the query"),
@@ -417,10 +419,10 @@ mod tests {
             let error = ask(Method::POST, uri, field, body).unwrap_err();
             assert!(error.contains(part), "{uri} {field} {body}: {error}");
         }
-        // Somebody who asks without a body asks by the query alone.
+        // A GET has no body: only its query counts.
         assert!(ask(Method::GET, "/", "", "{}").unwrap_err().contains("name what has changed"));
         assert!(matches!(ask(Method::GET, "/?rules=true", "", "").unwrap().0, Asked::Payload(..)));
-        // Without rules it is as it was.
+        // A site without rules reads no payload.
         assert!(read("/?rules=true", "").unwrap_err().contains("has no rules"));
         assert_eq!(read("/", LIKE_A_CALL).unwrap().paths, ["/never"]);
         assert!(read("/", "{}").unwrap_err().contains("name what has changed"));
@@ -428,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_may_be_for_later_or_look_twice() {
+    fn a_call_may_be_scheduled_or_look_twice() {
         let at = |uri: &str, body: &str| read(uri, body).unwrap().at;
         for (uri, body) in [
             ("/?path=/a&at=2027-01-15T08:00:00Z", ""),

@@ -1,4 +1,4 @@
-// The publishing page. What it shows comes from strangers (paths, messages of errors), so it becomes text, never markup.
+// The publishing page. Paths and error messages are untrusted, so they are inserted as text, never as markup.
 (() => {
   'use strict';
   const $ = (id) => document.getElementById(id);
@@ -13,11 +13,11 @@
   // ------------------------------------------------------------ asking
 
   let secret = '';
-  try { secret = sessionStorage.getItem(KEPT) || ''; } catch { /* Without storage it is asked for after each reload. */ }
+  try { secret = sessionStorage.getItem(KEPT) || ''; } catch { /* Without storage the user enters the secret after each reload. */ }
 
   const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-  // The secret goes into this one field: never into an address, never into a cookie.
+  // The secret is sent in `authorization` only, never in a URL or a cookie.
   const ask = (path, options = {}) => fetch(api + path, {
     cache: 'no-store', credentials: 'omit', ...options,
     headers: { authorization: dev ? 'Development' : `Bearer ${secret}`, ...options.headers },
@@ -27,7 +27,7 @@
 
   // ------------------------------------------------------------ time
 
-  let ahead = 0; // How far the server's clock is ahead of this one's.
+  let ahead = 0; // Milliseconds by which the server's clock is ahead of the browser's.
   const now = () => Date.now() + ahead;
 
   const span = (ms) => {
@@ -58,7 +58,7 @@
     // Only addresses of this site become links.
     const link = page.href && page.href.startsWith('/') && !page.href.startsWith('//');
     const name = first.appendChild(make(link ? 'a' : 'b', '', page.path));
-    // In a tab of its own: the site's scripts have no business in the one that keeps the secret.
+    // In a new tab: the site's scripts must not run in the tab that holds the secret.
     if (link) Object.assign(name, { href: page.href, target: '_blank', rel: 'noopener' });
     if (page.route !== page.path) first.append(make('span', 'route', page.route || 'no route of this build'));
     row.state = cell('state');
@@ -108,13 +108,13 @@
     row.error.hidden = !page.last_error;
     if (grown) {
       row.tr.classList.remove('new');
-      void row.tr.offsetWidth; // So that it is seen again.
+      void row.tr.offsetWidth; // A reflow restarts the animation.
       row.tr.classList.add('new');
     }
     tell(row);
   }
 
-  // What changes as time passes.
+  // Updates the texts that depend on the time.
   function tell(row) {
     const { page } = row, at = now();
     const old = page.state === 'fresh' && page.fresh_until_ms && page.fresh_until_ms <= at;
@@ -174,9 +174,9 @@
 
   // ------------------------------------------------------------ what was published
 
-  const published = new Map(); // By the number of the invalidation, where there was one.
+  const published = new Map(); // Journal entries by epoch.
   let newsAt = 0, newsDue;
-  // Publishes change pages; so when pages have changed the journal is looked at, now and then.
+  // Publishes change pages, so a change of pages reads the journal, at most every NEWS_MS.
   function hearNews() {
     if (dev || newsDue) return;
     newsDue = setTimeout(async () => {
@@ -185,7 +185,7 @@
       try {
         const answer = await ask(`/revalidate/log?limit=${NEWS_SHOWN}`);
         if (answer.ok && !$('desk').hidden) news((await answer.json()).publishes);
-      } catch { /* With the next change. */ }
+      } catch { /* The next change tries again. */ }
     }, Math.max(0, newsAt + NEWS_MS - Date.now()));
   }
 
@@ -215,7 +215,7 @@
     tellNews();
   }
 
-  // What waits for its time can be called off.
+  // The button that cancels a scheduled publish.
   function cancelling(id, what) {
     const button = Object.assign(make('button', 'quiet small', 'Cancel'), { type: 'button' });
     button.setAttribute('aria-label', `Cancel what is planned for ${what}`);
@@ -260,7 +260,7 @@
 
   const status = (text, className = '') => { put($('live'), text); $('live').className = `live ${className}`; };
 
-  // Events where the server can send them; where answers are sent whole, as on Lambda, the list every few seconds.
+  // Reads events where the server can stream them; else (as on Lambda) reads the list every few seconds.
   async function watch() {
     watching.abort();
     watching = new AbortController();
@@ -279,7 +279,7 @@
           pause = 500;
           await events(answer.body, heard);
         }
-      } catch { /* Tried again below. */ }
+      } catch { /* The loop tries again. */ }
       if (signal.aborted) return;
       status('Reconnecting…', 'off');
       await sleep(pause);
@@ -340,7 +340,7 @@
       layers(layers) {
         li.querySelector('.layers')?.remove();
         const list = make('dl', 'layers');
-        // In the order in which a change goes through them.
+        // In the order in which a change passes the layers.
         for (const name of dev || !layers ? [] : ['store', 'queue', 'memory', 'edge']) {
           if (layers[name] === null || layers[name] === undefined) continue;
           list.appendChild(make('div')).append(make('dt', '', name), make('dd', '', String(layers[name])));
@@ -391,7 +391,7 @@
 
   const pages = (count) => (count === 1 ? '1 page' : `${count} pages`);
 
-  // All numbers are of one answer, so that they fit together.
+  // All numbers come from one answer, so that they are consistent.
   function progress(told) {
     const it = followed.get(String(told.id));
     if (!it) return;
@@ -415,7 +415,7 @@
   async function draft(href, path) {
     const entry = note(`Draft of ${path}`);
     try {
-      // The answer sets a cookie and leads to the page: here only the cookie is wanted.
+      // The answer sets a cookie and redirects to the page; only the cookie is needed here.
       const answer = await ask(`/draft?${new URLSearchParams({ path: href })}`, { redirect: 'manual', credentials: 'same-origin' });
       if (answer.status === 401) return lock('This secret is not known any more.');
       if (answer.type !== 'opaqueredirect') return entry.say((await json(answer)).message || `The answer was ${answer.status}`, true);
@@ -484,10 +484,10 @@
       if (answer.status === 401) return lock(secret && 'This secret is not known.');
       if (!answer.ok) return lock((await json(answer)).message || `The answer was ${answer.status}.`);
     } catch (error) {
-      // A field of a request cannot hold every character; everything else is the network's.
+      // `fetch` also fails for characters that a header field cannot hold; other failures are of the network.
       return lock(/^[\x21-\x7e]*$/.test(secret) ? 'No answer. Try again.' : 'A secret has no such characters.');
     }
-    try { sessionStorage.setItem(KEPT, secret); } catch { /* It is asked for again after a reload. */ }
+    try { sessionStorage.setItem(KEPT, secret); } catch { /* The user enters the secret again after a reload. */ }
     $('door').hidden = true;
     $('desk').hidden = false;
     $('forget').hidden = dev;
@@ -514,7 +514,7 @@
     const menu = event.key === 'Escape' && document.querySelector('.more[open]');
     if (menu) { menu.open = false; menu.querySelector('summary').focus(); }
   });
-  // A page that nobody looks at listens to nothing.
+  // A hidden page stops listening.
   document.addEventListener('visibilitychange', () => {
     if ($('desk').hidden) return;
     if (document.hidden) { watching.abort(); status('Paused'); } else watch();

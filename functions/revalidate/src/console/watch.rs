@@ -1,4 +1,4 @@
-//! What one listener of the publishing page has been told, and what to tell it next.
+//! The changes that one listener of the publishing page has to be sent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,86 +14,87 @@ use perennial::parts::record::page_record::Epoch;
 use serde_json::{Value, json};
 
 use super::{Asked, listing};
-use crate::journal::told;
+use crate::journal::progress_json;
 
-/// A list that nothing was written to is read again after this long: pages come into a state, and go out of it, by
-/// growing old.
+/// How often the list is read again although nothing was written: pages change their state by age alone.
 const REREAD: Duration = Duration::from_secs(5);
 
-/// The pages that one listener looks at, and the calls it follows.
+/// One listener: its list of pages, and the publishes it follows.
 pub struct Watch<S: Stores> {
     engine: Arc<Engine<S>>,
-    asked: Asked,
-    /// When the store was read last, and its version before that.
-    read: Option<(Option<u64>, Millis)>,
-    told: BTreeMap<String, Value>,
+    query: Asked,
+    /// The store's version before the last read, and the time of that read.
+    last_read: Option<(Option<u64>, Millis)>,
+    /// The pages as last sent, by key.
+    sent: BTreeMap<String, Value>,
     next: Option<String>,
-    /// Each call, and what was told of it.
+    /// Each publish, and its progress as last sent.
     calls: Vec<(Epoch, Option<Value>)>,
-    trouble: Option<String>,
+    /// The error as last sent.
+    sent_error: Option<String>,
 }
 
 /// Name and data of one event.
 pub type Event = (&'static str, Value);
 
 impl<S: Stores> Watch<S> {
-    /// Of somebody who has been told nothing.
-    pub fn new(engine: Arc<Engine<S>>, asked: Asked) -> Self {
-        let calls = asked.calls.iter().map(|&call| (call, None)).collect();
-        Self { engine, asked, read: None, told: BTreeMap::new(), next: None, calls, trouble: None }
+    /// A listener that has been sent nothing.
+    pub fn new(engine: Arc<Engine<S>>, query: Asked) -> Self {
+        let calls = query.calls.iter().map(|&call| (call, None)).collect();
+        Self { engine, query, last_read: None, sent: BTreeMap::new(), next: None, calls, sent_error: None }
     }
 
-    /// What has changed since the last look: `list` with everything at first; then `change` with the pages that have
-    /// changed and the keys of those that are `gone` from the list, `progress` of each call, and `trouble` when the
-    /// store cannot be read. Costs next to nothing while nobody writes to the store.
+    /// The events since the last call: first `list` with all pages; then `change` with changed pages and the keys of those
+    /// that are `gone` from the list; `progress` of each publish; `trouble` when the store cannot be read. A call reads only
+    /// the store's version while nothing is written.
     pub async fn look(&mut self) -> Vec<Event> {
         let now = self.engine.now();
-        // Noted before reading: what is read may be newer than this version, never older.
+        // The version is read first: the pages may then be newer than it, never older.
         let version = self.engine.stores().pages().version();
-        let same = version.is_some() && self.read.is_some_and(|(read, _)| read == version);
-        if same && self.read.is_some_and(|(_, at)| at <= now && now.since(at) < REREAD) {
+        let is_same = version.is_some() && self.last_read.is_some_and(|(read, _)| read == version);
+        if is_same && self.last_read.is_some_and(|(_, at)| at <= now && now.since(at) < REREAD) {
             return Vec::new();
         }
         let mut events = Vec::new();
-        match self.read(same, &mut events).await {
+        match self.read(is_same, &mut events).await {
             Ok(()) => {
-                self.read = Some((version, now));
-                self.trouble = None;
+                self.last_read = Some((version, now));
+                self.sent_error = None;
             }
-            Err(message) if self.trouble.as_ref() == Some(&message) => {}
+            Err(message) if self.sent_error.as_ref() == Some(&message) => {}
             Err(message) => {
                 events.push(("trouble", json!({ "message": message })));
-                self.trouble = Some(message);
+                self.sent_error = Some(message);
             }
         }
         events
     }
 
-    async fn read(&mut self, same: bool, events: &mut Vec<Event>) -> Result<(), String> {
-        let found = self.engine.search(&self.asked.search).await.map_err(|e| e.to_string())?;
-        events.extend(self.pages(&found));
-        for at in (0..self.calls.len()).filter(|_| !same) {
+    async fn read(&mut self, is_same: bool, events: &mut Vec<Event>) -> Result<(), String> {
+        let result = self.engine.search(&self.query.search).await.map_err(|e| e.to_string())?;
+        events.extend(self.pages(&result));
+        for at in (0..self.calls.len()).filter(|_| !is_same) {
             events.extend(self.call(at).await.map_err(|e| e.to_string())?);
         }
         Ok(())
     }
 
-    fn pages(&mut self, found: &SearchResult) -> Option<Event> {
+    fn pages(&mut self, result: &SearchResult) -> Option<Event> {
         let now = self.engine.now();
         let pages: BTreeMap<_, _> =
-            found.pages.iter().map(|page| (page.key.clone(), page.to_json(now))).collect();
-        let before = std::mem::replace(&mut self.told, pages);
-        let next = std::mem::replace(&mut self.next, found.next.clone());
-        if self.read.is_none() {
-            return Some(("list", listing(&self.engine, found, now)));
+            result.pages.iter().map(|page| (page.key.clone(), page.to_json(now))).collect();
+        let before = std::mem::replace(&mut self.sent, pages);
+        let next = std::mem::replace(&mut self.next, result.next.clone());
+        if self.last_read.is_none() {
+            return Some(("list", listing(&self.engine, result, now)));
         }
         let changed: Vec<_> = self
-            .told
+            .sent
             .iter()
             .filter(|(key, page)| before.get(*key) != Some(page))
             .map(|(_, page)| page)
             .collect();
-        let gone: Vec<_> = before.keys().filter(|key| !self.told.contains_key(*key)).collect();
+        let gone: Vec<_> = before.keys().filter(|key| !self.sent.contains_key(*key)).collect();
         let change = json!({ "now_ms": now.0, "pages": changed, "gone": gone, "next": self.next });
         (!changed.is_empty() || !gone.is_empty() || next != self.next).then_some(("change", change))
     }
@@ -105,9 +106,9 @@ impl<S: Stores> Watch<S> {
         }
         let id = id.to_string();
         let Some(progress) = self.engine.progress(&id).await? else { return Ok(None) };
-        let told = told(&id, &progress);
-        let is_new = before.as_ref() != Some(&told);
-        self.calls[at].1 = Some(told.clone());
-        Ok(is_new.then_some(("progress", told)))
+        let json = progress_json(&id, &progress);
+        let is_new = before.as_ref() != Some(&json);
+        self.calls[at].1 = Some(json.clone());
+        Ok(is_new.then_some(("progress", json)))
     }
 }
