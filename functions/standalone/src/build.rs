@@ -1,4 +1,4 @@
-//! `build`: every listed page, with a progress bar and a table.
+//! The command `build`: renders every listed page, with a progress bar and a table.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ fn table(built: &Built, build: &str) -> String {
             size(route.html_bytes),
             route.slowest.as_millis(),
             period(route),
-            others(route)
+            other_paths(route)
         );
     }
     let pages: usize = built.routes.iter().map(|r| r.pages).sum();
@@ -75,7 +75,7 @@ fn period(route: &BuiltRoute) -> String {
     }
 }
 
-fn others(route: &BuiltRoute) -> &'static str {
+fn other_paths(route: &BuiltRoute) -> &'static str {
     match (route.dynamic, route.fallback) {
         (true, _) => "rendered for every request",
         (false, None) => "",
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_says_what_was_built_and_what_becomes_of_other_paths() {
+    fn the_table_shows_built_pages_and_the_treatment_of_other_paths() {
         let blog = BuiltRoute {
             route: "/blog/{slug}".into(),
             fallback: Some(Fallback::Blocking),

@@ -32,7 +32,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Of those that may close, one in so many closes at once: looking for each alone would cost more than it.
 const CLOSED_AT_ONCE: usize = 64;
 
-/// What stands for "not now".
+/// Stands for "no time".
 const NOT: u64 = u64::MAX;
 
 /// The limit of connections that leaves other files their part of `files`.
@@ -41,7 +41,7 @@ pub(crate) fn most(wanted: usize, files: u64) -> usize {
     wanted.min(usize::try_from(files - kept).unwrap_or(usize::MAX)).max(1)
 }
 
-/// All of them.
+/// All connections of the server.
 pub(crate) struct Connections {
     most: usize,
     open: AtomicUsize,
@@ -50,7 +50,7 @@ pub(crate) struct Connections {
     clock: Arc<dyn Clock>,
 }
 
-/// What is known of one.
+/// The state of one connection.
 pub(crate) struct Connection {
     /// Since when a request is waited for, if none is being answered.
     idle_since: AtomicU64,

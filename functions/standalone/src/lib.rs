@@ -72,7 +72,7 @@ pub fn run_with(site: Site, defaults: &[(&str, &str)]) -> ExitCode {
     match execute(command, site, defaults) {
         Ok(code) => code,
         Err(error) => {
-            // What went wrong is for whoever typed the command, so it is not a log line.
+            // The error is for the user of the command line, so it is no log line.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
@@ -100,33 +100,46 @@ fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> R
             Some(Command::Webhook(args)) => webhook::run(&program, &args),
         }
     });
-    // A page that never returns must not keep the process from ending.
+    // Does not wait for blocking tasks: a page that never returns must not keep the process from ending.
     runtime.shutdown_background();
     code
 }
 
-/// What every command works with.
+/// The settings and the site, for every command.
 struct Program {
     settings: Settings,
     site: Arc<ReadySite>,
 }
 
 impl Program {
-    /// Does something on the stores that the settings name: embedded, or those of an AWS account.
+    /// Runs `work` on the stores that the settings name: the embedded store, or the stores of an AWS account.
     async fn on_stores(&self, work: impl OnStores) -> Result<ExitCode> {
         let done = function::on_stores(self.site.clone(), self.settings.clone(), work).await;
         done.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from_boxed)
     }
 
-    /// Serves the site until a signal ends the process.
-    async fn start(&self, dev: bool) -> Result<ExitCode> {
-        self.on_stores(start::Start { dev, settings: self.settings.clone() }).await
+    /// Fails for commands that need the embedded store if the settings name the stores of an AWS account.
+    fn has_embedded_store(&self) -> Result<()> {
+        anyhow::ensure!(
+            self.settings.aws.is_none(),
+            "PERENNIAL_TABLE is set: `build`, `pages` and `publishes` work on the stores of an AWS account, which its functions serve; \
+             unset it to serve from the embedded store"
+        );
+        Ok(())
+    }
+
+    fn engine(&self, dev: bool) -> Arc<Engine<EmbeddedStores>> {
+        let clock = self.site.clock().clone();
+        let stores = EmbeddedStores::open(&self.settings.store, &self.settings.build_id, clock.clone())
+            .waiting_for_locks(self.settings.limits.store_lock_wait);
+        let make = if dev { Engine::dev } else { Engine::new };
+        make(self.site.clone(), stores, clock, self.settings.limits.clone())
     }
 }
 
-/// Writes a line for whoever typed the command. It stays one line, whatever strangers' text it holds.
+/// Prints one line to standard output, with the control characters of untrusted text escaped.
 fn say(line: std::fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
-    // A closed pipe is the reader's way of having seen enough.
+    // A failed write is ignored: the reader of a pipe may close it early, as `head` does.
     let _ = writeln!(out, "{}", on_one_line(line)).and_then(|()| out.flush());
 }

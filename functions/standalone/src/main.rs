@@ -1,4 +1,4 @@
-//! `perennial`: the demo site's command line. A site of your own has the same with its own `site()`.
+//! `perennial`: the command line of the demo site. Your own site has the same `main` with its own `site()`.
 
 use std::process::ExitCode;
 

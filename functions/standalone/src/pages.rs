@@ -1,4 +1,4 @@
-//! `pages`: what the store holds.
+//! The command `pages`: lists the stored pages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::say;
 
-/// Pages read from the store at once.
+/// Pages in one read of the store.
 const BATCH: usize = 500;
 
 /// What to list.
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Lists what the stores hold of this build.
+/// Lists the stored pages of this build.
 pub(crate) struct Pages(pub(crate) Args);
 
 impl OnStores for Pages {
@@ -51,7 +51,7 @@ async fn list<S: Stores>(engine: &Engine<S>, args: &Args) -> Result<(), Function
     let mut after: Option<String> = None;
     loop {
         let batch = engine.stores().pages().list("", after.as_deref(), BATCH).await?;
-        let last = batch.len() < BATCH;
+        let is_last = batch.len() < BATCH;
         for (key, snapshot) in batch {
             let page = Overview::new(engine.site(), key.clone(), snapshot, now);
             if matches(&page, args, now) {
@@ -63,7 +63,7 @@ async fn list<S: Stores>(engine: &Engine<S>, args: &Args) -> Result<(), Function
             }
             after = Some(key);
         }
-        if last {
+        if is_last {
             return Ok(());
         }
     }

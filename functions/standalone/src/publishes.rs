@@ -1,4 +1,4 @@
-//! `publishes`: who had what renewed, when, and how it went.
+//! The command `publishes`: lists the journal, or cancels a scheduled publish.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::say;
 
-/// Entries read from the store at once.
+/// Entries in one read of the store.
 const BATCH: usize = 200;
 
 /// What to list.
@@ -75,13 +75,13 @@ async fn cancel_publish<S: Stores>(engine: &Engine<S>, id: &str) -> Result<(), F
 }
 
 fn as_text(entry: &Publish) -> String {
-    let went = went(entry);
+    let outcome = outcome(entry);
     let visible = entry.visible_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
     let who = [Some(&entry.key_id), entry.provider.as_ref(), entry.delivery_id.as_ref()];
     let who: Vec<_> = who.into_iter().flatten().map(|part| part.escape_debug().to_string()).collect();
     let mut what = entry.mode.clone();
-    for named in entry.paths.iter().chain(&entry.tags) {
-        let _ = write!(what, " {}", named.escape_debug());
+    for target in entry.paths.iter().chain(&entry.tags) {
+        let _ = write!(what, " {}", target.escape_debug());
     }
     if let Some(due) = entry.due {
         let _ = write!(what, " at {}", to_rfc3339(due));
@@ -98,15 +98,15 @@ fn as_text(entry: &Publish) -> String {
         let _ = write!(what, "; {}", error.escape_debug());
     }
     let (when, id, who) = (to_rfc3339(entry.at), &entry.id, who.join(" "));
-    format!("{when:20}  {id:20}  {went:22}  {visible:>9}  {who:24}  {what}")
+    format!("{when:20}  {id:20}  {outcome:22}  {visible:>9}  {who:24}  {what}")
 }
 
-/// `renewing 7 of 23`, `done with failures (3)`.
-fn went(entry: &Publish) -> String {
+/// The outcome as text: `renewing 7 of 23`, `done with failures (3)`.
+fn outcome(entry: &Publish) -> String {
     match (entry.went, &entry.renewal) {
         (Went::Renewing, Some(Renewal { total, left, at_least, .. })) => {
-            let most = if *at_least { "at least " } else { "" };
-            format!("renewing {} of {most}{total}", total.saturating_sub(*left))
+            let at_least = if *at_least { "at least " } else { "" };
+            format!("renewing {} of {at_least}{total}", total.saturating_sub(*left))
         }
         (Went::Done, Some(Renewal { total: 0, .. })) => "done, no such page".to_owned(),
         (went @ Went::DoneWithFailures, Some(Renewal { failing, .. })) => format!("{went} ({failing})"),

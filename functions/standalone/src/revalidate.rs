@@ -1,4 +1,4 @@
-//! `revalidate`: a call of a running server's endpoint.
+//! The command `revalidate`: calls the revalidate endpoint of a running server.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -22,8 +22,8 @@ use tokio::net::TcpStream;
 
 use crate::{Program, say};
 
-/// How often `--wait` asks.
-const ASK_EVERY: Duration = Duration::from_millis(500);
+/// The pause between two progress requests of `--wait`.
+const POLL_PAUSE: Duration = Duration::from_millis(500);
 
 /// What to revalidate.
 #[derive(clap::Args)]
@@ -79,7 +79,7 @@ pub(crate) async fn run(program: &Program, args: Args) -> Result<ExitCode> {
     say(format_args!("{}", answer.trim_end()));
     let answer: Option<Value> = serde_json::from_str(&answer).ok();
     match answer.as_ref().map(|answer| &answer["id"]).filter(|_| status.is_success()) {
-        Some(Value::Null) | None => Ok(code(status.is_success())),
+        Some(Value::Null) | None => Ok(exit_code(status.is_success())),
         Some(Value::String(id)) => server.wait(id).await,
         Some(id) => server.wait(&id.to_string()).await,
     }
@@ -101,11 +101,11 @@ fn call(args: &Args) -> Value {
     call
 }
 
-fn code(is_success: bool) -> ExitCode {
+fn exit_code(is_success: bool) -> ExitCode {
     if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A running server, and the secret that it takes.
+/// A running server, and the secret for its endpoint.
 struct Server {
     address: SocketAddr,
     authorization: HeaderValue,
@@ -120,10 +120,10 @@ impl Server {
         Ok(Self { address: address.unwrap_or(program.settings.listen), authorization })
     }
 
-    /// Asks for what is below the endpoint, or for the endpoint itself.
-    async fn ask(&self, method: Method, below: &str, body: String) -> Result<(StatusCode, String)> {
+    /// Sends a request to the endpoint, or to the path `subpath` below it. Returns the status and the body.
+    async fn ask(&self, method: Method, subpath: &str, body: String) -> Result<(StatusCode, String)> {
         let address = self.address;
-        let target = if below.is_empty() { ENDPOINT.to_owned() } else { format!("{ENDPOINT}/{below}") };
+        let target = if subpath.is_empty() { ENDPOINT.to_owned() } else { format!("{ENDPOINT}/{subpath}") };
         let request = Request::builder()
             .method(method)
             .uri(target)
@@ -144,13 +144,13 @@ impl Server {
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 
-    async fn show(&self, method: Method, below: &str, body: String) -> Result<ExitCode> {
-        let (status, answer) = self.ask(method, below, body).await?;
+    async fn show(&self, method: Method, subpath: &str, body: String) -> Result<ExitCode> {
+        let (status, answer) = self.ask(method, subpath, body).await?;
         say(format_args!("{}", answer.trim_end()));
-        Ok(code(status.is_success()))
+        Ok(exit_code(status.is_success()))
     }
 
-    /// Shows how far a publish is until nothing more comes of it; succeeds if all of it is done.
+    /// Prints the progress of a publish until it has ended. Succeeds if all of the publish is done.
     async fn wait(&self, id: &str) -> Result<ExitCode> {
         let mut shown = String::new();
         loop {
@@ -168,16 +168,16 @@ impl Server {
                 shown = line;
             }
             if progress["ended"] == true {
-                tell_end(&progress);
-                return Ok(code(progress["done"] == true));
+                print_end(&progress);
+                return Ok(exit_code(progress["done"] == true));
             }
-            SystemClock.sleep(ASK_EVERY).await;
+            SystemClock.sleep(POLL_PAUSE).await;
         }
     }
 }
 
-/// What a person asks next once a renewal has ended: which pages have failed, and whether the tag was mistyped.
-fn tell_end(progress: &Value) {
+/// Prints the failed pages and the unknown tags of a publish that has ended.
+fn print_end(progress: &Value) {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let failures = progress["failures"].as_array().map_or(&[][..], Vec::as_slice);
     for failure in failures {
@@ -198,7 +198,7 @@ fn tell_end(progress: &Value) {
 fn line(progress: &Value) -> String {
     let at_least = if progress["left_is"] == "exact" { "" } else { "at least " };
     let total = progress["total"].as_u64();
-    // What the queue has noted of its renders lags behind, and does not tell of those that visitors have caused.
+    // `renewed` counts renders by the queue, with a delay. `total - left` also counts renders that visitors have caused.
     let renewed = match (total, progress["left"].as_u64()) {
         (Some(total), Some(left)) => total.saturating_sub(left).into(),
         _ => progress["renewed"].clone(),
@@ -228,8 +228,9 @@ fn line(progress: &Value) -> String {
 
 fn secret(program: &Program) -> Result<String> {
     let given = &program.settings.revalidate_secrets;
-    let mut shown = given.iter().filter_map(|secret| Secret::parse(secret).ok()).filter(Secret::is_password);
-    match shown.next() {
+    let mut passwords =
+        given.iter().filter_map(|secret| Secret::parse(secret).ok()).filter(Secret::is_password);
+    match passwords.next() {
         Some(secret) => return Ok(secret.text().to_owned()),
         None if given.is_empty() => {}
         None => bail!(

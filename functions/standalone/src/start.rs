@@ -56,7 +56,9 @@ async fn start<S: Stores>(start: &Start, engine: Arc<Engine<S>>, secrets: &Secre
     let (settings, dev) = (&start.settings, start.dev);
     let files = raise_file_limit();
     let max_connections = connections::most(settings.limits.max_connections, files);
-    let own = own_secret(secrets).context("the revalidate endpoint has no secret")?;
+    let engine = program.engine(dev);
+    let secrets = live_secrets(settings).context("the revalidate endpoint has no secret")?;
+    let own_secret = secrets.first().cloned().unwrap_or_default();
     let listener = listen(settings.listen)
         .with_context(|| format!("cannot listen on {} (PERENNIAL_LISTEN)", settings.listen))?;
     let revalidate_secrets = secrets.live(Secrets::new).map_err(anyhow::Error::from_boxed)?;
@@ -75,6 +77,9 @@ async fn start<S: Stores>(start: &Start, engine: Arc<Engine<S>>, secrets: &Secre
         unverified: Budget::new(settings.limits.unverified_memory_bytes),
         engine: engine.clone(),
     });
+    if settings.revalidate_secrets.is_empty() {
+        tokio::spawn(keep_own_secret(engine.clone(), settings.store.clone(), own_secret));
+    }
     if !dev {
         list_if_new(&engine).await;
         tokio::spawn(list_if_lost(engine.clone()));
@@ -101,7 +106,7 @@ async fn start<S: Stores>(start: &Start, engine: Arc<Engine<S>>, secrets: &Secre
         say(format_args!("dev: every request is rendered, nothing is kept"));
     }
     let stopping = server::run(listener, handlers, max_connections, &stop).await?;
-    // One grace for both: requests first, then renders.
+    // Requests and renders share one grace period: requests end first, then renders.
     let used = engine.now().since(stopping);
     engine.shut_down(settings.limits.shutdown_grace.saturating_sub(used)).await;
     Ok(())
@@ -117,48 +122,46 @@ fn own_secret(secrets: &SecretSource) -> std::io::Result<Option<String>> {
     }
 }
 
-/// Lets this process open as many files as the system allows it to (`RLIMIT_NOFILE`, getrlimit(2)): many systems give it
-/// 1,024 and allow far more. Tells how many there are.
+/// Raises this process's limit of open files to what the system allows (`RLIMIT_NOFILE`, getrlimit(2)): many systems start a
+/// process with 1,024 and allow far more. Returns the limit.
 fn raise_file_limit() -> u64 {
     rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
-        tracing::warn!(
-            "how many files may be open cannot be told ({error}); {FILES_UNKNOWN} are counted with"
-        );
+        tracing::warn!("the limit of open files cannot be read ({error}); {FILES_UNKNOWN} is assumed");
         FILES_UNKNOWN
     })
 }
 
-/// What is counted with where the system does not tell: what most systems give a process at least.
+/// The assumed limit of open files where the system does not tell it. Most systems give a process at least this many.
 const FILES_UNKNOWN: u64 = 1024;
 
-/// Connections that may wait to be accepted (the kernel caps it at `net.core.somaxconn`). With the usual 128, some of a
-/// crowd that comes at once are turned away by the kernel and come back a second later.
+/// Connections that may wait to be accepted; the kernel caps the number at `net.core.somaxconn`. With the usual 128, the kernel
+/// drops some of many simultaneous connections, and their clients try again after a second.
 const BACKLOG: u32 = 4096;
 
-/// So much of an answer waits in the system to be sent (`TCP_NOTSENT_LOWAT`, tcp(7)); without a limit it is megabytes for
-/// each client that reads slowly. It also tells soon that a client reads on.
+/// Unsent bytes that the kernel buffers for one connection (`TCP_NOTSENT_LOWAT`, tcp(7)). Without a limit the kernel buffers
+/// megabytes for every slow client, and the server notices late that a client reads again.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 128 << 10;
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
-    // Connections inherit it.
+    // Accepted connections inherit the option.
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// A store that holds nothing of this build does not know either which pages its routes list.
-async fn list_if_new<S: Stores>(engine: &Arc<Engine<S>>) {
+/// Stores which pages the routes list, if the store holds nothing of this build.
+async fn list_if_new(engine: &Arc<Engine<EmbeddedStores>>) {
     match engine.stores().pages().list("", None, 1).await {
-        Ok(found) if found.is_empty() => {
+        Ok(pages) if pages.is_empty() => {
             tracing::warn!(
                 build = &**engine.build(),
                 "the store holds nothing of this build: pages are rendered when they are first visited (run `build` first)"
             );
-            // Beside serving, and not waited for when the server stops: the site's listing may be slow, or down.
+            // In the background, and not waited for at the stop: the source of the listing may be slow or down.
             tokio::spawn(list_until_done(engine.clone()));
         }
         Ok(_) => {}
@@ -166,16 +169,15 @@ async fn list_if_new<S: Stores>(engine: &Arc<Engine<S>>) {
     }
 }
 
-/// How often a server asks whether its store still knows which pages are listed.
-const LISTED_EVERY: Duration = Duration::from_secs(1);
+/// The pause between two checks that the store knows the listed pages.
+const LISTING_CHECK_PAUSE: Duration = Duration::from_secs(1);
 
-/// A store that goes on without what was damaged does not know which pages the routes list; any server of the build
-/// tells it again.
-async fn list_if_lost<S: Stores>(engine: Arc<Engine<S>>) {
+/// Stores the listed pages again if the store has lost them: a damaged store is replaced by an empty one.
+async fn list_if_lost(engine: Arc<Engine<EmbeddedStores>>) {
     loop {
-        engine.clock().sleep(LISTED_EVERY).await;
-        // A store that cannot be read says so to every visitor.
-        if engine.stores().pages().unguarded().knows_listed().await.unwrap_or(true) {
+        engine.clock().sleep(LISTING_CHECK_PAUSE).await;
+        // A store that cannot be read is logged with each request.
+        if engine.stores().unguarded().pages().knows_listed().await.unwrap_or(true) {
             continue;
         }
         tracing::warn!("the store has lost which pages are listed: the routes are asked again");
@@ -184,16 +186,15 @@ async fn list_if_lost<S: Stores>(engine: Arc<Engine<S>>) {
     }
 }
 
-/// After a listing that failed the routes are asked again after this long, and after twice as long each further time.
-const LIST_AGAIN_FIRST: Duration = Duration::from_secs(1);
+/// The pause after the first failed listing; each further failure doubles the pause.
+const LISTING_PAUSE_FIRST: Duration = Duration::from_secs(1);
 
-/// The longest wait between two listings.
-const LIST_AGAIN_MAX: Duration = Duration::from_secs(60);
+/// The longest pause between two listings.
+const LISTING_PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Tells the store which pages the routes list. A route that cannot tell is asked again; until then the store keeps the
-/// list that it has.
-async fn list_until_done<S: Stores>(engine: Arc<Engine<S>>) {
-    let mut pause = LIST_AGAIN_FIRST;
+/// Stores which pages the routes list. Tries again until every route has listed its pages; the old listing stays until then.
+async fn list_until_done(engine: Arc<Engine<EmbeddedStores>>) {
+    let mut pause = LISTING_PAUSE_FIRST;
     loop {
         let error = match engine.list_pages().await {
             Ok(()) => return,
@@ -205,18 +206,18 @@ async fn list_until_done<S: Stores>(engine: Arc<Engine<S>>) {
              before; it is tried again in {pause:?}: {error}"
         );
         engine.clock().sleep(pause).await;
-        pause = (pause * 2).min(LIST_AGAIN_MAX);
+        pause = (pause * 2).min(LISTING_PAUSE_MAX);
     }
 }
 
-/// How often a server looks whether the store still has its secret.
-const SECRET_EVERY: Duration = Duration::from_secs(1);
+/// The pause between two checks that the store holds this process's secret.
+const SECRET_CHECK_PAUSE: Duration = Duration::from_secs(1);
 
-/// A store that was removed under this process gets the secret again that this process knows.
-async fn keep_own_secret(clock: Arc<dyn Clock>, store: PathBuf, secret: String) {
+/// Writes this process's secret into the store again if the store was removed while the process runs.
+async fn keep_own_secret(engine: Arc<Engine<EmbeddedStores>>, store: PathBuf, secret: String) {
     let mut is_kept = true;
     loop {
-        clock.sleep(SECRET_EVERY).await;
+        engine.clock().sleep(SECRET_CHECK_PAUSE).await;
         let kept = keep_secret(&store, &secret);
         if is_kept && !matches!(kept, Ok(true)) {
             let file = secret_file(&store);
