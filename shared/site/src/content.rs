@@ -1,6 +1,6 @@
 //! The guides: Markdown files with front matter, read whenever a page is rendered.
 //!
-//! A visitor's slug never becomes a file name: it is compared with the names that the folder has.
+//! A visitor's slug never becomes a file name: it is only compared with the names of the files in the folder.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -9,12 +9,12 @@ use serde::Serialize;
 
 mod front_matter;
 
-/// A guide may be this long; a file that is longer fails the render.
+/// The largest file of a guide; a larger file fails the render.
 const GUIDE_BYTES_MAX: u64 = 1024 * 1024;
-/// A slug may be this long: with its prefix it is still a tag.
+/// The longest slug. With its prefix (`guide:`) the slug must still be a valid tag.
 const SLUG_BYTES_MAX: usize = 80;
 
-/// One guide, as its file says.
+/// One guide, parsed from its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Guide {
     /// The file's name without `.md`: the guide's address.
@@ -25,13 +25,13 @@ pub struct Guide {
     pub description: String,
     /// From the front matter; each is a slug too.
     pub tags: Vec<String>,
-    /// From the front matter: its place in the list.
+    /// From the front matter: the guides are sorted by it.
     pub order: u32,
     /// The text after the front matter.
     pub markdown: String,
 }
 
-/// What a list or a link shows of a guide.
+/// The part of a guide that lists and links show.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
     /// The guide's address.
@@ -51,23 +51,24 @@ impl From<&Guide> for Entry {
     }
 }
 
-/// Where the guides are.
+/// The folder of the guides.
 #[derive(Debug)]
 pub struct Content {
     guides: PathBuf,
-    given: bool,
+    /// Whether the settings named the folder.
+    is_configured: bool,
 }
 
 /// Why the guides cannot be read.
 #[derive(Debug)]
 pub struct ContentError {
     file: PathBuf,
-    what: String,
+    problem: String,
 }
 
 impl fmt::Display for ContentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file.display(), self.what)
+        write!(f, "{}: {}", self.file.display(), self.problem)
     }
 }
 
@@ -76,20 +77,21 @@ impl std::error::Error for ContentError {}
 impl Content {
     /// The given folder, or this crate's own.
     pub fn new(folder: Option<PathBuf>) -> Self {
-        let given = folder.is_some();
+        let is_configured = folder.is_some();
         let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("content"));
-        Self { guides: folder.join("guides"), given }
+        Self { guides: folder.join("guides"), is_configured }
     }
 
-    /// All guides in reading order, as they are on disk now. The copies compiled in stand for this crate's
-    /// folder where only the binary was deployed; a folder that was asked for must exist.
+    /// All guides in reading order, read from disk now. Where only the binary was deployed, the compiled-in copies replace this
+    /// crate's folder. A folder that the settings name must exist.
     ///
     /// # Errors
-    /// Names the file that cannot be read, or what is wrong in it: half a list is worse than yesterday's.
+    /// The file that cannot be read, or its mistake. One bad file fails the whole list: an old page is better than a page
+    /// with half of the list.
     pub fn guides(&self) -> Result<Vec<Guide>, ContentError> {
         let mut guides = match std::fs::read_dir(&self.guides) {
             Ok(entries) => self.read(entries)?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound && !self.given => compiled_in()?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !self.is_configured => compiled_in()?,
             Err(e) => return Err(failed(&self.guides, e)),
         };
         guides.sort_by(|a, b| (a.order, &a.slug).cmp(&(b.order, &b.slug)));
@@ -109,17 +111,17 @@ impl Content {
                 return Err(failed(&path, format!("{size} bytes; a guide has at most {GUIDE_BYTES_MAX}")));
             }
             let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
-            guides.push(front_matter::parse(slug, &text).map_err(|what| failed(&path, what))?);
+            guides.push(front_matter::parse(slug, &text).map_err(|problem| failed(&path, problem))?);
         }
         Ok(guides)
     }
 }
 
-fn failed(file: &Path, what: impl fmt::Display) -> ContentError {
-    ContentError { file: file.to_owned(), what: what.to_string() }
+fn failed(file: &Path, problem: impl fmt::Display) -> ContentError {
+    ContentError { file: file.to_owned(), problem: problem.to_string() }
 }
 
-/// Whether a text is an address of ours: `a-z`, `0-9` and `-`, not too long.
+/// Whether a text is a valid slug: 1 to 80 bytes of `a-z`, `0-9` and `-`.
 pub fn is_slug(text: &str) -> bool {
     (1..=SLUG_BYTES_MAX).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
@@ -148,7 +150,7 @@ const COMPILED: &[(&str, &str)] = compiled![
 
 fn compiled_in() -> Result<Vec<Guide>, ContentError> {
     let parse = |(slug, text): &(&str, &str)| {
-        front_matter::parse(slug, text).map_err(|what| failed(Path::new(slug), what))
+        front_matter::parse(slug, text).map_err(|problem| failed(Path::new(slug), problem))
     };
     COMPILED.iter().map(parse).collect()
 }
@@ -158,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slug_cannot_name_anything_outside() {
+    fn a_slug_cannot_leave_the_folder() {
         assert!(is_slug("getting-started") && is_slug("a") && is_slug("2026"));
         for bad in ["", "..", "../x", "a/b", "a\\b", "A", "é", "a.md", "a b", "a\0", "%2e", &"a".repeat(81)]
         {
@@ -175,9 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_folder_the_copies_are_served_unless_one_was_asked_for() {
+    fn the_copies_replace_the_default_folder_only() {
         let gone = PathBuf::from("/nonexistent/perennial");
-        assert!(Content { guides: gone.clone(), given: false }.guides().unwrap().len() == COMPILED.len());
+        assert!(
+            Content { guides: gone.clone(), is_configured: false }.guides().unwrap().len() == COMPILED.len()
+        );
         assert!(Content::new(Some(gone)).guides().is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! Colours for code blocks: comments, strings, keywords and numbers of a few languages. Not a parser: what it
-//! does not know stays plain.
+//! Syntax highlighting of code blocks: comments, strings, keywords and numbers of a few languages. This is no parser: all other
+//! text stays plain.
 
 use perennial::escape;
 
@@ -11,7 +11,7 @@ struct Language {
 
 const RUST: Language = Language {
     comment: "//",
-    // Not the apostrophe: a lifetime is more frequent than a char.
+    // No apostrophe: lifetimes are more frequent than char literals.
     quotes: "\"",
     keywords: &[
         "as", "async", "await", "const", "else", "enum", "fn", "for", "if", "impl", "in", "let", "match",
@@ -23,7 +23,7 @@ const SHELL: Language = Language { comment: "#", quotes: "\"'", keywords: &["car
 const TOML: Language = Language { comment: "#", quotes: "\"", keywords: &["true", "false"] };
 const JSON: Language = Language { comment: "\0", quotes: "\"", keywords: &["true", "false", "null"] };
 
-/// The code as HTML.
+/// The code as HTML, with `<span class>` around tokens: `c` comment, `s` string, `k` keyword, `n` number.
 pub(crate) fn html(code: &str, language: &str) -> String {
     let language = match language {
         "rust" => &RUST,
@@ -35,13 +35,13 @@ pub(crate) fn html(code: &str, language: &str) -> String {
     let mut out = String::with_capacity(code.len() * 2);
     let mut rest = code;
     while let Some(first) = rest.chars().next() {
-        let word = |c: char| c.is_alphanumeric() || c == '_';
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
         let (class, len) = if starts_comment(code, rest, language.comment) {
             ("c", rest.find('\n').unwrap_or(rest.len()))
         } else if language.quotes.contains(first) {
-            ("s", string(rest, first))
-        } else if word(first) {
-            let len = rest.find(|c| !word(c)).unwrap_or(rest.len());
+            ("s", string_len(rest, first))
+        } else if is_word(first) {
+            let len = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
             match &rest[..len] {
                 token if language.keywords.contains(&token) => ("k", len),
                 _ if first.is_ascii_digit() => ("n", len),
@@ -67,8 +67,8 @@ fn starts_comment(code: &str, rest: &str, comment: &str) -> bool {
     rest.starts_with(comment) && before.is_none_or(char::is_whitespace)
 }
 
-/// Length of a string with its quotes; one that never ends goes no further than its line.
-fn string(rest: &str, quote: char) -> usize {
+/// The length of a string literal with its quotes. An unclosed literal ends at the end of its line.
+fn string_len(rest: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, c) in rest.char_indices().skip(1) {
         match c {

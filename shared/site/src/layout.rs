@@ -9,7 +9,7 @@ const STYLE: &str = include_str!("../assets/style.css");
 const MARK: &str = include_str!("../assets/mark.svg");
 const FAVICON: &str = include_str!("../assets/favicon.svg");
 
-/// What differs from page to page besides the content.
+/// The parts of the frame that differ from page to page.
 pub(crate) struct Frame<'a> {
     /// Prefix of internal links.
     pub(crate) base: &'a str,
@@ -17,7 +17,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) path: &'a str,
     pub(crate) title: &'a str,
     pub(crate) description: &'a str,
-    /// Missing on error pages: they have no render of their own.
+    /// `None` on error pages, which have no stamp.
     pub(crate) stamp: Option<Stamp<'a>>,
 }
 
@@ -81,7 +81,7 @@ fn stamp_line(stamp: &Stamp<'_>) -> Markup {
     }
 }
 
-/// A list of guides, by title; a long one has two columns where there is room, read from top to bottom.
+/// A list of guides. More than four stand in two columns on wide screens, read from top to bottom.
 pub(crate) fn contents(base: &str, entries: &[crate::content::Entry]) -> Markup {
     html! {
         ol.contents.wide[entries.len() > 4] style={ "--rows:" (entries.len().div_ceil(2)) } {
@@ -111,7 +111,7 @@ pub(crate) fn tags(base: &str, tags: &[String]) -> Markup {
     }
 }
 
-/// An SVG file as an address: only what would end the attribute or the address is encoded.
+/// An SVG file as a data URI. Only characters that would end the attribute or the URI are encoded.
 fn data_uri(svg: &str) -> String {
     let encoded = svg
         .trim()

@@ -1,7 +1,7 @@
 //! Perennial's own documentation, served by Perennial: the demo site, and the example to start from.
 //!
-//! In the order a page is made: [`content`] reads Markdown files, `pages` decides what a path shows,
-//! `markdown` and `layout` turn that into HTML, `stamp` says when and why it was made.
+//! In the order in which a page is made: [`content`] reads Markdown files, `pages` chooses the content of a path, `markdown` and
+//! `layout` turn the content into HTML, and `stamp` adds the time and the reason of the render.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,22 +19,17 @@ mod stamp;
 use content::Content;
 use pages::{error, guide::GuidePage, index::IndexPage, posts::PostsPage, tag::TagPage};
 
-/// The guide whose example is a whole site. The example is compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../content/guides/getting-started.md")]
-struct GettingStarted;
-
-/// What the site reads from its environment, once.
+/// The site's settings. The site reads its environment once.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The folder with `guides/*.md`. Missing: this crate's own, or the copies compiled in if that is gone.
+    /// The folder that holds `guides/*.md`. `None`: this crate's own folder, or the compiled-in copies if that does not exist.
     pub content: Option<PathBuf>,
-    /// Where the posts come from: a JSON list of `{id, title, body}`.
+    /// The URL of the posts: a JSON list of `{id, title, body}`.
     pub posts_url: Option<String>,
 }
 
 impl Options {
-    /// `PERENNIAL_SITE_CONTENT` and `POSTS_URL`; unset and empty mean the same.
+    /// Reads `PERENNIAL_SITE_CONTENT` and `POSTS_URL`. An empty variable counts as unset.
     pub fn from_env() -> Self {
         #[allow(clippy::disallowed_methods, reason = "the one place where the site reads its own settings")]
         let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -71,9 +66,9 @@ mod tests {
         with(Options::default()).ready(None, None).unwrap();
     }
 
-    /// What the guide on webhooks shows as rules are rules, for a site with such pages.
+    /// Every JSON block of the guide on webhooks is a valid rule.
     #[test]
-    fn the_guides_rules_are_rules() {
+    fn the_rules_in_the_guide_are_valid() {
         let guide = include_str!("../content/guides/webhooks.md");
         let blocks = guide.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
         let rules: Vec<Value> = blocks.map(|block| serde_json::from_str(block).unwrap()).collect();

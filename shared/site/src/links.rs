@@ -1,12 +1,12 @@
-//! Addresses inside the site, with its base path before them.
+//! Links inside the site, under its base path.
 
-/// An internal path as it is written in a link: `/guides/x` under `/docs` is `/docs/guides/x`, `/` is `/docs`.
-/// Anything that is not a path of this site stays as it is.
+/// The `href` of an internal path: under the base path `/docs`, `/guides/x` is `/docs/guides/x` and `/` is `/docs`. Any other
+/// address stays unchanged.
 pub(crate) fn href(base: &str, to: &str) -> String {
-    let internal = to.starts_with('/') && !to.starts_with("//");
+    let is_internal = to.starts_with('/') && !to.starts_with("//");
     match to {
         "/" if !base.is_empty() => base.to_owned(),
-        _ if internal => format!("{base}{to}"),
+        _ if is_internal => format!("{base}{to}"),
         _ => to.to_owned(),
     }
 }

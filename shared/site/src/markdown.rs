@@ -1,4 +1,4 @@
-//! Markdown to HTML: headings with anchors, tables and code that scroll by themselves, links under the base path.
+//! Markdown to HTML: headings with anchors, scrollable tables and code, links under the base path.
 
 use perennial::escape;
 use pulldown_cmark::{CodeBlockKind, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
@@ -14,13 +14,13 @@ pub(crate) struct Heading {
     pub(crate) text: String,
 }
 
-/// A text and what its table of contents needs.
+/// The HTML of a text, and its headings for the table of contents.
 pub(crate) struct Document {
     pub(crate) html: String,
     pub(crate) headings: Vec<Heading>,
 }
 
-/// Renders a guide's text. HTML inside it is shown, not obeyed.
+/// Renders a guide's text. HTML in the text is escaped.
 pub(crate) fn render(markdown: &str, base: &str) -> Document {
     let mut headings = Vec::new();
     let mut out: Vec<Event<'_>> = Vec::new();
@@ -53,7 +53,7 @@ fn html(text: String) -> Event<'static> {
     Event::Html(text.into())
 }
 
-/// A heading that links to itself. Its id is its text, so that links to it can be written by hand.
+/// Writes a heading that links to itself. Its id is made from its text, so that authors can write links by hand.
 fn heading<'a>(
     level: HeadingLevel,
     events: &mut Parser<'a>,
@@ -69,9 +69,9 @@ fn heading<'a>(
         })
         .collect();
     let wanted = slug(&text);
-    let taken = |id: &str| headings.iter().any(|h: &Heading| h.id == id);
-    let id = if taken(&wanted) {
-        (2..).map(|n| format!("{wanted}-{n}")).find(|id| !taken(id)).unwrap_or_default()
+    let is_taken = |id: &str| headings.iter().any(|h: &Heading| h.id == id);
+    let id = if is_taken(&wanted) {
+        (2..).map(|n| format!("{wanted}-{n}")).find(|id| !is_taken(id)).unwrap_or_default()
     } else {
         wanted
     };
@@ -81,7 +81,7 @@ fn heading<'a>(
     headings.push(Heading { level: level as u8, id, text });
 }
 
-/// `What happens on a miss?` is `what-happens-on-a-miss`.
+/// The id of a heading: `What happens on a miss?` becomes `what-happens-on-a-miss`.
 fn slug(text: &str) -> String {
     let lower = text.to_lowercase();
     let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
@@ -100,7 +100,7 @@ fn code<'a>(kind: &CodeBlockKind<'_>, events: &mut Parser<'a>) -> Event<'a> {
         CodeBlockKind::Fenced(info) => info.split([' ', ',']).next().unwrap_or_default(),
         CodeBlockKind::Indented => "",
     };
-    // Focusable, so that what scrolls can be scrolled from the keyboard.
+    // Focusable, so that keyboard users can scroll long lines.
     html(format!(
         "<pre tabindex=\"0\"><code class=\"language-{}\">{}</code></pre>\n",
         escape(language),

@@ -12,7 +12,7 @@ use perennial::Failure;
 
 use crate::content::{Content, Guide};
 
-/// The guides, read where a slow disk holds up nobody.
+/// Reads the guides on a thread for blocking work, so that a slow disk delays no other request.
 async fn guides(content: &Arc<Content>) -> Result<Vec<Guide>, Failure> {
     let content = content.clone();
     Ok(tokio::task::spawn_blocking(move || content.guides()).await??)

@@ -1,11 +1,11 @@
-//! When, why and by which build a page was rendered.
+//! The time, reason and build of a page's render, shown at its foot.
 
 use std::time::SystemTime;
 
 use perennial::parts::base::rfc3339::to_rfc3339;
 use perennial::{Context, Reason};
 
-/// The time of a render, taken once, in `props`: the HTML and the data JSON then say the same.
+/// The time now, as RFC 3339 in UTC. `props` takes it once for a render, so that the HTML and the data JSON agree.
 pub(crate) fn now() -> String {
     #[allow(clippy::disallowed_methods, reason = "the site's one clock; pages have no port to Perennial's")]
     let now = SystemTime::now();
@@ -17,7 +17,7 @@ fn utc(instant: SystemTime) -> String {
     to_rfc3339(instant.into())
 }
 
-/// What the foot of a page says about it.
+/// The data at the foot of a page.
 pub(crate) struct Stamp<'a> {
     /// RFC 3339, in UTC.
     pub(crate) rendered_at: &'a str,
@@ -36,8 +36,8 @@ impl<'a> Stamp<'a> {
         self.rendered_at.replace('T', " ").replace('Z', " UTC")
     }
 
-    /// The reason in a sentence's worth of words.
-    pub(crate) fn because(&self) -> &'static str {
+    /// The reason for readers.
+    pub(crate) fn reason_for_people(&self) -> &'static str {
         match self.reason {
             Reason::Build => "listed by the build",
             Reason::First => "nobody had asked for it before",

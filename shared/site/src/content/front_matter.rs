@@ -1,10 +1,10 @@
-//! The lines between two `---` at the head of a guide: `key: value`, one a line.
+//! Front matter: lines of `key: value` between two lines of `---` at the start of a guide.
 
 use super::{Guide, is_slug};
 
-/// Reads a guide. Everything that is not understood is an error that says where.
+/// Parses a guide. An unknown key or a malformed line is an error that quotes it.
 pub(super) fn parse(slug: &str, text: &str) -> Result<Guide, String> {
-    // Editors on Windows may add both.
+    // Editors on Windows may add a byte order mark and CRLF line ends.
     let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
     let (head, markdown) = text
         .strip_prefix("---\n")
@@ -40,8 +40,8 @@ pub(super) fn parse(slug: &str, text: &str) -> Result<Guide, String> {
 }
 
 fn tags(value: &str) -> Result<Vec<String>, String> {
-    let named = value.split(',').map(str::trim).filter(|tag| !tag.is_empty());
-    named
+    let names = value.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+    names
         .map(|tag| {
             is_slug(tag).then(|| tag.to_owned()).ok_or_else(|| format!("tag `{tag}`: use a-z, 0-9 and -"))
         })

@@ -21,7 +21,7 @@ pub(crate) fn page(cx: &ErrorContext<'_>) -> String {
         }
     };
     let description = if missing { "No such page." } else { "The page could not be rendered." };
-    // An error page belongs to no place in the menu.
+    // An empty path marks no entry of the menu.
     layout::document(&Frame { base: cx.base_path, path: "", title, description, stamp: None }, &content)
 }
 
@@ -38,7 +38,7 @@ fn failed(cx: &ErrorContext<'_>) -> Markup {
             p.eyebrow { "The error, shown under development only" }
             pre tabindex="0" { code { (error) } }
         } @else {
-            // An older page may be stored that must not be shown: nothing is said of it.
+            // Says nothing about a stored page: there may be one that must not be shown.
             p { "It could not be rendered just now. Reload it to try again." }
         }
     }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_strangers_path_and_an_error_are_escaped() {
+    fn the_path_and_the_error_are_escaped() {
         let path = "/<script>alert(1)</script>";
         for status in [404, 500] {
             let html = page(&ErrorContext { status, path, base_path: "/docs", error: Some("<boom>") });
@@ -59,9 +59,9 @@ mod tests {
         }
     }
 
-    /// What is stored, and whether anything is, differs from page to page, and under development nothing is.
+    /// An error page does not know whether a page is stored, and `dev` stores nothing.
     #[test]
-    fn an_error_page_says_only_what_it_knows() {
+    fn an_error_page_says_nothing_about_stored_pages() {
         let html = |error| page(&ErrorContext { status: 500, path: "/a", base_path: "", error });
         assert!(html(Some("boom")).contains("Under development every request renders"));
         assert!(!html(None).contains("Under development"));

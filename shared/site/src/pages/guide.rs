@@ -16,7 +16,7 @@ use crate::stamp;
 use crate::stamp::Stamp;
 
 const PERIOD_SECONDS: u32 = 300;
-/// A guide that is not there may be written any minute.
+/// Shorter for a missing guide, which may be written any minute.
 const MISSING_PERIOD_SECONDS: u32 = 60;
 
 pub(crate) struct GuidePage(pub(crate) Arc<Content>);
@@ -24,7 +24,7 @@ pub(crate) struct GuidePage(pub(crate) Arc<Content>);
 #[derive(Serialize)]
 pub(crate) struct Props {
     guide: Guide,
-    /// All guides, this one too, in reading order.
+    /// All guides in reading order, with this one.
     guides: Vec<Entry>,
     rendered_at: String,
 }
@@ -42,7 +42,7 @@ impl Page for GuidePage {
         if !is_slug(slug) {
             return Ok(Outcome::not_found());
         }
-        // Every guide shows the list of all, so it changes with any of them.
+        // Every guide shows the list of all guides, so any change concerns it.
         let tags = ["guides".to_owned(), format!("guide:{slug}")];
         let guides = super::guides(&self.0).await?;
         let Some(guide) = guides.iter().find(|guide| guide.slug == slug) else {
@@ -62,7 +62,7 @@ impl Page for GuidePage {
         let toc = toc(&text.headings);
         let content = html! {
             div.wrap.book.with-toc {
-                div.shelf { (shelf(base, props)) }
+                div.shelf { (guide_list(base, props)) }
                 article {
                     header {
                         h1 { (guide.title) }
@@ -71,7 +71,7 @@ impl Page for GuidePage {
                     }
                     details.toc { summary { "On this page" } nav aria-label="On this page" { (toc) } }
                     div.prose { (PreEscaped(&text.html)) }
-                    (neighbours(base, props))
+                    (previous_and_next(base, props))
                 }
                 aside.toc { nav aria-label="On this page" { p.eyebrow { "On this page" } (toc) } }
             }
@@ -97,7 +97,7 @@ fn toc(headings: &[Heading]) -> Markup {
     }
 }
 
-fn shelf(base: &str, props: &Props) -> Markup {
+fn guide_list(base: &str, props: &Props) -> Markup {
     html! {
         nav aria-label="Guides" {
             p.eyebrow { "Guides" }
@@ -112,7 +112,7 @@ fn shelf(base: &str, props: &Props) -> Markup {
     }
 }
 
-fn neighbours(base: &str, props: &Props) -> Markup {
+fn previous_and_next(base: &str, props: &Props) -> Markup {
     let here = props.guides.iter().position(|entry| entry.slug == props.guide.slug);
     let before = here.and_then(|at| at.checked_sub(1)).and_then(|at| props.guides.get(at));
     let after = here.and_then(|at| props.guides.get(at + 1));

@@ -1,4 +1,4 @@
-//! `/`: what Perennial is, the guides, and how this very page was rendered.
+//! `/`: an introduction to Perennial, the guides, and the stamp of this page's own render.
 
 use std::sync::Arc;
 
@@ -42,15 +42,15 @@ impl Page for IndexPage {
             div.wrap {
                 (hero(base))
                 section.band.split #rendered aria-labelledby="rendered-title" {
-                    (about_the_label(&stamp))
-                    (label(&stamp))
+                    (about_the_stamp(&stamp))
+                    (stamp_card(&stamp))
                 }
                 section.band #guides aria-labelledby="guides-title" {
                     h2 #guides-title { "Guides" }
                     p.soft { "From a first page to three functions. Read in order, or take what you need." }
                     (layout::contents(base, &props.guides))
                 }
-                (moments(base))
+                (states(base))
             }
             script { (PreEscaped(ASK)) }
         };
@@ -85,11 +85,11 @@ fn hero(base: &str) -> Markup {
     }
 }
 
-fn about_the_label(stamp: &Stamp<'_>) -> Markup {
+fn about_the_stamp(stamp: &Stamp<'_>) -> Markup {
     html! {
         div.heading {
             h2 #rendered-title { "This page is one of them" }
-            // Where nothing is stored, in `dev`, there is no generation.
+            // Generation 0: `dev` stores nothing.
             @if stamp.generation == 0 {
                 p { "You are reading an answer that was rendered for you alone, and is not stored: so is every answer in development." }
             } @else {
@@ -106,7 +106,7 @@ fn about_the_label(stamp: &Stamp<'_>) -> Markup {
     }
 }
 
-fn label(stamp: &Stamp<'_>) -> Markup {
+fn stamp_card(stamp: &Stamp<'_>) -> Markup {
     html! {
         div.label {
             p.number title="Generation" { small { "№" } (stamp.generation) }
@@ -114,7 +114,7 @@ fn label(stamp: &Stamp<'_>) -> Markup {
             dl {
                 dt { "Rendered" } dd { time datetime=(stamp.rendered_at) { (stamp.time_for_people()) } }
                 dt { "Generation" } dd { (stamp.generation) }
-                dt { "Reason" } dd { (stamp.reason) span { ": " (stamp.because()) } }
+                dt { "Reason" } dd { (stamp.reason) span { ": " (stamp.reason_for_people()) } }
                 dt { "Build" } dd { (stamp.build) }
                 dt { "Fresh for" } dd { (PERIOD_SECONDS) " s" span { " from the start of the render" } }
             }
@@ -127,7 +127,7 @@ fn label(stamp: &Stamp<'_>) -> Markup {
     }
 }
 
-fn moments(base: &str) -> Markup {
+fn states(base: &str) -> Markup {
     html! {
         section.band aria-labelledby="moments-title" {
             h2 #moments-title { "Four moments of one page" }

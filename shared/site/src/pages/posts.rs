@@ -1,4 +1,4 @@
-//! `/posts`: a page from somewhere else. A JSON list behind `POSTS_URL`, and what happens when that is down.
+//! `/posts`: a page from an upstream, the JSON list at `POSTS_URL`. When the upstream is down, the last good page stays.
 
 use std::time::Duration;
 
@@ -18,16 +18,16 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 const POSTS_SHOWN_MAX: usize = 100;
 
-/// The page; without an upstream it says how to give it one.
+/// The page. Without an upstream it explains how to set one.
 pub(crate) struct PostsPage(Option<Upstream>);
 
 struct Upstream {
     url: String,
-    /// Or why there is none: known at the start, told by the render.
+    /// The client, or why there is none: each render then fails with this message.
     client: Result<reqwest::Client, String>,
 }
 
-/// One post, as the upstream gives it.
+/// One post of the upstream.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Post {
     id: serde_json::Value,
@@ -49,13 +49,13 @@ impl PostsPage {
 }
 
 impl Upstream {
-    /// The posts, and what the upstream says of them: it may name tags by which it will have the page renewed.
+    /// Fetches the posts and the header fields of the answer, which may hold cache tags.
     async fn fetch(&self) -> Result<(Vec<Post>, HeaderMap), Failure> {
         let client = self.client.as_ref().map_err(Failure::new)?;
         let mut answer =
             client.get(&self.url).header("accept", "application/json").send().await.map_err(without_url)?;
         if !answer.status().is_success() {
-            // An error here, not an empty list: the last good page stays.
+            // An error, not an empty list, so that the last good page stays.
             let failure = Failure::new(format!("POSTS_URL answered {}", answer.status()));
             return Err(match retry_after(&answer) {
                 Some(delay) => failure.retry_after(delay),
@@ -145,7 +145,7 @@ fn how_to(base: &str) -> Markup {
 }
 
 fn client() -> Result<reqwest::Client, String> {
-    // Fails if the program has chosen a provider already, and then that one is used.
+    // Fails if the program has installed a provider before; that provider is then used.
     #[cfg(feature = "https")]
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
@@ -154,7 +154,7 @@ fn client() -> Result<reqwest::Client, String> {
         .map_err(|e| format!("no HTTP client for POSTS_URL: {}", Failure::from(e).message()))
 }
 
-/// The address may hold a password: it stays out of logs.
+/// Removes the URL from the error, because the URL may hold a password.
 fn without_url(error: reqwest::Error) -> Failure {
     Failure::from(error.without_url())
 }
