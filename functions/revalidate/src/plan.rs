@@ -27,8 +27,8 @@ use crate::payload_plans::Overrides;
 pub enum Asked {
     /// A call that names what has changed.
     Plan(Plan),
-    /// A payload for the site's webhook rules, and the parameters of the query.
-    Payload(Value, Over),
+    /// Something that is for the site's rules to read, and what the query says besides.
+    Payload(Value, Overrides),
 }
 
 /// A call, checked.
@@ -120,7 +120,7 @@ pub(crate) fn asked(
     if asks_rules && !has_rules {
         return Err("rules=true, and the site has no rules (`Site::webhooks`, PERENNIAL_WEBHOOKS)".into());
     }
-    let is_for_rules = asks_rules || provider != Provider::Secret;
+    let is_for_rules = asks_rules || provider != &other::PROVIDER;
     let posted = match request.method == Method::POST {
         true => Posted::read(&request.headers, body),
         false => Ok(Posted::Nothing),

@@ -1,8 +1,8 @@
-//! The connections there are, and which of them gives way to a newcomer.
+//! The open connections, and which of them closes for a new one.
 //!
-//! Each takes a file of the process, and the store needs files, too. So there are no more connections than leave it
-//! some, and when all places are taken, the connection closes whose client has let the server wait longest: for a
-//! request, or until it takes the next bytes of an answer.
+//! Every connection takes a file descriptor of the process, and the store needs some, too: the number of connections is
+//! bounded. When all places are taken, the connection closes whose client has kept the server waiting longest, for a request
+//! or for the next read of an answer.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -19,8 +19,8 @@ use perennial::parts::ports::error::StoreError;
 use perennial::{Clock, Millis};
 use tokio_util::sync::CancellationToken;
 
-/// As many of the files that the process may open are kept for everything but connections: databases, bodies that are
-/// passed on, what pages ask for elsewhere.
+/// File descriptors that are reserved for everything but connections: databases, streamed bodies, and requests that pages
+/// send.
 const FILES_KEPT_MAX: u64 = 256;
 
 /// The part of all files that is kept where there are few.
@@ -55,7 +55,7 @@ pub(crate) struct Connection {
     /// Since when a request is waited for, if none is being answered.
     idle_since: AtomicU64,
     is_answering: AtomicBool,
-    /// Since when its client takes nothing.
+    /// When the client stopped reading.
     stuck_since: AtomicU64,
     close: CancellationToken,
     clock: Arc<dyn Clock>,

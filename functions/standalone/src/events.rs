@@ -1,5 +1,5 @@
-//! Server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>): the publishing page receives
-//! changes of the store, by any process.
+//! Server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>): the publishing page is told
+//! what changes, whichever process on this store has changed it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -17,86 +17,88 @@ use revalidate::console::{Event, Watch};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// The shortest pause between two reads of the store's version.
-const LOOK_PAUSE_MIN: Duration = Duration::from_millis(250);
+/// How often the store's version is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// The pause after a read, as a multiple of its duration: no listener takes more than a fifth of a processor.
-const PAUSE_FACTOR: u32 = 4;
+/// The same of a store that is elsewhere: it has no version, and bills each look.
+const LOOK_AFAR_EVERY: Duration = Duration::from_secs(5);
 
-/// The longest silence of a stream. Proxies end silent streams, and only a write shows that a listener is gone.
+/// A look that took long is followed by a rest that is longer by this factor, so that no listener of a large site takes
+/// more than a fifth of a processor.
+const REST: u32 = 4;
+
+/// A stream that is silent for longer is taken for dead by proxies; and who has gone is noticed by speaking.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// The longest life of a stream; the page then opens another. A removed secret thus stops showing changes.
+/// A stream ends after this long, and the page opens another: so a secret that was taken away shows no more.
 const STREAM_MAX: Duration = Duration::from_secs(600);
 
-/// The streams to listeners, bounded by the settings.
+/// Those who are told of changes, as many as the settings allow.
 pub(crate) struct Listeners {
-    slots: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
 impl Listeners {
     /// At most `max_listeners` at once; all streams end with `stop`.
     pub(crate) fn new(max_listeners: usize, stop: CancellationToken) -> Self {
-        Self { slots: Arc::new(Semaphore::new(max_listeners)), stop }
+        Self { places: Arc::new(Semaphore::new(max_listeners)), stop }
     }
 
-    /// The streamed answer with the changes from now on; `None` if all slots are taken.
-    pub(crate) fn listen(
-        &self,
-        watch: Watch<EmbeddedStores>,
-        engine: &Engine<EmbeddedStores>,
-    ) -> Option<Response<Body>> {
-        let slot = self.slots.clone().try_acquire_owned().ok()?;
-        let (sender, parts) = mpsc::channel(1);
-        tokio::spawn(send_changes(watch, sender, self.stop.clone(), engine.clock().clone(), slot));
+    /// The answer that tells what is watched, from now on; none if all places are taken.
+    pub(crate) fn listen<S: Stores>(&self, watch: Watch<S>, engine: &Engine<S>) -> Option<Response<Body>> {
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        let (say, parts) = mpsc::channel(1);
+        let look_every = if engine.stores().are_local() { LOOK_EVERY } else { LOOK_AFAR_EVERY };
+        let times = (engine.clock().clone(), look_every);
+        tokio::spawn(tell(watch, say, self.stop.clone(), times, place));
         let mut response = Response::new(Body::Stream(parts));
         let head = response.headers_mut();
         head.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         head.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-        // Without this field nginx buffers a few kilobytes before it sends anything.
+        // nginx would collect a few kilobytes first.
         head.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
         Some(response)
     }
 }
 
-async fn send_changes(
-    mut watch: Watch<EmbeddedStores>,
-    sender: mpsc::Sender<Result<Bytes, StoreError>>,
+async fn tell<S: Stores>(
+    mut watch: Watch<S>,
+    say: mpsc::Sender<Result<Bytes, StoreError>>,
     stop: CancellationToken,
-    clock: Arc<dyn Clock>,
-    _slot: OwnedSemaphorePermit,
+    (clock, look_every): (Arc<dyn Clock>, Duration),
+    _place: OwnedSemaphorePermit,
 ) {
-    let (mut stream_end, mut heartbeat) = (clock.sleep(STREAM_MAX), clock.sleep(HEARTBEAT));
+    let (mut over, mut beat) = (clock.sleep(STREAM_MAX), clock.sleep(HEARTBEAT));
     loop {
         let began = clock.now();
-        let mut text = events_text(&watch.look().await);
-        let pause = (clock.now().since(began) * PAUSE_FACTOR).max(LOOK_PAUSE_MIN);
+        let mut text = text(&watch.look().await);
+        let rest = (clock.now().since(began) * REST).max(look_every);
         tokio::select! {
             biased;
-            () = &mut heartbeat => text.push_str(":\n\n"),
+            () = &mut beat => text.push_str(":\n\n"),
             () = std::future::ready(()) => {}
         }
         if !text.is_empty() {
-            heartbeat = clock.sleep(HEARTBEAT);
-            // Waits for a listener that does not read, at most until the stream ends.
+            beat = clock.sleep(HEARTBEAT);
+            // One that does not read is waited for, as long as a stream may last.
             tokio::select! {
-                sent = sender.send(Ok(text.into())) => if sent.is_err() { return },
+                sent = say.send(Ok(text.into())) => if sent.is_err() { return },
                 () = stop.cancelled() => return,
-                () = &mut stream_end => return,
+                () = &mut over => return,
             }
         }
         tokio::select! {
-            () = clock.sleep(pause) => {}
-            () = sender.closed() => return,
+            () = clock.sleep(rest) => {}
+            () = say.closed() => return,
             () = stop.cancelled() => return,
-            () = &mut stream_end => return,
+            () = &mut over => return,
         }
     }
 }
 
-/// Events in the format of the stream. JSON has no line breaks, so the data of an event is one line.
-fn events_text(events: &[Event]) -> String {
+/// Events as they are sent. JSON has no line breaks, so each is one line of data.
+fn text(events: &[Event]) -> String {
     events.iter().fold(String::new(), |mut text, (name, data)| {
         let _ = write!(text, "event: {name}\ndata: {data}\n\n");
         text

@@ -1,4 +1,4 @@
-//! Refuses heads of requests that another server on the way may have read in another way. Pure.
+//! Refuses heads of requests that a proxy may read differently than this server (request smuggling). Pure.
 //!
 //! The HTTP library is lenient where its standard lets it be: it takes a bare line feed for the end of a line (RFC 9112
 //! section 2.2), drops a `Content-Length` beside `Transfer-Encoding`, and takes two lengths that are equal. A proxy in
@@ -11,7 +11,7 @@ const REFUSED: u8 = 0;
 /// The fields that say where a body ends.
 const FRAMING: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
 
-/// As much of a line's beginning as tells whether it is one of [`FRAMING`].
+/// Bytes at the start of a line that decide whether its field is one of [`FRAMING`].
 const NAME_BYTES: usize = 18;
 
 /// Follows the heads of one connection's requests, however they are cut into pieces.

@@ -118,22 +118,9 @@ impl Program {
         done.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from_boxed)
     }
 
-    /// Fails for commands that need the embedded store if the settings name the stores of an AWS account.
-    fn has_embedded_store(&self) -> Result<()> {
-        anyhow::ensure!(
-            self.settings.aws.is_none(),
-            "PERENNIAL_TABLE is set: `build`, `pages` and `publishes` work on the stores of an AWS account, which its functions serve; \
-             unset it to serve from the embedded store"
-        );
-        Ok(())
-    }
-
-    fn engine(&self, dev: bool) -> Arc<Engine<EmbeddedStores>> {
-        let clock = self.site.clock().clone();
-        let stores = EmbeddedStores::open(&self.settings.store, &self.settings.build_id, clock.clone())
-            .waiting_for_locks(self.settings.limits.store_lock_wait);
-        let make = if dev { Engine::dev } else { Engine::new };
-        make(self.site.clone(), stores, clock, self.settings.limits.clone())
+    /// Serves the site until a signal ends the process.
+    async fn start(&self, dev: bool) -> Result<ExitCode> {
+        self.on_stores(start::Start { dev, settings: self.settings.clone() }).await
     }
 }
 

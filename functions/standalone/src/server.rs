@@ -137,7 +137,7 @@ async fn to_its_end(connection: impl Future, place: Place) {
 }
 
 /// RFC 9112 section 3.2: a server answers 400 to HTTP/1.1 without a Host, and to any request with two or with what is
-/// none. Nothing here goes by the host; somebody in between may.
+/// none. Nothing here depends on the host, but a proxy in front may route by it.
 fn has_one_host(request: &Parts) -> bool {
     let is_host = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte);
     let mut hosts = request.headers.get_all(HOST).iter();
@@ -155,7 +155,7 @@ impl<S: Stores> Handlers<S> {
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answer {
         let (mut request, body) = request.into_parts();
         if self.engine.is_dev() {
-            // Nothing else goes by the peer, so that no other request pays for it.
+            // Only these requests need the peer, so no other request pays for the extension.
             request.extensions.insert(peer);
         }
         let mut response = if !has_one_host(&request) {
@@ -177,7 +177,7 @@ impl<S: Stores> Handlers<S> {
         response
     }
 
-    /// What changes, for the publishing page.
+    /// Answers the publishing page's request for events.
     async fn events(&self, request: &Parts) -> Answer {
         let watch = match self.revalidate.watch(request).await {
             Ok(watch) => watch,
@@ -194,7 +194,7 @@ impl<S: Stores> Handlers<S> {
         }
     }
 
-    /// Counters, for those who know a secret of the revalidate endpoint.
+    /// Answers with the metrics, for callers with a secret of the revalidate endpoint.
     async fn metrics(&self, request: &Parts) -> Answer {
         if ![Method::GET, Method::HEAD].contains(&request.method) {
             reply::method_not_allowed(request)
@@ -208,12 +208,12 @@ impl<S: Stores> Handlers<S> {
     }
 
     async fn revalidate(&self, request: &Parts, body: Incoming) -> Answer {
-        // Strangers' bodies are not waited for.
+        // A body without a secret or a signature is not waited for.
         if !self.revalidate.reads_body(request).await {
             return self.revalidate.handle(request, b"").await;
         }
         let max_bytes = self.engine.limits().max_webhook_bytes;
-        // A caller who has shown a secret is known.
+        // The caller has authenticated by its secret.
         let part = if self.revalidate.admits(request).await {
             None
         } else {

@@ -56,9 +56,7 @@ async fn start<S: Stores>(start: &Start, engine: Arc<Engine<S>>, secrets: &Secre
     let (settings, dev) = (&start.settings, start.dev);
     let files = raise_file_limit();
     let max_connections = connections::most(settings.limits.max_connections, files);
-    let engine = program.engine(dev);
-    let secrets = live_secrets(settings).context("the revalidate endpoint has no secret")?;
-    let own_secret = secrets.first().cloned().unwrap_or_default();
+    let own = own_secret(secrets).context("the revalidate endpoint has no secret")?;
     let listener = listen(settings.listen)
         .with_context(|| format!("cannot listen on {} (PERENNIAL_LISTEN)", settings.listen))?;
     let revalidate_secrets = secrets.live(Secrets::new).map_err(anyhow::Error::from_boxed)?;
@@ -77,9 +75,6 @@ async fn start<S: Stores>(start: &Start, engine: Arc<Engine<S>>, secrets: &Secre
         unverified: Budget::new(settings.limits.unverified_memory_bytes),
         engine: engine.clone(),
     });
-    if settings.revalidate_secrets.is_empty() {
-        tokio::spawn(keep_own_secret(engine.clone(), settings.store.clone(), own_secret));
-    }
     if !dev {
         list_if_new(&engine).await;
         tokio::spawn(list_if_lost(engine.clone()));
@@ -153,8 +148,8 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Stores which pages the routes list, if the store holds nothing of this build.
-async fn list_if_new(engine: &Arc<Engine<EmbeddedStores>>) {
+/// A store that holds nothing of this build does not know either which pages its routes list.
+async fn list_if_new<S: Stores>(engine: &Arc<Engine<S>>) {
     match engine.stores().pages().list("", None, 1).await {
         Ok(pages) if pages.is_empty() => {
             tracing::warn!(
@@ -172,12 +167,13 @@ async fn list_if_new(engine: &Arc<Engine<EmbeddedStores>>) {
 /// The pause between two checks that the store knows the listed pages.
 const LISTING_CHECK_PAUSE: Duration = Duration::from_secs(1);
 
-/// Stores the listed pages again if the store has lost them: a damaged store is replaced by an empty one.
-async fn list_if_lost(engine: Arc<Engine<EmbeddedStores>>) {
+/// A store that goes on without what was damaged does not know which pages the routes list; any server of the build
+/// tells it again.
+async fn list_if_lost<S: Stores>(engine: Arc<Engine<S>>) {
     loop {
         engine.clock().sleep(LISTING_CHECK_PAUSE).await;
-        // A store that cannot be read is logged with each request.
-        if engine.stores().unguarded().pages().knows_listed().await.unwrap_or(true) {
+        // A store that cannot be read says so to every visitor.
+        if engine.stores().pages().unguarded().knows_listed().await.unwrap_or(true) {
             continue;
         }
         tracing::warn!("the store has lost which pages are listed: the routes are asked again");
@@ -192,8 +188,9 @@ const LISTING_PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause between two listings.
 const LISTING_PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Stores which pages the routes list. Tries again until every route has listed its pages; the old listing stays until then.
-async fn list_until_done(engine: Arc<Engine<EmbeddedStores>>) {
+/// Tells the store which pages the routes list. A route that cannot tell is asked again; until then the store keeps the
+/// list that it has.
+async fn list_until_done<S: Stores>(engine: Arc<Engine<S>>) {
     let mut pause = LISTING_PAUSE_FIRST;
     loop {
         let error = match engine.list_pages().await {
@@ -213,11 +210,11 @@ async fn list_until_done(engine: Arc<Engine<EmbeddedStores>>) {
 /// The pause between two checks that the store holds this process's secret.
 const SECRET_CHECK_PAUSE: Duration = Duration::from_secs(1);
 
-/// Writes this process's secret into the store again if the store was removed while the process runs.
-async fn keep_own_secret(engine: Arc<Engine<EmbeddedStores>>, store: PathBuf, secret: String) {
+/// A store that was removed under this process gets the secret again that this process knows.
+async fn keep_own_secret(clock: Arc<dyn Clock>, store: PathBuf, secret: String) {
     let mut is_kept = true;
     loop {
-        engine.clock().sleep(SECRET_CHECK_PAUSE).await;
+        clock.sleep(SECRET_CHECK_PAUSE).await;
         let kept = keep_secret(&store, &secret);
         if is_kept && !matches!(kept, Ok(true)) {
             let file = secret_file(&store);

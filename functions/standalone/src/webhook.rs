@@ -1,4 +1,4 @@
-//! The command `webhook`: shows the effect of a publisher's payload under the site's rules, without any effect.
+//! `webhook`: what a publisher's payload would do, by the site's rules.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,8 +40,8 @@ pub(crate) struct Args {
     provider: Option<String>,
 }
 
-/// Prints the rules that match, why the others do not, the resulting calls, and the status of the endpoint's answer. Fails if
-/// no rule matches.
+/// Prints the rules that count, why the others do not, the resulting call, and what the endpoint would answer; fails if
+/// it would do nothing.
 pub(crate) fn run(program: &Program, args: &Args) -> Result<ExitCode> {
     let file = args.dry_run.display();
     let body = std::fs::read(&args.dry_run).with_context(|| format!("cannot read {file}"))?;
@@ -73,7 +73,7 @@ pub(crate) fn run(program: &Program, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The request that would deliver the payload.
+/// The delivery, as it would arrive.
 fn request(args: &Args) -> Result<Parts> {
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
@@ -98,35 +98,33 @@ fn explain(by_rules: &PayloadPlans<'_>) {
                 say(format_args!("  does not: {}: {mismatch}{found}", outcome.rule));
             }
         }
-        show_unmatched(read);
+        passes_over(outcome);
     }
     for left_out in &by_rules.left_out {
         say(format_args!("  left out: {left_out}"));
     }
 }
 
-/// Prints the elements of a list that a rule does not match.
-fn show_unmatched(read: &Read<'_>) {
-    let unmatched = read.elements.iter().filter_map(|(place, unfit)| Some((place, unfit.as_ref()?)));
-    for (place, unfit) in unmatched.clone().take(ELEMENTS_SHOWN_MAX) {
-        let found = unfit.found.as_ref().map_or_else(String::new, |found| format!("; found {found}"));
-        say(format_args!("    passes over {place}: {unfit}{found}"));
+/// The elements of a list that a rule does not count for.
+fn passes_over(outcome: &RuleOutcome<'_>) {
+    let passed = outcome.elements.iter().filter_map(|(place, mismatch)| Some((place, mismatch.as_ref()?)));
+    for (place, mismatch) in passed.clone().take(ELEMENTS_SHOWN_MAX) {
+        let found = mismatch.found.as_ref().map_or_else(String::new, |found| format!("; found {found}"));
+        say(format_args!("    passes over {place}: {mismatch}{found}"));
     }
-    if let more @ 1.. = unmatched.count().saturating_sub(ELEMENTS_SHOWN_MAX) {
+    if let more @ 1.. = passed.count().saturating_sub(ELEMENTS_SHOWN_MAX) {
         say(format_args!("    and over {more} more"));
     }
 }
 
-/// Prints each call in the form that the endpoint takes, and the route of each path.
+/// Each call as the endpoint takes it, and the route of each path.
 fn show(program: &Program, steps: &[Step]) {
     for Step { wish, .. } in steps {
         let mode = wish.mode.as_str();
-        for path in wish.paths.iter().map(|requested| &requested.path) {
-            let candidates = pages(path, &program.site, &program.settings.limits).ok();
-            let route = candidates
-                .as_ref()
-                .and_then(|pages| pages.first())
-                .map_or("no route", |page| page.key().route());
+        for path in wish.paths.iter().map(|wished| &wished.path) {
+            let found = pages(path, &program.site, &program.settings.limits).ok();
+            let route =
+                found.as_ref().and_then(|pages| pages.first()).map_or("no route", |page| page.key().route());
             say(format_args!("{mode:6}  {path}  (a page of {route})"));
         }
         for tag in &wish.tags {
@@ -134,7 +132,7 @@ fn show(program: &Program, steps: &[Step]) {
         }
         let with =
             |kind: &str| -> Vec<&str> { wish.tags.iter().filter_map(|tag| tag.strip_prefix(kind)).collect() };
-        let paths: Vec<_> = wish.paths.iter().map(|requested| &requested.path).collect();
+        let paths: Vec<_> = wish.paths.iter().map(|wished| &wished.path).collect();
         let mut call = json!({"mode": mode, "paths": paths, "tags": with("tag:")});
         if wish.only_generated {
             call["only_generated"] = true.into();

@@ -1,11 +1,11 @@
 //! A connection's bytes on their way to the HTTP library and from it.
 //!
-//! What comes is looked at by [`Heads`]. What goes must be taken: the library ends connections whose next request does
-//! not arrive, but would wait for ever for a client that does not read its answer, and a few thousand of those would
-//! take all places there are.
+//! [`Heads`] checks the bytes that arrive. Writes have a timeout: the library ends connections whose next request does not
+//! arrive, but would wait forever for a client that does not read its answer, and a few thousand such clients would take all
+//! places.
 //!
-//! And what the library keeps of a connection is counted, where it is much: the head of a request, and an answer whose
-//! parts wait to be sent. A client that stands still for a second while others wait for that memory loses its connection.
+//! The library's larger buffers count against a budget: heads of requests, and streamed answers that wait to be sent. A
+//! client that makes no progress for a second while others wait for that memory loses its connection.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -26,7 +26,7 @@ const UNFINISHED_BYTES: u64 = 24 << 10;
 /// The pause between two tries to get memory for the rest of a head.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
-/// The memory that all connections share.
+/// The memory budgets that all connections share.
 #[derive(Clone)]
 pub(crate) struct Shared {
     /// Of heads of requests that have not come at once.
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) passing: Arc<Budget>,
 }
 
-/// A connection that ends once nothing of an answer has been taken for so long.
+/// A connection that ends when its client has read nothing of an answer for the timeout.
 pub(crate) struct Wire<S> {
     stream: S,
     heads: Heads,

@@ -19,7 +19,12 @@ mod stamp;
 use content::Content;
 use pages::{error, guide::GuidePage, index::IndexPage, posts::PostsPage, tag::TagPage};
 
-/// The site's settings. The site reads its environment once.
+/// The guide whose example is a whole site. The example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../content/guides/getting-started.md")]
+struct GettingStarted;
+
+/// What the site reads from its environment, once.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The folder that holds `guides/*.md`. `None`: this crate's own folder, or the compiled-in copies if that does not exist.

@@ -41,8 +41,8 @@ fn values(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 pub struct Drafts(Vec<DraftKey>);
 
 struct DraftKey {
-    /// [`key_id`](crate::run::secrets::named::key_id) of the secret that the key is derived from.
-    key_id: String,
+    /// Of the secret it is derived from: [`crate::webhooks::secret::key_id`].
+    id: String,
     mac: Hmac<Sha256>,
 }
 
@@ -53,17 +53,17 @@ impl Drafts {
         let passwords =
             secrets.iter().filter_map(|written| Secret::parse(written).ok()).filter(Secret::is_password);
         let key = |secret: Secret| {
-            let key = secret.key(Purpose::DraftCookie);
-            DraftKey { key_id: secret.id(), mac: Hmac::new_from_slice(&key).expect("a key of any length") }
+            let key = Purpose::DraftCookie.key(&secret);
+            DraftKey { id: secret.id(), mac: Hmac::new_from_slice(&key).expect("a key of any length") }
         };
         Self(passwords.map(key).collect())
     }
 
-    /// The cookie's value for a draft that ends at `until`, signed for the secret with this
-    /// [`key_id`](crate::run::secrets::named::key_id). `None` if there is no such secret.
+    /// The cookie's value for a draft that the secret of this [`crate::webhooks::secret::key_id`] opens, and that ends then; `None`
+    /// if there is no such secret.
     pub fn sign(&self, key_id: &str, until: Millis) -> Option<String> {
         let until_s = until.0 / 1000;
-        let mut mac = self.0.iter().find(|key| key.key_id == key_id)?.mac.clone();
+        let mut mac = self.0.iter().find(|key| key.id == key_id)?.mac.clone();
         mac.update(until_s.to_string().as_bytes());
         Some(format!("{until_s}.{}", hex(&mac.finalize().into_bytes())))
     }

@@ -333,8 +333,7 @@ impl<S: Stores> Walks<S> {
             left_out,
             ..Mark::default()
         };
-        if let Err(error) = self.process.stores.journal().mark(&walk.publish, &mark, walk.kept_until).await
-        {
+        if let Err(error) = self.process.stores.journal().mark(&walk.publish, &mark, walk.kept_until).await {
             tracing::error!("the progress of a renewal cannot be written into the journal: {error}");
         }
     }

@@ -1,4 +1,4 @@
-//! The contract of [`Publishes`] as tests; the entry is [`run`].
+//! What every implementation of [`Journal`] must do: one entry, [`run`].
 
 use crate::base::clock::Millis;
 use crate::ports::journal::*;
@@ -28,9 +28,8 @@ pub fn publish(id: &str, at_ms: u64) -> Publish {
     }
 }
 
-/// Runs every check on an empty journal. Each call of `open` opens the same journal as another process would; `now` is the
-/// time of its clock.
-pub async fn run<P: Publishes>(open: impl Fn() -> P, now: Millis) {
+/// Runs every check on an empty journal; `open` opens it as another process does, `now` is what its clock shows.
+pub async fn run<J: Journal>(open: impl Fn() -> J, now: Millis) {
     let (a, b) = (open(), open());
     entries(&a, &b, now).await;
     marks(&a, &b, now).await;
