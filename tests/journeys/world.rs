@@ -41,6 +41,10 @@ pub(crate) fn ms(milliseconds: u64) -> Duration {
 /// The build of most of them.
 const BUILD: &str = "dev-build";
 
+/// The most that the future of an answer may take. The standalone server allocates it for each request, so that idle
+/// connections have no room for it; beyond a kilobyte, the server's own part included, the allocator is slow.
+const ANSWER_BYTES_MAX: usize = 900;
+
 /// One engine with its handlers; several may share a store.
 pub(crate) struct World {
     pub(crate) up: Arc<Upstream>,
@@ -85,7 +89,12 @@ impl Node {
         let parts = request.expect("a request").into_parts().0;
         let response = match parts.uri.path() {
             path if self.revalidate.owns(path) => self.revalidate.handle(&parts, &ask.body).await,
-            _ => self.serve.handle(&parts).await,
+            _ => {
+                let answer = self.serve.handle(&parts);
+                // A hit pays for the room of the rarest way, unless that is boxed.
+                assert!(size_of_val(&answer) <= ANSWER_BYTES_MAX, "{} bytes", size_of_val(&answer));
+                answer.await
+            }
         };
         let (head, body) = response.into_parts();
         let body = body.collect().await.expect("a body in memory").to_bytes();

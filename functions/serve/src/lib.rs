@@ -182,7 +182,8 @@ impl<S: Stores> Serve<S> {
                         ((Ok(None), _), _) => {}
                         ((Err(error), _), stale) => {
                             if let Some(stale) = stale
-                                && let Some(stream) = self.engine.open_again(page, form, &stale, wants).await
+                                && let Some(stream) =
+                                    Box::pin(self.engine.open_again(page, form, &stale, wants)).await
                             {
                                 let stale = (&*stale, stream);
                                 return Some(self.page_reply(
@@ -207,7 +208,8 @@ impl<S: Stores> Serve<S> {
 
     async fn renew(&self, page: &Resolved, entry: &Arc<Entry>) {
         match self.renewal {
-            Renewal::Before => self.engine.trigger(page, entry).await,
+            // Boxed like the other rare ways of `stored`: a hit needs no room for them.
+            Renewal::Before => Box::pin(self.engine.trigger(page, entry)).await,
             Renewal::Beside if self.engine.may_trigger(entry) => {
                 let (engine, page, entry) = (self.engine.clone(), page.clone(), entry.clone());
                 self.engine.tasks().spawn(async move { engine.trigger(&page, &entry).await });

@@ -97,12 +97,13 @@ pub(crate) async fn run<S: Stores>(
         let (clock, patience) = (handlers.engine.clock().clone(), limits.send_timeout);
         let wire = Wire::new(stream, place.connection.clone(), clock, patience, shared.clone());
         let (handlers, connection) = (handlers.clone(), place.connection.clone());
-        let answer = service_fn(move |request| {
+        let answer = service_fn(move |request: Request<Incoming>| {
             let (handlers, connection) = (handlers.clone(), connection.clone());
+            let (mut request, body) = request.into_parts();
             connection.begin();
             async move {
                 // Boxed, because a connection keeps room for this future all the time, also while it asks for nothing.
-                let answer = Box::pin(handlers.answer(request, Peer(peer.ip()))).await;
+                let answer = Box::pin(handlers.answer(&mut request, body, Peer(peer.ip()))).await;
                 Ok::<_, std::convert::Infallible>(answer.map(|body| Answering { body, connection }))
             }
         });
@@ -152,23 +153,22 @@ fn has_one_host(request: &Parts) -> bool {
 type Answer = Response<Body>;
 
 impl<S: Stores> Handlers<S> {
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answer {
-        let (mut request, body) = request.into_parts();
+    async fn answer(&self, request: &mut Parts, body: Incoming, peer: Peer) -> Answer {
         if self.engine.is_dev() {
             // Only these requests need the peer, so no other request pays for the extension.
             request.extensions.insert(peer);
         }
-        let mut response = if !has_one_host(&request) {
-            reply::bad_request(&request, "HTTP/1.1 needs one Host.\n")
-        } else if self.revalidate.is_for_events(&request) {
+        let mut response = if !has_one_host(request) {
+            reply::bad_request(request, "HTTP/1.1 needs one Host.\n")
+        } else if self.revalidate.is_for_events(request) {
             // Boxed like the other rare ways: every request's future is as large as its largest way.
-            Box::pin(self.events(&request)).await
+            Box::pin(self.events(request)).await
         } else if self.revalidate.owns(request.uri.path()) {
-            Box::pin(self.revalidate(&request, body)).await
+            Box::pin(self.revalidate(request, body)).await
         } else if request.uri.path() == self.metrics {
-            self.metrics(&request).await
+            self.metrics(request).await
         } else {
-            self.serve.handle(&request).await
+            self.serve.handle(request).await
         };
         // As `Heads` counts on: a request with a body is its connection's last.
         if FRAMING.iter().any(|name| request.headers.contains_key(name)) {

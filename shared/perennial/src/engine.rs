@@ -105,8 +105,8 @@ impl<S: Stores> Engine<S> {
 
     /// Runs the work of one visit. All its store calls together take at most [`Limits::store_wait`]; later calls fail
     /// at once. The bound does not hold for storing a finished render.
-    pub async fn visiting<T>(&self, work: impl Future<Output = T>) -> T {
-        patience::with(Some(self.process.limits.store_wait), work).await
+    pub fn visiting<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        patience::with(Some(self.process.limits.store_wait), work)
     }
 
     /// The id of the build that this process serves.

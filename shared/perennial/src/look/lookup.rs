@@ -55,7 +55,8 @@ impl<S: Stores> Lookup<S> {
             return Ok(self.view(page, entry.clone(), now));
         }
         let cache_state = CacheState { cached: cached.as_ref(), version, now };
-        match self.read(page, form, cache_state, wants).await {
+        // Boxed, so that the future of a hit from memory has no room for a read of the store.
+        match Box::pin(self.read(page, form, cache_state, wants)).await {
             Ok(view) => Ok(view),
             Err(error) => {
                 self.process.complain(
