@@ -5,11 +5,13 @@
 //! front may be lenient in another way, and then a request hides in what it took for the body of one (RFC 9112 section
 //! 11.2). Nobody needs such a request, so it is broken on its way in: the library answers it with 400 and closes.
 
+use memchr::memchr;
+
 /// What stands in the place of the byte at which a head is refused: no head may hold it.
 const REFUSED: u8 = 0;
 
-/// The fields that say where a body ends.
-const FRAMING: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
+/// The beginnings of the fields that say where a body ends.
+const FRAMING: [&[u8]; 2] = [b"content-length:", b"transfer-encoding:"];
 
 /// Bytes at the start of a line that decide whether its field is one of [`FRAMING`].
 const NAME_BYTES: usize = 18;
@@ -34,7 +36,7 @@ impl Heads {
     pub(crate) fn look(&mut self, bytes: &mut [u8]) {
         let mut at = 0;
         while !self.has_ended && at < bytes.len() {
-            let end = bytes[at..].iter().position(|&byte| byte == b'\n').map(|n| at + n);
+            let end = memchr(b'\n', &bytes[at..]).map(|n| at + n);
             self.note(&bytes[at..end.unwrap_or(bytes.len())]);
             let Some(end) = end else { break };
             if !self.end_line() {
@@ -72,8 +74,9 @@ impl Heads {
             self.head_bytes = 0;
         } else {
             self.in_head = true;
-            let name = begun.split(|&byte| byte == b':').next().unwrap_or(begun);
-            self.framings += usize::from(FRAMING.iter().any(|field| name.eq_ignore_ascii_case(field)));
+            let is =
+                |field: &&[u8]| begun.get(..field.len()).is_some_and(|name| name.eq_ignore_ascii_case(field));
+            self.framings += usize::from(FRAMING.iter().any(is));
         }
         self.line_bytes = 0;
         self.framings < 2

@@ -140,7 +140,13 @@ async fn to_its_end(connection: impl Future, place: Place) {
 /// RFC 9112 section 3.2: a server answers 400 to HTTP/1.1 without a Host, and to any request with two or with what is
 /// none. Nothing here depends on the host, but a proxy in front may route by it.
 fn has_one_host(request: &Parts) -> bool {
-    let is_host = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte);
+    let is_host = |byte: &u8| {
+        matches!(
+            byte,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\''
+                | b'(' | b')' | b'*' | b'+' | b';' | b'=' | b':' | b'[' | b']'
+        )
+    };
     let mut hosts = request.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(only), None) => only.as_bytes().iter().all(is_host),
