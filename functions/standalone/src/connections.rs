@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +17,6 @@ use perennial::parts::base::budget::STANDS_STILL_AFTER;
 use perennial::parts::look::body::Body;
 use perennial::parts::ports::error::StoreError;
 use perennial::{Clock, Millis};
-use tokio_util::sync::CancellationToken;
 
 /// File descriptors that are reserved for everything but connections: databases, streamed bodies, and requests that pages
 /// send.
@@ -57,7 +56,12 @@ pub(crate) struct Connection {
     is_answering: AtomicBool,
     /// When the client stopped reading.
     stuck_since: AtomicU64,
-    close: CancellationToken,
+    /// It takes no further request.
+    is_to_end: AtomicBool,
+    /// It does not even wait for what its client takes.
+    is_to_close: AtomicBool,
+    /// Wakes its task.
+    task: Mutex<Option<Waker>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -100,8 +104,13 @@ impl Connections {
         let mut waiting: Vec<_> = all.values().filter_map(|one| Some((one.waits_since(now)?, one))).collect();
         waiting.sort_unstable_by_key(|(since, _)| *since);
         for (_, one) in waiting.iter().take(waiting.len().div_ceil(CLOSED_AT_ONCE)) {
-            one.close.cancel();
+            one.ask(&one.is_to_close);
         }
+    }
+
+    /// Has all of them end after the request that they are at.
+    pub(crate) fn end_all(&self) {
+        self.lock().values().for_each(|one| one.ask(&one.is_to_end));
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Connection>>> {
@@ -122,7 +131,9 @@ impl Connection {
             idle_since: AtomicU64::new(clock.now().0),
             is_answering: AtomicBool::new(false),
             stuck_since: AtomicU64::new(NOT),
-            close: CancellationToken::new(),
+            is_to_end: AtomicBool::new(false),
+            is_to_close: AtomicBool::new(false),
+            task: Mutex::default(),
             clock,
         }
     }
@@ -151,7 +162,7 @@ impl Connection {
     /// Since when the client has let the server wait, if it may be closed for that: for a request; or, for some time, in the
     /// middle of an answer.
     fn waits_since(&self, now: Millis) -> Option<u64> {
-        if self.close.is_cancelled() {
+        if self.is_to_close.load(Ordering::Relaxed) {
             return None;
         }
         let stuck_since = self.stuck_since.load(Ordering::Relaxed);
@@ -161,14 +172,28 @@ impl Connection {
         (!self.is_answering()).then(|| self.idle_since.load(Ordering::Relaxed))
     }
 
-    /// Completes when it is to close. It does so only where [`Connection::may_close`].
-    pub(crate) async fn is_to_close(&self) {
-        self.close.cancelled().await;
+    fn ask(&self, what: &AtomicBool) {
+        what.store(true, Ordering::Relaxed);
+        self.task().iter().for_each(Waker::wake_by_ref);
     }
 
-    /// Whether nothing is under way that the client still waits for.
-    pub(crate) fn may_close(&self) -> bool {
-        !self.is_answering() || self.stuck_since.load(Ordering::Relaxed) != NOT
+    /// The task that is woken when something is asked of it.
+    pub(crate) fn set_task(&self, task: Waker) {
+        *self.task() = Some(task);
+    }
+
+    fn task(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_to_end(&self) -> bool {
+        self.is_to_end.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is to close, and nothing is under way that the client still waits for.
+    pub(crate) fn closes(&self) -> bool {
+        self.is_to_close.load(Ordering::Relaxed)
+            && (!self.is_answering() || self.stuck_since.load(Ordering::Relaxed) != NOT)
     }
 }
 
@@ -234,7 +259,7 @@ mod tests {
         }
         busy.connection.begin();
         all.close_idle();
-        let closing = [&old, &busy, &new].map(|place| place.connection.close.is_cancelled());
+        let closing = [&old, &busy, &new].map(|place| place.connection.closes());
         assert_eq!(closing, [true, false, false]);
         drop(old);
         let newest = all.place().await;
@@ -243,10 +268,13 @@ mod tests {
         newest.connection.begin();
         busy.connection.set_stuck(true);
         all.close_idle();
-        assert!(new.connection.close.is_cancelled() && !busy.connection.close.is_cancelled());
+        assert!(new.connection.closes() && !busy.connection.closes());
         busy.connection.stuck_since.store(0, Ordering::Relaxed);
         all.close_idle();
-        assert!(busy.connection.close.is_cancelled() && busy.connection.may_close());
-        assert!(!newest.connection.close.is_cancelled() && !newest.connection.may_close());
+        assert!(busy.connection.closes() && !newest.connection.closes());
+        newest.connection.ask(&newest.connection.is_to_close);
+        assert!(!newest.connection.closes());
+        newest.connection.end();
+        assert!(newest.connection.closes());
     }
 }

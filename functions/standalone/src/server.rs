@@ -1,6 +1,7 @@
 //! The HTTP server: connections to requests, requests to the two handlers.
 
 use std::future::poll_fn;
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,7 +16,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::GracefulConnection;
 use perennial::Millis;
 use perennial::parts::base::budget::{Budget, Part, STANDS_STILL_AFTER};
 use perennial::parts::base::log_limits::Line;
@@ -28,6 +29,7 @@ use revalidate::console::Peer;
 use serve::{Serve, reply};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::connections::{Answering, Connections, Place};
 use crate::events::Listeners;
@@ -63,7 +65,7 @@ pub(crate) async fn run<S: Stores>(
     max_connections: usize,
     stop: &CancellationToken,
 ) -> Result<Millis> {
-    let graceful = GracefulShutdown::new();
+    let tasks = TaskTracker::new();
     let connections = Connections::new(max_connections, handlers.engine.clock().clone());
     let limits = handlers.engine.limits();
     let shared = Shared {
@@ -108,12 +110,14 @@ pub(crate) async fn run<S: Stores>(
             }
         });
         let http = http.timer(HeadTimer::default()).serve_connection(TokioIo::new(wire), answer);
-        tokio::spawn(to_its_end(graceful.watch(http), place));
+        tasks.spawn(to_its_end(http, place));
     }
     drop(listener);
     let stopping = handlers.engine.clock().now();
+    connections.end_all();
+    tasks.close();
     tokio::select! {
-        () = graceful.shutdown() => {}
+        () = tasks.wait() => {}
         () = handlers.engine.clock().sleep(handlers.engine.limits().shutdown_grace) => {
             tracing::warn!("some requests did not end within {:?}", handlers.engine.limits().shutdown_grace);
         }
@@ -121,18 +125,19 @@ pub(crate) async fn run<S: Stores>(
     Ok(stopping)
 }
 
-/// Lets a connection end, or ends it if another one needs its place.
-async fn to_its_end(connection: impl Future, place: Place) {
-    let mut connection = pin!(connection);
-    let mut is_to_close = pin!(place.connection.is_to_close());
-    let mut is_asked = false;
+/// Lets a connection end, or ends it if the server stops or another one needs its place.
+async fn to_its_end(connection: impl GracefulConnection, place: Place) {
+    let (mut connection, mut is_ending) = (pin!(connection), false);
+    // Once is enough: a task is woken in the same way as long as it lives.
+    let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+    place.connection.set_task(task);
     poll_fn(|cx| {
-        // A client that breaks off or is malformed has been answered by the HTTP library.
-        if connection.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
+        if place.connection.is_to_end() && !mem::replace(&mut is_ending, true) {
+            connection.as_mut().graceful_shutdown();
         }
-        is_asked = is_asked || is_to_close.as_mut().poll(cx).is_ready();
-        if is_asked && place.connection.may_close() { Poll::Ready(()) } else { Poll::Pending }
+        // A client that breaks off or is malformed has been answered by the HTTP library.
+        let has_ended = connection.as_mut().poll(cx).is_ready();
+        if has_ended || place.connection.closes() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }
