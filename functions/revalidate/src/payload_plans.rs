@@ -32,7 +32,7 @@ impl PayloadPlans<'_> {
     }
 }
 
-/// The settings of a request's query, which win overrides the rules.
+/// The settings of a request's query, which win over the rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// How pages are revalidated.
@@ -313,7 +313,7 @@ mod tests {
         assert!(plans("/docs", &rules, &other, Overrides::default()).unwrap().is_empty());
     }
 
-    /// Two rules on one list: published is rendered, unpublished is gone, and anything else is passed overrides and told.
+    /// Two rules on one list: published is rendered, unpublished is gone, and anything else is passed over and told.
     #[test]
     fn each_element_of_a_batch_is_treated_by_its_own_action() {
         let rule = |action: &str, mode: &str| {
