@@ -1,6 +1,6 @@
 //! The guides hold the text of the publishers' folders, word for word. `tests/tools/guides` puts it there.
 
-use perennial::parts::webhooks::providers::PROVIDERS;
+use perennial::parts::webhooks::providers;
 
 use crate::source::{File, Tree};
 
@@ -24,8 +24,7 @@ pub(crate) fn broken(tree: &Tree) -> Vec<String> {
 pub(crate) fn expected(tree: &Tree) -> [(&File, String); 2] {
     let webhooks = tree.get(WEBHOOKS).expect("a guide on webhooks");
     let security = tree.get(SECURITY).expect("a guide on security");
-    let fields: Vec<_> = PROVIDERS
-        .iter()
+    let fields: Vec<_> = providers::all()
         .filter_map(|provider| Some(format!("| `{}` | `{}` |", provider.name, provider.header?)))
         .collect();
     let text = with_sections(&webhooks.text, &folder_texts(tree, "guide.md"));

@@ -8,7 +8,6 @@ use perennial::Millis;
 use perennial::parts::base::log_limits::Line;
 use perennial::parts::run::preview::Drafts;
 use perennial::parts::webhooks::providers;
-use perennial::parts::webhooks::providers::PROVIDERS;
 use perennial::parts::webhooks::secret::{SECRET_BYTES_ADVISED, Secret};
 use perennial::parts::webhooks::verify;
 use perennial::parts::webhooks::verify::SigningKey;
@@ -67,7 +66,7 @@ impl Secrets {
             return Err(none.into());
         }
         let secrets: Vec<_> = written.iter().map(|secret| Secret::parse(secret)).collect::<Result<_, _>>()?;
-        let signs = |secret: &&Secret| PROVIDERS.into_iter().any(|provider| secret.signs_for(provider));
+        let signs = |secret: &&Secret| providers::all().any(|provider| secret.signs_for(provider));
         let signing = secrets.iter().filter(signs).map(SigningKey::of).collect::<Result<_, _>>()?;
         let shown = secrets.iter().filter(|secret| secret.is_password());
         let passwords = shown.map(|s| Password { id: s.id(), digest: digest(s.text()) }).collect();
@@ -175,7 +174,7 @@ fn advice(secrets: &[Secret]) -> Vec<String> {
         ));
     }
     if !unnamed.is_empty() {
-        let signers = PROVIDERS.into_iter().filter(|provider| provider.signs());
+        let signers = providers::all().filter(|provider| provider.signs());
         let names: Vec<_> = signers.map(|provider| format!("`{}:…`", provider.name)).collect();
         advice.push(format!(
             "secrets without a name count for every publisher: write {unnamed} in PERENNIAL_REVALIDATE_SECRETS as `secret:…` \

@@ -14,7 +14,6 @@ use http::request::Parts;
 use http::{Method, Request};
 use perennial::parts::webhooks::outcome::RuleOutcome;
 use perennial::parts::webhooks::providers;
-use perennial::parts::webhooks::providers::PROVIDERS;
 use perennial::{Clock as _, SystemClock};
 use serde_json::json;
 
@@ -36,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, short = 'q', default_value = "")]
     query: String,
     /// Whose it is, where none of the fields tells
-    #[arg(long, value_parser = PROVIDERS.map(|provider| provider.name))]
+    #[arg(long, value_parser = providers::all().map(|provider| provider.name).collect::<Vec<_>>())]
     provider: Option<String>,
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::webhooks::mismatch::Mismatch;
 use crate::webhooks::payload::Payload;
 use crate::webhooks::pointer::{Pointer, Scope};
-use crate::webhooks::providers::PROVIDERS;
+use crate::webhooks::providers;
 
 /// The beginning of the name of a condition on a header field.
 const HEADER: &str = "header ";
@@ -192,7 +192,7 @@ impl Wanted {
     }
 
     fn names_providers(&self) -> Result<(), String> {
-        let names = PROVIDERS.map(|provider| provider.name);
+        let names: Vec<_> = providers::all().map(|provider| provider.name).collect();
         match self {
             Self::OneOf(values) | Self::NoneOf(values)
                 if values.iter().all(|value| names.iter().any(|name| value == name)) =>

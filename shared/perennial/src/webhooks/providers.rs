@@ -1,4 +1,4 @@
-//! The publishers that Perennial knows: one file and one folder each, and one row of the table [`PROVIDERS`].
+//! The publishers that Perennial knows: one file and one folder each, and one row of the table `PROVIDERS`.
 //!
 //! # Add a webhook provider
 //!
@@ -14,10 +14,12 @@
 //! | `acme/key.md` | its rows in the table of keys of the guide on security | if it signs |
 //!
 //! 1. Write the folder; `github/` is a plain example, `contentful.rs` one that signs a form of its own.
-//! 2. Declare the file below, and give it a row in [`PROVIDERS`].
+//! 2. Declare the file below, and give it a row in `PROVIDERS`.
 //! 3. Run `tests/tools/guides`: it puts the folder's text into the guides.
-//! 4. Run `tests/run unit`. The tests below this table go over every row and folder: deliveries verify, a changed byte makes
-//!    them wrong, no delivery verifies as another provider's, rules fit the documented payload, and the guides are complete.
+//! 4. Run `tests/run unit`. Its tests go over every row and folder: deliveries verify, a changed byte makes them wrong, no
+//!    delivery verifies as another provider's, rules fit the documented payload, and the guides are complete.
+//!    `tests/run conformance` sends the documented payload to a site; a second implementation of the signature there
+//!    (`b03_webhooks.rs`) is welcome, and not needed.
 //!
 //! A publisher without a header field of its own, like WordPress, has a folder alone: its deliveries show a secret, and rules
 //! recognise its payload by a member.
@@ -42,7 +44,7 @@ use crate::webhooks::provider::Provider;
 use crate::webhooks::signature::scheme::Scheme;
 
 /// Every provider, in the order in which messages list them.
-pub static PROVIDERS: [&Provider; 13] = [
+static PROVIDERS: &[&Provider] = &[
     &standard_webhooks::PROVIDER,
     &github::PROVIDER,
     &stripe::PROVIDER,
@@ -58,14 +60,19 @@ pub static PROVIDERS: [&Provider; 13] = [
     &other::PROVIDER,
 ];
 
+/// Every provider, in the order of the table.
+pub fn all() -> impl Iterator<Item = &'static Provider> + Clone {
+    PROVIDERS.iter().copied()
+}
+
 /// The provider of that name.
 pub fn by_name(name: &str) -> Option<&'static Provider> {
-    PROVIDERS.into_iter().find(|provider| provider.name == name)
+    all().find(|provider| provider.name == name)
 }
 
 /// Every way to sign, with its provider.
 pub fn schemes() -> impl Iterator<Item = (&'static Provider, &'static Scheme)> {
-    PROVIDERS.into_iter().flat_map(|provider| provider.schemes.iter().map(move |scheme| (provider, scheme)))
+    all().flat_map(|provider| provider.schemes.iter().map(move |scheme| (provider, scheme)))
 }
 
 /// Whether a request is signed, rightly or not.
@@ -78,7 +85,7 @@ pub fn of_request(headers: &HeaderMap) -> &'static Provider {
     let signer = schemes().find(|(_, scheme)| scheme.is_used_by(headers)).map(|(provider, _)| provider);
     let by_header = || {
         let has_header = |name: &str| headers.contains_key(name);
-        PROVIDERS.into_iter().find(|provider| provider.header.is_some_and(has_header))
+        all().find(|provider| provider.header.is_some_and(has_header))
     };
     signer.or_else(by_header).unwrap_or(&other::PROVIDER)
 }
@@ -111,7 +118,7 @@ mod tests {
         };
         let (_, table) = WEBHOOKS.split_once("| provider | field |\n|---|---|\n").unwrap();
         let rows: Vec<_> = table.lines().take_while(|line| line.starts_with('|')).collect();
-        for provider in PROVIDERS {
+        for provider in all() {
             for scheme in provider.schemes.iter().filter(|scheme| scheme.companion.is_none()) {
                 assert_eq!(of(scheme.header), provider);
             }

@@ -52,7 +52,7 @@ fn rules(rules: &Value, routes: &[&str]) -> Result<Rules, Vec<String>> {
 
 #[test]
 fn every_provider_has_a_file_and_a_complete_folder() {
-    for provider in PROVIDERS.into_iter().filter(|provider| *provider != &other::PROVIDER) {
+    for provider in all().filter(|provider| *provider != &other::PROVIDER) {
         assert!(folders().iter().any(|folder| name(folder) == provider.name), "{provider:?} has no folder");
     }
     for folder in folders() {

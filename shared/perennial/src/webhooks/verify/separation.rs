@@ -121,14 +121,21 @@ fn mac((provider, scheme): Row, secret: &str, text: &str) -> Vec<u8> {
     scheme.hash.mac(key.bytes(provider).expect("a key"), text, b"")
 }
 
-/// Whether one's deliveries are the other's, by a secret without a name: both sign the body alone, with the same hash.
+/// Whether one's deliveries are the other's, by a secret without a name: both sign the same text, with the same hash and key.
 fn are_alike((one, by): Row, (other, with): Row) -> bool {
-    let signs_body = |scheme: &Scheme| match (&scheme.message, &scheme.hash) {
-        (Message::Body, Hash::Sha1) => Some(1),
-        (Message::Body, Hash::Sha256) => Some(256),
-        _ => None,
+    let way = |provider: &Provider, scheme: &Scheme| {
+        let text = match &scheme.message {
+            Message::Body => "body",
+            Message::TimeDotBody => "time.body",
+            Message::BodyTime => "body time",
+            Message::IdDotTimeDotBody(_) => "id.time.body",
+            Message::Own(_) => provider.name,
+        };
+        let hash = matches!(scheme.hash, Hash::Sha1);
+        let unit = scheme.time.as_ref().map(|time| matches!(time.unit, Unit::Seconds));
+        (text, hash, unit, provider.key)
     };
-    one == other || (signs_body(by).is_some() && signs_body(by) == signs_body(with))
+    way(one, by) == way(other, with)
 }
 
 #[test]

@@ -8,7 +8,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::webhooks::providers::{PROVIDERS, github, shopify};
+use crate::webhooks::providers::{github, shopify};
 use crate::webhooks::secret::key_id;
 
 /// A signed delivery, and the time and the id that it has.
@@ -50,7 +50,7 @@ pub(crate) fn of(provider: &'static Provider) -> Vec<Vector> {
 }
 
 fn all() -> Vec<Vector> {
-    PROVIDERS.into_iter().filter(|provider| provider.signs()).flat_map(of).collect()
+    providers::all().filter(|provider| provider.signs()).flat_map(of).collect()
 }
 
 impl Vector {
@@ -87,7 +87,7 @@ fn with_another_end(text: &str) -> String {
 
 #[test]
 fn every_publishers_own_signature_is_right() {
-    for provider in PROVIDERS.into_iter().filter(|provider| provider.signs()) {
+    for provider in providers::all().filter(|provider| provider.signs()) {
         for scheme in provider.schemes {
             let is_there = |vector: &Vector| vector.headers.iter().any(|(name, _)| name == scheme.header);
             assert!(of(provider).iter().any(is_there), "{provider:?} has no vector with `{}`", scheme.header);
