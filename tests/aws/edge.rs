@@ -1,16 +1,19 @@
 //! CloudFront's orders: what a distribution gets, and what is sent, byte by byte.
 
 use http::Method;
+use perennial::ReadySite;
+use perennial::parts::cdn::cloudfront::invalidation::CloudFront;
 use perennial::parts::ports::edge::{Edge as _, Purged};
 use perennial::parts::ports::error::StoreError;
-use perennial::parts::ports::stores::Stores as _;
+use perennial::parts::run::settings::Settings;
+use perennial::parts::stores::aws::account::Account;
 use serde_json::json;
 use tests::Aws;
 use tests::aws::elements;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::stores;
+use crate::{account, settings, site};
 
 const DISTRIBUTION: &str = r#"<DistributionConfig xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><CallerReference>REFERENCE</CallerReference><Comment/><Enabled>true</Enabled><Origins><Quantity>1</Quantity><Items><Origin><Id>o</Id><DomainName>example.com</DomainName></Origin></Items></Origins><DefaultCacheBehavior><TargetOriginId>o</TargetOriginId><ViewerProtocolPolicy>allow-all</ViewerProtocolPolicy></DefaultCacheBehavior></DistributionConfig>"#;
 
@@ -21,6 +24,17 @@ pub(crate) async fn distribution(aws: &Aws) -> String {
     elements(&made.text(), "Id").remove(0)
 }
 
+/// What a deployment with these settings, too, tells its distribution through.
+pub(crate) fn edge(aws: &Aws, more: &[(&str, &str)]) -> CloudFront {
+    let settings = settings(aws, "b", more);
+    cloudfront(&account(&settings), &settings, &site())
+}
+
+pub(crate) fn cloudfront(account: &Account, settings: &Settings, site: &ReadySite) -> CloudFront {
+    let of_edge = settings.cloudfront.as_ref().expect("a distribution in front");
+    CloudFront::new(account.clone(), of_edge, site.urls(&settings.build_id))
+}
+
 fn tags(tags: &[&str]) -> Vec<String> {
     tags.iter().map(|&tag| tag.to_owned()).collect()
 }
@@ -29,7 +43,7 @@ fn tags(tags: &[&str]) -> Vec<String> {
 async fn a_distribution_gets_one_order_a_purge() {
     let aws = Aws::start().await;
     let id = distribution(&aws).await;
-    let edge = stores(&aws, "b", &[("PERENNIAL_DISTRIBUTION", &id)]).edge().clone();
+    let edge = edge(&aws, &[("PERENNIAL_DISTRIBUTION", &id)]);
     edge.purge(&tags(&["path:/a", "tag:é"])).await.expect("purge");
     assert_eq!(aws.orders(&id).await, [["#h:2d1cd8e955918291dfde79f664dd1cb0", "#path:/a"]]);
     // The same again is another order.
@@ -42,7 +56,7 @@ async fn a_distribution_gets_one_order_a_purge() {
 #[tokio::test]
 async fn orders_have_a_window_where_there_are_orders() {
     let aws = Aws::start().await;
-    let window = |more: &[(&str, &str)]| stores(&aws, "b", more).edge().window().as_millis();
+    let window = |more: &[(&str, &str)]| edge(&aws, more).window().as_millis();
     assert_eq!(window(&[]), 0, "there is no distribution");
     assert_eq!(window(&[("PERENNIAL_DISTRIBUTION", "E1")]), 250);
     assert_eq!(window(&[("PERENNIAL_DISTRIBUTION_FROM", "p"), ("PERENNIAL_EDGE_WINDOW_MS", "40")]), 40);
@@ -55,7 +69,7 @@ async fn a_distribution_without_tags_is_told_paths() {
     let aws = Aws::start().await;
     let id = distribution(&aws).await;
     let settings = [("PERENNIAL_DISTRIBUTION", &*id), ("PERENNIAL_EDGE_PURGE", "paths")];
-    let edge = stores(&aws, "b", &settings).edge().clone();
+    let edge = edge(&aws, &settings);
     edge.purge(&tags(&["path:/a"])).await.expect("purge");
     assert_eq!(aws.orders(&id).await, [["/docs/_perennial/data/b/a.json", "/docs/a"]]);
 }
@@ -65,7 +79,7 @@ async fn the_distribution_may_be_named_by_a_parameter() {
     let aws = Aws::start().await;
     let id = distribution(&aws).await;
     let name = format!("/perennial/{}/distribution", aws.table);
-    let edge = stores(&aws, "b", &[("PERENNIAL_DISTRIBUTION_FROM", &name)]).edge().clone();
+    let edge = edge(&aws, &[("PERENNIAL_DISTRIBUTION_FROM", &name)]);
     let error = edge.purge(&tags(&["site"])).await.unwrap_err().to_string();
     assert!(error.contains(&name) && error.contains("check PERENNIAL_DISTRIBUTION_FROM"), "{error}");
     let empty = json!({ "Name": name, "Value": " ", "Type": "String" });
@@ -93,14 +107,14 @@ async fn without_a_distribution_nobody_is_told() {
     let nowhere = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
     let off = [nowhere, ("PERENNIAL_EDGE_PURGE", "off"), ("PERENNIAL_DISTRIBUTION", "E1")];
     for settings in [&[nowhere][..], &off] {
-        stores(&aws, "b", settings).edge().purge(&tags(&["site"])).await.expect("nothing to do");
+        edge(&aws, settings).purge(&tags(&["site"])).await.expect("nothing to do");
     }
 }
 
 #[tokio::test]
 async fn a_distribution_that_is_not_there_is_named() {
     let aws = Aws::start().await;
-    let edge = stores(&aws, "b", &[("PERENNIAL_DISTRIBUTION", "ENONE")]).edge().clone();
+    let edge = edge(&aws, &[("PERENNIAL_DISTRIBUTION", "ENONE")]);
     let error = edge.purge(&tags(&["site"])).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, StoreError::Refused(_)), "{text}");
@@ -143,7 +157,7 @@ async fn purged(answers: &[(&str, &str)]) -> (Result<Purged, StoreError>, Vec<St
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     let settings =
         [("AWS_ENDPOINT_URL", &*url), ("AWS_SESSION_TOKEN", "token"), ("PERENNIAL_DISTRIBUTION", "E1")];
-    let edge = stores(&aws, "b", &settings).edge().clone();
+    let edge = edge(&aws, &settings);
     let (tags, served) = (tags(&["tag:a&b"]), recorded(listener, answers));
     tokio::join!(edge.purge(&tags), served)
 }

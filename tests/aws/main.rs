@@ -36,10 +36,17 @@ mod struggles;
 
 use std::sync::Arc;
 
+use perennial::parts::cdn::cloudfront::invalidation::CloudFront;
+use perennial::parts::ports::stores::Ports;
 use perennial::parts::run::settings::Settings;
 use perennial::parts::stores::aws::account::Account;
+use perennial::parts::stores::aws::bodies::S3Bodies;
+use perennial::parts::stores::aws::journal::DynamoJournal;
+use perennial::parts::stores::aws::pages::DynamoPages;
+use perennial::parts::stores::aws::queue::SqsQueue;
+use perennial::parts::stores::aws::settings::AwsSettings;
 use perennial::parts::stores::aws::stores::{AwsStores, open};
-use perennial::{ReadySite, Site, SystemClock};
+use perennial::{Clock, ReadySite, Site, SystemClock};
 use tests::Aws;
 
 /// The stores of a build, on a deployment and with more settings.
@@ -51,8 +58,18 @@ fn stores(aws: &Aws, build: &str, more: &[(&str, &str)]) -> AwsStores {
 fn with_account(aws: &Aws, build: &str, more: &[(&str, &str)]) -> (Account, AwsStores) {
     let settings = settings(aws, build, more);
     let account = account(&settings);
-    let stores = open(&account, &settings, &site(), Arc::new(SystemClock));
-    (account, stores)
+    (account.clone(), open_stores(&account, &settings, Arc::new(SystemClock)))
+}
+
+fn open_stores(account: &Account, settings: &Settings, clock: Arc<dyn Clock>) -> AwsStores {
+    open(account, stores_of(settings), &settings.limits, &settings.build_id, clock)
+}
+
+/// The same stores behind a distribution.
+type Fronted = Ports<DynamoPages, S3Bodies, SqsQueue, CloudFront, DynamoJournal>;
+
+fn stores_of(settings: &Settings) -> &AwsSettings {
+    settings.aws.as_ref().expect("stores on AWS")
 }
 
 fn settings(aws: &Aws, build: &str, more: &[(&str, &str)]) -> Settings {
@@ -64,7 +81,7 @@ fn settings(aws: &Aws, build: &str, more: &[(&str, &str)]) -> Settings {
 }
 
 fn account(settings: &Settings) -> Account {
-    Account::open(settings.aws.as_ref().expect("stores on AWS")).expect("an account")
+    Account::open(settings.account().expect("an account is named")).expect("an account")
 }
 
 fn site() -> ReadySite {

@@ -13,20 +13,19 @@ use perennial::parts::ports::stores::Stores as _;
 use perennial::parts::ports::suite::pages::{ask_and_record, page};
 use perennial::parts::record::page_record::Record;
 use perennial::parts::run::settings::Settings;
-use perennial::parts::stores::aws;
-use perennial::parts::stores::aws::stores::AwsStores;
 use perennial::{Clock, Site};
 use serde_json::json;
 use serve::{Renewal, Serve};
 use tests::{Answer, Ask, Aws, Upstream};
 
-use crate::{account, settings};
+use crate::edge::cloudfront;
+use crate::{Fronted, account, open_stores, settings};
 use tests::between::Between;
 
 /// The serve function of the conformance site, on stores whose calls are counted.
 pub(crate) struct Function {
-    pub(crate) engine: Arc<Engine<AwsStores>>,
-    serve: Serve<AwsStores>,
+    pub(crate) engine: Arc<Engine<Fronted>>,
+    serve: Serve<Fronted>,
 }
 
 impl Function {
@@ -40,7 +39,9 @@ impl Function {
 
     pub(crate) fn by(site: Site, clock: Arc<dyn Clock>, settings: Settings) -> Self {
         let site = Arc::new(site.ready(None, None).expect("a site"));
-        let stores = aws::stores::open(&account(&settings), &settings, &site, clock.clone());
+        let account = account(&settings);
+        let stores = open_stores(&account, &settings, clock.clone());
+        let stores = stores.with_edge(cloudfront(&account, &settings, &site));
         let engine = Engine::new(site, stores, clock, settings.limits);
         Self { serve: Serve::new(engine.clone(), Renewal::Before), engine }
     }

@@ -1,14 +1,13 @@
 //! The calls that are signed by hand, beside those of the AWS SDK, as `tests/aws/sdk_requests` has written them down.
 
 use perennial::parts::ports::edge::Edge as _;
-use perennial::parts::ports::stores::Stores as _;
 use serde_json::Value;
 use tests::Aws;
 use tests::aws::elements;
 use tokio::net::TcpListener;
 
-use crate::edge::recorded;
-use crate::{account, settings, stores};
+use crate::edge::{edge, recorded};
+use crate::{account, settings};
 
 const SENT_BY_SDK: &str = include_str!("sdk_requests/requests.json");
 
@@ -23,13 +22,13 @@ async fn calls_are_those_of_the_sdk() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     let given = [("AWS_ENDPOINT_URL", &*url), ("PERENNIAL_DISTRIBUTION", "E1234567890")];
-    let (stores, account) = (stores(&aws, "b", &given), account(&settings(&aws, "b", &given)));
+    let (edge, account) = (edge(&aws, &given), account(&settings(&aws, "b", &given)));
     let calls = async {
         // The answers hold no secrets.
         for id in [SECRET, "/site/secrets"] {
             assert!(perennial::parts::stores::aws::secrets::read_secrets(id, &account).await.is_err());
         }
-        stores.edge().purge(&["tag:a&b".into(), "path:/a".into()]).await.expect("purge");
+        edge.purge(&["tag:a&b".into(), "path:/a".into()]).await.expect("purge");
     };
     let expected: Vec<Value> = serde_json::from_str(SENT_BY_SDK).expect("JSON");
     let answers = vec![("200 OK", ""); expected.len()];

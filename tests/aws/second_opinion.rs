@@ -9,12 +9,11 @@ use http::Method;
 use perennial::SystemClock;
 use perennial::parts::ports::stores::Stores as _;
 use perennial::parts::run::settings::Settings;
-use perennial::parts::stores::aws;
 use tests::client::Client;
 use tests::until::until;
 use tests::{Answer, Ask, Asks as _};
 
-use crate::{account, site};
+use crate::{account, open_stores};
 
 /// Ends with the test.
 pub(crate) struct Dynamo {
@@ -98,7 +97,7 @@ async fn pages_keep_the_contract() {
     };
     let open = |build: &str| {
         let settings = given(build);
-        aws::stores::open(&account(&settings), &settings, &site(), Arc::new(SystemClock)).pages().clone()
+        open_stores(&account(&settings), &settings, Arc::new(SystemClock)).pages().clone()
     };
     perennial::parts::ports::suite::pages::run(open).await;
     perennial::parts::ports::suite::pages::run_undisturbed(&open("b")).await;

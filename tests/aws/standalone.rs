@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::edge::distribution;
 use serde_json::json;
 use tests::process::{Launch, Running};
 use tests::until::{pass, until};
@@ -84,6 +85,28 @@ async fn a_process_with_nothing_to_do_stops_at_once() {
     let asked = std::time::Instant::now();
     site.stop().await.success();
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+}
+
+/// A distribution needs an account, and no stores in it.
+#[tokio::test]
+async fn the_embedded_store_tells_a_distribution_what_changed() {
+    let h = Host::new().await;
+    let id = distribution(&h.aws).await;
+    h.up.on("/tagged/a", json!({ "value": "first", "tags": ["news"] }));
+    let store = h.folder.path().join("store");
+    let launch = Launch::new(env!("CARGO_BIN_EXE_conformance-site"), &store, &h.up);
+    let launch = launch.env("PERENNIAL_REVALIDATE_SECRETS", SECRET).env("PERENNIAL_DISTRIBUTION", &id);
+    let is_of_account = |name: &str| name.starts_with("AWS_");
+    let account = h.aws.settings().into_iter().filter(|(name, _)| is_of_account(name));
+    let site = account.fold(launch, |launch, (name, value)| launch.env(&name, value)).start().await;
+    let answer = site.get("/tagged/a").await.expect(200, "MISS");
+    assert_eq!(answer.header("cache-tag"), "path:/tagged/a,route:/tagged/{slug},site,tag:news");
+    assert!(store.join("pages.db").exists(), "the page is on this machine");
+    let call =
+        Ask::get("/api/revalidate?path=/tagged/a").header("authorization", &*format!("Bearer {SECRET}"));
+    assert_eq!(site.ask(call).await.status, 200);
+    assert_eq!(h.aws.orders(&id).await, [["#path:/tagged/a"]]);
+    site.stop().await.success();
 }
 
 #[tokio::test]

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
+use perennial::Clock;
 use perennial::parts::ports::edge::NoEdge;
 use perennial::parts::ports::stores::Ports;
 use perennial::parts::run::settings::Settings;
-use perennial::parts::stores::aws;
 use perennial::parts::stores::aws::account::Account;
 use perennial::parts::stores::aws::bodies::S3Bodies;
 use perennial::parts::stores::aws::journal::DynamoJournal;
 use perennial::parts::stores::aws::pages::DynamoPages;
+use perennial::parts::stores::aws::stores::open;
 use perennial::parts::stores::embedded::queue::SqliteQueue;
-use perennial::{Clock, Site};
 use tempfile::TempDir;
 use tests::Aws;
 
@@ -34,11 +34,11 @@ impl Place {
     pub(crate) fn open(&self, build: &str, clock: Arc<dyn Clock>) -> TestStores {
         let build = ("BUILD_ID".to_owned(), build.to_owned());
         let settings = Settings::read(self.aws.settings().into_iter().chain([build])).expect("settings");
-        let account = Account::open(settings.aws.as_ref().expect("stores on AWS")).expect("an account");
-        let site = Site::new().ready(None, None).expect("an empty site");
-        let stores = aws::stores::open(&account, &settings, &site, clock.clone());
+        let aws = settings.aws.as_ref().expect("stores on AWS");
+        let account = Account::open(&aws.account).expect("an account");
+        let stores = open(&account, aws, &settings.limits, &settings.build_id, clock.clone());
         let queue = SqliteQueue::open(self.queue.path(), settings.build_id, clock);
-        stores.with_edge(NoEdge).map_queue(|_| queue)
+        stores.map_queue(|_| queue)
     }
 
     /// The names of all bodies in them.

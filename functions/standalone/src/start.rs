@@ -111,7 +111,8 @@ async fn start<S: Stores>(start: &Start, engine: Arc<Engine<S>>, secrets: &Secre
 fn own_secret(secrets: &SecretSource) -> std::io::Result<Option<String>> {
     match secrets {
         SecretSource::Here(settings) if settings.revalidate_secrets.is_empty() => {
-            Ok(live_secrets(settings)?.into_iter().next())
+            let given = live_secrets(&[], &settings.store, settings.on_lambda)?;
+            Ok(given.into_iter().next())
         }
         _ => Ok(None),
     }

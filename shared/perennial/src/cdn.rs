@@ -1,4 +1,3 @@
 //! Shared caches in front of a site.
 
-#[cfg(feature = "aws")]
 pub mod cloudfront;

@@ -16,6 +16,7 @@ use crate::base::panics::guarded;
 use crate::key::page_key::PageKey;
 use crate::key::params::Params;
 use crate::key::pattern::Pattern;
+use crate::key::url::Urls;
 use crate::site::addresses::CLOSE_DRAFT;
 use crate::site::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
 use crate::webhooks::rules::Rules;
@@ -302,6 +303,11 @@ impl ReadySite {
     /// Whether canonical paths end in `/`.
     pub fn trailing_slash(&self) -> bool {
         self.trailing_slash
+    }
+
+    /// How the site's pages are spelt in URLs under a build.
+    pub fn urls(&self, build: &Arc<str>) -> Urls {
+        Urls { base_path: self.base_path.clone(), trailing_slash: self.trailing_slash, build: build.clone() }
     }
 
     /// The rules that map a webhook's payload to pages.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -52,6 +54,55 @@ pub struct NoEdge;
 impl Edge for NoEdge {
     async fn purge(&self, _: &[String]) -> Result<Purged, StoreError> {
         Ok(Purged::NoCache)
+    }
+}
+
+/// Some shared cache, which one the settings say: programs are not compiled once for each. What it tells of itself is asked
+/// once, so that an answer to a visitor costs no more than with a known one.
+#[derive(Clone)]
+pub struct AnyEdge {
+    tag_header: Option<&'static str>,
+    items_max: usize,
+    window: Duration,
+    edge: Arc<dyn Purge>,
+}
+
+/// [`Edge::purge`] of a type that is forgotten.
+trait Purge: Send + Sync {
+    fn purge<'a>(&'a self, tags: &'a [String]) -> Purging<'a>;
+}
+
+type Purging<'a> = Pin<Box<dyn Future<Output = Result<Purged, StoreError>> + Send + 'a>>;
+
+impl<E: Edge> Purge for E {
+    fn purge<'a>(&'a self, tags: &'a [String]) -> Purging<'a> {
+        Box::pin(Edge::purge(self, tags))
+    }
+}
+
+impl AnyEdge {
+    /// This shared cache.
+    pub fn new(edge: impl Edge) -> Self {
+        let (tag_header, items_max, window) = (edge.tag_header(), edge.items_max(), edge.window());
+        Self { tag_header, items_max, window, edge: Arc::new(edge) }
+    }
+}
+
+impl Edge for AnyEdge {
+    async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
+        Purge::purge(&*self.edge, tags).await
+    }
+
+    fn tag_header(&self) -> Option<&'static str> {
+        self.tag_header
+    }
+
+    fn items_max(&self) -> usize {
+        self.items_max
+    }
+
+    fn window(&self) -> Duration {
+        self.window
     }
 }
 

@@ -4,13 +4,19 @@ use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 
+#[cfg(feature = "aws")]
+use crate::cdn::cloudfront::invalidation::CloudFront;
 use crate::engine::Engine;
+use crate::ports::edge::{AnyEdge, NoEdge};
 use crate::ports::stores::Stores;
 use crate::run::secrets::LiveSecrets;
 #[cfg(feature = "aws")]
 use crate::run::secrets::Reading;
 use crate::run::settings::Settings;
 use crate::site::{ReadySite, Site};
+use crate::stores;
+#[cfg(feature = "aws")]
+use crate::stores::aws::account::Account;
 
 /// Why a function cannot start, or go on.
 pub type FunctionError = Box<dyn Error + Send + Sync>;
@@ -51,9 +57,14 @@ impl SecretSource {
     pub fn live<T>(&self, make: fn(&[String]) -> Result<T, String>) -> Result<LiveSecrets<T>, FunctionError> {
         match self {
             #[cfg(feature = "embedded")]
-            Self::Here(settings) => {
-                Ok(LiveSecrets::given(crate::stores::embedded::secret::live_secrets(settings)?, make)?)
-            }
+            Self::Here(settings) => Ok(LiveSecrets::given(
+                stores::embedded::secret::live_secrets(
+                    &settings.revalidate_secrets,
+                    &settings.store,
+                    settings.on_lambda,
+                )?,
+                make,
+            )?),
             #[cfg(feature = "aws")]
             Self::Elsewhere(from) => {
                 let (settings, account) = &**from;
@@ -64,7 +75,7 @@ impl SecretSource {
                 let from = Arc::new((id.clone(), account.clone()));
                 let read = move || -> Reading {
                     let from = from.clone();
-                    Box::pin(async move { crate::stores::aws::secrets::read_secrets(&from.0, &from.1).await })
+                    Box::pin(async move { stores::aws::secrets::read_secrets(&from.0, &from.1).await })
                 };
                 Ok(LiveSecrets::kept_elsewhere(Box::new(read), make))
             }
@@ -101,56 +112,63 @@ pub fn ready(site: Site, settings: &Settings) -> Result<ReadySite, FunctionError
     Ok(site.ready(settings.base_path.as_deref(), settings.trailing_slash)?)
 }
 
-/// Puts a site on the stores that its settings name, and has something done there.
+/// Puts a site on the stores that its settings name, behind the shared cache that they name, and has something done there.
 ///
 /// # Errors
-/// This program was built without those stores; and what is done ends with.
+/// This program was built without those stores, or that cache; and what is done ends with.
 pub async fn on_stores(
     site: Arc<ReadySite>,
     settings: Settings,
     function: impl OnStores,
 ) -> Result<(), FunctionError> {
-    #[cfg(feature = "aws")]
-    if let Some(aws) = &settings.aws {
-        return on_aws(site, crate::stores::aws::account::Account::open(aws)?, settings.clone(), function)
-            .await;
+    let (account, clock) = (open_account(&settings)?, site.clock().clone());
+    let (build, limits) = (&settings.build_id, &settings.limits);
+    let edge = match (&settings.cloudfront, &account) {
+        #[cfg(feature = "aws")]
+        (Some(cloudfront), Some(account)) => {
+            AnyEdge::new(CloudFront::new(account.clone(), cloudfront, site.urls(build)))
+        }
+        _ => AnyEdge::new(NoEdge),
+    };
+    match (&settings.aws, account) {
+        #[cfg(feature = "aws")]
+        (Some(aws), Some(account)) => {
+            let stores = stores::aws::stores::open(&account, aws, limits, build, clock);
+            stores::aws::stores::warm(&account, &stores).await;
+            let engine = engine_for(&function, site, stores.with_edge(edge), &settings);
+            function.run(engine, SecretSource::Elsewhere(Box::new((settings, account)))).await
+        }
+        #[cfg(feature = "embedded")]
+        _ => {
+            let stores = stores::embedded::open(&settings.store, build, clock, limits.store_lock_wait);
+            let engine = engine_for(&function, site, stores.with_edge(edge), &settings);
+            function.run(engine, SecretSource::Here(Box::new(settings))).await
+        }
+        #[cfg(not(feature = "embedded"))]
+        _ => Err("this program was built without the embedded store: set PERENNIAL_TABLE, PERENNIAL_BUCKET and PERENNIAL_QUEUE_URL".into()),
     }
-    #[cfg(not(feature = "aws"))]
-    if settings.aws.is_some() {
-        return Err("PERENNIAL_TABLE is set, but this program was built without the stores of AWS: build it with `--features aws`".into());
-    }
-    on_this_machine(site, settings, function).await
 }
 
+/// The account that the settings need, if any. Opens no connection yet.
 #[cfg(feature = "aws")]
-async fn on_aws(
-    site: Arc<ReadySite>,
-    account: crate::stores::aws::account::Account,
-    settings: Settings,
-    function: impl OnStores,
-) -> Result<(), FunctionError> {
-    let clock = site.clock().clone();
-    let stores = crate::stores::aws::stores::open(&account, &settings, &site, clock.clone());
-    crate::stores::aws::stores::warm(&account, &stores).await;
-    let engine = engine_for(&function, site, stores, &settings);
-    function.run(engine, SecretSource::Elsewhere(Box::new((settings, account)))).await
+fn open_account(settings: &Settings) -> Result<Option<Account>, FunctionError> {
+    Ok(settings.account().map(Account::open).transpose()?)
 }
 
-#[cfg(feature = "embedded")]
-async fn on_this_machine(
-    site: Arc<ReadySite>,
-    settings: Settings,
-    function: impl OnStores,
-) -> Result<(), FunctionError> {
-    let clock = site.clock().clone();
-    let lock_wait = settings.limits.store_lock_wait;
-    let stores = crate::stores::embedded::open(&settings.store, &settings.build_id, clock.clone(), lock_wait);
-    let engine = engine_for(&function, site, stores, &settings);
-    function.run(engine, SecretSource::Here(Box::new(settings))).await
+/// A program without the feature `aws` has no account.
+#[cfg(not(feature = "aws"))]
+enum Account {}
+
+#[cfg(not(feature = "aws"))]
+fn open_account(settings: &Settings) -> Result<Option<Account>, FunctionError> {
+    match (&settings.aws, &settings.cloudfront) {
+        (Some(_), _) => Err("PERENNIAL_TABLE is set, but this program was built without the stores of AWS: build it with `--features aws`".into()),
+        (None, Some(_)) => Err("PERENNIAL_DISTRIBUTION or PERENNIAL_DISTRIBUTION_FROM is set, but this program was built without CloudFront: build it with `--features aws`, or unset it".into()),
+        (None, None) => Ok(None),
+    }
 }
 
 /// An engine as a function needs it.
-#[cfg(any(feature = "aws", feature = "embedded"))]
 fn engine_for<F: OnStores, S: Stores>(
     function: &F,
     site: Arc<ReadySite>,

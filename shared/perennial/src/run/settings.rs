@@ -1,7 +1,8 @@
 //! Settings: read once at the start, from a lookup, and refused by name.
 
 use crate::base::limits::Limits;
-use crate::stores::aws::settings::Aws;
+use crate::cdn::cloudfront::settings::CloudFrontSettings;
+use crate::stores::aws::settings::{AccountSettings, AwsSettings};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,7 +30,9 @@ pub struct Settings {
     /// `PERENNIAL_WEBHOOKS` (the site's own): file of the rules that say which pages change with a publisher's payload.
     pub webhooks: Option<PathBuf>,
     /// The stores of an AWS account; none: the embedded store.
-    pub aws: Option<Aws>,
+    pub aws: Option<AwsSettings>,
+    /// The CloudFront distribution in front; none: no shared cache is told.
+    pub cloudfront: Option<CloudFrontSettings>,
     /// Whether the process is a function of AWS Lambda itself, not of an emulator: `AWS_LAMBDA_INITIALIZATION_TYPE`
     /// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>) is given.
     pub on_lambda: bool,
@@ -58,6 +61,12 @@ pub(crate) fn is_build_id(text: &str) -> bool {
 }
 
 impl Settings {
+    /// The AWS account that a part of them needs; none if none does.
+    pub fn account(&self) -> Option<&AccountSettings> {
+        let of_edge = self.cloudfront.as_ref().map(|edge| &edge.account);
+        self.aws.as_ref().map(|aws| &aws.account).or(of_edge)
+    }
+
     /// Reads the process's environment; the defaults stand in for variables that are unset.
     ///
     /// # Errors
@@ -101,7 +110,10 @@ impl Settings {
         let is_function = r.text("AWS_LAMBDA_RUNTIME_API").is_some();
         let revalidate_secrets_from = r.text("PERENNIAL_REVALIDATE_SECRETS_FROM");
         let webhooks = r.text("PERENNIAL_WEBHOOKS").map(PathBuf::from);
-        let aws = Aws::read(&mut r);
+        let needed_by = AwsSettings::asked_by(&mut r).or_else(|| CloudFrontSettings::asked_by(&mut r));
+        let account = AccountSettings::read(&mut r, needed_by);
+        let aws = AwsSettings::read(&mut r, &account);
+        let cloudfront = CloudFrontSettings::read(&mut r, &account, aws.is_some());
         let limits = Limits::read(&mut r);
         r.end().map_err(SettingsError)?;
         let build_id = build_id.into();
@@ -115,6 +127,7 @@ impl Settings {
             revalidate_secrets_from,
             webhooks,
             aws,
+            cloudfront,
             on_lambda,
             is_function,
             limits,
@@ -125,7 +138,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stores::aws::settings::EdgePurge;
+    use crate::cdn::cloudfront::settings::EdgePurge;
 
     fn read(given: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         Settings::read(given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
@@ -220,8 +233,22 @@ mod tests {
         .unwrap();
         let shown = format!("{settings:?}");
         assert!(shown.contains("AKID") && !shown.contains("hidden"), "{shown}");
-        let aws = settings.aws.unwrap();
-        assert_eq!((&*aws.table, &*aws.region), ("pages", "eu-west-1"));
-        assert_eq!((aws.edge_purge, aws.max_purges, aws.distribution), (EdgePurge::Tags, 100, None));
+        let (aws, edge) = (settings.aws.unwrap(), settings.cloudfront.unwrap());
+        assert_eq!((&*aws.table, &*aws.account.region), ("pages", "eu-west-1"));
+        assert_eq!((edge.purge, edge.max_purges, edge.distribution), (EdgePurge::Tags, 100, None));
+    }
+
+    #[test]
+    fn a_distribution_needs_an_account_and_no_stores_in_it() {
+        let keys = [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+        for name in ["PERENNIAL_DISTRIBUTION", "PERENNIAL_DISTRIBUTION_FROM"] {
+            let error = read(&[(name, "E1")]).unwrap_err().to_string();
+            assert!(error.contains(&format!("AWS_REGION is not set, and {name} is")), "{error}");
+            let settings = read(&[&[(name, "E1")][..], &keys].concat()).unwrap();
+            assert!(settings.aws.is_none() && settings.cloudfront.is_some(), "{name}");
+            let off = read(&[(name, "E1"), ("PERENNIAL_EDGE_PURGE", "off")]).unwrap();
+            assert!(off.cloudfront.is_none(), "nobody is told");
+        }
+        assert!(read(&keys).unwrap().cloudfront.is_none());
     }
 }

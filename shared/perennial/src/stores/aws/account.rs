@@ -1,4 +1,4 @@
-//! The stores of an AWS account: DynamoDB, S3, SQS, CloudFront.
+//! An AWS account: its keys, and the clients of its services.
 //!
 //! Calls of the SDK are boxed. Each is dozens of futures within one another, and whoever awaits an answer of the site
 //! would have to raise the compiler's `recursion_limit`.
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::ports::error::StoreError;
 use crate::stores::aws::http;
-use crate::stores::aws::settings::Aws;
+use crate::stores::aws::settings::AccountSettings;
 
 /// For one answer of DynamoDB or SQS, which take milliseconds. A visitor waits, and another attempt finds another server.
 pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -33,7 +33,7 @@ const LAST_BACK_OFF: Duration = Duration::from_millis(100);
 /// An account: its keys, and the one HTTP client through which it is called.
 #[derive(Clone, Debug)]
 pub struct Account {
-    pub(crate) aws: Aws,
+    settings: AccountSettings,
     credentials: Credentials,
     http: SharedHttpClient,
     pub(crate) caller: Caller,
@@ -47,7 +47,7 @@ macro_rules! configured {
     ($sdk:ident, $account:expr, $attempt:expr) => {{
         let mut config = $sdk::config::Config::builder()
             .behavior_version($sdk::config::BehaviorVersion::v2026_01_12())
-            .region($sdk::config::Region::new($account.aws.region.clone()))
+            .region($sdk::config::Region::new($account.settings.region.clone()))
             .credentials_provider($account.credentials.clone())
             // The keys are good for the life of the process.
             .identity_cache($sdk::config::IdentityCache::no_cache())
@@ -56,7 +56,7 @@ macro_rules! configured {
             .retry_config(retries())
             // What stands still is given up by those who read it.
             .stalled_stream_protection($sdk::config::StalledStreamProtectionConfig::disabled());
-        config.set_endpoint_url($account.aws.endpoint_url.clone());
+        config.set_endpoint_url($account.settings.endpoint_url.clone());
         config
     }};
 }
@@ -66,8 +66,8 @@ impl Account {
     ///
     /// # Errors
     /// `AWS_CA_BUNDLE` cannot be used.
-    pub fn open(aws: &Aws) -> Result<Self, StoreError> {
-        let keys = aws.credentials.clone();
+    pub fn open(settings: &AccountSettings) -> Result<Self, StoreError> {
+        let keys = settings.credentials.clone();
         let credentials = Credentials::new(
             keys.access_key_id,
             keys.secret_access_key,
@@ -75,10 +75,10 @@ impl Account {
             None,
             "the environment",
         );
-        let client = http::client(aws)?;
+        let client = http::client(settings)?;
         let http = http::for_sdk(&client);
-        let caller = Caller::new(aws, client, credentials.clone());
-        Ok(Self { aws: aws.clone(), credentials, http, caller })
+        let caller = Caller::new(settings, client, credentials.clone());
+        Ok(Self { settings: settings.clone(), credentials, http, caller })
     }
 
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
@@ -99,7 +99,7 @@ impl Account {
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             // A server of one's own has no name for each bucket.
-            .force_path_style(self.aws.endpoint_url.is_some());
+            .force_path_style(self.settings.endpoint_url.is_some());
         aws_sdk_s3::Client::from_conf(config.build())
     }
 

@@ -43,6 +43,10 @@ impl S3Bodies {
         Self { client, bucket: bucket.to_owned(), build: build.clone(), bytes_max }
     }
 
+    pub(crate) fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
     fn key(&self, page: &PageKey, sha256: &str) -> String {
         format!("{}/{}/{sha256}", self.build, page.hash())
     }

@@ -20,7 +20,7 @@ use crate::ports::error::StoreError;
 use crate::stores::aws::errors::Failure;
 use crate::stores::aws::http::Http;
 use crate::stores::aws::retries::ATTEMPTS;
-use crate::stores::aws::settings::Aws;
+use crate::stores::aws::settings::AccountSettings;
 
 /// For one answer. These services take some hundred milliseconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,12 +57,12 @@ fn service(action: &str) -> &str {
 }
 
 impl Caller {
-    pub(crate) fn new(aws: &Aws, http: Http, credentials: Credentials) -> Self {
+    pub(crate) fn new(settings: &AccountSettings, http: Http, credentials: Credentials) -> Self {
         Self {
             http,
             identity: credentials.into(),
-            region: aws.region.clone(),
-            endpoint_url: aws.endpoint_url.clone(),
+            region: settings.region.clone(),
+            endpoint_url: settings.endpoint_url.clone(),
         }
     }
 
@@ -247,8 +247,8 @@ mod tests {
             ("AWS_SECRET_ACCESS_KEY", key),
         ];
         let given = given.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let aws = Settings::read(given).unwrap().aws.unwrap();
-        Caller::new(&aws, client(&aws).unwrap(), Credentials::new(id, key, None, None, "test"))
+        let account = Settings::read(given).unwrap().aws.unwrap().account;
+        Caller::new(&account, client(&account).unwrap(), Credentials::new(id, key, None, None, "test"))
     }
 
     #[test]

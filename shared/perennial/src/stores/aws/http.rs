@@ -25,7 +25,7 @@ use tower_service::Service;
 
 use crate::base::clock::{SystemClock, within};
 use crate::ports::error::StoreError;
-use crate::stores::aws::settings::Aws;
+use crate::stores::aws::settings::AccountSettings;
 
 /// What the certificates of AWS's endpoints lead to (<https://www.amazontrust.com/repository/>). Compiled in: to look
 /// through the system's hundred and more would cost every new process some milliseconds.
@@ -42,12 +42,12 @@ pub(crate) type Http = Client<Connector, SdkBody>;
 ///
 /// # Errors
 /// `AWS_CA_BUNDLE` cannot be used.
-pub(crate) fn client(aws: &Aws) -> Result<Http, StoreError> {
+pub(crate) fn client(settings: &AccountSettings) -> Result<Http, StoreError> {
     // Named, because a program may have several: none is then the process's default.
     let tls = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
         .with_safe_default_protocol_versions()
         .map_err(|e| StoreError::Refused(format!("TLS cannot be set up: {e}")))?
-        .with_root_certificates(trusted(aws)?)
+        .with_root_certificates(trusted(settings)?)
         .with_no_client_auth();
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -107,9 +107,9 @@ impl Service<Uri> for Connector {
     }
 }
 
-fn trusted(aws: &Aws) -> Result<RootCertStore, StoreError> {
-    let plain = aws.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
-    match &aws.ca_bundle {
+fn trusted(settings: &AccountSettings) -> Result<RootCertStore, StoreError> {
+    let plain = settings.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
+    match &settings.ca_bundle {
         // Nothing is ever looked up: reading roots would only take time.
         _ if plain => Ok(RootCertStore::empty()),
         Some(path) => bundle(path),

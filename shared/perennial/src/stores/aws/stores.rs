@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use crate::base::clock::Clock;
-use crate::cdn::cloudfront::{CloudFront, Distribution, Order};
-use crate::key::url::Urls;
+use crate::base::limits::Limits;
+use crate::ports::edge::NoEdge;
 use crate::ports::stores::Ports;
-use crate::run::settings::Settings;
-use crate::site::ReadySite;
 use crate::stores::aws::account::Account;
 use crate::stores::aws::bodies::S3Bodies;
 use crate::stores::aws::dynamodb::Table;
@@ -15,31 +13,27 @@ use crate::stores::aws::journal::DynamoJournal;
 use crate::stores::aws::pages::DynamoPages;
 use crate::stores::aws::queue::SqsQueue;
 use crate::stores::aws::retries::Retries;
-use crate::stores::aws::settings::{Aws, EdgePurge};
+use crate::stores::aws::settings::AwsSettings;
 
-/// DynamoDB, S3 and SQS, behind CloudFront.
-pub type AwsStores = Ports<DynamoPages, S3Bodies, SqsQueue, CloudFront, DynamoJournal>;
+/// DynamoDB, S3 and SQS.
+pub type AwsStores = Ports<DynamoPages, S3Bodies, SqsQueue, NoEdge, DynamoJournal>;
 
-/// The stores that the settings name, for the build that they name. Opens no connection yet: see [`warm`].
-pub fn open(account: &Account, settings: &Settings, site: &ReadySite, clock: Arc<dyn Clock>) -> AwsStores {
-    let (aws, build, limits) = (&account.aws, &settings.build_id, &settings.limits);
-    let table = Table::new(account.dynamodb(), &aws.table);
+/// The stores that the settings name, in this account, for one build. Opens no connection yet: see [`warm`].
+pub fn open(
+    account: &Account,
+    settings: &AwsSettings,
+    limits: &Limits,
+    build: &Arc<str>,
+    clock: Arc<dyn Clock>,
+) -> AwsStores {
+    let AwsSettings { table, bucket, queue_url, .. } = settings;
+    let table = Table::new(account.dynamodb(), table);
     let retries = Retries::new(limits.max_store_retries);
-    let order = Order {
-        by_tag: aws.edge_purge == EdgePurge::Tags,
-        items_max: aws.max_purges,
-        window: aws.edge_window,
-        urls: Urls {
-            base_path: site.base_path().to_owned(),
-            trailing_slash: site.trailing_slash(),
-            build: build.clone(),
-        },
-    };
     Ports {
         pages: DynamoPages::new(table.clone(), build.clone(), clock.clone(), retries),
-        bodies: S3Bodies::new(account.lazily(Account::s3), &aws.bucket, build, limits.max_body_bytes),
-        queue: SqsQueue::new(account.lazily(Account::sqs), aws.queue_url.clone()),
-        edge: CloudFront::new(account.clone(), distribution(aws), order),
+        bodies: S3Bodies::new(account.lazily(Account::s3), bucket, build, limits.max_body_bytes),
+        queue: SqsQueue::new(account.lazily(Account::sqs), queue_url.clone()),
+        edge: NoEdge,
         journal: DynamoJournal::new(table, clock),
         build: build.clone(),
         are_local: false,
@@ -49,9 +43,9 @@ pub fn open(account: &Account, settings: &Settings, site: &ReadySite, clock: Arc
 /// Opens the connections that the first request would otherwise wait for. While a function of Lambda is made ready it has
 /// a whole processor: run this beside the rest. What goes wrong is logged, and met again by whoever needs that store.
 pub async fn warm(account: &Account, stores: &AwsStores) {
-    let open = |url: String| async move { account.caller.open(&url).await };
     let caller = &account.caller;
-    let bucket = format!("{}/", caller.bucket_url(&account.aws.bucket));
+    let open = |url: String| async move { caller.open(&url).await };
+    let bucket = format!("{}/", caller.bucket_url(stores.bodies.bucket()));
     let (bucket, queue) = (open(bucket), open(caller.url("sqs", "/")));
     let (table, bucket, queue) = tokio::join!(stores.pages.read_nothing(), bucket, queue);
     if let Err(error) = table {
@@ -61,14 +55,5 @@ pub async fn warm(account: &Account, stores: &AwsStores) {
         if let Err(failure) = opened {
             tracing::error!("the {store} cannot be reached: {failure:?}");
         }
-    }
-}
-
-fn distribution(aws: &Aws) -> Distribution {
-    match (&aws.distribution, &aws.distribution_from) {
-        _ if aws.edge_purge == EdgePurge::Off => Distribution::None,
-        (Some(id), _) => Distribution::Id(id.clone()),
-        (None, Some(name)) => Distribution::Parameter(name.clone()),
-        (None, None) => Distribution::None,
     }
 }

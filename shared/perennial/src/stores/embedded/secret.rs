@@ -7,23 +7,22 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::key::encode::hex;
-use crate::run::settings::Settings;
 use crate::stores::embedded::folder::Access;
 
-/// The secrets that are live: those of the settings, or else the store's own. On AWS there is no store that only the
+/// The secrets that are live: those that are given, or else the store's own. On AWS there is no store that only the
 /// owner can read, so there the settings must give one.
 ///
 /// # Errors
 /// There is none, and what to do.
-pub fn live_secrets(settings: &Settings) -> io::Result<Vec<String>> {
-    if !settings.revalidate_secrets.is_empty() {
-        return Ok(settings.revalidate_secrets.clone());
+pub fn live_secrets(given: &[String], store: &Path, on_lambda: bool) -> io::Result<Vec<String>> {
+    if !given.is_empty() {
+        return Ok(given.to_vec());
     }
     let advice = "set PERENNIAL_REVALIDATE_SECRETS to one or more secrets, separated by commas";
-    if settings.on_lambda {
+    if on_lambda {
         return Err(io::Error::other(format!("nobody may call the revalidate endpoint yet: {advice}")));
     }
-    let own = own_secret(&settings.store);
+    let own = own_secret(store);
     own.map(|secret| vec![secret]).map_err(|e| io::Error::new(e.kind(), format!("{e}; {advice}")))
 }
 
@@ -90,17 +89,12 @@ mod tests {
 
     #[test]
     fn a_function_on_aws_needs_secrets_of_its_own() {
-        let given = |pairs: &[(&str, &str)]| {
-            Settings::read(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))).unwrap()
-        };
-        let on_lambda = ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
-        let error = live_secrets(&given(&[on_lambda])).unwrap_err().to_string();
-        assert!(error.contains("PERENNIAL_REVALIDATE_SECRETS"), "{error}");
-        let both = given(&[on_lambda, ("PERENNIAL_REVALIDATE_SECRETS", "a,b")]);
-        assert_eq!(live_secrets(&both).unwrap(), ["a", "b"]);
         let folder = tempfile::tempdir().unwrap();
-        let own = given(&[("PERENNIAL_STORE", folder.path().to_str().unwrap())]);
-        assert_eq!(live_secrets(&own).unwrap(), [own_secret(folder.path()).unwrap()]);
+        let error = live_secrets(&[], folder.path(), true).unwrap_err().to_string();
+        assert!(error.contains("PERENNIAL_REVALIDATE_SECRETS"), "{error}");
+        let given = ["a", "b"].map(str::to_owned);
+        assert_eq!(live_secrets(&given, folder.path(), true).unwrap(), given);
+        assert_eq!(live_secrets(&[], folder.path(), false).unwrap(), [own_secret(folder.path()).unwrap()]);
     }
 
     fn names(folder: &Path) -> Vec<String> {

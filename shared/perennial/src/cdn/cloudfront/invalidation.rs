@@ -1,0 +1,225 @@
+//! CloudFront, told what changed by invalidations: by cache tag, or by path
+//! (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Invalidation.html>).
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use tokio::sync::OnceCell;
+
+use crate::cdn::cloudfront::settings::{CloudFrontSettings, EdgePurge};
+use crate::key::encode::{encode_into, hex};
+use crate::key::url::Urls;
+use crate::ports::edge::{Edge, Purged, cache_tag};
+use crate::ports::error::StoreError;
+use crate::stores::aws::account::{Account, read_parameter};
+use crate::stores::aws::call::Call;
+use crate::stores::aws::errors::write_error;
+
+/// The tag that every page carries.
+const SITE: &str = "site";
+
+/// What the tag of one path begins with.
+const PATH: &str = "path:";
+
+/// The [`Edge`] of an AWS account: one CloudFront distribution.
+#[derive(Clone)]
+pub struct CloudFront {
+    account: Account,
+    order: Order,
+    distribution: Distribution,
+    /// Its id, once it is known.
+    id: Arc<OnceCell<String>>,
+}
+
+/// Which distribution is told.
+#[derive(Clone, Debug)]
+enum Distribution {
+    /// There is none, or it finds out by itself.
+    None,
+    /// The one of this id.
+    Id(String),
+    /// The one whose id an SSM parameter of this name holds: a distribution that has the function for its origin
+    /// cannot be named in the function's own settings.
+    Parameter(String),
+}
+
+/// The response header that the distribution's `CacheTagConfig` names.
+const CACHE_TAG: &str = "cache-tag";
+
+/// How the distribution is told.
+#[derive(Clone, Debug)]
+struct Order {
+    /// By tag, or else by path. A distribution knows tags if its `CacheTagConfig` names the header `cache-tag`.
+    by_tag: bool,
+    /// Items of one order; more become one for the whole site.
+    items_max: usize,
+    /// How long after one order the next one is sent at the earliest.
+    window: Duration,
+    /// How pages are spelt, for orders by path.
+    urls: Urls,
+}
+
+impl Order {
+    /// What is to be invalidated for these tags. A page's path is one item for its HTML and one for its data, without
+    /// their variants by query: only tags reach those.
+    fn items(&self, tags: &[String]) -> Vec<String> {
+        let mut items: Vec<String> = Vec::new();
+        for tag in tags {
+            if self.by_tag {
+                items.push(format!("#{}", cache_tag(tag)));
+            } else if let Some(path) = tag.strip_prefix(PATH) {
+                items.extend([self.urls.page(path), self.urls.data(path)]);
+            } else {
+                return self.everything();
+            }
+        }
+        items.sort_unstable();
+        items.dedup();
+        if items.len() > self.items_max { self.everything() } else { items }
+    }
+
+    fn everything(&self) -> Vec<String> {
+        match (self.by_tag, &*self.urls.base_path) {
+            (true, _) => vec![format!("#{SITE}")],
+            (false, "") => vec!["/*".into()],
+            (false, base_path) => vec![format!("{base_path}*")],
+        }
+    }
+}
+
+impl CloudFront {
+    /// The distribution that the settings name, told with the keys of this account. `urls` spells a page as its visitors'
+    /// addresses have it.
+    pub fn new(account: Account, settings: &CloudFrontSettings, urls: Urls) -> Self {
+        let distribution = match (&settings.distribution, &settings.distribution_from) {
+            _ if settings.purge == EdgePurge::Off => Distribution::None,
+            (Some(id), _) => Distribution::Id(id.clone()),
+            (None, Some(name)) => Distribution::Parameter(name.clone()),
+            (None, None) => Distribution::None,
+        };
+        let by_tag = settings.purge == EdgePurge::Tags;
+        let order = Order { by_tag, items_max: settings.max_purges, window: settings.window, urls };
+        Self { account, order, distribution, id: Arc::default() }
+    }
+
+    /// The distribution's id; `None` if there is no distribution to tell.
+    async fn id(&self) -> Result<Option<&str>, StoreError> {
+        let read = async || match &self.distribution {
+            Distribution::Parameter(name) => self.parameter(name).await,
+            Distribution::Id(id) => Ok(id.clone()),
+            Distribution::None => Ok(String::new()),
+        };
+        let id = self.id.get_or_try_init(read).await?;
+        Ok(Some(&**id).filter(|id| !id.is_empty()))
+    }
+
+    async fn parameter(&self, name: &str) -> Result<String, StoreError> {
+        read_parameter(&self.account, name).await?.ok_or_else(|| {
+            StoreError::Refused(format!("the parameter {name} of PERENNIAL_DISTRIBUTION_FROM has no value"))
+        })
+    }
+}
+
+impl Edge for CloudFront {
+    fn tag_header(&self) -> Option<&'static str> {
+        self.order.by_tag.then_some(CACHE_TAG)
+    }
+
+    fn items_max(&self) -> usize {
+        self.order.items_max
+    }
+
+    fn window(&self) -> Duration {
+        // Nobody waits for orders that are not sent.
+        if matches!(self.distribution, Distribution::None) { Duration::ZERO } else { self.order.window }
+    }
+
+    async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
+        let items = self.order.items(tags);
+        let Some(id) = self.id().await?.filter(|_| !items.is_empty()) else { return Ok(Purged::NoCache) };
+        let mut path = "/2020-05-31/distribution/".to_owned();
+        encode_into(&mut path, id);
+        path.push_str("/invalidation");
+        // Repeated with the same reference, an order is still one order.
+        let mut reference = [0; 16];
+        getrandom::fill(&mut reference).map_err(|e| StoreError::Refused(e.to_string()))?;
+        let (action, caller) = ("cloudfront:CreateInvalidation", &self.account.caller);
+        let call = Call {
+            action,
+            method: Method::POST,
+            url: &caller.url("cloudfront", &path),
+            headers: &[("content-type", "application/xml")],
+            body: batch(&items, &hex(&reference)).into(),
+        };
+        let told = caller.call(call).await;
+        told.map_err(|e| write_error(action, "tell the distribution what changed", &e))?;
+        tracing::info!(edge.items = items.len(), "the distribution was told what changed");
+        Ok(Purged::Accepted)
+    }
+}
+
+/// The order's XML (<https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>).
+fn batch(items: &[String], reference: &str) -> String {
+    let mut xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><InvalidationBatch xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"><Paths><Quantity>{}</Quantity><Items>",
+        items.len()
+    );
+    for item in items {
+        let item = item.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let _ = write!(xml, "<Path>{item}</Path>");
+    }
+    let _ = write!(xml, "</Items></Paths><CallerReference>{reference}</CallerReference></InvalidationBatch>");
+    xml
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::tags::{page_tags, user_tag};
+    use crate::ports::suite::pages::page;
+
+    fn order(by_tag: bool, base_path: &str) -> Order {
+        let urls = Urls { base_path: base_path.into(), trailing_slash: false, build: "b1".into() };
+        Order { by_tag, items_max: 4, window: Duration::ZERO, urls }
+    }
+
+    #[test]
+    fn an_order_names_what_changed() {
+        let [path, route, site] = page_tags(&page("é"));
+        assert_eq!((&*site, path.starts_with(PATH)), (SITE, true));
+        let items = |by_tag, base_path: &str, tags: &[&String]| {
+            order(by_tag, base_path).items(&tags.iter().map(|tag| (*tag).clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(items(true, "/docs", &[&path]), ["#path:/suite/%C3%A9"]);
+        let posts = user_tag("posts");
+        assert_eq!(items(true, "", &[&posts, &path, &posts]), ["#path:/suite/%C3%A9", &format!("#{posts}")]);
+        assert_eq!(items(true, "", &[&route]), ["#route:/suite/{name}"]);
+        let (html, data) = ("/docs/suite/%C3%A9", "/docs/_perennial/data/b1/suite/%C3%A9.json");
+        assert_eq!(items(false, "/docs", &[&path]), [data, html]);
+        assert_eq!(items(false, "/docs", &[&path, &posts]), ["/docs*"]);
+        assert_eq!(items(false, "", &[&site]), ["/*"]);
+        assert!(items(false, "", &[]).is_empty());
+    }
+
+    #[test]
+    fn a_long_order_is_one_for_the_whole_site() {
+        let tags: Vec<_> = (0..5).map(|n| format!("{PATH}/{n}")).collect();
+        assert_eq!(order(true, "").items(&tags[..4]).len(), 4);
+        assert_eq!(order(true, "").items(&tags), ["#site"]);
+        assert_eq!(order(false, "").items(&tags[..2]).len(), 4, "HTML and data");
+        assert_eq!(order(false, "").items(&tags[..3]), ["/*"]);
+    }
+
+    #[test]
+    fn an_order_is_xml() {
+        let xml = batch(&["#a&b<c>".into(), "#d".into()], "ref");
+        let items = "<Paths><Quantity>2</Quantity><Items><Path>#a&amp;b&lt;c&gt;</Path><Path>#d</Path></Items></Paths>";
+        assert!(
+            xml.contains(items)
+                && xml.ends_with("<CallerReference>ref</CallerReference></InvalidationBatch>"),
+            "{xml}"
+        );
+    }
+}
