@@ -175,7 +175,7 @@ async fn a_table_that_does_not_answer_is_left_alone_and_tried_by_one_call() {
         println!("silent table, page in memory, visit {visit}: 200 after {took:.0?}");
         assert!(took < 2 * limits.store_wait, "PERENNIAL_STORE_WAIT_MS");
     }
-    let pages = || function.engine.stores().breakers()[0];
+    let pages = || perennial::parts::guard::breakers(function.engine.stores())[0];
     assert_eq!((pages().state(), pages().opened()), (BreakerState::Open, 1));
     let (took, calls) = w.stale(&function, "/blog/kept").await;
     println!("silent table, page in memory, after the first three failures: 200 after {took:.0?}");
@@ -231,7 +231,8 @@ async fn a_queue_that_struggles_leaves_the_pages_alone() {
         w.clock.advance(Duration::from_secs(11));
         w.stale(&function, "/blog/s").await;
     }
-    let states = function.engine.stores().breakers().map(|breaker| (breaker.store(), breaker.state()));
+    let states = perennial::parts::guard::breakers(function.engine.stores())
+        .map(|breaker| (breaker.store(), breaker.state()));
     let open: Vec<_> = states.iter().filter(|(_, state)| *state != BreakerState::Closed).collect();
     assert_eq!(open, [&("jobs", BreakerState::Open)]);
 }

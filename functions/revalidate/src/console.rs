@@ -3,7 +3,8 @@
 //! The HTML document holds nothing of the site, so it is public. Its script fetches the data with a secret in
 //! `Authorization`. Cookies are ignored, and a page of another site cannot send that field: this prevents cross-site requests.
 
-mod watch;
+pub mod query;
+pub mod watch;
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -17,21 +18,14 @@ use http::header::{
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Response, StatusCode};
-use perennial::Millis;
-use perennial::parts::base::text::read;
 use perennial::parts::engine::Engine;
 use perennial::parts::look::body::Body;
-use perennial::parts::overview::{Search, SearchResult};
 use perennial::parts::ports::stores::Stores;
-use perennial::parts::record::page_record::Epoch;
-use perennial::parts::site::addresses::OPEN_DRAFT;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
-pub use watch::{Event, Watch};
-
-use crate::delivery::Delivery;
-use crate::{Done, Revalidate, json_response};
+use crate::answer::Done;
+use crate::console::query::{Asked, listing};
 
 /// The path of the publishing page.
 pub const CONSOLE: &str = "/api/publish";
@@ -43,113 +37,30 @@ pub const CONSOLE_PAGES: &str = "/api/publish/pages";
 /// 501, because its answers are sent whole.
 pub const CONSOLE_EVENTS: &str = "/api/publish/events";
 
-/// The largest `limit`: pages in one answer.
-const LISTED_MAX: usize = 100;
-
-/// The default of `limit`.
-const LISTED_DEFAULT: usize = 50;
-
-/// Publishes whose progress one listener may follow.
-const FOLLOWED_MAX: usize = 4;
-
 const HTML: &str = include_str!("console/page.html");
 const STYLE: &str = include_str!("console/style.css");
 const SCRIPT: &str = include_str!("console/script.js");
 
-/// The query of the list or of its events.
-#[derive(Clone, Debug, Default)]
-pub struct Asked {
-    /// The pages to list.
-    pub search: Search,
-    /// Epochs of the publishes whose progress the events tell.
-    pub calls: Vec<Epoch>,
-}
-
-impl Asked {
-    /// Parses the parameters `prefix`, `state`, `after` and `limit`, and `call` for events.
-    ///
-    /// # Errors
-    /// A message for the caller: a parameter is unknown, malformed or out of range.
-    pub fn read(request: &Parts) -> Result<Self, String> {
-        let mut query =
-            Self { search: Search { limit: LISTED_DEFAULT, ..Search::default() }, calls: Vec::new() };
-        let search = &mut query.search;
-        for (name, value) in form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes()) {
-            match &*name {
-                "secret" => {}
-                "prefix" => search.prefix = value.into_owned(),
-                "state" => search.state = value.into_owned(),
-                "after" => search.after = Some(value.into_owned()).filter(|after| !after.is_empty()),
-                "limit" => search.limit = read("limit", &value)?,
-                "call" => query.calls.push(read("call", &value)?),
-                other => return Err(format!("`{}` is no parameter of this address", other.escape_debug())),
-            }
-        }
-        if !["", "fresh", "stale", "missing", "failing", "rendering"].contains(&&*search.state) {
-            return Err(format!(
-                "state is `{}`: give fresh, stale, missing, failing or rendering",
-                search.state.escape_debug()
-            ));
-        }
-        if search.limit == 0 || search.limit > LISTED_MAX {
-            return Err(format!("limit is {}: give 1 to {LISTED_MAX}", search.limit));
-        }
-        if query.calls.len() > FOLLOWED_MAX {
-            return Err(format!("{} calls to follow, {FOLLOWED_MAX} at most", query.calls.len()));
-        }
-        Ok(query)
-    }
-}
-
-impl<S: Stores> Revalidate<S> {
-    /// Admits a call from the publishing page of a site under development without a secret. Drafts need a secret all the same:
-    /// their cookies are valid for other servers, too.
-    pub(crate) fn at_home(&self, request: &Parts) -> Option<Delivery> {
-        let is_draft = self.own_path(request.uri.path()) == OPEN_DRAFT;
-        let is_at_home = self.engine.is_dev() && !is_draft && is_at_home(request);
-        is_at_home.then(|| Delivery::with_secret(&request.headers, "development"))
-    }
-
-    /// The answer with the list of pages.
-    pub(crate) async fn pages(&self, request: &Parts) -> Done {
-        let query = match Asked::read(request) {
-            Ok(query) => query,
-            Err(message) => return message_answer(StatusCode::BAD_REQUEST, &message),
-        };
-        match self.engine.search(&query.search).await {
-            Ok(result) => {
-                let answer = listing(&self.engine, &result, self.engine.now());
-                Done { status: StatusCode::OK, answer }
-            }
-            Err(error) => {
-                let answer = json!({"message": "Error reading", "error": error.to_string()});
-                Done { status: StatusCode::INTERNAL_SERVER_ERROR, answer }
-            }
-        }
-    }
-
-    /// Whether a request asks for events. A server that can stream answers such a request with [`Revalidate::watch`].
-    pub fn is_for_events(&self, request: &Parts) -> bool {
-        request.method == Method::GET && self.own_path(request.uri.path()) == CONSOLE_EVENTS
-    }
-
-    /// The changes to send to a listener.
-    ///
-    /// # Errors
-    /// The answer to send instead: 401 without a secret, 400 for a bad query.
-    pub async fn watch(&self, request: &Parts) -> Result<Watch<S>, Response<Body>> {
-        if !self.admits(request).await {
-            return Err(json_response(request, &message_answer(StatusCode::UNAUTHORIZED, "Invalid token")));
-        }
-        match Asked::read(request) {
-            Ok(query) => Ok(Watch::new(self.engine.clone(), query)),
-            Err(message) => Err(json_response(request, &message_answer(StatusCode::BAD_REQUEST, &message))),
-        }
-    }
-}
-
-fn message_answer(status: StatusCode, message: &str) -> Done {
+pub(crate) fn message_answer(status: StatusCode, message: &str) -> Done {
     Done { status, answer: json!({ "message": message }) }
+}
+
+/// The answer with the list of pages.
+pub(crate) async fn pages<S: Stores>(engine: &Engine<S>, request: &Parts) -> Done {
+    let query = match Asked::read(request) {
+        Ok(query) => query,
+        Err(message) => return message_answer(StatusCode::BAD_REQUEST, &message),
+    };
+    match engine.search(&query.search).await {
+        Ok(result) => {
+            let answer = listing(engine, &result, engine.now());
+            Done { status: StatusCode::OK, answer }
+        }
+        Err(error) => {
+            let answer = json!({"message": "Error reading", "error": error.to_string()});
+            Done { status: StatusCode::INTERNAL_SERVER_ERROR, answer }
+        }
+    }
 }
 
 /// The answer to a request for events where answers cannot be streamed.
@@ -158,19 +69,6 @@ pub(crate) fn no_events() -> Done {
         StatusCode::NOT_IMPLEMENTED,
         "answers from here cannot go on: ask for the pages every few seconds instead",
     )
-}
-
-/// The JSON of the list: the pages, and the build, time and routes that the publishing page shows.
-fn listing<S: Stores>(engine: &Engine<S>, result: &SearchResult, now: Millis) -> Value {
-    let stored = engine.site().routes().iter().filter(|route| !route.is_dynamic());
-    json!({
-        "build": &**engine.build(),
-        "dev": engine.is_dev(),
-        "now_ms": now.0,
-        "routes": stored.map(|route| route.id()).collect::<Vec<_>>(),
-        "pages": result.pages.iter().map(|page| page.to_json(now)).collect::<Vec<_>>(),
-        "next": result.next,
-    })
 }
 
 /// The HTML document of the publishing page.
@@ -230,7 +128,7 @@ const AT_HOME: &str = "Development";
 /// Whether a request comes from the publishing page on this machine. The peer must be this machine and no proxy, because any
 /// client can send any `Host`. A page of another site cannot send [`AT_HOME`]; a page whose name resolves to this machine
 /// (DNS rebinding) sends a `Host` that is not local.
-fn is_at_home(request: &Parts) -> bool {
+pub(crate) fn is_at_home(request: &Parts) -> bool {
     let is_local_peer =
         request.extensions.get::<Peer>().is_some_and(|Peer(address)| address.to_canonical().is_loopback());
     let is_forwarded = request

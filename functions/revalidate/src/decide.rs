@@ -10,8 +10,9 @@ use perennial::parts::record::publish_request::PublishRequest;
 use perennial::{Millis, ReadySite};
 
 use crate::delivery::Delivery;
-use crate::payload_plans::{Overrides, PayloadPlans, payload_plans};
-use crate::plan::{Asked, Mode, Plan, asked};
+use crate::payload_plans::{PayloadPlans, payload_plans};
+use crate::plan::{Asked, Overrides, Plan, asked};
+use perennial::parts::record::publish_request::Mode;
 
 /// Publishes are scheduled for a year from now at most.
 const SCHEDULED_MAX: Duration = Duration::from_secs(366 * 86_400);

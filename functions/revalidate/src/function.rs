@@ -8,8 +8,8 @@ use perennial::parts::ports::stores::Stores;
 use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
 use perennial::parts::run::lambda;
 
-use crate::Revalidate;
 use crate::auth::Secrets;
+use crate::endpoint::Revalidate;
 
 struct Endpoint;
 

@@ -12,7 +12,8 @@ use perennial::parts::publish::schedule::Cancel;
 use perennial::parts::record::publish_request::Mode;
 use serde_json::{Value, json};
 
-use crate::{Done, failed, layers, refused, shown_id, unknown_tags};
+use crate::answer::{Done, failed, refused, shown_id, unknown_tags};
+use crate::layers;
 
 /// The default of `limit`.
 const ENTRIES_DEFAULT: usize = 50;

@@ -6,7 +6,7 @@ use perennial::parts::publish::outcome::{Invalidation, PublishError, Revalidatio
 use perennial::parts::publish::progress::Progress;
 use serde_json::{Value, json};
 
-use crate::plan::Mode;
+use perennial::parts::record::publish_request::Mode;
 
 /// The state of the memory cache: every process checks its copy against the store, so no purge is needed.
 const CHECKED: &str = "checked";

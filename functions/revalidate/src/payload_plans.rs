@@ -3,16 +3,17 @@
 use std::collections::HashSet;
 
 use http::HeaderMap;
+use perennial::ReadySite;
 use perennial::parts::base::limits::Limits;
 use perennial::parts::key::tags::{SITE_TAG, route_tag, user_tag};
 use perennial::parts::webhooks::changes::Changes;
 use perennial::parts::webhooks::outcome::RuleOutcome;
 use perennial::parts::webhooks::payload::Payload;
-use perennial::{Millis, ReadySite};
 use serde_json::Value;
 
 use crate::delivery::{Authenticated, Delivery};
-use crate::plan::{Mode, Plan, pages};
+use crate::plan::{Overrides, Plan, pages};
+use perennial::parts::record::publish_request::Mode;
 
 /// The plans for one payload.
 #[derive(Debug)]
@@ -30,19 +31,6 @@ impl PayloadPlans<'_> {
     pub fn counting(&self) -> impl Iterator<Item = &str> {
         self.outcomes.iter().filter(|outcome| outcome.result.is_ok()).map(|outcome| outcome.rule)
     }
-}
-
-/// The settings of a request's query, which win over the rules.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Overrides {
-    /// How pages are revalidated.
-    pub mode: Option<Mode>,
-    /// Leave pages alone that nobody has generated.
-    pub only_generated: bool,
-    /// Not before then.
-    pub at: Option<Millis>,
-    /// Look again after so many seconds at the paths that are renewed now.
-    pub look_again_after_s: Option<u32>,
 }
 
 /// Applies the site's rules to a payload. The pages of all rules that count add up.

@@ -8,7 +8,7 @@ use perennial::parts::base::text;
 use perennial::parts::key::encode::decode_path;
 use perennial::parts::key::tags::check_tag;
 use perennial::parts::key::tags::{SITE_TAG, route_tag, user_tag};
-pub use perennial::parts::record::publish_request::Mode;
+use perennial::parts::record::publish_request::Mode;
 use perennial::parts::record::publish_request::{PublishRequest, RequestedPath};
 use perennial::parts::site::route::Resolved;
 use perennial::parts::webhooks::posted::Posted;
@@ -20,8 +20,6 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::payload_plans::Overrides;
-
 /// A parsed request to the endpoint.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -29,6 +27,19 @@ pub enum Asked {
     Plan(Plan),
     /// Something that is for the site's rules to read, and what the query says besides.
     Payload(Value, Overrides),
+}
+
+/// The settings of a request's query, which win over the rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// How pages are revalidated.
+    pub mode: Option<Mode>,
+    /// Leave pages alone that nobody has generated.
+    pub only_generated: bool,
+    /// Not before then.
+    pub at: Option<Millis>,
+    /// Look again after so many seconds at the paths that are renewed now.
+    pub look_again_after_s: Option<u32>,
 }
 
 /// A call, checked.

@@ -12,7 +12,7 @@ use perennial::parts::ports::stores::Stores;
 use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
 use perennial::parts::run::telemetry::on_one_line;
 
-use crate::say;
+use crate::program::say;
 
 /// Renders every listed page of the site into its stores.
 pub(crate) struct Build;

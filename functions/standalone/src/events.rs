@@ -13,7 +13,7 @@ use perennial::parts::engine::Engine;
 use perennial::parts::look::body::Body;
 use perennial::parts::ports::error::StoreError;
 use perennial::parts::ports::stores::Stores;
-use revalidate::console::{Event, Watch};
+use revalidate::console::watch::{Event, Watch};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 

@@ -8,6 +8,7 @@ mod events;
 mod head_timer;
 mod heads;
 mod pages;
+mod program;
 mod publishes;
 mod revalidate;
 mod server;
@@ -21,12 +22,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use perennial::Site;
 use perennial::parts::run::function;
-use perennial::parts::run::function::OnStores;
 use perennial::parts::run::settings::Settings;
 use perennial::parts::run::telemetry;
-use perennial::parts::run::telemetry::{LogFormat, on_one_line};
-use perennial::{ReadySite, Site};
+use perennial::parts::run::telemetry::LogFormat;
+
+use crate::program::Program;
 
 /// A site with Incremental Static Regeneration. Settings are environment variables; the guide on settings lists them.
 #[derive(Parser)]
@@ -89,11 +91,11 @@ fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> R
         match command {
             None => {
                 program.on_stores(build::Build).await?;
-                program.start(false).await
+                start(&program, false).await
             }
-            Some(Command::Dev) => program.start(true).await,
+            Some(Command::Dev) => start(&program, true).await,
             Some(Command::Build) => program.on_stores(build::Build).await,
-            Some(Command::Start) => program.start(false).await,
+            Some(Command::Start) => start(&program, false).await,
             Some(Command::Pages(args)) => program.on_stores(pages::Pages(args)).await,
             Some(Command::Publishes(args)) => program.on_stores(publishes::Journal(args)).await,
             Some(Command::Revalidate(args)) => revalidate::run(&program, args).await,
@@ -105,28 +107,7 @@ fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> R
     code
 }
 
-/// The settings and the site, for every command.
-struct Program {
-    settings: Settings,
-    site: Arc<ReadySite>,
-}
-
-impl Program {
-    /// Runs `work` on the stores that the settings name: the embedded store, or the stores of an AWS account.
-    async fn on_stores(&self, work: impl OnStores) -> Result<ExitCode> {
-        let done = function::on_stores(self.site.clone(), self.settings.clone(), work).await;
-        done.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from_boxed)
-    }
-
-    /// Serves the site until a signal ends the process.
-    async fn start(&self, dev: bool) -> Result<ExitCode> {
-        self.on_stores(start::Start { dev, settings: self.settings.clone() }).await
-    }
-}
-
-/// Prints one line to standard output, with the control characters of untrusted text escaped.
-fn say(line: std::fmt::Arguments<'_>) {
-    let mut out = std::io::stdout().lock();
-    // A failed write is ignored: the reader of a pipe may close it early, as `head` does.
-    let _ = writeln!(out, "{}", on_one_line(line)).and_then(|()| out.flush());
+/// Serves the site until a signal ends the process.
+async fn start(program: &Program, dev: bool) -> Result<ExitCode> {
+    program.on_stores(start::Start { dev, settings: program.settings.clone() }).await
 }

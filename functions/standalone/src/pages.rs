@@ -13,7 +13,7 @@ use perennial::parts::ports::stores::Stores;
 use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
 use serde_json::Value;
 
-use crate::say;
+use crate::program::say;
 
 /// Pages in one read of the store.
 const BATCH: usize = 500;

@@ -13,7 +13,7 @@ use perennial::parts::publish::schedule::Cancel;
 use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
 use serde_json::json;
 
-use crate::say;
+use crate::program::say;
 
 /// Entries in one read of the store.
 const BATCH: usize = 200;

@@ -20,7 +20,7 @@ use perennial::{Clock as _, Millis, SystemClock};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use crate::{Program, say};
+use crate::program::{Program, say};
 
 /// The pause between two progress requests of `--wait`.
 const POLL_PAUSE: Duration = Duration::from_millis(500);

@@ -210,7 +210,8 @@ impl<S: Stores> Handlers<S> {
         if ![Method::GET, Method::HEAD].contains(&request.method) {
             reply::method_not_allowed(request)
         } else if self.revalidate.admits(request).await {
-            let (site, breakers) = (self.engine.site(), self.engine.stores().breakers());
+            let (site, breakers) =
+                (self.engine.site(), perennial::parts::guard::breakers(self.engine.stores()));
             let text = prometheus(site, self.engine.memory_usage(), &breakers);
             reply::text(request, StatusCode::OK, text)
         } else {

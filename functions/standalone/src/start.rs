@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connections;
 use crate::events::Listeners;
-use crate::say;
+use crate::program::say;
 use crate::server;
 use crate::server::Handlers;
 

@@ -17,7 +17,7 @@ use perennial::parts::webhooks::providers;
 use perennial::{Clock as _, SystemClock};
 use serde_json::json;
 
-use crate::{Program, say};
+use crate::program::{Program, say};
 
 /// Elements of a list that are named for one rule.
 const ELEMENTS_SHOWN_MAX: usize = 20;

@@ -64,10 +64,10 @@ pub(crate) fn guard<S: Stores>(
         .map_journal(|journal| Guarded::new(Arc::new(journal), alone("publishes")))
 }
 
-impl<P, B, Q, E, J> Ports<Guarded<P>, Guarded<B>, Guarded<Q>, Guarded<E>, Guarded<J>> {
-    /// What is known of each store's health, in the order of the ports.
-    pub fn breakers(&self) -> [&Breaker; 5] {
-        let Self { pages, bodies, queue, edge, journal, .. } = self;
-        [&pages.guard, &bodies.guard, &queue.guard, &edge.guard, &journal.guard].map(|guard| &*guard.breaker)
-    }
+/// The health of each store, in the order of the ports.
+pub fn breakers<P, B, Q, E, J>(
+    ports: &Ports<Guarded<P>, Guarded<B>, Guarded<Q>, Guarded<E>, Guarded<J>>,
+) -> [&Breaker; 5] {
+    let Ports { pages, bodies, queue, edge, journal, .. } = ports;
+    [&pages.guard, &bodies.guard, &queue.guard, &edge.guard, &journal.guard].map(|guard| &*guard.breaker)
 }

@@ -2,35 +2,17 @@
 //!
 //! A visitor's slug never becomes a file name: it is only compared with the names of the files in the folder.
 
+use crate::content::guide::{Guide, is_slug};
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 use serde::Serialize;
 
 mod front_matter;
+pub mod guide;
 
 /// The largest file of a guide; a larger file fails the render.
 const GUIDE_BYTES_MAX: u64 = 1024 * 1024;
-/// The longest slug. With its prefix (`guide:`) the slug must still be a valid tag.
-const SLUG_BYTES_MAX: usize = 80;
-
-/// One guide, parsed from its file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Guide {
-    /// The file's name without `.md`: the guide's address.
-    pub slug: String,
-    /// From the front matter.
-    pub title: String,
-    /// From the front matter: one sentence.
-    pub description: String,
-    /// From the front matter; each is a slug too.
-    pub tags: Vec<String>,
-    /// From the front matter: the guides are sorted by it.
-    pub order: u32,
-    /// The text after the front matter.
-    pub markdown: String,
-}
-
 /// The part of a guide that lists and links show.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
@@ -119,12 +101,6 @@ impl Content {
 
 fn failed(file: &Path, problem: impl fmt::Display) -> ContentError {
     ContentError { file: file.to_owned(), problem: problem.to_string() }
-}
-
-/// Whether a text is a valid slug: 1 to 80 bytes of `a-z`, `0-9` and `-`.
-pub fn is_slug(text: &str) -> bool {
-    (1..=SLUG_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 macro_rules! compiled {

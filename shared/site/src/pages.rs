@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use perennial::Failure;
 
-use crate::content::{Content, Guide};
+use crate::content::Content;
+use crate::content::guide::Guide;
 
 /// Reads the guides on a thread for blocking work, so that a slow disk delays no other request.
 async fn guides(content: &Arc<Content>) -> Result<Vec<Guide>, Failure> {

@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 
 use http::{HeaderMap, HeaderName};
+use perennial::parts::record::publish_request::Mode;
 use perennial::parts::testing::Text;
 use perennial::parts::webhooks::providers;
 use perennial::parts::webhooks::providers::other;
 use perennial::{ReadySite, Route, Site};
 use revalidate::delivery::{Authenticated, Delivery};
-use revalidate::payload_plans::{Overrides, PayloadPlans, payload_plans};
-use revalidate::plan::Mode;
+use revalidate::payload_plans::{PayloadPlans, payload_plans};
+use revalidate::plan::Overrides;
 use serde_json::{Value, json};
 use tests::publishers;
 

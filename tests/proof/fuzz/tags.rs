@@ -7,7 +7,8 @@ use perennial::parts::key::tags::{MANY, page_tags, stored_tag, user_tag};
 use perennial::parts::ports::edge::{cache_tag, cache_tags};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use revalidate::payload_plans::{Overrides, payload_plans};
+use revalidate::payload_plans::payload_plans;
+use revalidate::plan::Overrides;
 use serde_json::json;
 use serve::request::{Target, target};
 

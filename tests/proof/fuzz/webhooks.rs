@@ -15,7 +15,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use revalidate::decide::decide;
 use revalidate::delivery::{Authenticated, Delivery};
-use revalidate::payload_plans::{Overrides, payload_plans};
+use revalidate::payload_plans::payload_plans;
+use revalidate::plan::Overrides;
 use revalidate::plan::pages;
 use serde_json::{Value, json};
 

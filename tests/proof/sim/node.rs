@@ -63,6 +63,8 @@ impl Node {
 
     /// Whether it leaves a store alone, so that nobody can tell what its visitors would have been answered.
     pub(crate) fn is_struggling(&self) -> bool {
-        self.engine.stores().breakers().iter().any(|breaker| breaker.state() != BreakerState::Closed)
+        perennial::parts::guard::breakers(self.engine.stores())
+            .iter()
+            .any(|breaker| breaker.state() != BreakerState::Closed)
     }
 }

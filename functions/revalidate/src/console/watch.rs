@@ -13,7 +13,7 @@ use perennial::parts::ports::stores::Stores;
 use perennial::parts::record::page_record::Epoch;
 use serde_json::{Value, json};
 
-use super::{Asked, listing};
+use crate::console::query::{Asked, listing};
 use crate::journal::progress_json;
 
 /// How often the list is read again although nothing was written: pages change their state by age alone.

@@ -105,6 +105,12 @@ fn similarity(a: &str, b: &str) -> f64 {
     by_words.max(strsim::normalized_damerau_levenshtein(&a, &b))
 }
 
+/// Whether a text may name a build: it becomes a part of the names of folders and objects.
+pub(crate) fn is_build_id(text: &str) -> bool {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    !text.is_empty() && text.len() <= 64 && !text.starts_with('.') && plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

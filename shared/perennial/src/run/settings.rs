@@ -1,6 +1,7 @@
 //! Settings: read once at the start, from a lookup, and refused by name.
 
 use crate::base::limits::Limits;
+use crate::base::text::is_build_id;
 use crate::cdn::cloudfront::settings::CloudFrontSettings;
 use crate::stores::aws::settings::{AccountSettings, AwsSettings};
 use std::net::SocketAddr;
@@ -53,12 +54,6 @@ impl Default for Settings {
 #[derive(Debug, thiserror::Error)]
 #[error("settings cannot be used:\n  {}", .0.join("\n  "))]
 pub struct SettingsError(Vec<String>);
-
-/// Whether a text may name a build: it becomes a part of the names of folders and objects.
-pub(crate) fn is_build_id(text: &str) -> bool {
-    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    !text.is_empty() && text.len() <= 64 && !text.starts_with('.') && plain
-}
 
 impl Settings {
     /// The AWS account that a part of them needs; none if none does.

@@ -2,6 +2,4 @@
 //! schemes its deliveries follow.
 
 pub mod header;
-#[cfg(feature = "signatures")]
-pub(crate) mod mac;
 pub mod scheme;

@@ -31,20 +31,22 @@ pub(crate) struct LookOutcome {
     pub(crate) is_changed: bool,
 }
 
-impl SecondLook {
-    /// Whether the walk must render this page again: the page carries one of the tags, and was renewed since the
-    /// invalidation or is being rendered. A page that still waits for its renewal will get the late content by that render.
-    pub(crate) fn is_for(&self, page: &Resolved, snapshot: &Snapshot, epoch: u64, now: Millis) -> bool {
-        let Some(record) = snapshot.shown() else { return false };
-        let is_renewed = record.epoch >= epoch || snapshot.slot.lease_at(now).is_some();
-        let is_due = record.started_at < self.due || record.modified_at >= self.due;
-        let many_tags = self.tags.iter().any(|tag| is_user_tag(tag)).then(|| user_tag(MANY));
-        let carries = |tag: &String| self.tags.contains(tag) || many_tags.as_ref() == Some(tag);
-        let mut user_tags = record.tags.iter().map(|tag| user_tag(tag));
-        is_renewed
-            && is_due
-            && (page_tags(&page.key).iter().any(carries) || user_tags.any(|tag| carries(&tag)))
-    }
+/// Whether the walk must render this page again: the page carries one of the tags, and was renewed since the
+/// invalidation or is being rendered. A page that still waits for its renewal will get the late content by that render.
+pub(crate) fn is_for(
+    look: &SecondLook,
+    page: &Resolved,
+    snapshot: &Snapshot,
+    epoch: u64,
+    now: Millis,
+) -> bool {
+    let Some(record) = snapshot.shown() else { return false };
+    let is_renewed = record.epoch >= epoch || snapshot.slot.lease_at(now).is_some();
+    let is_due = record.started_at < look.due || record.modified_at >= look.due;
+    let many_tags = look.tags.iter().any(|tag| is_user_tag(tag)).then(|| user_tag(MANY));
+    let carries = |tag: &String| look.tags.contains(tag) || many_tags.as_ref() == Some(tag);
+    let mut user_tags = record.tags.iter().map(|tag| user_tag(tag));
+    is_renewed && is_due && (page_tags(&page.key).iter().any(carries) || user_tags.any(|tag| carries(&tag)))
 }
 
 /// Carries out second looks.

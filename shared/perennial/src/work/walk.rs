@@ -9,7 +9,7 @@ use crate::process::Process;
 use crate::publish::progress::end_entry;
 use crate::publish::send::send_walk;
 use crate::render::refresh::Renderer;
-use crate::work::second_look::SecondLooks;
+use crate::work::second_look::{SecondLooks, is_for};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -242,7 +242,7 @@ impl<S: Stores> Walks<S> {
     fn is_due(&self, walk: &Walk, page: &Resolved, snapshot: &Snapshot) -> bool {
         match &walk.again {
             None => is_marked(snapshot, walk.epoch),
-            Some(second_look) => second_look.is_for(page, snapshot, walk.epoch, self.process.now()),
+            Some(second_look) => is_for(second_look, page, snapshot, walk.epoch, self.process.now()),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::clock::Millis;
+use crate::base::text::is_build_id;
 use crate::key::page_key::PageKey;
 use crate::ports::bodies::Bodies;
 use crate::ports::error::StoreError;
@@ -16,7 +17,6 @@ use crate::publish::purge::Purger;
 use crate::publish::schedule::work_scheduled;
 use crate::render::refresh::Renderer;
 use crate::render::tombstone::stores_of_build;
-use crate::run::settings::is_build_id;
 use crate::work::removal::Removals;
 use crate::work::renew::{JobOutcome, work_refresh};
 use crate::work::second_look::SecondLooks;

@@ -1,6 +1,6 @@
 //! Front matter: lines of `key: value` between two lines of `---` at the start of a guide.
 
-use super::{Guide, is_slug};
+use crate::content::guide::{Guide, is_slug};
 
 /// Parses a guide. An unknown key or a malformed line is an error that quotes it.
 pub(super) fn parse(slug: &str, text: &str) -> Result<Guide, String> {

@@ -6,7 +6,8 @@ use maud::{Markup, PreEscaped, html};
 use perennial::{Context, Failure, Outcome, Page, Params};
 use serde::Serialize;
 
-use crate::content::{Content, Entry, Guide, is_slug};
+use crate::content::guide::{Guide, is_slug};
+use crate::content::{Content, Entry};
 use crate::layout;
 use crate::layout::Frame;
 use crate::links::href;

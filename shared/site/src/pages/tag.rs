@@ -7,7 +7,8 @@ use maud::html;
 use perennial::{Context, Failure, Outcome, Page, Params};
 use serde::Serialize;
 
-use crate::content::{Content, Entry, is_slug};
+use crate::content::guide::is_slug;
+use crate::content::{Content, Entry};
 use crate::layout;
 use crate::layout::Frame;
 use crate::links::href;

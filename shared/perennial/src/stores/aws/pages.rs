@@ -35,11 +35,10 @@ use crate::record::page_record::{Epoch, Form, Record, Ticket};
 use crate::stores::aws::dynamodb::Table;
 use crate::stores::aws::errors::read_error;
 use crate::stores::aws::item::AttributeValue;
+use crate::stores::aws::item::{n, number, s};
 use crate::stores::aws::pages::begin::{IS_CURRENT, exchange, forget, give_back, grant};
 use crate::stores::aws::pages::commit::{note_commit, put_body, put_record, tidy_bodies};
-use crate::stores::aws::pages::item::{
-    SlotItem, body as body_of, epoch, epoch_key, n, number, record, s, tag_key,
-};
+use crate::stores::aws::pages::item::{SlotItem, body as body_of, epoch, epoch_key, record, tag_key};
 use crate::stores::aws::pages::list::{count_gone, count_slots, list_pages, publish_listing};
 use crate::stores::aws::pages::table::{PagesTable, WRITES_AT_ONCE};
 use crate::stores::aws::pages::tags::mark;

@@ -14,7 +14,8 @@ use crate::stores::aws::call::some_of;
 use crate::stores::aws::dynamodb::Attempts;
 use crate::stores::aws::dynamodb::Table;
 use crate::stores::aws::errors::read_error;
-use crate::stores::aws::pages::item::{Item, PK, SK, epochs, text};
+use crate::stores::aws::item::{Item, PK, SK, text};
+use crate::stores::aws::pages::item::epochs;
 use crate::stores::aws::retries::Retries;
 
 /// Keys in one BatchGetItem

@@ -15,7 +15,8 @@ use crate::ports::pages::urgency::Urgency;
 use crate::record::page_record::Ticket;
 use crate::stores::aws::dynamodb::{Request, ReturnValue};
 use crate::stores::aws::errors::{Failure, write_error};
-use crate::stores::aws::pages::item::{Item, SlotItem, n, number, s};
+use crate::stores::aws::item::{Item, n, number, s};
+use crate::stores::aws::pages::item::SlotItem;
 use crate::stores::aws::pages::table::{LISTED, PagesTable, UNCOMMITTED_KEPT_MS, listed_item, write_if};
 
 /// What became of a conditional update: the new item, or the one that was in the way.

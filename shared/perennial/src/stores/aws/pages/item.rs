@@ -23,9 +23,9 @@ use crate::key::page_key::PageKey;
 use crate::ports::pages::slot::{FailureNote, Lease, Slot};
 use crate::record::page_record::{Epoch, Form, Record, Ticket};
 use crate::stores::aws::item::AttributeValue;
-pub(super) use crate::stores::aws::item::Item;
+use crate::stores::aws::item::Item;
 use crate::stores::aws::item::key;
-pub(super) use crate::stores::aws::item::{PK, SK, n, name, number, s, text};
+use crate::stores::aws::item::{name, number, text};
 
 /// The index that lists pages, and its keys.
 pub(super) const INDEX: &str = "list";
@@ -164,6 +164,7 @@ impl SlotItem {
 mod tests {
     use super::*;
     use crate::ports::suite::pages::page;
+    use crate::stores::aws::item::n;
 
     #[test]
     fn pages_are_spread_over_the_index() {

@@ -7,7 +7,8 @@ use crate::ports::pages::snapshot::Stamp;
 use crate::record::page_record::Epoch;
 use crate::stores::aws::dynamodb::ReturnValue;
 use crate::stores::aws::errors::write_error;
-use crate::stores::aws::pages::item::{epoch, epoch_key, n, s, tag_key};
+use crate::stores::aws::item::{n, s};
+use crate::stores::aws::pages::item::{epoch, epoch_key, tag_key};
 use crate::stores::aws::pages::table::{PagesTable, WRITES_AT_ONCE};
 
 /// See [`Pages::invalidate`](crate::ports::pages::Pages::invalidate).

@@ -1,0 +1,397 @@
+//! The endpoint: verify a call, decide, act, answer.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use perennial::Millis;
+use perennial::parts::base::log_limits::Line;
+use perennial::parts::base::rfc3339::to_rfc3339;
+use perennial::parts::engine::Engine;
+use perennial::parts::look::body::Body;
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::publish::carry_out::Published;
+use perennial::parts::publish::outcome::{Invalidation, PublishError, Revalidation};
+use perennial::parts::record::publish_request::{Fingerprint, Mode, PublishRequest, Publisher};
+use perennial::parts::run::secrets::LiveSecrets;
+use perennial::parts::site::addresses::{CLOSE_DRAFT, OPEN_DRAFT};
+use perennial::parts::webhooks::outcome::RuleOutcome;
+use serde_json::{Value, json};
+
+use crate::answer::{
+    Done, ENDPOINT, LOG, below_endpoint, failed, json_response, publish_id, refused, shown_id, unauthorized,
+    unknown_tags,
+};
+use crate::auth::Secrets;
+use crate::console::watch::Watch;
+use crate::console::{CONSOLE, CONSOLE_EVENTS, CONSOLE_PAGES, is_at_home, message_answer};
+use crate::decide::{Decided, NOTHING_MATCHED, Refused, Step, check_size, decide};
+use crate::delivery::Delivery;
+use crate::payload_plans::PayloadPlans;
+use crate::{console, draft, journal, layers};
+
+/// Lines of the log about one payload.
+const LEFT_OUT_LOGGED_MAX: usize = 10;
+
+/// Reasons in the answer to one payload.
+const LEFT_OUT_TOLD_MAX: usize = 20;
+
+/// Answers publishers.
+pub struct Revalidate<S: Stores> {
+    engine: Arc<Engine<S>>,
+    secrets: LiveSecrets<Secrets>,
+}
+
+impl<S: Stores> Revalidate<S> {
+    /// Answers calls that carry one of the secrets.
+    pub fn new(engine: Arc<Engine<S>>, secrets: LiveSecrets<Secrets>) -> Self {
+        Self { engine, secrets }
+    }
+
+    /// Whether a request carries one of the secrets, or needs none.
+    pub async fn admits(&self, request: &Parts) -> bool {
+        self.at_home(request).is_some()
+            || self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
+    }
+
+    /// Whether a call's body counts: it is signed, or it is one of a caller with a right secret. No other need be read.
+    pub async fn reads_body(&self, request: &Parts) -> bool {
+        if self.at_home(request).is_some() {
+            return true;
+        }
+        match self.secrets.get(self.engine.now()).await {
+            Ok(secrets) if Secrets::is_signed(request) => {
+                secrets.depends_on_body(request, self.engine.site().base_path(), self.engine.now())
+            }
+            Ok(secrets) => request.method == Method::POST && secrets.admit(request),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, the journal, drafts, the
+    /// publishing page. A slash at its end is tolerated: a redirect to the same without it would hold the secret of the
+    /// call.
+    pub fn owns(&self, path: &str) -> bool {
+        let path = self.own_path(path);
+        [ENDPOINT, OPEN_DRAFT, CLOSE_DRAFT, CONSOLE, CONSOLE_PAGES, CONSOLE_EVENTS].contains(&path)
+            || below_endpoint(path).is_some()
+    }
+
+    /// Answers one call. It returns when everything it asks for is done, or queued where it says so. A path that is
+    /// not one of [`Revalidate::owns`] is taken for the endpoint: behind an address of its own it has any.
+    pub async fn handle(&self, request: &Parts, body: &[u8]) -> Response<Body> {
+        let (site, limits) = (self.engine.site(), self.engine.limits());
+        let path = self.own_path(request.uri.path());
+        let secrets = match self.secrets.get(self.engine.now()).await {
+            Ok(secrets) => secrets,
+            Err(error) => {
+                self.engine.log(Line::NoSecrets, |left_out| {
+                    tracing::error!(left_out, "no publisher can be told from a stranger: {error}");
+                });
+                return json_response(request, &refused(StatusCode::SERVICE_UNAVAILABLE, "try again"));
+            }
+        };
+        let looks = request.method == Method::GET || request.method == Method::HEAD;
+        if path == CONSOLE && looks {
+            return console::document(request, self.engine.is_dev());
+        }
+        let answered = if path == CLOSE_DRAFT {
+            draft::close(request, site, limits).map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
+        } else if path == OPEN_DRAFT
+            && let Some(key_id) = secrets.shown(request)
+        {
+            let opened = draft::open(request, (secrets.drafts(), key_id), site, limits, self.engine.now());
+            opened.map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
+        } else {
+            Err(self.answer(request, body, &secrets).await)
+        };
+        answered.unwrap_or_else(|done| json_response(request, &done))
+    }
+
+    /// The path without the base path, and without a slash at its end.
+    fn own_path<'a>(&self, path: &'a str) -> &'a str {
+        let below = path.strip_prefix(self.engine.site().base_path());
+        let path = below.filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        path.strip_suffix('/').unwrap_or(path)
+    }
+
+    async fn answer(&self, request: &Parts, body: &[u8], secrets: &Secrets) -> Done {
+        let path = self.own_path(request.uri.path());
+        let cancels = request.method == Method::DELETE && publish_id(path).is_some();
+        if !cancels && ![Method::GET, Method::HEAD, Method::POST].contains(&request.method) {
+            return Done {
+                status: StatusCode::METHOD_NOT_ALLOWED,
+                answer: json!({"message": "Use GET, HEAD or POST, or DELETE for the id of a publish"}),
+            };
+        }
+        // A function's URL takes 6 MB of anybody, and a signature is over all of it.
+        if let Err(Refused { status, message }) = check_size(body, self.engine.limits()) {
+            return refused(status, &message);
+        }
+        let base = self.engine.site().base_path();
+        let at_home = self.at_home(request).map(Ok);
+        let verify = || secrets.verify(request, body, base, self.engine.now());
+        let delivery = match at_home.unwrap_or_else(verify) {
+            Ok(delivery) => delivery,
+            Err(refusal) => {
+                // Only the log has the reason: it would help a stranger as well.
+                self.engine.log(refusal.line(), |left_out| {
+                    tracing::warn!(left_out, "a call of the revalidate endpoint was refused: {refusal}");
+                });
+                return unauthorized();
+            }
+        };
+        // A signature does not cover the address, and a delivery may have been seen on its way.
+        if reads(path, &request.method) && delivery.is_signed() {
+            self.engine.log(Line::RefusedCall, |left_out| {
+                tracing::warn!(left_out, "a signed call asked for what is read with a secret alone");
+            });
+            return unauthorized();
+        }
+        match below_endpoint(path) {
+            Some(LOG) => return journal::list(&self.engine, request).await,
+            // A signature does not cover the method.
+            Some(_) if cancels && delivery.is_signed() => {
+                return refused(StatusCode::BAD_REQUEST, "to cancel a publish needs a secret");
+            }
+            Some(id) if cancels => return journal::cancel(&self.engine, id, &delivery.key_id).await,
+            Some(id) => return journal::progress(&self.engine, id).await,
+            None => {}
+        }
+        match path {
+            CONSOLE_PAGES => return console::pages(&self.engine, request).await,
+            CONSOLE_EVENTS => return console::no_events(),
+            _ => {}
+        }
+        let (site, limits) = (self.engine.site(), self.engine.limits());
+        match decide(request, body, &delivery, site, limits, self.engine.now()) {
+            Ok(decided) => self.carry_out(decided, &delivery).await,
+            Err(Refused { status, message }) => {
+                tracing::warn!(provider = delivery.provider.name, "a request is not carried out: {message}");
+                refused(status, &message)
+            }
+        }
+    }
+
+    /// Does a call, or what the site's rules make of a publisher's payload.
+    async fn carry_out(&self, decided: Decided<'_>, delivery: &Delivery) -> Done {
+        let Decided { rules, steps, accepted } = decided;
+        let is_nothing = steps.is_empty();
+        if let Some(by_rules) = &rules {
+            log_rules(by_rules, delivery, is_nothing);
+        }
+        let mut all: Vec<Done> = Vec::new();
+        for step in steps {
+            let mut done = self.act(step, delivery).await;
+            if done.status == StatusCode::ACCEPTED {
+                done.status = accepted;
+            }
+            all.push(done);
+        }
+        let Some(by_rules) = rules else { return together(all) };
+        let mut done = match is_nothing {
+            true => refused(StatusCode::OK, NOTHING_MATCHED),
+            false => together(all),
+        };
+        if !is_nothing {
+            done.answer["rules"] = by_rules.counting().collect::<Vec<_>>().into();
+        }
+        if !by_rules.left_out.is_empty() {
+            done.answer["left_out"] = told(&by_rules.left_out).into();
+        }
+        done
+    }
+
+    async fn act(&self, step: Step, delivery: &Delivery) -> Done {
+        let (wish, who, signed) = (&step.wish, delivery.publisher(), delivery.fingerprint.as_ref());
+        if let Some(id) = self.engine.carried_out(wish, &who, signed).await {
+            // It came again although it had been answered: a time-out in between, or somebody who has listened.
+            let answer = json!({"revalidated": true, "duplicate": true, "id": shown_id(&id)});
+            return Done { status: StatusCode::OK, answer };
+        }
+        if let Some(at) = step.at {
+            return self.schedule(wish, at, who, signed).await;
+        }
+        match self.engine.publish(wish, who.clone()).await {
+            Ok(published) => {
+                if published.failure().is_none() {
+                    self.engine.note_carried_out(wish, &who, signed, &published.id).await;
+                }
+                answer(wish, &published)
+            }
+            Err(undone) => failed(&undone, json!({"layers": layers::of_unmarked(&undone)})),
+        }
+    }
+}
+
+impl<S: Stores> Revalidate<S> {
+    /// Admits a call from the publishing page of a site under development without a secret. Drafts need a secret all the same:
+    /// their cookies are valid for other servers, too.
+    pub(crate) fn at_home(&self, request: &Parts) -> Option<Delivery> {
+        let is_draft = self.own_path(request.uri.path()) == OPEN_DRAFT;
+        let is_at_home = self.engine.is_dev() && !is_draft && is_at_home(request);
+        is_at_home.then(|| Delivery::with_secret(&request.headers, "development"))
+    }
+
+    /// Whether a request asks for events. A server that can stream answers such a request with [`Revalidate::watch`].
+    pub fn is_for_events(&self, request: &Parts) -> bool {
+        request.method == Method::GET && self.own_path(request.uri.path()) == CONSOLE_EVENTS
+    }
+
+    /// The changes to send to a listener.
+    ///
+    /// # Errors
+    /// The answer to send instead: 401 without a secret, 400 for a bad query.
+    pub async fn watch(&self, request: &Parts) -> Result<Watch<S>, Response<Body>> {
+        if !self.admits(request).await {
+            return Err(json_response(request, &message_answer(StatusCode::UNAUTHORIZED, "Invalid token")));
+        }
+        match crate::console::query::Asked::read(request) {
+            Ok(query) => Ok(Watch::new(self.engine.clone(), query)),
+            Err(message) => Err(json_response(request, &message_answer(StatusCode::BAD_REQUEST, &message))),
+        }
+    }
+
+    async fn schedule(
+        &self,
+        wish: &PublishRequest,
+        at: Millis,
+        who: Publisher,
+        signed: Option<&Fingerprint>,
+    ) -> Done {
+        match self.engine.schedule(wish, who.clone(), at).await {
+            Ok(id) => {
+                self.engine.note_carried_out(wish, &who, signed, &id).await;
+                let answer = json!({"scheduled": true, "id": id, "at": to_rfc3339(at)});
+                Done { status: StatusCode::ACCEPTED, answer }
+            }
+            Err(error) => failed(&PublishError::Store(error.to_string().into()), json!({"scheduled": false})),
+        }
+    }
+}
+
+/// What a publisher is told.
+fn answer(wish: &PublishRequest, published: &Published) -> Done {
+    let results = published.results.iter();
+    let shown: Vec<Value> = results.map(|(path, result)| shown(wish, path, result, published)).collect();
+    let id = shown_id(&published.id);
+    let mut answer = match (published.failure(), &shown[..]) {
+        (Some(undone), [only]) => return failed(undone, with_id(only.clone(), id)),
+        (Some(undone), many) => return failed(undone, with_id(json!({"results": many}), id)),
+        (None, [only]) => only.clone(),
+        (None, []) => json!({"revalidated": true}),
+        (None, many) => json!({"revalidated": true, "results": many}),
+    };
+    answer["id"] = id;
+    if wish.mode != Mode::Now {
+        answer["mode"] = wish.mode.as_str().into();
+    }
+    if let Some(marked) = published.marked {
+        if wish.mode == Mode::Delete {
+            answer["deleted"] = marked.queued.into();
+            if marked.more {
+                answer["more"] = true.into();
+            }
+        }
+        answer["layers"] = layers::of_marked(wish.mode, &marked, has_found(wish, published, &marked));
+    }
+    if !published.uncarried.is_empty() {
+        let sentences: Vec<_> = published.uncarried.iter().map(ToString::to_string).collect();
+        answer["message"] = sentences.join("; ").into();
+        answer["unknown_tags"] = unknown_tags(&published.uncarried);
+    }
+    if let (Mode::Now, Some(marked)) = (wish.mode, published.marked) {
+        answer["queued"] = marked.queued.into();
+        if marked.more {
+            answer["more"] = true.into();
+        }
+        return Done { status: StatusCode::ACCEPTED, answer };
+    }
+    Done { status: StatusCode::OK, answer }
+}
+
+/// Whether anything stored belongs to what was marked, as far as a call looks.
+fn has_found(wish: &PublishRequest, published: &Published, marked: &Invalidation) -> bool {
+    match wish.mode {
+        Mode::Now | Mode::Delete => marked.queued > 0 || marked.more,
+        Mode::Stale => published.uncarried.len() < wish.tags.len() || !wish.paths.is_empty(),
+    }
+}
+
+fn with_id(mut answer: Value, id: Value) -> Value {
+    answer["id"] = id;
+    answer
+}
+
+/// One path of a call; where the path is only marked, the layers are those of the mark.
+fn shown(
+    wish: &PublishRequest,
+    path: &str,
+    result: &Result<Revalidation, PublishError>,
+    published: &Published,
+) -> Value {
+    let mut shown = match result {
+        // A page is what one expects; that it is none is said.
+        Ok(Revalidation::Revalidated { kind: Some(kind), .. }) if *kind != "page" => {
+            json!({"revalidated": true, "path": path, "kind": kind})
+        }
+        Ok(Revalidation::Revalidated { .. }) => json!({"revalidated": true, "path": path}),
+        Ok(Revalidation::NotGenerated) => json!({"revalidated": true, "path": path, "generated": false}),
+        Err(undone) => json!({"revalidated": false, "path": path, "error": undone.to_string()}),
+    };
+    shown["layers"] = match published.marked.filter(|_| wish.mode == Mode::Stale) {
+        Some(marked) => layers::of_marked(wish.mode, &marked, true),
+        None => layers::of_page(wish.mode, result),
+    };
+    shown
+}
+
+/// A log has the rules' own words, and not the payload's.
+fn log_rules(by_rules: &PayloadPlans<'_>, delivery: &Delivery, is_nothing: bool) {
+    let provider = delivery.provider.name;
+    for left_out in by_rules.left_out.iter().take(LEFT_OUT_LOGGED_MAX) {
+        tracing::info!(provider, "left out of a payload: {left_out}");
+    }
+    if is_nothing {
+        let why: Vec<_> = by_rules.outcomes.iter().take(LEFT_OUT_LOGGED_MAX).filter_map(mismatch).collect();
+        tracing::info!(provider, "no rule of webhooks counts for a payload: {}", why.join("; "));
+    } else {
+        let rules: Vec<_> = by_rules.counting().collect();
+        tracing::info!(provider, "a payload is carried out by {}", rules.join(", "));
+    }
+}
+
+/// The first reasons, and how many more there are.
+fn told(reasons: &[String]) -> Vec<String> {
+    let mut told: Vec<_> = reasons.iter().take(LEFT_OUT_TOLD_MAX).cloned().collect();
+    if let more @ 1.. = reasons.len().saturating_sub(LEFT_OUT_TOLD_MAX) {
+        told.push(format!("and {more} more"));
+    }
+    told
+}
+
+/// Why a rule does not count.
+fn mismatch(outcome: &RuleOutcome<'_>) -> Option<String> {
+    Some(format!("{}: {}", outcome.rule, outcome.result.as_ref().err()?))
+}
+
+/// Several calls as one: it fails if one fails.
+fn together(mut all: Vec<Done>) -> Done {
+    if all.len() == 1 {
+        return all.remove(0);
+    }
+    let status = all.iter().map(|done| done.status).max().unwrap_or(StatusCode::OK);
+    let revalidated = all.iter().all(|done| done.answer["revalidated"] == true);
+    let calls: Vec<_> = all.into_iter().map(|done| done.answer).collect();
+    let mut answer = json!({"revalidated": revalidated, "calls": calls});
+    if !revalidated {
+        answer["message"] = "Error revalidating".into();
+    }
+    Done { status, answer }
+}
+
+/// Whether a call reads: the journal, the progress of a publish, the pages of the publishing page, its events.
+fn reads(path: &str, method: &Method) -> bool {
+    let is_of_publishes = below_endpoint(path).is_some() && method != Method::DELETE;
+    is_of_publishes || [CONSOLE_PAGES, CONSOLE_EVENTS].contains(&path)
+}

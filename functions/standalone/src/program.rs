@@ -1,0 +1,32 @@
+//! What every command works with.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use perennial::ReadySite;
+use perennial::parts::run::function::{self, OnStores};
+use perennial::parts::run::settings::Settings;
+use perennial::parts::run::telemetry::on_one_line;
+
+/// The settings and the site, for every command.
+pub(crate) struct Program {
+    pub(crate) settings: Settings,
+    pub(crate) site: Arc<ReadySite>,
+}
+
+impl Program {
+    /// Runs `work` on the stores that the settings name: the embedded store, or the stores of an AWS account.
+    pub(crate) async fn on_stores(&self, work: impl OnStores) -> Result<ExitCode> {
+        let done = function::on_stores(self.site.clone(), self.settings.clone(), work).await;
+        done.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from_boxed)
+    }
+}
+
+/// Prints one line to standard output, with the control characters of untrusted text escaped.
+pub(crate) fn say(line: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    // A failed write is ignored: the reader of a pipe may close it early, as `head` does.
+    let _ = writeln!(out, "{}", on_one_line(line)).and_then(|()| out.flush());
+}
