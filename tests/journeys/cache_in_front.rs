@@ -119,7 +119,7 @@ impl Edge for SharedCache {
     async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
         let _open = self.0.door.lock().await;
         if *lock(&self.0.refuses) {
-            return Err(StoreError::Refused("too many orders".into()));
+            return Err(StoreError::refused("too many orders"));
         }
         let spelt: Vec<_> = tags.iter().map(|tag| cache_tag(tag).into_owned()).collect();
         lock(&self.0.kept).retain(|_, kept| !kept.tags.iter().any(|tag| spelt.contains(tag)));

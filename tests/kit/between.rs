@@ -240,7 +240,7 @@ fn half(state: Arc<State>, all: &Bytes) -> Body {
     tokio::spawn(async move {
         let _ = say.send(Ok(begin)).await;
         state.break_off.notified().await;
-        let _ = say.send(Err(StoreError::Refused("as planned".into()))).await;
+        let _ = say.send(Err(StoreError::refused("as planned"))).await;
     });
     Body::Stream(parts)
 }

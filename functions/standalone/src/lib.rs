@@ -23,6 +23,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use perennial::Site;
+use perennial::parts::ports::error::StoreError;
 use perennial::parts::run::function;
 use perennial::parts::run::settings::Settings;
 use perennial::parts::run::telemetry;
@@ -75,7 +76,7 @@ pub fn run_with(site: Site, defaults: &[(&str, &str)]) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // The error is for the user of the command line, so it is no log line.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {}", told(&error));
             ExitCode::FAILURE
         }
     }
@@ -105,6 +106,18 @@ fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> R
     // Does not wait for blocking tasks: a page that never returns must not keep the process from ending.
     runtime.shutdown_background();
     code
+}
+
+/// An error and what caused it, on one line. The text of a store's error holds what its own causes say.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = Vec::new();
+    for cause in error.chain() {
+        told.push(cause.to_string());
+        if cause.is::<StoreError>() {
+            break;
+        }
+    }
+    told.join(": ")
 }
 
 /// Serves the site until a signal ends the process.

@@ -199,7 +199,7 @@ async fn search_listing<S: Stores>(
     search: &Search,
     is_wanted: impl Fn(&Overview, Millis) -> bool,
 ) -> Result<SearchResult, StoreError> {
-    let listed = listed(process).await.map_err(|failures| StoreError::Refused(failures.join("; ")))?;
+    let listed = listed(process).await.map_err(|failures| StoreError::refused(failures.join("; ")))?;
     let now = process.clock.now();
     let mut pages: Vec<_> = listed.iter().map(|page| Overview::live(&process.site, page)).collect();
     pages.sort_by(|a, b| a.key.cmp(&b.key));

@@ -41,7 +41,7 @@ async fn odd(request: http::request::Parts) -> http::Response<perennial::parts::
         "/location" => drop(answer.headers_mut().insert("location", field(b"/caf\xe9"))),
         "/cookie" => drop(answer.headers_mut().insert("set-cookie", field(b"a=\xe9"))),
         "/broken" => {
-            let broken = perennial::parts::ports::error::StoreError::Refused("as the path says".into());
+            let broken = perennial::parts::ports::error::StoreError::refused("as the path says");
             say.send(Err(broken)).await.expect("it has room");
             *answer.body_mut() = perennial::parts::look::body::Body::Stream(coming);
         }

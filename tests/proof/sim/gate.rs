@@ -167,9 +167,9 @@ impl Link {
             _ => {}
         }
         match (verdict, done) {
-            (Verdict::Refuse, _) => Err(StoreError::Unavailable("the store is busy".into())),
+            (Verdict::Refuse, _) => Err(StoreError::unavailable("the store is busy")),
             (Verdict::Vanish | Verdict::Lose, _) | (_, None) => {
-                Err(StoreError::Unsure("the connection was lost".into()))
+                Err(StoreError::unsure("the connection was lost"))
             }
             (Verdict::Partly, Some(mut done)) => {
                 leave_out(&mut done);

@@ -123,8 +123,8 @@ impl Breaker {
     /// Told of each call's end. An answer that says no is an answer: the store is there.
     pub(crate) fn note<T>(&self, done: &Result<T, StoreError>, clock: &dyn Clock) {
         match done {
-            Ok(_) | Err(StoreError::Refused(_)) => self.answered(),
-            Err(error @ (StoreError::Unavailable(_) | StoreError::Unsure(_))) => self.fails(error, clock),
+            Err(error) if error.kind().is_trouble() => self.fails(error, clock),
+            Ok(_) | Err(_) => self.answered(),
         }
     }
 
@@ -182,7 +182,9 @@ mod tests {
     use crate::base::manual_clock::ManualClock;
     use crate::run::settings::Settings;
 
-    const TROUBLE: Result<(), StoreError> = Err(StoreError::Unavailable(String::new()));
+    fn trouble() -> Result<(), StoreError> {
+        Err(StoreError::unavailable("down"))
+    }
 
     fn breaker() -> (Breaker, ManualClock, Duration) {
         let limits = Settings::default().limits;
@@ -190,20 +192,20 @@ mod tests {
     }
 
     fn open(breaker: &Breaker, clock: &ManualClock) {
-        (0..Settings::default().limits.store_failures).for_each(|_| breaker.note(&TROUBLE, clock));
+        (0..Settings::default().limits.store_failures).for_each(|_| breaker.note(&trouble(), clock));
         assert_eq!(breaker.state(), BreakerState::Open);
     }
 
     #[test]
     fn failures_in_a_row_open_it_and_an_answer_begins_the_row_again() {
         let (breaker, clock, _) = breaker();
-        for end in [Ok(()), Err(StoreError::Refused("denied".into()))] {
-            (0..2).for_each(|_| breaker.note(&TROUBLE, &clock));
+        for end in [Ok(()), Err(StoreError::refused("denied"))] {
+            (0..2).for_each(|_| breaker.note(&trouble(), &clock));
             breaker.note(&end, &clock);
         }
         assert_eq!((breaker.state(), breaker.failed(), breaker.opened()), (BreakerState::Closed, 4, 0));
-        breaker.note(&Err::<(), _>(StoreError::Unsure("lost".into())), &clock);
-        (0..2).for_each(|_| breaker.note(&TROUBLE, &clock));
+        breaker.note(&Err::<(), _>(StoreError::unsure("lost")), &clock);
+        (0..2).for_each(|_| breaker.note(&trouble(), &clock));
         assert_eq!((breaker.state(), breaker.opened()), (BreakerState::Open, 1));
         assert_eq!(breaker.admit(&clock), Admission::LeftAlone);
     }
@@ -215,7 +217,7 @@ mod tests {
         clock.advance(pause);
         assert_eq!(breaker.admit(&clock), Admission::Try { stood_still: false });
         assert_eq!(breaker.admit(&clock), Admission::LeftAlone, "one at a time");
-        breaker.note(&TROUBLE, &clock);
+        breaker.note(&trouble(), &clock);
         assert_eq!(breaker.admit(&clock), Admission::LeftAlone, "once is enough");
         clock.advance(pause);
         assert_eq!(breaker.admit(&clock), Admission::Try { stood_still: false });
@@ -231,7 +233,7 @@ mod tests {
         clock.advance(pause);
         assert_eq!(breaker.admit(&clock), Admission::Try { stood_still: false });
         clock.advance(TRIAL_MAX);
-        breaker.note(&TROUBLE, &clock);
+        breaker.note(&trouble(), &clock);
         assert_eq!(breaker.admit(&clock), Admission::Try { stood_still: true });
     }
 

@@ -90,7 +90,7 @@ impl Guard {
     ) -> Result<T, StoreError> {
         let left = if self.are_local { None } else { patience::left() };
         if left.is_some_and(|left| left.is_zero()) {
-            return Err(StoreError::Refused(format!(
+            return Err(StoreError::refused(format!(
                 "not asked, because the visitor has waited {:?} for the stores (PERENNIAL_STORE_WAIT_MS)",
                 self.limits.store_wait
             )));
@@ -127,15 +127,15 @@ impl Guard {
             }
             (Admission::LeftAlone, _) => {}
         }
-        Err(StoreError::Refused(self.breaker.left_alone()))
+        Err(StoreError::refused(self.breaker.left_alone()))
     }
 
     /// The visitor waits no longer. That is the store's fault if it had most of the time.
     fn gave_up(&self, effect: Effect, waited: Duration) -> StoreError {
         let text = format!("no answer within {waited:?} (PERENNIAL_STORE_WAIT_MS)");
         let error = match effect {
-            Effect::Reads => StoreError::Unavailable(text),
-            Effect::Writes => StoreError::Unsure(text),
+            Effect::Reads => StoreError::unavailable(text),
+            Effect::Writes => StoreError::unsure(text),
         };
         if waited * 2 >= self.limits.store_wait {
             self.breaker.note::<()>(&Err(error.clone()), &*self.clock);

@@ -17,7 +17,7 @@ use crate::base::log_limits::Line;
 use crate::key::encode::hex;
 use crate::look::body::Body;
 use crate::ports::bodies::{Chunks, Opened};
-use crate::ports::error::StoreError;
+use crate::ports::error::{StoreError, StoreErrorKind};
 use crate::ports::stores::Stores;
 use crate::record::content::WINDOW_BITS_MAX;
 use crate::record::page_record::{BodyRef, Coding, Ticket};
@@ -100,7 +100,7 @@ pub(crate) fn stream_body<S: Stores, C: Chunks>(
                 // The render comes before the error: before the visitor can retry, and before Lambda freezes the
                 // function. The render logs its own result.
                 let _ = visits.render_missing(&page, Reason::First, generation).await;
-                StoreError::Refused(format!("a stored body {how}"))
+                StoreError::new(StoreErrorKind::Damaged, format!("a stored body {how}"))
             }
         };
         let _ = sender.send(Err(error)).await;
@@ -125,7 +125,7 @@ impl<C: Chunks> BodyStream<C> {
                     let needed_bytes = first.map_or(0, |first| decoding_bytes(window_bytes(first)));
                     if !part.grow(needed_bytes, &*clock).await {
                         let used_up = "PERENNIAL_STREAM_MEMORY_BYTES is used up";
-                        return Err(Stop::Store(StoreError::Refused(used_up.into())));
+                        return Err(Stop::Store(StoreError::refused(used_up)));
                     }
                     let mut rest = &chunk[..];
                     while let Some(part) = decoder.next(&mut rest)? {

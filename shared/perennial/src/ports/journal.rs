@@ -203,7 +203,7 @@ impl Fate {
     #[cfg(any(feature = "aws", feature = "embedded"))]
     pub(crate) fn read(text: &str) -> Result<Self, StoreError> {
         [Fate::Begun, Fate::Cancelled].into_iter().find(|fate| fate.as_str() == text).ok_or_else(|| {
-            StoreError::Refused(format!(
+            StoreError::refused(format!(
                 "what was decided of a publish cannot be read: {}",
                 text.escape_debug()
             ))

@@ -25,12 +25,14 @@ use crate::base::clock::Millis;
 use crate::freshness::Epochs;
 use crate::key::page_key::PageKey;
 use crate::ports::error::StoreError;
+#[cfg(doc)]
+use crate::ports::error::StoreErrorKind;
 use crate::record::page_record::{Epoch, Record, Ticket};
 
 /// Records, leases and epochs of one build. Tags and their epochs are shared by all builds.
 ///
 /// Every method is one atomic step as far as its contract says, and every reader sees a write from the moment
-/// its call returns. An error that is [`StoreError::Unsure`] may have been carried out; repeating is harmless.
+/// its call returns. A call whose error is [`StoreErrorKind::Unsure`] may have been carried out; repeating it is harmless.
 pub trait Pages: Send + Sync + 'static {
     /// A number that differs from every earlier one once any process has changed anything; cheap enough for every
     /// request. `None` if the store cannot tell: then nothing read may be used again.

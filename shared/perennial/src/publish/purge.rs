@@ -114,7 +114,7 @@ mod tests {
         async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
             self.0.lock().unwrap().push(tags.to_vec());
             if tags.contains(&"no".to_owned()) {
-                Err(StoreError::Refused("no".into()))
+                Err(StoreError::refused("no"))
             } else {
                 Ok(Purged::Accepted)
             }

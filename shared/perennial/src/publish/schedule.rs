@@ -65,7 +65,7 @@ async fn send_scheduled<S: Stores>(
     let job = Job { v: 1, build, key, task: Task::Publish(scheduled.clone()) };
     let bytes = job.to_json().len();
     if bytes > SCHEDULED_BYTES_MAX {
-        return Err(StoreError::Refused(format!(
+        return Err(StoreError::refused(format!(
             "the scheduled publish has {bytes} bytes, the limit is {SCHEDULED_BYTES_MAX}: schedule it in parts, or by tags"
         )));
     }
@@ -130,5 +130,5 @@ pub(crate) async fn work_scheduled<S: Stores>(
     let call = PublishCall { id, publisher, arrived_at: scheduled.at, due: Some(scheduled.due) };
     // The journal tells the failures of single pages, and their next visitors have them rendered again.
     let published = publishers.carry_out(&scheduled.wish, call).await;
-    published.map(drop).map_err(|error| StoreError::Refused(error.to_string()))
+    published.map(drop).map_err(|error| StoreError::refused(error.to_string()))
 }

@@ -79,7 +79,7 @@ impl<S: Stores> Renderer<S> {
             .await?
         {
             Begun::Granted(ticket) => Ok(ticket),
-            other => Err(StoreError::Refused(format!("an overriding ticket was not granted: {other:?}"))),
+            other => Err(StoreError::refused(format!("an overriding ticket was not granted: {other:?}"))),
         }
     }
 

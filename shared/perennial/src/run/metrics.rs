@@ -109,7 +109,7 @@ mod tests {
         let (breaker, clock) =
             (Breaker::new("pages", &limits), crate::base::manual_clock::ManualClock::default());
         for _ in 0..limits.store_failures {
-            breaker.note::<()>(&Err(crate::ports::error::StoreError::Unavailable(String::new())), &clock);
+            breaker.note::<()>(&Err(crate::ports::error::StoreError::unavailable(String::new())), &clock);
         }
         let mut text = String::new();
         breaker_metrics(&mut text, &[&breaker, &Breaker::new("jobs", &limits)]);

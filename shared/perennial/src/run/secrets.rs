@@ -67,13 +67,13 @@ impl<T> LiveSecrets<T> {
             return Ok(made.value.clone());
         }
         let Some(read) = &self.read else {
-            return Err(StoreError::Refused("the clock shows the end of time".into()));
+            return Err(StoreError::refused("the clock shows the end of time"));
         };
         let fresh =
             read().await.and_then(|secrets| match made.as_ref().filter(|old| old.secrets == secrets) {
                 Some(old) => Ok((old.value.clone(), secrets)),
                 None => {
-                    let value = (self.make)(&secrets).map_err(StoreError::Refused)?;
+                    let value = (self.make)(&secrets).map_err(StoreError::refused)?;
                     Ok((Arc::new(value), secrets))
                 }
             });
@@ -118,7 +118,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_changed_secret_is_live_within_five_minutes_and_a_failed_reading_changes_nothing() {
-        let down = || Err(StoreError::Refused("down".into()));
+        let down = || Err(StoreError::refused("down"));
         let (left, live) =
             secret_store(vec![down(), secrets(&["a"]), secrets(&["a", "b"]), down(), secrets(&["b"])]);
         assert!(live.get(Millis(0)).await.is_err());

@@ -175,7 +175,7 @@ impl Batch {
         &mut self,
         removed: Option<Result<Result<bool, StoreError>, JoinError>>,
     ) -> Result<(), StoreError> {
-        let ended_early = |e| StoreError::Refused(format!("a removal ended early: {e}"));
+        let ended_early = |e| StoreError::refused(format!("a removal ended early: {e}"));
         match removed.transpose().map_err(ended_early)?.transpose()? {
             Some(true) => self.removed += 1,
             Some(false) => self.passed_over += 1,

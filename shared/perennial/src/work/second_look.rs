@@ -119,6 +119,6 @@ impl<S: Stores> SecondLooks<S> {
     }
 
     async fn purge(&self, tags: &[String]) -> Result<(), StoreError> {
-        self.purger.purge(tags).await.map(drop).map_err(|error| StoreError::Refused(error.to_string()))
+        self.purger.purge(tags).await.map(drop).map_err(|error| StoreError::refused(error.to_string()))
     }
 }

@@ -186,7 +186,7 @@ impl<S: Stores> Walks<S> {
             let (tally, finished) = self.renew_batch(&batch.pages, walk, began).await;
             changed.extend(tally.changed);
             if let Some(error) = tally.store_error {
-                return Err(StoreError::Refused(error.to_string()));
+                return Err(StoreError::refused(error.to_string()));
             }
             walk.looked += finished as u64;
             walk.renewed += tally.renewed;

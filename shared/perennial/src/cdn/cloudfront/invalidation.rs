@@ -117,7 +117,7 @@ impl CloudFront {
 
     async fn parameter(&self, name: &str) -> Result<String, StoreError> {
         read_parameter(&self.account, name).await?.ok_or_else(|| {
-            StoreError::Refused(format!("the parameter {name} of PERENNIAL_DISTRIBUTION_FROM has no value"))
+            StoreError::refused(format!("the parameter {name} of PERENNIAL_DISTRIBUTION_FROM has no value"))
         })
     }
 }
@@ -144,7 +144,7 @@ impl Edge for CloudFront {
         path.push_str("/invalidation");
         // Repeated with the same reference, an order is still one order.
         let mut reference = [0; 16];
-        getrandom::fill(&mut reference).map_err(|e| StoreError::Refused(e.to_string()))?;
+        getrandom::fill(&mut reference).map_err(|e| StoreError::refused(e.to_string()))?;
         let (action, caller) = ("cloudfront:CreateInvalidation", &self.account.caller);
         let call = Call {
             action,

@@ -184,8 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_is_answered_whole_or_not_at_all() {
-        for (last, is_whole) in [(Ok(Bytes::from("b")), true), (Err(StoreError::Refused("x".into())), false)]
-        {
+        for (last, is_whole) in [(Ok(Bytes::from("b")), true), (Err(StoreError::refused("x")), false)] {
             let (sender, parts) = mpsc::channel(2);
             sender.send(Ok("a".into())).await.unwrap();
             sender.send(last).await.unwrap();

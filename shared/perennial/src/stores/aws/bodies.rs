@@ -18,7 +18,7 @@ use crate::key::page_key::PageKey;
 use crate::ports::bodies::{Bodies, Chunks, Opened};
 use crate::ports::error::StoreError;
 use crate::stores::aws::account::{BODY_TIMEOUT, Lazily};
-use crate::stores::aws::errors::{Failure, read_error, write_error};
+use crate::stores::aws::errors::{Cause, Failure, read_error, write_error};
 use crate::stores::aws::retries::ATTEMPTS;
 
 /// Metadata: when the body was last put, in milliseconds since the Unix epoch.
@@ -60,7 +60,7 @@ impl S3Bodies {
         match Box::pin(self.client.get_object().bucket(&self.bucket).key(key).send()).await {
             Ok(object) => Ok(Some(object)),
             Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => Ok(None),
-            Err(error) => Err(self.unread(key, &Failure::of(&error))),
+            Err(error) => Err(self.unread(key, &Failure::of(error))),
         }
     }
 
@@ -101,14 +101,14 @@ impl S3Bodies {
                 Ok(Some(Millis(noted.unwrap_or(0))))
             }
             Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
-            Err(error) => Err(read_error("s3:GetObject", self.object("look at", key), &Failure::of(&error))),
+            Err(error) => Err(read_error("s3:GetObject", self.object("look at", key), &Failure::of(error))),
         }
     }
 }
 
 /// The next bytes of an object; none after the last.
 async fn next(body: &mut ByteStream) -> Result<Option<Bytes>, Failure> {
-    body.try_next().await.map_err(|e| Failure::Lost(e.to_string()))
+    body.try_next().await.map_err(|e| Failure::Lost(Cause::of(e)))
 }
 
 /// An object that is read as it arrives.
@@ -140,7 +140,7 @@ impl Bodies for S3Bodies {
         let put = self.client.put_object().bucket(&self.bucket).key(&key).body(bytes.into());
         let put = put.content_type("application/octet-stream").cache_control("max-age=31536000, immutable");
         let put = Box::pin(put.metadata(WANTED_AT, now.0.to_string()).send()).await;
-        put.map(drop).map_err(|e| write_error("s3:PutObject", self.object("write", &key), &Failure::of(&e)))
+        put.map(drop).map_err(|e| write_error("s3:PutObject", self.object("write", &key), &Failure::of(e)))
     }
 
     async fn get(&self, page: &PageKey, sha256: &str) -> Result<Option<Bytes>, StoreError> {
@@ -176,6 +176,6 @@ impl Bodies for S3Bodies {
         let removed = Box::pin(delete.send()).await;
         removed
             .map(drop)
-            .map_err(|e| write_error("s3:DeleteObject", self.object("remove", &key), &Failure::of(&e)))
+            .map_err(|e| write_error("s3:DeleteObject", self.object("remove", &key), &Failure::of(e)))
     }
 }

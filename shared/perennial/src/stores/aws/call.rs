@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 
 use crate::base::clock::{Clock, Millis, SystemClock, within};
 use crate::ports::error::StoreError;
-use crate::stores::aws::errors::Failure;
+use crate::stores::aws::errors::{Cause, Failure};
 use crate::stores::aws::http::Http;
 use crate::stores::aws::retries::ATTEMPTS;
 use crate::stores::aws::settings::AccountSettings;
@@ -123,13 +123,13 @@ impl Caller {
     /// Opens a connection to a host, and leaves it to be used; whatever is answered.
     pub(crate) async fn open(&self, url: &str) -> Result<(), Failure> {
         let request = Request::head(url).body(SdkBody::empty());
-        let request = request.map_err(|e| Failure::NotSent(e.to_string()))?;
+        let request = request.map_err(|e| Failure::NotSent(Cause::of(e)))?;
         in_time(async { read(self.send(request).await?).await.map(drop) }).await
     }
 
     async fn attempt(&self, call: &Call<'_>, attempt: u32) -> Result<Bytes, Failure> {
         let request = self.signed(call, attempt, SystemClock.now());
-        let request = request.map_err(|e| Failure::NotSent(e.to_string()))?;
+        let request = request.map_err(|e| Failure::NotSent(Cause::of(e)))?;
         let answer = self.send(request).await?;
         let status = answer.status();
         let body = read(answer).await?;
@@ -137,11 +137,11 @@ impl Caller {
             return Ok(body);
         }
         let (code, message) = error_of(&String::from_utf8_lossy(&body));
-        Err(Failure::Answered { status: status.as_u16(), code, message })
+        Err(Failure::Answered { status: status.as_u16(), code, message: message.into() })
     }
 
     async fn send(&self, request: Request<SdkBody>) -> Result<Response<Incoming>, Failure> {
-        self.http.request(request).await.map_err(|e| Failure::of_client(&e))
+        self.http.request(request).await.map_err(|e| Failure::of_client(&e).caused_by(e))
     }
 
     fn signed(
@@ -180,7 +180,7 @@ async fn read(answer: Response<Incoming>) -> Result<Bytes, Failure> {
     let length = answer.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     match length {
         Some(length) if ANSWER_BYTES_MAX < length => Ok(Bytes::new()),
-        _ => Ok(answer.into_body().collect().await.map_err(|e| Failure::Lost(e.to_string()))?.to_bytes()),
+        _ => Ok(answer.into_body().collect().await.map_err(|e| Failure::Lost(Cause::of(e)))?.to_bytes()),
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) use aws_sdk_dynamodb::types::ReturnValue;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValuesOnConditionCheckFailure, Select};
 use aws_smithy_types::retry::RetryConfig;
 
-use crate::stores::aws::errors::Failure;
+use crate::stores::aws::errors::{Cause, Failure};
 use crate::stores::aws::item::{AttributeValue, Item};
 
 /// An attribute of bytes.
@@ -87,7 +87,7 @@ macro_rules! written {
                 Some($error::ConditionalCheckFailedException(refusal)) => {
                     Failure::Refused(refusal.item.clone())
                 }
-                _ => Failure::of(&error),
+                _ => Failure::of(error),
             }),
         }
     }};
@@ -157,7 +157,7 @@ impl Table {
         attempts: Attempts,
     ) -> Result<(Vec<Item>, Vec<Item>), Failure> {
         let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
-        let wanted = wanted.map_err(|e| Failure::NotSent(e.to_string()))?;
+        let wanted = wanted.map_err(|e| Failure::NotSent(Cause::of(e)))?;
         let call = self.client.batch_get_item().request_items(&*self.name, wanted);
         let answer = match attempts {
             Attempts::Several => Box::pin(call.send()).await,
@@ -166,7 +166,7 @@ impl Table {
                 Box::pin(call.customize().config_override(once).send()).await
             }
         };
-        let answer = answer.map_err(|e| Failure::of(&e))?;
+        let answer = answer.map_err(|e| Failure::of(e))?;
         let found = answer.responses.into_iter().flatten().flat_map(|(_, items)| items);
         let left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys);
         Ok((found.collect(), left.collect()))
@@ -244,7 +244,7 @@ impl Request {
         let Self { table: Table { client, name }, item, asked, .. } = self;
         let call = client.get_item().table_name(&*name).set_key(Some(item));
         let answer = call.set_consistent_read(asked.consistent).send().await;
-        let answer = answer.map_err(|e| Failure::of(&e))?;
+        let answer = answer.map_err(|e| Failure::of(e))?;
         Ok(Answer { item: answer.item, ..Answer::default() })
     }
 
@@ -281,7 +281,7 @@ impl Request {
             .set_consistent_read(asked.consistent)
             .set_scan_index_forward(asked.forward)
             .set_exclusive_start_key(asked.start);
-        let answer = call.send().await.map_err(|e| Failure::of(&e))?;
+        let answer = call.send().await.map_err(|e| Failure::of(e))?;
         Ok(Answer {
             items: answer.items.unwrap_or_default(),
             count: usize::try_from(answer.count).unwrap_or_default(),

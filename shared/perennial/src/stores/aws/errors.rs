@@ -1,14 +1,15 @@
 //! What an error of AWS means to a caller of a port: did the call certainly not happen, and what is to be done.
 
 use std::error::Error;
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::sync::Arc;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use hyper_util::client::legacy::Error as ClientError;
 
-use crate::ports::error::StoreError;
+use crate::ports::error::{StoreError, StoreErrorKind};
 use crate::stores::aws::item::Item;
 
 /// The error of a call that changes nothing. `action` is the permission it needs (`dynamodb:GetItem`), `what` ends the
@@ -17,7 +18,7 @@ pub(crate) fn read_error(action: &str, what: impl Display, failure: &Failure) ->
     failure.judge(action, &what, false)
 }
 
-/// The error of a call that writes: [`StoreError::Unsure`] if the write may have landed.
+/// The error of a call that writes: [`StoreErrorKind::Unsure`](crate::ports::error::StoreErrorKind::Unsure) if the write may have landed.
 pub(crate) fn write_error(action: &str, what: impl Display, failure: &Failure) -> StoreError {
     failure.judge(action, &what, true)
 }
@@ -26,25 +27,80 @@ pub(crate) fn write_error(action: &str, what: impl Display, failure: &Failure) -
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// It never left: no connection, or nothing to send.
-    NotSent(String),
+    NotSent(Cause),
     /// It left, and its answer is lost or cannot be read.
-    Lost(String),
+    Lost(Cause),
     /// The service answered with an error.
     Answered {
         /// HTTP status.
         status: u16,
         /// The service's name for the error; empty if it gave none.
         code: String,
-        /// What the service says.
-        message: String,
+        /// What the service says, and the SDK's error.
+        message: Cause,
     },
     /// The condition of a write to the table did not hold. The item that was in the way, if it was asked for and told.
     Refused(Option<Item>),
 }
 
+/// What is said of a failure, and the error that said it.
+#[derive(Clone, Default)]
+pub(crate) struct Cause {
+    text: String,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Cause {
+    /// What this error says.
+    pub(crate) fn of(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let source: Arc<dyn Error + Send + Sync> = Arc::from(error.into());
+        Self { text: source.to_string(), source: Some(source) }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cause {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), source: None }
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl Failure {
     /// How a call of the SDK failed, after all its attempts.
-    pub(crate) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
+    pub(crate) fn of<E>(error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let failure = Self::of_sdk(&error);
+        match error.into_source() {
+            Ok(source) => failure.caused_by(source),
+            Err(_) => failure,
+        }
+    }
+
+    /// The same failure with the error that it was made of.
+    pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        match &mut self {
+            Self::NotSent(cause) | Self::Lost(cause) | Self::Answered { message: cause, .. } => {
+                cause.source = Some(Arc::from(source.into()));
+            }
+            Self::Refused(_) => {}
+        }
+        self
+    }
+
+    fn of_sdk<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
         match error {
             SdkError::ConstructionFailure(_) => {
                 Self::NotSent("the request cannot be written (is a setting no URL or no region?)".into())
@@ -56,7 +112,7 @@ impl Failure {
             SdkError::ServiceError(answer) => Self::Answered {
                 status: answer.raw().status().as_u16(),
                 code: answer.err().code().unwrap_or_default().to_owned(),
-                message: answer.err().message().unwrap_or_default().to_owned(),
+                message: answer.err().message().unwrap_or_default().into(),
             },
             SdkError::TimeoutError(_) => Self::late(),
             _ => Self::Lost("the answer cannot be read".into()),
@@ -67,14 +123,18 @@ impl Failure {
     pub(crate) fn of_connector(error: &ConnectorError) -> Self {
         match chain(error).find_map(|cause| cause.downcast_ref::<ClientError>()) {
             Some(client) => Self::of_client(client),
-            None if error.is_user() => Self::NotSent(causes(error)),
-            None => Self::Lost(causes(error)),
+            None if error.is_user() => Self::NotSent(causes(error).into()),
+            None => Self::Lost(causes(error).into()),
         }
     }
 
     /// How a request failed that the client was given.
     pub(crate) fn of_client(error: &ClientError) -> Self {
-        if error.is_connect() { Self::NotSent(causes(error)) } else { Self::Lost(causes(error)) }
+        if error.is_connect() {
+            Self::NotSent(causes(error).into())
+        } else {
+            Self::Lost(causes(error).into())
+        }
     }
 
     /// Nothing came in time.
@@ -96,7 +156,7 @@ impl Failure {
         let service = action.split(':').next().unwrap_or_default();
         let text = match self {
             Self::NotSent(cause) => {
-                format!("cannot {what}: {service} cannot be reached ({cause}): {}", unreachable(cause))
+                format!("cannot {what}: {service} cannot be reached ({cause}): {}", unreachable(&cause.text))
             }
             Self::Lost(cause) => format!("cannot {what}: {service} gave no answer ({cause})"),
             Self::Answered { status, code, message } => {
@@ -105,15 +165,32 @@ impl Failure {
             }
             Self::Refused(_) => format!("cannot {what}: its condition does not hold"),
         };
-        let landed = match self {
-            Self::NotSent(_) | Self::Refused(_) => false,
-            Self::Lost(_) => true,
-            Self::Answered { status, code, .. } => *status >= 500 && !is_throttling(code),
-        };
-        match landed {
-            true if writes => StoreError::Unsure(text),
-            _ if self.may_pass() => StoreError::Unavailable(text),
-            _ => StoreError::Refused(text),
+        let error = StoreError::new(self.kind(writes), text);
+        match self {
+            Self::NotSent(cause) | Self::Lost(cause) | Self::Answered { message: cause, .. } => {
+                match cause.source.clone() {
+                    Some(source) => error.caused_by(source),
+                    None => error,
+                }
+            }
+            Self::Refused(_) => error,
+        }
+    }
+
+    /// What the caller of a port does about it.
+    fn kind(&self, writes: bool) -> StoreErrorKind {
+        match self {
+            Self::Lost(_) if writes => StoreErrorKind::Unsure,
+            Self::NotSent(_) | Self::Lost(_) => StoreErrorKind::Unavailable,
+            Self::Refused(_) => StoreErrorKind::Refused,
+            Self::Answered { code, .. } if is_throttling(code) => StoreErrorKind::Throttled,
+            Self::Answered { status: 500.., .. } if writes => StoreErrorKind::Unsure,
+            Self::Answered { status: 500.., .. } => StoreErrorKind::Unavailable,
+            Self::Answered { code, .. } if is_denied(code) || is_of_keys(code) => StoreErrorKind::Denied,
+            Self::Answered { code, .. } if is_missing(code) || is_elsewhere(code) => StoreErrorKind::Gone,
+            Self::Answered { status: 404, .. } => StoreErrorKind::Gone,
+            Self::Answered { status: 403, .. } => StoreErrorKind::Denied,
+            Self::Answered { .. } => StoreErrorKind::Refused,
         }
     }
 }
@@ -146,12 +223,11 @@ fn advice(action: &str, code: &str, status: u16) -> String {
             "dynamodb" => "raise the table's maximum throughput, or the account's quota for on-demand tables".to_owned(),
             service => format!("ask for a higher quota of {service} requests if this lasts"),
         },
-        "AccessDenied" | "AccessDeniedException" | "AuthorizationError" => allow(action),
-        "ExpiredToken" | "ExpiredTokenException" | "InvalidAccessKeyId" | "InvalidClientTokenId"
-        | "InvalidSignatureException" | "InvalidToken" | "SignatureDoesNotMatch" | "UnrecognizedClientException" => {
+        code if is_denied(code) => allow(action),
+        code if is_of_keys(code) => {
             "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN".to_owned()
         }
-        "AuthorizationHeaderMalformed" | "PermanentRedirect" => {
+        code if is_elsewhere(code) => {
             format!("check AWS_REGION and {setting}: what it names is in another region")
         }
         "RequestTimeTooSkewed" => "set the machine's clock".to_owned(),
@@ -166,6 +242,30 @@ fn allow(action: &str) -> String {
     // Who may not list a bucket is told 403 of what is not there.
     let also = if action == "s3:GetObject" { " and `s3:ListBucket`" } else { "" };
     format!("allow `{action}`{also} in the policy of this function's role")
+}
+
+fn is_denied(code: &str) -> bool {
+    ["AccessDenied", "AccessDeniedException", "AuthorizationError"].contains(&code)
+}
+
+/// The keys are not valid, or not any more.
+fn is_of_keys(code: &str) -> bool {
+    let names = [
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    ];
+    names.contains(&code)
+}
+
+/// What is named is in another region.
+fn is_elsewhere(code: &str) -> bool {
+    ["AuthorizationHeaderMalformed", "PermanentRedirect"].contains(&code)
 }
 
 fn is_missing(code: &str) -> bool {
@@ -236,12 +336,41 @@ mod tests {
             (Failure::Lost("connection reset".into()), true),
         ] {
             let written = write_error("s3:PutObject", "write x", &failure);
-            assert_eq!(matches!(written, StoreError::Unsure(_)), landed, "{failure:?}");
+            assert_eq!(written.kind() == StoreErrorKind::Unsure, landed, "{failure:?}");
             let read = read_error("s3:GetObject", "read x", &failure);
-            assert!(!matches!(read, StoreError::Unsure(_)), "a read changes nothing: {failure:?}");
-            let in_trouble = matches!(read, StoreError::Unavailable(_));
+            assert_ne!(read.kind(), StoreErrorKind::Unsure, "a read changes nothing: {failure:?}");
+            let in_trouble = read.kind().is_trouble();
             assert_eq!(in_trouble, failure.may_pass(), "whoever is denied has an answer: {failure:?}");
         }
+    }
+
+    #[test]
+    fn a_kind_says_what_a_caller_does() {
+        for (failure, kind) in [
+            (answered(400, "ThrottlingException"), StoreErrorKind::Throttled),
+            (answered(503, "SlowDown"), StoreErrorKind::Throttled),
+            (answered(500, "InternalServerError"), StoreErrorKind::Unavailable),
+            (answered(400, "AccessDeniedException"), StoreErrorKind::Denied),
+            (answered(403, ""), StoreErrorKind::Denied),
+            (answered(400, "ExpiredTokenException"), StoreErrorKind::Denied),
+            (answered(400, "ResourceNotFoundException"), StoreErrorKind::Gone),
+            (answered(404, "NoSuchBucket"), StoreErrorKind::Gone),
+            (answered(301, "PermanentRedirect"), StoreErrorKind::Gone),
+            (answered(400, "ValidationException"), StoreErrorKind::Refused),
+            (Failure::Refused(None), StoreErrorKind::Refused),
+            (Failure::NotSent("no region".into()), StoreErrorKind::Unavailable),
+            (Failure::Lost("connection reset".into()), StoreErrorKind::Unavailable),
+        ] {
+            assert_eq!(read_error("s3:GetObject", "read x", &failure).kind(), kind, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_keeps_what_it_was_made_of() {
+        let lost = Failure::Lost(Cause::of(std::io::Error::other("reset")));
+        let error = read_error("s3:GetObject", "read x", &lost);
+        assert_eq!(error.to_string(), "cannot read x: s3 gave no answer (reset)");
+        assert_eq!(error.source().expect("a source").to_string(), "reset");
     }
 
     #[test]
@@ -271,7 +400,7 @@ mod tests {
                 "Answered { status: 400, code: \"ValidationException\", message: \"said\" }",
             ),
         ] {
-            let told = format!("{:?}", Failure::of(&error));
+            let told = format!("{:?}", Failure::of_sdk(&error));
             assert!(told.starts_with(expected), "{told} of {error:?}");
         }
     }

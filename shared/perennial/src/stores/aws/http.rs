@@ -46,7 +46,7 @@ pub(crate) fn client(settings: &AccountSettings) -> Result<Http, StoreError> {
     // Named, because a program may have several: none is then the process's default.
     let tls = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
         .with_safe_default_protocol_versions()
-        .map_err(|e| StoreError::Refused(format!("TLS cannot be set up: {e}")))?
+        .map_err(|e| StoreError::refused(format!("TLS cannot be set up: {e}")))?
         .with_root_certificates(trusted(settings)?)
         .with_no_client_auth();
     let mut tcp = HttpConnector::new();
@@ -113,14 +113,14 @@ fn trusted(settings: &AccountSettings) -> Result<RootCertStore, StoreError> {
         // Nothing is ever looked up: reading roots would only take time.
         _ if plain => Ok(RootCertStore::empty()),
         Some(path) => bundle(path),
-        None => roots(ROOTS).map_err(StoreError::Refused),
+        None => roots(ROOTS).map_err(StoreError::refused),
     }
 }
 
 fn bundle(path: &Path) -> Result<RootCertStore, StoreError> {
     let pem = std::fs::read(path).map_err(|e| e.to_string());
     pem.and_then(|pem| roots(&pem)).map_err(|e| {
-        StoreError::Refused(format!("AWS_CA_BUNDLE, {}: {e}: name a PEM file of roots", path.display()))
+        StoreError::refused(format!("AWS_CA_BUNDLE, {}: {e}: name a PEM file of roots", path.display()))
     })
 }
 

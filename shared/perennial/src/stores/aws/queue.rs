@@ -37,7 +37,7 @@ impl SqsQueue {
     async fn hide(&self, receipt: &str, hidden: Duration, what: &str) -> Result<(), StoreError> {
         let hide = self.client.change_message_visibility().queue_url(&self.queue_url).receipt_handle(receipt);
         let done = Box::pin(hide.visibility_timeout(seconds(hidden)).send()).await;
-        done.map(drop).map_err(|e| write_error("sqs:ChangeMessageVisibility", what, &Failure::of(&e)))
+        done.map(drop).map_err(|e| write_error("sqs:ChangeMessageVisibility", what, &Failure::of(e)))
     }
 }
 
@@ -52,8 +52,7 @@ impl Queue for SqsQueue {
         // Too early is harmless: a job says what it is for, and is dropped if that is not so.
         let send = self.client.send_message().queue_url(&self.queue_url).message_body(job.to_json());
         let sent = Box::pin(send.delay_seconds(seconds(delay.min(DELAY_MAX))).send()).await;
-        sent.map(drop)
-            .map_err(|e| write_error("sqs:SendMessage", "send a job to the queue", &Failure::of(&e)))
+        sent.map(drop).map_err(|e| write_error("sqs:SendMessage", "send a job to the queue", &Failure::of(e)))
     }
 
     /// Waits at SQS itself: a long poll, which asks all of its servers, and is one call however long it waits.
@@ -69,7 +68,7 @@ impl Queue for SqsQueue {
             .config_override(Config::builder().timeout_config(timeout));
         let received = Box::pin(receive.send())
             .await
-            .map_err(|e| write_error("sqs:ReceiveMessage", "take a job from the queue", &Failure::of(&e)))?;
+            .map_err(|e| write_error("sqs:ReceiveMessage", "take a job from the queue", &Failure::of(e)))?;
         let message = received.messages.and_then(|mut messages| messages.pop());
         Ok(message.and_then(|message| {
             let count = MessageSystemAttributeName::ApproximateReceiveCount;
@@ -87,7 +86,7 @@ impl Queue for SqsQueue {
         let deleted = Box::pin(delete.send()).await;
         deleted
             .map(drop)
-            .map_err(|e| write_error("sqs:DeleteMessage", "remove a job from the queue", &Failure::of(&e)))
+            .map_err(|e| write_error("sqs:DeleteMessage", "remove a job from the queue", &Failure::of(e)))
     }
 
     /// By the queue's redrive policy.

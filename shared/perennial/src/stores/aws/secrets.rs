@@ -20,7 +20,7 @@ pub async fn read_secrets(id: &str, account: &Account) -> Result<Vec<String>, St
         secret_text(&account.caller.json(ACTION, "secretsmanager.GetSecretValue", &what, asked).await?)
     };
     text.as_deref().and_then(listed).ok_or_else(|| {
-        StoreError::Refused(format!(
+        StoreError::refused(format!(
             "{id} of PERENNIAL_REVALIDATE_SECRETS_FROM holds no secrets: give it a text of one or more, separated by single commas"
         ))
     })

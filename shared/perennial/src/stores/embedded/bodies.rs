@@ -45,7 +45,10 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, StoreError> {
     let shown = path.display().to_string();
     let result = tokio::task::spawn_blocking(move || work(&path)).await.map_err(io::Error::other).flatten();
-    result.map_err(|e| StoreError::Refused(format!("cannot {verb} {shown}: {e}")))
+    result.map_err(|e| {
+        let text = format!("cannot {verb} {shown}: {e}");
+        StoreError::new(e.kind().into(), text).caused_by(Arc::new(e))
+    })
 }
 
 /// Writes beside the final name and renames: readers see the whole file or none.

@@ -404,6 +404,7 @@ impl Pages for SqlitePages {
 mod tests {
     use super::*;
     use crate::base::clock::SystemClock;
+    use crate::ports::error::StoreErrorKind;
     use crate::ports::pages::urgency::Urgency;
 
     #[tokio::test]
@@ -504,7 +505,8 @@ mod tests {
         let (ask, record) = crate::ports::suite::pages::ask_and_record();
         let late = Record { generation: under_way, ..record.clone() };
         let none = Inline::default();
-        pages.commit(&keys[0], &late, &none).await.unwrap_err();
+        let error = pages.commit(&keys[0], &late, &none).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");
         pages.publish(&[(keys[0].clone(), late, none.clone())], &[]).await.unwrap_err();
         assert_eq!(pages.resume(&keys[0], under_way, ask.lease, ask.now).await.unwrap(), None);
         assert!(!pages.renew(&keys[0], under_way, ask.lease, ask.now).await.unwrap());

@@ -135,7 +135,7 @@ impl SqliteQueue {
 fn id_of(receipt: &str) -> Result<i64, StoreError> {
     receipt
         .parse()
-        .map_err(|_| StoreError::Refused(format!("`{}` is no receipt of this queue", receipt.escape_debug())))
+        .map_err(|_| StoreError::refused(format!("`{}` is no receipt of this queue", receipt.escape_debug())))
 }
 
 /// What was due by then is left behind.

@@ -5,6 +5,7 @@
 
 pub(crate) mod anew;
 mod changes;
+mod kinds;
 mod patience;
 mod place;
 
@@ -17,10 +18,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::base::clock::{Clock, Millis};
-use crate::ports::error::StoreError;
+use crate::ports::error::{StoreError, StoreErrorKind};
 use crate::stores::embedded::folder::Access;
 use crate::stores::embedded::sqlite::anew::{Files, emptied, is_damage, is_emptied, is_out_of_reach};
 use crate::stores::embedded::sqlite::changes::{Changes, Held, Identity, Kind};
+use crate::stores::embedded::sqlite::kinds::{is_locked, kind_of};
 use crate::stores::embedded::sqlite::patience::Patience;
 
 /// How long a call waits for another process's lock, unless [`Db::wait_for_locks`] says otherwise.
@@ -152,7 +154,7 @@ impl Db {
             }
             read => read,
         }
-        .map_err(|broken| self.refused("read", &broken))
+        .map_err(|broken| self.failed("read", broken))
     }
 
     /// Tries again and again while a lock of another process keeps readers out. No thread waits for it.
@@ -186,7 +188,7 @@ impl Db {
         &self,
         work: impl Fn(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        self.try_read(work).map_err(|broken| self.refused("read", &broken))
+        self.try_read(work).map_err(|broken| self.failed("read", broken))
     }
 
     fn try_read<T>(&self, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, Broken> {
@@ -236,10 +238,7 @@ impl Db {
             }
             written => written,
         };
-        written.map_err(|broken| match broken.unsure {
-            true => StoreError::Unsure(self.message("write", &broken)),
-            false => self.refused("write", &broken),
-        })
+        written.map_err(|broken| self.failed("write", broken))
     }
 
     async fn try_write<T: Send + 'static>(
@@ -271,7 +270,7 @@ impl Db {
             result
         });
         let written =
-            written.await.map_err(|e| StoreError::Unsure(format!("writing was interrupted: {e}")))?;
+            written.await.map_err(|e| StoreError::unsure(format!("writing was interrupted: {e}")))?;
         match &written {
             Err(broken) if is_locked(&broken.error) => self.writing.note_in_vain(self.clock.now()),
             _ => self.writing.note_got(),
@@ -400,7 +399,7 @@ impl Db {
 
     fn locked(&self, verb: &str) -> StoreError {
         let path = self.path(self.newest());
-        StoreError::Refused(format!("cannot {verb} {}: {LOCKED}", path.display()))
+        StoreError::new(StoreErrorKind::Busy, format!("cannot {verb} {}: {LOCKED}", path.display()))
     }
 
     fn message(&self, verb: &str, broken: &Broken) -> String {
@@ -410,19 +409,15 @@ impl Db {
         format!("cannot {verb} {}: {}", self.path(broken.number).display(), broken.error)
     }
 
-    fn refused(&self, verb: &str, broken: &Broken) -> StoreError {
-        StoreError::Refused(self.message(verb, broken))
+    fn failed(&self, verb: &str, broken: Broken) -> StoreError {
+        let text = self.message(verb, &broken);
+        let kind = if broken.unsure { StoreErrorKind::Unsure } else { kind_of(&broken.error) };
+        StoreError::new(kind, text).caused_by(Arc::new(broken.error))
     }
 }
 
 /// What keeps a call from being carried out, and what to do.
 const LOCKED: &str = "another process holds its lock for longer than PERENNIAL_STORE_LOCK_WAIT_MS; see who has it open (`fuser`), and end that process";
-
-/// Whether an error says that another process holds a lock.
-fn is_locked(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, FileLockingProtocolFailed};
-    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | FileLockingProtocolFailed))
-}
 
 /// As of one instant.
 fn read<T>(
@@ -515,7 +510,9 @@ mod tests {
         };
         let read = db.read(|c| c.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)));
         let (read, ()) = tokio::join!(read, ticks);
-        assert!(read.unwrap_err().to_string().contains("another process"));
+        let error = read.unwrap_err();
+        assert!(error.to_string().contains("another process"), "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Busy);
         assert_eq!(db.reading.left(SystemClock.now()), None, "the next one does not wait");
     }
 

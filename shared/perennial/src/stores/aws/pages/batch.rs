@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::base::clock::{Clock, Rarely, SystemClock};
 use crate::freshness::Epochs;
-use crate::ports::error::{COMPLAIN_EVERY, StoreError};
+use crate::ports::error::{COMPLAIN_EVERY, StoreError, StoreErrorKind};
 use crate::stores::aws::call::some_of;
 use crate::stores::aws::dynamodb::Attempts;
 use crate::stores::aws::dynamodb::Table;
@@ -72,7 +72,8 @@ impl BatchAnswer {
     /// The error of somebody who cannot do without what is unread.
     pub(super) fn throttled(&self) -> StoreError {
         let text = self.advice();
-        if self.is_hot() { StoreError::Refused(text) } else { StoreError::Unavailable(text) }
+        let kind = if self.is_hot() { StoreErrorKind::Busy } else { StoreErrorKind::Throttled };
+        StoreError::new(kind, text)
     }
 
     /// What the table does not do, and what to do about it.

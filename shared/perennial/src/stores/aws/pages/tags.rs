@@ -25,7 +25,7 @@ pub(super) async fn mark(table: &PagesTable, tags: &[String], how: Stamp) -> Res
     let Some((_, first)) = failed.first() else { return Ok(epoch) };
     let names: Vec<_> = failed.iter().map(|(tag, _)| tag.as_str()).collect();
     let message = format!("not invalidated: {}; call again: {first}", names.join(", "));
-    Err(StoreError::Unsure(message))
+    Err(StoreError::unsure(message))
 }
 
 /// Writes every tag's epoch, unless a newer one is there; tells which could not be written.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::key::tags::SITE_TAG;
-use crate::ports::error::StoreError;
+use crate::ports::error::{StoreError, StoreErrorKind};
 use crate::record::page_record::{Record, Stored, Ticket};
 use crate::stores::embedded::pages::number::signed;
 
@@ -77,5 +77,8 @@ fn copy(row: &Row<'_>, new: &Transaction<'_>, above: Ticket, saved: &mut usize) 
 
 /// What a render gave that began in a store which was damaged since: whether it is the newest cannot be told any more.
 pub(super) fn from_before() -> StoreError {
-    StoreError::Refused("the store was damaged, and begun anew, while the page was rendered".to_owned())
+    StoreError::new(
+        StoreErrorKind::Damaged,
+        "the store was damaged, and begun anew, while the page was rendered",
+    )
 }
