@@ -286,7 +286,12 @@ fn one_writer(file: &File) -> Vec<String> {
     }
     let code = file.product_code();
     let commits = places(code, ".commit(").filter(|at| !code[at + ".commit(".len()..].starts_with(')'));
-    let publishes = places(code, "pages().publish(").filter(|_| in_library(file) != Some("build.rs"));
+    let of_pages = |at: &usize| {
+        let before = code[..*at].trim_end();
+        before.ends_with("pages()") || before.ends_with("pages")
+    };
+    let publishes =
+        places(code, ".publish(").filter(of_pages).filter(|_| in_library(file) != Some("build.rs"));
     commits
         .chain(publishes)
         .map(|at| {
@@ -365,6 +370,8 @@ mod tests {
             refresh,
             ("base/clock.rs", "#[cfg(test)]\nmod tests { use crate::render::refresh::refresh; }"),
         ]);
+        let own = ("base/clock.rs", "#[cfg(test)]\npub(crate) mod cases;");
+        nothing(&[refresh, own, ("base/clock/cases.rs", "use crate::render::refresh::refresh;")]);
         let later = "`base` names render/refresh.rs, and `render` comes after `base`";
         for code in [
             "use crate::render::refresh::refresh;",
@@ -550,6 +557,8 @@ mod tests {
         assert!(one_writer(&library("render/refresh.rs", "pages.commit(&key, &record)")).is_empty());
         assert_eq!(one_writer(&library("engine.rs", "stores.pages().publish(&records, &listed)")).len(), 1);
         assert_eq!(one_writer(&library("render/quota.rs", "pages.commit(&key, &record)")).len(), 1);
+        assert_eq!(one_writer(&library("engine.rs", "self.pages()\n    .publish(&records)")).len(), 1);
+        assert!(one_writer(&library("engine.rs", "self.publishers.publish(request)")).is_empty());
         assert!(one_writer(&library("build.rs", "stores.pages().publish(&records, &listed)")).is_empty());
         assert_eq!(says_pure(&library("judge.rs", "//! Judges. Pure.\nasync fn f() {}")).len(), 1);
         assert!(says_pure(&library("judge.rs", "//! Judges. Pure.\nfn f() {} // async")).is_empty());

@@ -49,7 +49,7 @@ struct Place<'a> {
 
 impl<'a> Graph<'a> {
     pub(crate) fn of(tree: &'a Tree) -> Self {
-        let mut graph = Self { nodes: vec![], by_module: BTreeMap::new() };
+        let mut nodes = vec![];
         for file in tree.rust() {
             let Some((krate, name)) =
                 CRATES.iter().find_map(|(krate, folder)| Some((*krate, file.path.strip_prefix(folder)?)))
@@ -59,13 +59,17 @@ impl<'a> Graph<'a> {
             let name = name.trim_end_matches(".rs");
             let root = ["lib", "main"].contains(&name);
             let module: Vec<_> = if root { vec![] } else { name.split('/').collect() };
-            // A program names its library by the crate's name, so only the library is found by module.
-            if name != "main" {
-                graph.by_module.insert((krate, module.clone()), graph.nodes.len());
-            }
-            graph.nodes.push(Node { file, krate, module, said: said(&file.code) });
+            nodes.push(Node { file, krate, module, said: said(&file.code) });
         }
-        graph
+        let tests: Vec<_> = nodes.iter().flat_map(Node::tests).collect();
+        let is_test = |node: &Node<'_>| {
+            tests.iter().any(|(krate, test)| *krate == node.krate && node.module.starts_with(test))
+        };
+        nodes.retain(|node| !is_test(node));
+        // A program names its library by the crate's name, so only the library is found by module.
+        let libraries = nodes.iter().enumerate().filter(|(_, node)| !node.is_main());
+        let by_module = libraries.map(|(n, node)| ((node.krate, node.module.clone()), n)).collect();
+        Self { nodes, by_module }
     }
 
     /// Where an inherent `impl` stands, and the file that defines its type.
@@ -244,6 +248,12 @@ fn shortest(next: &[BTreeSet<usize>], from: usize, to: usize) -> Option<Vec<usiz
 impl<'a> Node<'a> {
     pub(crate) fn is_main(&self) -> bool {
         self.file.path.ends_with("/main.rs")
+    }
+
+    /// Modules of files that only tests have.
+    fn tests(&self) -> Vec<(&'static str, Vec<&'a str>)> {
+        let module = |item: &Item<'a>| [&self.module[..], &item.inside, &[item.name]].concat();
+        self.said.test_children.iter().map(|item| (self.krate, module(item))).collect()
     }
 
     fn defines(&self, inside: &[&str], name: &str) -> bool {

@@ -15,6 +15,8 @@ pub(crate) struct Said<'a> {
     pub(crate) inline: Vec<Item<'a>>,
     /// `mod a;`.
     pub(crate) children: Vec<Item<'a>>,
+    /// The same, for tests alone: their files are no product code.
+    pub(crate) test_children: Vec<Item<'a>>,
     /// `impl X { … }`: a block of methods that is of no trait.
     pub(crate) methods: Vec<Named<'a>>,
 }
@@ -48,7 +50,7 @@ pub(crate) fn said(code: &str) -> Said<'_> {
     let mut reader = Reader { tokens: &tokens, at: 0, blocks: vec![], said: Said::default() };
     while reader.at < tokens.len() {
         match tests.iter().find(|test| test.contains(&reader.at)) {
-            Some(test) => reader.at = test.end,
+            Some(test) => reader.pass(test),
             None => reader.step(),
         }
     }
@@ -180,6 +182,17 @@ impl<'a> Reader<'a, '_> {
             _ => return self.path(),
         }
         self.at += 1;
+    }
+
+    /// Leaves out what only tests have.
+    fn pass(&mut self, test: &Range<usize>) {
+        if let Some(at) =
+            test.clone().find(|&at| self.text(at) == "mod").filter(|&at| self.text(at + 2) == ";")
+        {
+            let item = Item { inside: self.inside(), name: self.text(at + 1) };
+            self.said.test_children.push(item);
+        }
+        self.at = test.end;
     }
 
     fn module(&mut self) {
@@ -329,6 +342,8 @@ fn paths_imports_and_items_are_read() {
         mod tests { use crate::not; }
         #[cfg(test)]
         use crate::{not, either};
+        #[cfg(test)]
+        pub(crate) mod ll;
         const HH: u8 = ii::JJ;
     ";
     let said = said(code);
@@ -341,6 +356,9 @@ fn paths_imports_and_items_are_read() {
     assert_eq!(paths, ["i l::m", " n::O", " q::R", " t::U", " y::Z", " n::O", " dd::Ee", " ii::JJ"]);
     let names = |items: &[Item<'_>]| items.iter().map(|i| i.name.to_owned()).collect::<Vec<_>>().join(" ");
     assert_eq!(names(&said.items), "k Bb cc HH");
-    assert_eq!((names(&said.inline).as_str(), names(&said.children).as_str()), ("i", "h"));
+    assert_eq!(
+        [&said.inline, &said.children, &said.test_children].map(|items| names(items)),
+        ["i", "h", "ll"]
+    );
     assert_eq!(said.methods.iter().map(path).collect::<Vec<_>>(), [" P"]);
 }
