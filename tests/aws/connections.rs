@@ -10,7 +10,7 @@ use perennial::parts::ports::pages::Pages as _;
 use perennial::parts::ports::pages::snapshot::Stamp;
 use perennial::parts::ports::queue::Queue as _;
 use perennial::parts::ports::stores::Stores as _;
-use perennial::parts::ports::suite::pages::page;
+use perennial::parts::ports::suite::pages::kit::page;
 use perennial::parts::ports::suite::queue::job;
 use perennial::parts::stores::aws::stores::warm;
 use tests::Aws;

@@ -10,7 +10,7 @@ use perennial::Millis;
 use perennial::parts::base::limits::Limits;
 use perennial::parts::ports::bodies::Bodies as _;
 use perennial::parts::ports::stores::Stores as _;
-use perennial::parts::ports::suite::pages::page;
+use perennial::parts::ports::suite::pages::kit::page;
 use perennial::parts::run::settings::Settings;
 use serde_json::json;
 use tests::{Ask, Aws, Reply, Upstream};

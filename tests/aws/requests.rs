@@ -10,7 +10,7 @@ use perennial::parts::look::body::Body;
 use perennial::parts::ports::pages::Pages as _;
 use perennial::parts::ports::pages::snapshot::Inline;
 use perennial::parts::ports::stores::Stores as _;
-use perennial::parts::ports::suite::pages::{ask_and_record, page};
+use perennial::parts::ports::suite::pages::kit::{ask_and_record, page};
 use perennial::parts::record::page_record::Record;
 use perennial::parts::run::settings::Settings;
 use perennial::{Clock, Site};

@@ -65,7 +65,7 @@ impl Model {
 
     /// The text of a key, and its hash.
     fn key(n: u64) -> (String, String) {
-        let key = pages::page(&Self::name(n));
+        let key = pages::kit::page(&Self::name(n));
         (key.as_str().to_owned(), key.hash().to_owned())
     }
 

@@ -15,7 +15,7 @@ use perennial::parts::ports::pages::snapshot::{Inline, Wanted};
 use perennial::parts::ports::pages::urgency::Urgency;
 use perennial::parts::ports::queue::Queue as _;
 use perennial::parts::ports::stores::Stores as _;
-use perennial::parts::ports::suite::pages::{ask_and_record, page};
+use perennial::parts::ports::suite::pages::kit::{ask_and_record, page};
 use perennial::parts::ports::suite::queue::job;
 use perennial::parts::record::page_record::Record;
 use perennial::parts::stores::aws::secrets::read_secrets;

@@ -92,14 +92,17 @@ fn tokens(code: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// Items that only tests have: what follows `#[cfg(test)]`.
+/// Items that only tests have: what follows `#[cfg(test)]`, or `#[cfg(all(test, …))]`.
 fn tests(tokens: &[Token<'_>]) -> Vec<Range<usize>> {
-    let mark = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let marks = [&["#", "[", "cfg", "(", "test", ")"][..], &["#", "[", "cfg", "(", "all", "(", "test", ","]];
     let marked = |at: &usize| {
-        let here = tokens[*at..].iter().take(mark.len()).map(|token| token.text);
-        here.eq(mark)
+        marks.iter().any(|mark| {
+            tokens[*at..].iter().take(mark.len()).map(|token| token.text).eq(mark.iter().copied())
+        })
     };
-    (0..tokens.len()).filter(marked).map(|at| at..item_end(tokens, at + mark.len())).collect()
+    let attribute_end =
+        |at: usize| at + tokens[at..].iter().take_while(|token| token.text != "]").count() + 1;
+    (0..tokens.len()).filter(marked).map(|at| at..item_end(tokens, attribute_end(at))).collect()
 }
 
 /// The end of the item that begins here: its `;`, or the brace that closes it.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use perennial::parts::base::rfc3339::to_rfc3339;
 use perennial::parts::ports::pages::Pages as _;
-use perennial::parts::ports::suite::pages::page;
+use perennial::parts::ports::suite::pages::kit::page;
 use perennial::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tests::until::{pass, soon, until};

@@ -145,15 +145,7 @@ impl<S: Stores> Serve<S> {
             if view.is_over_budget {
                 return Some(self.error(request, form, 503, "PERENNIAL_STREAM_MEMORY_BYTES is used up"));
             }
-            let action = decide(Circumstances {
-                state: view.state,
-                fallback: page.route().fallback(),
-                known: view.known,
-                max_stale: page.route().max_stale(),
-                stale_on_error: page.route().serves_stale_on_error(),
-                // The user agent is matched only for missing pages, because the match costs more than a hit.
-                takes_shell: view.entry.is_none() && self.takes_shell(request, page, form),
-            });
+            let action = self.decide(request, page, form, &view);
             let stream = view.stream;
             match (action, view.entry) {
                 (Action::NotHere, _) => return None,
@@ -204,6 +196,18 @@ impl<S: Stores> Serve<S> {
             }
         }
         Some(self.error(request, form, 503, "the page changed faster than it could be read"))
+    }
+
+    fn decide(&self, request: &Parts, page: &Resolved, form: Form, view: &PageView) -> Action {
+        decide(Circumstances {
+            state: view.state,
+            fallback: page.route().fallback(),
+            known: view.known,
+            max_stale: page.route().max_stale(),
+            stale_on_error: page.route().serves_stale_on_error(),
+            // The user agent is matched only for missing pages, because the match costs more than a hit.
+            takes_shell: view.entry.is_none() && self.takes_shell(request, page, form),
+        })
     }
 
     async fn renew(&self, page: &Resolved, entry: &Arc<Entry>) {

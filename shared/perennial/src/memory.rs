@@ -159,7 +159,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::suite::pages::page;
+    use crate::ports::suite::pages::kit::page;
     use crate::record::page_record::tests::record;
 
     fn entry(bytes: usize) -> Arc<Entry> {

@@ -80,20 +80,14 @@ impl<S: Stores> Lookup<S> {
         wants: impl Fn(&BodyRef) -> BodyWanted,
     ) -> Result<PageView, StoreError> {
         let CacheState { cached, version, now } = cache_state;
-        let wanted = Wanted {
-            tags: cached.map_or(&[], |e| &e.record.tags[..]),
-            body: cached.is_none_or(|e| !e.has(form)).then_some(form),
-        };
+        let wanted = cache_state.wanted(form);
         let mut body_gone_of = None;
         loop {
             let mut snapshot = self.process.stores.pages().read(&page.key, wanted).await?;
-            if let Some(unsaved) = cached.filter(|e| e.unsaved && e.has(form)) {
-                // The unsaved page may have other tags than the stored record.
-                let epochs = self.epochs(page, &unsaved.record.tags).await.max(snapshot.epochs);
-                if outlives(unsaved, &snapshot, epochs.newest, now) {
-                    let entry = if epochs.partial { unsaved.unchecked() } else { unsaved.clone() };
-                    return Ok(self.view(page, entry, now));
-                }
+            if let Some(unsaved) = cached.filter(|e| e.unsaved && e.has(form))
+                && let Some(view) = self.unsaved_view(page, unsaved, &snapshot, now).await
+            {
+                return Ok(view);
             }
             let generation = snapshot.generation;
             let missing = |known| PageView::missing(generation, known);
@@ -115,10 +109,7 @@ impl<S: Stores> Lookup<S> {
             let known = snapshot.listed || snapshot.shown().is_some();
             let state = state(&record, snapshot.epochs, now, page.route.options.missing_when_expired);
             if state == State::Missing {
-                // A deleted page must not be served from memory either, when the store cannot be read.
-                if !is_shown(&record, snapshot.epochs) {
-                    self.process.memory.remove(&page.key);
-                }
+                self.forget_deleted(page, &record, snapshot.epochs);
                 return Ok(missing(known));
             }
             match contents {
@@ -143,17 +134,44 @@ impl<S: Stores> Lookup<S> {
                 // again.
                 None if body_gone_of != Some(generation) => body_gone_of = Some(generation),
                 None => {
-                    self.process.log(Line::BadBody, |left_out| {
-                        tracing::error!(
-                            page = %page.key.path(),
-                            left_out,
-                            "the stored body is gone or damaged; the page is rendered again"
-                        );
-                    });
+                    self.log_bad_body(page);
                     return Ok(missing(known));
                 }
             }
         }
+    }
+
+    /// The view of a page that is in memory alone, if it still counts beside the store's answer.
+    async fn unsaved_view(
+        &self,
+        page: &Resolved,
+        unsaved: &Arc<Entry>,
+        snapshot: &Snapshot,
+        now: Millis,
+    ) -> Option<PageView> {
+        // The unsaved page may have other tags than the stored record.
+        let epochs = self.epochs(page, &unsaved.record.tags).await.max(snapshot.epochs);
+        outlives(unsaved, snapshot, epochs.newest, now).then(|| {
+            let entry = if epochs.partial { unsaved.unchecked() } else { unsaved.clone() };
+            self.view(page, entry, now)
+        })
+    }
+
+    /// Takes a deleted page out of memory: it must not be served from there either, when the store cannot be read.
+    fn forget_deleted(&self, page: &Resolved, record: &Record, epochs: Epochs) {
+        if !is_shown(record, epochs) {
+            self.process.memory.remove(&page.key);
+        }
+    }
+
+    fn log_bad_body(&self, page: &Resolved) {
+        self.process.log(Line::BadBody, |left_out| {
+            tracing::error!(
+                page = %page.key.path(),
+                left_out,
+                "the stored body is gone or damaged; the page is rendered again"
+            );
+        });
     }
 
     /// The epochs of tags. If the store cannot read them, they are unknown, and the page is served nevertheless.
@@ -222,6 +240,16 @@ struct CacheState<'a> {
     cached: Option<&'a Arc<Entry>>,
     version: Option<u64>,
     now: Millis,
+}
+
+impl<'a> CacheState<'a> {
+    /// The parts that the store must deliver.
+    fn wanted(&self, form: Form) -> Wanted<'a> {
+        Wanted {
+            tags: self.cached.map_or(&[], |e| &e.record.tags[..]),
+            body: self.cached.is_none_or(|e| !e.has(form)).then_some(form),
+        }
+    }
 }
 
 /// Whether an unsaved page is still to be served instead of the stored one: it is fresh, and the store has neither a

@@ -143,7 +143,7 @@ pub fn cache_tags(page: &PageKey, user_tags: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::suite::pages::page;
+    use crate::ports::suite::pages::kit::page;
 
     #[test]
     fn an_answer_carries_the_tags_of_its_page_and_of_its_render() {

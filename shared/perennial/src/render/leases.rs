@@ -64,7 +64,7 @@ impl HeldLeases {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::suite::pages::page;
+    use crate::ports::suite::pages::kit::page;
 
     #[tokio::test]
     async fn giving_a_lease_back_and_writing_under_it_exclude_each_other() {

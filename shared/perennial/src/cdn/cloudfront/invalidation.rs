@@ -178,7 +178,7 @@ fn batch(items: &[String], reference: &str) -> String {
 mod tests {
     use super::*;
     use crate::key::tags::{page_tags, user_tag};
-    use crate::ports::suite::pages::page;
+    use crate::ports::suite::pages::kit::page;
 
     fn order(by_tag: bool, base_path: &str) -> Order {
         let urls = Urls { base_path: base_path.into(), trailing_slash: false, build: "b1".into() };

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::key::encode::hex;
 use crate::ports::bodies::*;
-use crate::ports::suite::pages::page;
+use crate::ports::suite::pages::kit::page;
 
 /// The largest chunk of an open body.
 const CHUNK_BYTES_MAX: usize = 1 << 20;

@@ -4,6 +4,7 @@ mod clocks;
 mod demands;
 mod epochs;
 mod inline_bodies;
+pub mod kit;
 mod warmth;
 
 use crate::base::clock::Millis;
@@ -14,49 +15,16 @@ use crate::ports::pages::grant::Grant;
 use crate::ports::pages::slot::Ask;
 use crate::ports::pages::slot::Begun;
 use crate::ports::pages::snapshot::Inline;
-use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::pages::snapshot::Stamp;
-use crate::ports::pages::snapshot::Wanted;
 use crate::ports::pages::urgency::Urgency;
 use crate::record::page_record::Record;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::key::params::Params;
-use crate::key::pattern::Pattern;
-use crate::key::tags::{SITE_TAG, path_tag, route_tag, user_tag};
-use crate::ports::pages::*;
+use crate::key::tags::{SITE_TAG, path_tag};
+use crate::ports::pages::Pages;
+use crate::ports::suite::pages::kit::{ask_and_record, commit, granted, later, page, read_all};
 use crate::record::page_record::Stored;
-use crate::record::reason::Reason;
-
-/// A page of the route `/suite/{name}`.
-pub fn page(name: &str) -> PageKey {
-    let pattern = Pattern::parse("/suite/{name}").expect("a constant");
-    PageKey::new(&pattern, &Params::new().with("name", name), &[])
-}
-
-/// A request to render a missing page, and a record that can be its result once `generation` is set.
-pub fn ask_and_record() -> (Ask, Record) {
-    let ask = Ask {
-        judged: Some(0),
-        urgency: Urgency::Ordinary,
-        lease: Duration::from_secs(10),
-        now: Millis(1_000_000),
-    };
-    let record = Record {
-        generation: 0,
-        epoch: 0,
-        started_at: ask.now,
-        period_s: Some(2),
-        expires_at: None,
-        modified_at: ask.now,
-        reason: Reason::First,
-        tags: vec!["t".into()],
-        headers: Default::default(),
-        stored: Stored::Redirect { destination: "/x".into(), status: 307, base_path: true },
-    };
-    (ask, record)
-}
 
 /// Runs every check. `open` opens the same storage for the build with the given id.
 pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {
@@ -89,35 +57,6 @@ pub async fn run_undisturbed<P: Pages>(pages: &P) {
     let new = Record { generation: second.ticket, ..old.clone() };
     let stored = commit(pages, &page, &new).await;
     assert_eq!(stored, Committed::Stored { replaced: Some(Arc::new(old)) }, "the caller removes its bodies");
-}
-
-async fn granted<P: Pages>(pages: &P, page: &PageKey, ask: Ask) -> Grant {
-    match pages.begin(page, ask).await.expect("begin") {
-        Begun::Granted(ticket) => pages.prepare(page, ticket).await.expect("prepare"),
-        other => panic!("not granted: {other:?}"),
-    }
-}
-
-/// The snapshot of a page with the epochs of all its tags, read as for a visitor.
-async fn read_all<P: Pages>(pages: &P, page: &PageKey) -> Snapshot {
-    let mut snapshot = pages.read(page, Wanted::default()).await.expect("read");
-    let unread = std::mem::take(&mut snapshot.unread_tags);
-    if !unread.is_empty() {
-        let epochs = pages.epochs(&unread).await.expect("epochs");
-        snapshot.epochs = snapshot.epochs.max(epochs);
-        let reread = pages.read(page, Wanted { tags: &unread, body: None }).await.expect("read");
-        assert!(reread.unread_tags.is_empty(), "one read is enough once the tags are known");
-        assert_eq!(reread.epochs, snapshot.epochs);
-    }
-    snapshot
-}
-
-async fn commit<P: Pages>(pages: &P, page: &PageKey, record: &Record) -> Committed {
-    pages.commit(page, record, &Inline::default()).await.expect("commit")
-}
-
-fn later(ask: Ask, ms: u64) -> Ask {
-    Ask { now: Millis(ask.now.0 + ms), ..ask }
 }
 
 async fn one_lease<P: Pages>(pages: &P) {

@@ -180,7 +180,7 @@ mod tests {
     async fn damage_is_missing_and_heals() {
         let folder = tempfile::tempdir().unwrap();
         let bodies = FileBodies::open(folder.path(), "b");
-        let page = crate::ports::suite::pages::page("a");
+        let page = crate::ports::suite::pages::kit::page("a");
         let bytes = Bytes::from_static(b"content");
         let name = hex(&Sha256::digest(&bytes));
         bodies.put(&page, &name, bytes.clone(), Millis(5)).await.unwrap();
@@ -196,7 +196,8 @@ mod tests {
     async fn no_name_reaches_another_folder() {
         let folder = tempfile::tempdir().unwrap();
         let bodies = FileBodies::open(folder.path(), "b");
-        let (page, other) = (crate::ports::suite::pages::page("a"), crate::ports::suite::pages::page("b"));
+        let (page, other) =
+            (crate::ports::suite::pages::kit::page("a"), crate::ports::suite::pages::kit::page("b"));
         let bytes = Bytes::from_static(b"content");
         let name = hex(&Sha256::digest(&bytes));
         for page in [&page, &other] {

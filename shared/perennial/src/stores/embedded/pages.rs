@@ -419,8 +419,8 @@ mod tests {
     async fn a_damaged_record_counts_as_missing_and_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let pages = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
-        let page = crate::ports::suite::pages::page("damaged");
-        let (ask, record) = crate::ports::suite::pages::ask_and_record();
+        let page = crate::ports::suite::pages::kit::page("damaged");
+        let (ask, record) = crate::ports::suite::pages::kit::ask_and_record();
         let Begun::Granted(ticket) = pages.begin(&page, ask).await.unwrap() else { panic!("refused") };
         let none = Inline::default();
         pages.commit(&page, &Record { generation: ticket, ..record.clone() }, &none).await.unwrap();
@@ -439,8 +439,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = || SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
         let pages = open();
-        let keys: Vec<_> = (100..400).map(|i| crate::ports::suite::pages::page(&format!("p{i}"))).collect();
-        let (ask, record) = crate::ports::suite::pages::ask_and_record();
+        let keys: Vec<_> =
+            (100..400).map(|i| crate::ports::suite::pages::kit::page(&format!("p{i}"))).collect();
+        let (ask, record) = crate::ports::suite::pages::kit::ask_and_record();
         let mut commits = Vec::new();
         for page in &keys {
             let Begun::Granted(generation) = pages.begin(page, ask).await.unwrap() else { panic!("refused") };
@@ -485,7 +486,7 @@ mod tests {
             }
             assert!(snapshot.listed, "whether it was cannot be told");
         }
-        let stranger = crate::ports::suite::pages::page("stranger");
+        let stranger = crate::ports::suite::pages::kit::page("stranger");
         assert!(
             pages.read(&stranger, Wanted::default()).await.unwrap().listed
                 && !pages.knows_listed().await.unwrap()
@@ -502,7 +503,7 @@ mod tests {
         for page in &keys {
             pages.read(page, Wanted::default()).await.unwrap();
         }
-        let (ask, record) = crate::ports::suite::pages::ask_and_record();
+        let (ask, record) = crate::ports::suite::pages::kit::ask_and_record();
         let late = Record { generation: under_way, ..record.clone() };
         let none = Inline::default();
         let error = pages.commit(&keys[0], &late, &none).await.unwrap_err();
@@ -510,7 +511,7 @@ mod tests {
         pages.publish(&[(keys[0].clone(), late, none.clone())], &[]).await.unwrap_err();
         assert_eq!(pages.resume(&keys[0], under_way, ask.lease, ask.now).await.unwrap(), None);
         assert!(!pages.renew(&keys[0], under_way, ask.lease, ask.now).await.unwrap());
-        let stranger = crate::ports::suite::pages::page("stranger");
+        let stranger = crate::ports::suite::pages::kit::page("stranger");
         for page in [&keys[0], &keys[150], &stranger] {
             let seen = pages.read(page, Wanted::default()).await.unwrap();
             let ask = Ask { judged: Some(seen.generation), ..ask };
@@ -530,9 +531,9 @@ mod tests {
             pages.read(page, Wanted::default()).await.unwrap();
         }
         let before = pages.list("", None, 1000).await.unwrap().len();
-        let (ask, _) = crate::ports::suite::pages::ask_and_record();
+        let (ask, _) = crate::ports::suite::pages::kit::ask_and_record();
         let ask = Ask { judged: None, urgency: Urgency::Missing, ..ask };
-        let stranger = crate::ports::suite::pages::page("stranger");
+        let stranger = crate::ports::suite::pages::kit::page("stranger");
         let Begun::Granted(ticket) = pages.begin(&stranger, ask).await.unwrap() else { panic!("refused") };
         pages.release(&stranger, ticket).await.unwrap();
         assert_eq!(pages.list("", None, 1000).await.unwrap().len(), before, "random paths fill no store");
@@ -546,8 +547,8 @@ mod tests {
     async fn failed_first_renders_are_forgotten_but_for_the_newest() {
         let folder = tempfile::tempdir().unwrap();
         let pages = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
-        let (ask, record) = crate::ports::suite::pages::ask_and_record();
-        let page = |n: usize| crate::ports::suite::pages::page(&format!("p{n}"));
+        let (ask, record) = crate::ports::suite::pages::kit::ask_and_record();
+        let page = |n: usize| crate::ports::suite::pages::kit::page(&format!("p{n}"));
         let fail = async |n: usize, at: u64| {
             let ask = Ask { judged: None, urgency: Urgency::Overriding, now: Millis(at), ..ask };
             let Begun::Granted(ticket) = pages.begin(&page(n), ask).await.unwrap() else { panic!("refused") };
@@ -579,13 +580,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let earlier = Connection::open(folder.path().join("pages.db")).unwrap();
         earlier.execute_batch(&TABLES.replace(", demanded INTEGER", "")).unwrap();
-        let page = crate::ports::suite::pages::page("earlier");
+        let page = crate::ports::suite::pages::kit::page("earlier");
         let leased = "INSERT INTO pages (build, page, ticket, lease_from, lease_until) VALUES ('b', ?1, 4, 1000000, 1010000)";
         earlier.execute(leased, [page.as_str()]).unwrap();
         let pages = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
         let slot = pages.read(&page, Wanted::default()).await.unwrap().slot;
         assert_eq!((slot.ticket, slot.demanded), (4, 0));
-        let (ask, _) = crate::ports::suite::pages::ask_and_record();
+        let (ask, _) = crate::ports::suite::pages::kit::ask_and_record();
         let ask = Ask { urgency: Urgency::Demand(1), ..ask };
         assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Granted(5)));
         assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Busy(_)));
@@ -606,7 +607,7 @@ mod tests {
     #[allow(clippy::disallowed_methods, reason = "it takes less than the clock port's milliseconds")]
     async fn a_tag_costs_the_same_for_any_number_of_pages() {
         use std::time::Instant;
-        let (_, record) = crate::ports::suite::pages::ask_and_record();
+        let (_, record) = crate::ports::suite::pages::kit::ask_and_record();
         let bytes = Record { generation: 1, ..record }.to_bytes();
         let mut costs = Vec::new();
         for count in [1_000, pages_of_scale()] {
@@ -630,7 +631,7 @@ mod tests {
             for _ in 0..20 {
                 let began = Instant::now();
                 let epoch = pages.invalidate(&["tag:t".into()], Stamp::Stale).await.unwrap();
-                let one = crate::ports::suite::pages::page("7");
+                let one = crate::ports::suite::pages::kit::page("7");
                 let marked = Instant::now();
                 let seen = pages.read(&one, Wanted::default()).await.unwrap().epochs.newest;
                 let read = Instant::now();

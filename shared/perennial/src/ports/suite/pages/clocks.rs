@@ -1,7 +1,8 @@
 //! Leases between processes whose clocks differ, or whose calls are delayed.
 
+use crate::ports::pages::Pages;
 use crate::ports::pages::slot::Begun;
-use crate::ports::suite::pages::*;
+use crate::ports::suite::pages::kit::*;
 
 pub(super) async fn differ<P: Pages>(pages: &P) {
     let (page, (ask, _)) = (page("clocks"), ask_and_record());

@@ -1,10 +1,11 @@
 //! Publishers' calls for one page share renders.
 
+use crate::ports::pages::Pages;
 use crate::ports::pages::grant::Failed;
 use crate::ports::pages::slot::Ask;
 use crate::ports::pages::slot::Begun;
 use crate::ports::pages::urgency::Urgency;
-use crate::ports::suite::pages::*;
+use crate::ports::suite::pages::kit::*;
 use crate::record::page_record::Record;
 
 pub(super) async fn share<P: Pages>(pages: &P) {

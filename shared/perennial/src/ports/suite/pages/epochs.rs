@@ -2,10 +2,12 @@
 
 use crate::freshness::Epochs;
 use crate::key::page_key::PageKey;
+use crate::key::tags::{SITE_TAG, path_tag, route_tag, user_tag};
+use crate::ports::pages::Pages;
 use crate::ports::pages::slot::Ask;
 use crate::ports::pages::snapshot::Stamp;
 use crate::ports::pages::urgency::Urgency;
-use crate::ports::suite::pages::*;
+use crate::ports::suite::pages::kit::*;
 use crate::record::page_record::Record;
 
 pub(super) async fn epochs<P: Pages>(pages: &P) {

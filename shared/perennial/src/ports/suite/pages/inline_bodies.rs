@@ -4,7 +4,7 @@ use crate::ports::pages::Pages;
 use crate::ports::pages::grant::Committed;
 use crate::ports::pages::slot::Ask;
 use crate::ports::pages::snapshot::{Inline, Wanted};
-use crate::ports::suite::pages::{ask_and_record, granted, page, read_all};
+use crate::ports::suite::pages::kit::{ask_and_record, granted, page, read_all};
 use crate::record::content::Content;
 use crate::record::page_record::{Form, Record, Stored};
 

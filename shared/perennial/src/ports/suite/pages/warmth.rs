@@ -9,7 +9,7 @@ use crate::ports::pages::slot::Ask;
 use crate::ports::pages::snapshot::Stamp;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::pages::warmth::Warm;
-use crate::ports::suite::pages::{ask_and_record, commit, granted};
+use crate::ports::suite::pages::kit::{ask_and_record, commit, granted};
 use crate::record::content::Content;
 use crate::record::page_record::{Record, Stored};
 use crate::record::reason::Reason;

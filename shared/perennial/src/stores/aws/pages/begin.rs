@@ -210,7 +210,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::ports::suite::pages::ask_and_record;
+    use crate::ports::suite::pages::kit::ask_and_record;
 
     fn item(fields: &[(&str, u64)]) -> SlotItem {
         let item: Item = fields.iter().map(|&(name, value)| (name.to_owned(), n(value))).collect();

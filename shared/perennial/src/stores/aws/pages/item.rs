@@ -163,7 +163,7 @@ impl SlotItem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::suite::pages::page;
+    use crate::ports::suite::pages::kit::page;
     use crate::stores::aws::item::n;
 
     #[test]
