@@ -65,6 +65,10 @@ pub(crate) fn guard<S: Stores>(
 }
 
 /// The health of each store, in the order of the ports.
+#[allow(
+    clippy::type_complexity,
+    reason = "a guarded group of ports is no type of its own: the compiler finds its five parts"
+)]
 pub fn breakers<P, B, Q, E, J>(
     ports: &Ports<Guarded<P>, Guarded<B>, Guarded<Q>, Guarded<E>, Guarded<J>>,
 ) -> [&Breaker; 5] {

@@ -166,7 +166,7 @@ impl Table {
                 Box::pin(call.customize().config_override(once).send()).await
             }
         };
-        let answer = answer.map_err(|e| Failure::of(e))?;
+        let answer = answer.map_err(Failure::of)?;
         let found = answer.responses.into_iter().flatten().flat_map(|(_, items)| items);
         let left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys);
         Ok((found.collect(), left.collect()))
@@ -244,7 +244,7 @@ impl Request {
         let Self { table: Table { client, name }, item, asked, .. } = self;
         let call = client.get_item().table_name(&*name).set_key(Some(item));
         let answer = call.set_consistent_read(asked.consistent).send().await;
-        let answer = answer.map_err(|e| Failure::of(e))?;
+        let answer = answer.map_err(Failure::of)?;
         Ok(Answer { item: answer.item, ..Answer::default() })
     }
 
@@ -281,7 +281,7 @@ impl Request {
             .set_consistent_read(asked.consistent)
             .set_scan_index_forward(asked.forward)
             .set_exclusive_start_key(asked.start);
-        let answer = call.send().await.map_err(|e| Failure::of(e))?;
+        let answer = call.send().await.map_err(Failure::of)?;
         Ok(Answer {
             items: answer.items.unwrap_or_default(),
             count: usize::try_from(answer.count).unwrap_or_default(),
