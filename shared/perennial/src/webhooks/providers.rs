@@ -19,7 +19,7 @@
 //! 4. Run `tests/run unit`. Its tests go over every row and folder: deliveries verify, a changed byte makes them wrong, no
 //!    delivery verifies as another provider's, rules fit the documented payload, and the guides are complete.
 //!    `tests/run conformance` sends the documented payload to a site; a second implementation of the signature there
-//!    (`b03_webhooks.rs`) is welcome, and not needed.
+//!    (`webhooks.rs`) is welcome, and not needed.
 //!
 //! A publisher without a header field of its own, like WordPress, has a folder alone: its deliveries show a secret, and rules
 //! recognise its payload by a member.
