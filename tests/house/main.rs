@@ -8,6 +8,7 @@
 //! | [`guides`] | the guides name tests that exist |
 //! | [`providers`] | the guides hold the text of the publishers' folders |
 //! | [`bots`] | the list of bots is what its tool made |
+//! | [`mutants`] | the settings of the ring `mutants` name files that are there, and give reasons |
 //! | [`rules`] | the semantics say where the tests of each rule are |
 //! | [`documents`] | documents name files that are there, and the README stays short |
 //! | [`settings`] | the guide on settings has every setting, with its default, and no other |
@@ -18,6 +19,7 @@ mod bots;
 mod documents;
 mod graph;
 mod guides;
+mod mutants;
 mod paths;
 mod providers;
 mod rules;
@@ -47,6 +49,11 @@ fn files_and_functions_are_short() {
 #[test]
 fn nothing_is_left_unfinished_or_unexplained() {
     report(&words::broken(&Tree::read()));
+}
+
+#[test]
+fn mistakes_are_made_in_files_that_are_there() {
+    report(&mutants::broken(&Tree::read()));
 }
 
 #[test]
