@@ -60,6 +60,7 @@ mod work;
 pub use base::clock::{Clock, Millis, SystemClock};
 pub use key::params::{Param, Params};
 pub use record::reason::Reason;
+pub use site::bots::DEFAULT_BOTS;
 pub use site::page::{Context, Failure, Outcome, Page, Redirect, Revalidate, SHELL_DATA_URL};
 pub use site::route::{Fallback, Query, Route};
 pub use site::{DraftContext, ErrorContext, ReadySite, Site, SiteError, escape, json_string};

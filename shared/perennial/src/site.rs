@@ -22,6 +22,16 @@ use crate::site::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
 use crate::webhooks::rules::Rules;
 
 /// The input of an error page.
+///
+/// ```
+/// use perennial::{ErrorContext, Site, escape};
+///
+/// fn not_found(cx: &ErrorContext<'_>) -> String {
+///     format!("<!doctype html><title>{}</title><p>Nothing is at {}.", cx.status, escape(cx.path))
+/// }
+///
+/// let site = Site::new().not_found(not_found);
+/// ```
 #[derive(Clone, Debug)]
 pub struct ErrorContext<'a> {
     /// 404 or a 5xx status.
@@ -35,6 +45,16 @@ pub struct ErrorContext<'a> {
 }
 
 /// The input of a draft's banner.
+///
+/// ```
+/// use perennial::{DraftContext, Site, escape};
+///
+/// fn banner(cx: &DraftContext<'_>) -> String {
+///     format!("<p>This is a draft. <a href=\"{}\">Leave it</a>", escape(cx.exit_url))
+/// }
+///
+/// let site = Site::new().draft_banner(banner);
+/// ```
 #[derive(Clone, Debug)]
 pub struct DraftContext<'a> {
     /// The page's path, percent-encoded, without base path.
@@ -116,7 +136,7 @@ impl Site {
     ///
     /// ```
     /// # use perennial::Site;
-    /// use perennial::site::DEFAULT_BOTS;
+    /// use perennial::DEFAULT_BOTS;
     /// Site::new().bots(DEFAULT_BOTS.iter().copied().chain(["ExampleBot"]));
     /// ```
     pub fn bots(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
@@ -264,6 +284,20 @@ fn has_one_spelling(text: &str) -> bool {
 }
 
 /// The mistakes that keep a site from being served.
+///
+/// ```
+/// # use perennial::{Context, Failure, Outcome, Page};
+/// use perennial::{Route, Site};
+/// # struct Post;
+/// # impl Page for Post {
+/// #     type Props = ();
+/// #     async fn props(&self, _: &Context) -> Result<Outcome<()>, Failure> { Ok(Outcome::page(())) }
+/// #     fn render(&self, (): &(), _: &Context) -> Result<String, Failure> { Ok(String::new()) }
+/// # }
+///
+/// let twice = Site::new().route(Route::new("/a", Post)).route(Route::new("/a", Post));
+/// assert!(twice.ready(None, None).is_err());
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("the site cannot be served:\n  {}", .0.join("\n  "))]
 pub struct SiteError(Vec<String>);
@@ -400,11 +434,19 @@ fn plain_error_page(cx: &ErrorContext<'_>) -> String {
 }
 
 /// Text as a JSON string with quotes.
+///
+/// ```
+/// assert_eq!(perennial::json_string("a \"b\""), r#""a \"b\"""#);
+/// ```
 pub fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
 /// Escapes text for HTML content and quoted attributes.
+///
+/// ```
+/// assert_eq!(perennial::escape("<a href=\"x\">"), "&lt;a href=&quot;x&quot;&gt;");
+/// ```
 pub fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         match c {

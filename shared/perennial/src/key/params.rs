@@ -35,6 +35,13 @@ impl From<Vec<String>> for Param {
 }
 
 /// The parameters of one page, in its pattern's order.
+///
+/// ```
+/// use perennial::Params;
+///
+/// let one = Params::new().with("slug", "first-post");
+/// let many = Params::new().with("path", vec!["guides".to_owned(), "start".to_owned()]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Params(pub(crate) Vec<(String, Param)>);
 

@@ -59,7 +59,7 @@ pub trait Pages: Send + Sync + 'static {
     /// The newest epochs of these [`Snapshot::unread_tags`]; [`partial`](Epochs::partial) if only some could be read.
     fn epochs(&self, tags: &[String]) -> impl Future<Output = Result<Epochs, StoreError>> + Send;
 
-    /// Asks for the right to render. Granted iff no lease and no back-off holds (see [`Urgency`]) and the record is
+    /// Asks for the right to render. Granted iff no lease and no back-off holds (see [`Urgency`](crate::ports::pages::urgency::Urgency)) and the record is
     /// still the one that was judged. A grant increments the ticket and writes the lease in one conditional write; a
     /// refusal writes nothing.
     fn begin(&self, page: &PageKey, ask: Ask) -> impl Future<Output = Result<Begun, StoreError>> + Send;

@@ -1,5 +1,5 @@
 //! The publishers' live secrets. Secrets in a secret store are read again every five minutes, so that they can be rotated
-//! without a restart. [`named`] tells the use of each secret.
+//! without a restart. `named` tells the use of each secret.
 
 pub mod purpose;
 

@@ -19,6 +19,32 @@ use crate::key::params::Params;
 ///
 /// A page must be the same for every visitor. It therefore gets its parameters, its declared query parameters and the
 /// reason of the render, and nothing else of the request.
+///
+/// ```
+/// use perennial::{Context, Failure, Outcome, Page, Params, escape};
+///
+/// struct Product;
+///
+/// impl Page for Product {
+///     type Props = String;
+///
+///     async fn paths(&self) -> Result<Vec<Params>, Failure> {
+///         Ok(["chair", "table"].map(|id| Params::new().with("id", id)).into())
+///     }
+///
+///     async fn props(&self, cx: &Context) -> Result<Outcome<String>, Failure> {
+///         match cx.param("id") {
+///             "chair" | "table" => Ok(Outcome::page(cx.param("id").to_owned()).revalidate(60)),
+///             _ => Ok(Outcome::not_found()),
+///         }
+///     }
+///
+///     fn render(&self, name: &String, _: &Context) -> Result<String, Failure> {
+///         Ok(format!("<!doctype html><title>{0}</title><h1>{0}</h1>", escape(name)))
+///     }
+/// }
+/// # perennial::Site::new().route(perennial::Route::new("/products/{id}", Product)).ready(None, None).unwrap();
+/// ```
 pub trait Page: Send + Sync + 'static {
     /// The page's data. Its JSON is served at the page's data URL as `{"props": …}`.
     type Props: Serialize + Send + 'static;
@@ -51,6 +77,17 @@ pub const SHELL_DATA_URL: &str = "%PERENNIAL_DATA_URL%";
 const DEFAULT_SHELL: &str = include_str!("page/shell.html");
 
 /// The input of a render.
+///
+/// ```
+/// use perennial::{Context, Failure, Outcome};
+///
+/// /// `/docs/{lang}/{*path}?page=2`
+/// async fn props(cx: &Context) -> Result<Outcome<String>, Failure> {
+///     let (lang, path) = (cx.param("lang"), cx.rest("path").join("/"));
+///     let page = cx.query("page").unwrap_or("1");
+///     Ok(Outcome::page(format!("{lang}: {path}, page {page}")))
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Context {
     pub(crate) path: Arc<str>,
@@ -143,6 +180,18 @@ impl Context {
 }
 
 /// The result of [`Page::props`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use perennial::{Outcome, Redirect};
+///
+/// let fresh_for_a_minute = Outcome::page("text").revalidate(60).tag("posts").header("x-robots-tag", "noindex");
+/// let until_it_is_published = Outcome::page("text").tags(["posts", "post:7"]);
+/// let gone: Outcome<&str> = Outcome::not_found().revalidate(300);
+/// let moved: Outcome<&str> = Outcome::redirect(Redirect::permanent("/blog/new-name"));
+/// let upstream_is_busy: Outcome<&str> = Outcome::keep_stale(Some(Duration::from_secs(120)));
+/// ```
 #[derive(Debug)]
 pub struct Outcome<P> {
     pub(crate) kind: Kind<P>,
@@ -239,6 +288,14 @@ impl<P> Outcome<P> {
 }
 
 /// A redirect to a path that begins with `/`, or to an http or https URL.
+///
+/// ```
+/// use perennial::Redirect;
+///
+/// let inside_the_base_path = Redirect::temporary("/login");
+/// let elsewhere = Redirect::permanent("https://example.com/");
+/// let as_written = Redirect::with_status("/other-app", 303).without_base_path();
+/// ```
 #[derive(Clone, Debug)]
 pub struct Redirect {
     pub(crate) destination: String,
@@ -271,6 +328,15 @@ impl Redirect {
 
 /// The period for which a render is fresh, with the values of Next.js's `revalidate`: a whole number of seconds from 1
 /// on, `true` (1 second) or `false` (until invalidated). Any other value fails the render.
+///
+/// ```
+/// use perennial::Revalidate;
+///
+/// assert_eq!(Revalidate::from(60), Revalidate::Seconds(60));
+/// assert_eq!(Revalidate::from(true), Revalidate::Seconds(1));
+/// assert_eq!(Revalidate::from(false), Revalidate::Never);
+/// assert!(matches!(Revalidate::from(0), Revalidate::Invalid(_)));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Revalidate {
     /// Fresh until it is invalidated.
@@ -340,6 +406,20 @@ impl From<&serde_json::Value> for Revalidate {
 }
 
 /// The failure of a render. The operator `?` makes it of any error.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use perennial::Failure;
+///
+/// fn price(text: &str) -> Result<u32, Failure> {
+///     Ok(text.parse()?)
+/// }
+///
+/// assert_eq!(price("?").unwrap_err().message(), "invalid digit found in string");
+/// let busy = Failure::new("the shop answered 429").retry_after(Duration::from_secs(30));
+/// assert_eq!(busy.message(), "the shop answered 429");
+/// ```
 #[derive(Debug)]
 pub struct Failure {
     pub(crate) message: String,

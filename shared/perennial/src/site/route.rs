@@ -15,6 +15,19 @@ use crate::key::pattern::Pattern;
 use crate::site::page::{Context, Failure, Kind, Meta, Page};
 
 /// The answer to a request for a path that was never generated: `fallback` of Next.js's `getStaticPaths`.
+///
+/// ```
+/// # use perennial::{Context, Failure, Outcome, Page};
+/// use perennial::{Fallback, Route};
+/// # struct Post;
+/// # impl Page for Post {
+/// #     type Props = ();
+/// #     async fn props(&self, _: &Context) -> Result<Outcome<()>, Failure> { Ok(Outcome::page(())) }
+/// #     fn render(&self, (): &(), _: &Context) -> Result<String, Failure> { Ok(String::new()) }
+/// # }
+///
+/// let route = Route::new("/blog/{slug}", Post).fallback(Fallback::NotFound);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fallback {
     /// `false`: only listed paths exist. Other paths are 404, and no data is fetched for them.
@@ -28,6 +41,13 @@ pub enum Fallback {
 }
 
 /// A declared query parameter: part of the page's identity, with a bounded set of values.
+///
+/// ```
+/// use perennial::Query;
+///
+/// let page = Query::int("page", 1..=100);
+/// let order = Query::one_of("order", ["newest", "cheapest"]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Query {
     pub(crate) name: String,
@@ -63,6 +83,25 @@ impl Query {
 }
 
 /// A pattern, its page, and its options.
+///
+/// ```
+/// # use perennial::{Context, Failure, Outcome, Page};
+/// use std::time::Duration;
+///
+/// use perennial::{Query, Route, Site};
+/// # struct List;
+/// # impl Page for List {
+/// #     type Props = ();
+/// #     async fn props(&self, _: &Context) -> Result<Outcome<()>, Failure> { Ok(Outcome::page(())) }
+/// #     fn render(&self, (): &(), _: &Context) -> Result<String, Failure> { Ok(String::new()) }
+/// # }
+///
+/// let list = Route::new("/products", List)
+///     .query(Query::int("page", 1..=100))
+///     .max_stale(Duration::from_secs(24 * 3600))
+///     .render_timeout(Duration::from_secs(5));
+/// Site::new().route(list).ready(None, None).unwrap();
+/// ```
 pub struct Route {
     pub(crate) pattern_text: String,
     pub(crate) page: Arc<dyn AnyPage>,

@@ -93,7 +93,7 @@ impl Slot {
         FailureNote { ticket, count, at: failed.now, retry_at, message: failed.message }
     }
 
-    /// The decision of [`Pages::begin`]: in these words for a store that holds a slot and its record in one place, and
+    /// The decision of [`Pages::begin`](crate::ports::pages::Pages::begin): in these words for a store that holds a slot and its record in one place, and
     /// to tell why for one that decides by a conditional write.
     pub fn may_begin(&self, generation: Ticket, ask: &Ask) -> Result<(), Begun> {
         if ask.judged.is_some_and(|judged| judged != generation) {
@@ -119,13 +119,13 @@ impl Slot {
         self.ticket.max(generation) + 1
     }
 
-    /// The condition of [`Pages::resume`], [`Pages::renew`] and [`Pages::fail`]: the ticket is the newest, and was not
+    /// The condition of [`Pages::resume`](crate::ports::pages::Pages::resume), [`Pages::renew`](crate::ports::pages::Pages::renew) and [`Pages::fail`](crate::ports::pages::Pages::fail): the ticket is the newest, and was not
     /// committed.
     pub fn is_current(&self, ticket: Ticket, generation: Ticket) -> bool {
         self.is_newest(ticket) && supersedes(ticket, generation)
     }
 
-    /// The condition of [`Pages::release`]: nobody was granted a lease since.
+    /// The condition of [`Pages::release`](crate::ports::pages::Pages::release): nobody was granted a lease since.
     pub fn is_newest(&self, ticket: Ticket) -> bool {
         self.ticket == ticket
     }
@@ -151,7 +151,7 @@ impl Slot {
     }
 }
 
-/// The condition of [`Pages::commit`]: a render is shown only in the place of one with an older ticket.
+/// The condition of [`Pages::commit`](crate::ports::pages::Pages::commit): a render is shown only in the place of one with an older ticket.
 pub fn supersedes(ticket: Ticket, generation: Ticket) -> bool {
     ticket > generation
 }

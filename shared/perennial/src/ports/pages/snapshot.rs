@@ -36,7 +36,7 @@ pub struct Inline {
     pub data: Option<Bytes>,
 }
 
-/// What [`Pages::read`] found.
+/// What [`Pages::read`](crate::ports::pages::Pages::read) found.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The record, unless there is none or it cannot be read.
