@@ -188,9 +188,3 @@ fn engine_for<F: OnStores, S: Stores>(
     }
     engine
 }
-
-#[cfg(not(feature = "embedded"))]
-#[allow(clippy::unused_async, reason = "as its other form")]
-async fn on_this_machine(_: Arc<ReadySite>, _: Settings, _: impl OnStores) -> Result<(), FunctionError> {
-    Err("this program was built without the embedded store: set PERENNIAL_TABLE, PERENNIAL_BUCKET and PERENNIAL_QUEUE_URL".into())
-}

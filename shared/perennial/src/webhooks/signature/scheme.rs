@@ -1,10 +1,16 @@
 //! One way to sign deliveries: the header field, the hash, and the text that is signed. Pure.
 
+#[cfg(feature = "signatures")]
 use crate::key::encode::hex;
+#[cfg(feature = "signatures")]
 use base64::Engine as _;
+#[cfg(feature = "signatures")]
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+#[cfg(feature = "signatures")]
 use hmac::{Hmac, KeyInit, Mac};
+#[cfg(feature = "signatures")]
 use sha1::Sha1;
+#[cfg(feature = "signatures")]
 use sha2::Sha256;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -322,6 +328,7 @@ impl Unit {
     }
 }
 
+#[cfg(feature = "signatures")]
 impl Hash {
     /// The HMAC (RFC 2104) of two texts in a row.
     pub(crate) fn mac(&self, key: &[u8], before: &str, content: &[u8]) -> Vec<u8> {
@@ -343,6 +350,7 @@ impl Hash {
     }
 }
 
+#[cfg(feature = "signatures")]
 impl Encoding {
     /// The code as text.
     pub(crate) fn write(&self, bytes: &[u8]) -> String {
@@ -354,6 +362,7 @@ impl Encoding {
     }
 }
 
+#[cfg(feature = "signatures")]
 impl Scheme {
     /// Length of a signature in its header field, in bytes.
     pub(crate) fn signature_bytes(&self) -> usize {
@@ -361,7 +370,7 @@ impl Scheme {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "signatures"))]
 mod tests {
     use super::*;
 
