@@ -3,6 +3,7 @@
 //! A site's whole program is `fn main() -> ExitCode { standalone::run(site()) }`.
 
 mod build;
+mod choice;
 mod connections;
 mod events;
 mod head_timer;
@@ -22,13 +23,15 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use perennial::Site;
 use perennial::parts::ports::error::StoreError;
+use perennial::parts::ports::stores::Stores;
 use perennial::parts::run::function;
 use perennial::parts::run::settings::Settings;
 use perennial::parts::run::telemetry;
 use perennial::parts::run::telemetry::LogFormat;
+use perennial::{Clock, Site};
 
+use crate::choice::{Choice, NamedStores, OwnStores};
 use crate::program::Program;
 
 /// A site with Incremental Static Regeneration. Settings are environment variables; the guide on settings lists them.
@@ -70,9 +73,18 @@ pub fn run(site: Site) -> ExitCode {
 
 /// [`run`] with values for settings that the environment does not give.
 pub fn run_with(site: Site, defaults: &[(&str, &str)]) -> ExitCode {
+    run_command(site, defaults, &NamedStores)
+}
+
+/// [`run`] on stores of your own. Each command calls `open` once; the settings name the build.
+pub fn run_on<S: Stores>(site: Site, open: impl Fn(&Settings, Arc<dyn Clock>) -> S) -> ExitCode {
+    run_command(site, &[], &OwnStores(open))
+}
+
+fn run_command(site: Site, defaults: &[(&str, &str)], stores: &impl Choice) -> ExitCode {
     let command = CommandLine::parse().command;
     telemetry::start(LogFormat::Text);
-    match execute(command, site, defaults) {
+    match execute(command, site, defaults, stores) {
         Ok(code) => code,
         Err(error) => {
             // The error is for the user of the command line, so it is no log line.
@@ -82,7 +94,12 @@ pub fn run_with(site: Site, defaults: &[(&str, &str)]) -> ExitCode {
     }
 }
 
-fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> Result<ExitCode> {
+fn execute(
+    command: Option<Command>,
+    site: Site,
+    defaults: &[(&str, &str)],
+    stores: &impl Choice,
+) -> Result<ExitCode> {
     let settings = Settings::from_env(defaults)?;
     let site = Arc::new(function::ready(site, &settings).map_err(anyhow::Error::from_boxed)?);
     let program = Program { settings, site };
@@ -91,14 +108,14 @@ fn execute(command: Option<Command>, site: Site, defaults: &[(&str, &str)]) -> R
     let code = runtime.block_on(async {
         match command {
             None => {
-                program.on_stores(build::Build).await?;
-                start(&program, false).await
+                program.on(stores, build::Build).await?;
+                start(&program, stores, false).await
             }
-            Some(Command::Dev) => start(&program, true).await,
-            Some(Command::Build) => program.on_stores(build::Build).await,
-            Some(Command::Start) => start(&program, false).await,
-            Some(Command::Pages(args)) => program.on_stores(pages::Pages(args)).await,
-            Some(Command::Publishes(args)) => program.on_stores(publishes::Journal(args)).await,
+            Some(Command::Dev) => start(&program, stores, true).await,
+            Some(Command::Build) => program.on(stores, build::Build).await,
+            Some(Command::Start) => start(&program, stores, false).await,
+            Some(Command::Pages(args)) => program.on(stores, pages::Pages(args)).await,
+            Some(Command::Publishes(args)) => program.on(stores, publishes::Journal(args)).await,
             Some(Command::Revalidate(args)) => revalidate::run(&program, args).await,
             Some(Command::Webhook(args)) => webhook::run(&program, &args),
         }
@@ -121,6 +138,6 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 /// Serves the site until a signal ends the process.
-async fn start(program: &Program, dev: bool) -> Result<ExitCode> {
-    program.on_stores(start::Start { dev, settings: program.settings.clone() }).await
+async fn start(program: &Program, stores: &impl Choice, dev: bool) -> Result<ExitCode> {
+    program.on(stores, start::Start { dev, settings: program.settings.clone() }).await
 }

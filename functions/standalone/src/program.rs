@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use perennial::ReadySite;
-use perennial::parts::run::function::{self, OnStores};
+use perennial::parts::run::function::OnStores;
 use perennial::parts::run::settings::Settings;
 use perennial::parts::run::telemetry::on_one_line;
+
+use crate::choice::Choice;
 
 /// The settings and the site, for every command.
 pub(crate) struct Program {
@@ -17,9 +19,9 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Runs `work` on the stores that the settings name: the embedded store, or the stores of an AWS account.
-    pub(crate) async fn on_stores(&self, work: impl OnStores) -> Result<ExitCode> {
-        let done = function::on_stores(self.site.clone(), self.settings.clone(), work).await;
+    /// Runs `work` on the chosen stores.
+    pub(crate) async fn on(&self, stores: &impl Choice, work: impl OnStores) -> Result<ExitCode> {
+        let done = stores.run(self.site.clone(), self.settings.clone(), work).await;
         done.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from_boxed)
     }
 }

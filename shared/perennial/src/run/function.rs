@@ -141,12 +141,27 @@ pub async fn on_stores(
         #[cfg(feature = "embedded")]
         _ => {
             let stores = stores::embedded::open(&settings.store, build, clock, limits.store_lock_wait);
-            let engine = engine_for(&function, site, stores.with_edge(edge), &settings);
-            function.run(engine, SecretSource::Here(Box::new(settings))).await
+            on_own_stores(site, settings, stores.with_edge(edge), function).await
         }
         #[cfg(not(feature = "embedded"))]
         _ => Err("this program was built without the embedded store: set PERENNIAL_TABLE, PERENNIAL_BUCKET and PERENNIAL_QUEUE_URL".into()),
     }
+}
+
+/// Puts a site on stores of your own, and has something done there. The secrets are those of the settings, or one that is
+/// kept in the folder of `PERENNIAL_STORE`.
+///
+/// # Errors
+/// What is done ends with one.
+#[cfg(feature = "embedded")]
+pub async fn on_own_stores(
+    site: Arc<ReadySite>,
+    settings: Settings,
+    stores: impl Stores,
+    function: impl OnStores,
+) -> Result<(), FunctionError> {
+    let engine = engine_for(&function, site, stores, &settings);
+    function.run(engine, SecretSource::Here(Box::new(settings))).await
 }
 
 /// The account that the settings need, if any. Opens no connection yet.

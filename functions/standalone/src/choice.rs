@@ -1,0 +1,48 @@
+//! Which stores the commands work on.
+
+use std::sync::Arc;
+
+use perennial::parts::ports::stores::Stores;
+use perennial::parts::run::function::{self, FunctionError, OnStores};
+use perennial::parts::run::settings::Settings;
+use perennial::{Clock, ReadySite};
+
+/// The stores of a program's commands.
+pub(crate) trait Choice {
+    /// Runs `work` on them.
+    async fn run(
+        &self,
+        site: Arc<ReadySite>,
+        settings: Settings,
+        work: impl OnStores,
+    ) -> Result<(), FunctionError>;
+}
+
+/// The stores that the settings name: the embedded store, or the stores of an AWS account.
+pub(crate) struct NamedStores;
+
+impl Choice for NamedStores {
+    async fn run(
+        &self,
+        site: Arc<ReadySite>,
+        settings: Settings,
+        work: impl OnStores,
+    ) -> Result<(), FunctionError> {
+        function::on_stores(site, settings, work).await
+    }
+}
+
+/// The stores that the program itself opens.
+pub(crate) struct OwnStores<O>(pub(crate) O);
+
+impl<S: Stores, O: Fn(&Settings, Arc<dyn Clock>) -> S> Choice for OwnStores<O> {
+    async fn run(
+        &self,
+        site: Arc<ReadySite>,
+        settings: Settings,
+        work: impl OnStores,
+    ) -> Result<(), FunctionError> {
+        let stores = (self.0)(&settings, site.clock().clone());
+        function::on_own_stores(site, settings, stores, work).await
+    }
+}
