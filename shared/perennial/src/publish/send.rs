@@ -37,19 +37,22 @@ pub(crate) async fn start_walk<S: Stores>(
     }
     let now = process.now();
     let kept_until = now.plus(process.limits.publishes_kept);
-    let publish = if publish.is_empty() { epoch.to_string() } else { publish.to_owned() };
-    let walk = Walk { publish, kept_until, epoch, began_at: now, ..Walk::default() };
-    send_walk(process, limited_to_route(process, walk, tags), Duration::ZERO).await?;
+    let (publish, route) = (journal_name(publish, epoch), only_route(process, tags));
+    let walk = Walk { publish, kept_until, epoch, route, began_at: now, ..Walk::default() };
+    send_walk(process, walk, Duration::ZERO).await?;
     Ok((marked, more))
 }
 
-/// Limits the walk to one route if the only tag is that route's own: pages of other routes do not carry it.
-fn limited_to_route<S: Stores>(process: &Process<S>, walk: Walk, tags: &[String]) -> Walk {
-    let only = match tags {
-        [tag] => process.site.routes().iter().find(|route| route_tag(route.id()) == *tag),
-        _ => None,
-    };
-    Walk { route: only.map(|route| route.id().to_owned()), ..walk }
+/// The route that the only tag is the own tag of, by its id: pages of other routes do not carry it.
+fn only_route<S: Stores>(process: &Process<S>, tags: &[String]) -> Option<String> {
+    let [tag] = tags else { return None };
+    let route = process.site.routes().iter().find(|route| route_tag(route.id()) == *tag)?;
+    Some(route.id().to_owned())
+}
+
+/// The name in the journal, or the invalidation's number if the publish has none.
+fn journal_name(publish: &str, epoch: Epoch) -> String {
+    if publish.is_empty() { epoch.to_string() } else { publish.to_owned() }
 }
 
 pub(crate) async fn send_walk<S: Stores>(
@@ -73,12 +76,13 @@ pub(crate) async fn send_second_look_at_tags<S: Stores>(
     let due = process.now().plus(after);
     let walk = Walk {
         epoch,
+        route: only_route(process, tags),
         began_at: due,
         waits_until: Some(due),
         again: Some(SecondLook { tags: tags.to_vec(), due }),
         ..Walk::default()
     };
-    if let Err(error) = send_walk(process, limited_to_route(process, walk, tags), after).await {
+    if let Err(error) = send_walk(process, walk, after).await {
         tracing::error!(epoch, "the queue did not take the second look at the pages of tags: {error}");
     }
 }
@@ -105,14 +109,8 @@ pub(crate) async fn start_removal<S: Stores>(
 ) -> Result<(usize, bool), StoreError> {
     let first_pages = process.stores.pages().list("", None, FIRST_PAGES_MAX).await;
     let now = process.now();
-    let publish = if publish.is_empty() { epoch.to_string() } else { publish.to_owned() };
+    let (publish, prefix) = (journal_name(publish, epoch), only_route(process, tags).unwrap_or_default());
     let kept_until = now.plus(process.limits.publishes_kept);
-    // One route's own tag: pages of other routes do not carry it.
-    let only = match tags {
-        [tag] => process.site.routes().iter().find(|route| route_tag(route.id()) == *tag),
-        _ => None,
-    };
-    let prefix = only.map(|route| route.id().to_owned()).unwrap_or_default();
     let removal = Removal { publish, kept_until, epoch, prefix, began_at: now, ..Removal::default() };
     send_removal(process, process.build(), removal, Duration::ZERO).await?;
     Ok(match first_pages {
