@@ -1,17 +1,8 @@
 //! One way to sign deliveries: the header field, the hash, and the text that is signed. Pure.
 
 #[cfg(feature = "signatures")]
-use crate::key::encode::hex;
-#[cfg(feature = "signatures")]
-use base64::Engine as _;
-#[cfg(feature = "signatures")]
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-#[cfg(feature = "signatures")]
-use hmac::{Hmac, KeyInit, Mac};
-#[cfg(feature = "signatures")]
-use sha1::Sha1;
-#[cfg(feature = "signatures")]
-use sha2::Sha256;
+mod mac;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -325,59 +316,5 @@ impl Unit {
             Unit::Seconds => Millis(number.saturating_mul(1000)),
             Unit::Millis => Millis(number),
         })
-    }
-}
-
-#[cfg(feature = "signatures")]
-impl Hash {
-    /// The HMAC (RFC 2104) of two texts in a row.
-    pub(crate) fn mac(&self, key: &[u8], before: &str, content: &[u8]) -> Vec<u8> {
-        fn of<M: Mac + KeyInit>(key: &[u8], before: &str, content: &[u8]) -> Vec<u8> {
-            let mac = <M as KeyInit>::new_from_slice(key).expect("a key of any length");
-            mac.chain_update(before).chain_update(content).finalize().into_bytes().to_vec()
-        }
-        match self {
-            Hash::Sha1 => of::<Hmac<Sha1>>(key, before, content),
-            Hash::Sha256 => of::<Hmac<Sha256>>(key, before, content),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Hash::Sha1 => 20,
-            Hash::Sha256 => 32,
-        }
-    }
-}
-
-#[cfg(feature = "signatures")]
-impl Encoding {
-    /// The code as text.
-    pub(crate) fn write(&self, bytes: &[u8]) -> String {
-        match self {
-            Encoding::Hex => hex(bytes),
-            Encoding::Base64 => STANDARD.encode(bytes),
-            Encoding::Base64Url => URL_SAFE_NO_PAD.encode(bytes),
-        }
-    }
-}
-
-#[cfg(feature = "signatures")]
-impl Scheme {
-    /// Length of a signature in its header field, in bytes.
-    pub(crate) fn signature_bytes(&self) -> usize {
-        self.encoding.write(&vec![0; self.hash.bytes()]).len()
-    }
-}
-
-#[cfg(all(test, feature = "signatures"))]
-mod tests {
-    use super::*;
-
-    /// GitHub's own example. GitHub never sends such a body.
-    #[test]
-    fn hashes_are_as_github_has_them() {
-        let mac = Hash::Sha256.mac(b"It's a Secret to Everybody", "", b"Hello, World!");
-        assert_eq!(hex(&mac), "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17");
     }
 }
