@@ -51,12 +51,8 @@ impl File {
 
     /// Code before the tests at its end.
     pub(crate) fn product_code(&self) -> &str {
-        let tests = [
-            "#[cfg(test)]\nmod ",
-            "#[cfg(test)]\npub(crate) mod ",
-            "#[cfg(all(test, feature = \"signatures\"))]\nmod ",
-        ];
-        let end = tests.iter().find_map(|start| self.code.find(start));
+        let end =
+            self.code.find("#[cfg(test)]\nmod ").or_else(|| self.code.find("#[cfg(test)]\npub(crate) mod "));
         &self.code[..end.unwrap_or(self.code.len())]
     }
 

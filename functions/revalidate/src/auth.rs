@@ -7,10 +7,9 @@ use http::request::Parts;
 use perennial::Millis;
 use perennial::parts::base::log_limits::Line;
 use perennial::parts::run::preview::Drafts;
-use perennial::parts::webhooks::providers;
 use perennial::parts::webhooks::secret::{SECRET_BYTES_ADVISED, Secret};
-use perennial::parts::webhooks::verify;
 use perennial::parts::webhooks::verify::SigningKey;
+use perennial::parts::webhooks::{providers, verify};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 

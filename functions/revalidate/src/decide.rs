@@ -6,13 +6,12 @@ use http::header::HeaderName;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use perennial::parts::base::limits::Limits;
-use perennial::parts::record::publish_request::PublishRequest;
+use perennial::parts::record::publish_request::{Mode, PublishRequest};
 use perennial::{Millis, ReadySite};
 
 use crate::delivery::Delivery;
 use crate::payload_plans::{PayloadPlans, payload_plans};
 use crate::plan::{Asked, Overrides, Plan, asked};
-use perennial::parts::record::publish_request::Mode;
 
 /// Publishes are scheduled for a year from now at most.
 const SCHEDULED_MAX: Duration = Duration::from_secs(366 * 86_400);

@@ -23,6 +23,7 @@ use crate::answer::{
     unknown_tags,
 };
 use crate::auth::Secrets;
+use crate::console::query::Asked;
 use crate::console::watch::Watch;
 use crate::console::{CONSOLE, CONSOLE_EVENTS, CONSOLE_PAGES, is_at_home, message_answer};
 use crate::decide::{Decided, NOTHING_MATCHED, Refused, Step, check_size, decide};
@@ -246,7 +247,7 @@ impl<S: Stores> Revalidate<S> {
         if !self.admits(request).await {
             return Err(json_response(request, &message_answer(StatusCode::UNAUTHORIZED, "Invalid token")));
         }
-        match crate::console::query::Asked::read(request) {
+        match Asked::read(request) {
             Ok(query) => Ok(Watch::new(self.engine.clone(), query)),
             Err(message) => Err(json_response(request, &message_answer(StatusCode::BAD_REQUEST, &message))),
         }
@@ -265,7 +266,7 @@ impl<S: Stores> Revalidate<S> {
                 let answer = json!({"scheduled": true, "id": id, "at": to_rfc3339(at)});
                 Done { status: StatusCode::ACCEPTED, answer }
             }
-            Err(error) => failed(&PublishError::Store(error.to_string().into()), json!({"scheduled": false})),
+            Err(error) => failed(&error.into(), json!({"scheduled": false})),
         }
     }
 }

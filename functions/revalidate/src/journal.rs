@@ -6,7 +6,6 @@ use perennial::parts::base::text::read;
 use perennial::parts::engine::Engine;
 use perennial::parts::ports::journal::{Mark, Publish};
 use perennial::parts::ports::stores::Stores;
-use perennial::parts::publish::outcome::PublishError;
 use perennial::parts::publish::progress::Progress;
 use perennial::parts::publish::schedule::Cancel;
 use perennial::parts::record::publish_request::Mode;
@@ -61,7 +60,7 @@ pub(crate) async fn progress<S: Stores>(engine: &Engine<S>, id: &str) -> Done {
             Done { status: StatusCode::OK, answer }
         }
         Ok(None) => refused(StatusCode::NOT_FOUND, &unknown(id)),
-        Err(error) => failed(&PublishError::Store(error.to_string().into()), json!({})),
+        Err(error) => failed(&error.into(), json!({})),
     }
 }
 

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use perennial::ReadySite;
 use perennial::parts::base::limits::Limits;
 use perennial::parts::key::tags::{SITE_TAG, route_tag, user_tag};
+use perennial::parts::record::publish_request::Mode;
 use perennial::parts::webhooks::changes::Changes;
 use perennial::parts::webhooks::outcome::RuleOutcome;
 use perennial::parts::webhooks::payload::Payload;
@@ -13,7 +14,6 @@ use serde_json::Value;
 
 use crate::delivery::{Authenticated, Delivery};
 use crate::plan::{Overrides, Plan, pages};
-use perennial::parts::record::publish_request::Mode;
 
 /// The plans for one payload.
 #[derive(Debug)]
