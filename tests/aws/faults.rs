@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use perennial::parts::ports::stores::Stores as _;
 use perennial::{Clock as _, SystemClock};
 use tests::Aws;
+use tests::between::{Between, Call, Fault};
 
 use crate::stores;
-use tests::between::{Between, Call, Fault};
 
 const FAULTS: [Fault; 5] =
     [Fault::LostAfter, Fault::Throttled, Fault::LostBefore, Fault::Slow, Fault::ServerError];

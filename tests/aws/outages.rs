@@ -13,11 +13,11 @@ use perennial::parts::ports::stores::Stores as _;
 use perennial::parts::ports::suite::pages::kit::page;
 use perennial::parts::run::settings::Settings;
 use serde_json::json;
+use tests::between::{Between, Fault};
 use tests::{Ask, Aws, Reply, Upstream};
 
 use crate::requests::{Function, large};
 use crate::{settings, stores};
-use tests::between::{Between, Fault};
 
 /// Calls that fail for now, by their names.
 #[derive(Clone, Default)]

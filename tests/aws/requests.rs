@@ -16,11 +16,11 @@ use perennial::parts::run::settings::Settings;
 use perennial::{Clock, Site};
 use serde_json::json;
 use serve::{Renewal, Serve};
+use tests::between::Between;
 use tests::{Answer, Ask, Aws, Upstream};
 
 use crate::edge::cloudfront;
 use crate::{Fronted, account, open_stores, settings};
-use tests::between::Between;
 
 /// The serve function of the conformance site, on stores whose calls are counted.
 pub(crate) struct Function {

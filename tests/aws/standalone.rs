@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::edge::distribution;
 use serde_json::json;
 use tests::process::{Launch, Running};
 use tests::until::{pass, until};
 use tests::{Ask, Asks as _, Aws, Reply, Upstream};
+
+use crate::edge::distribution;
 
 const SECRET: &str = "a-secret-for-standalone";
 

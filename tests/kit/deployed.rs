@@ -17,8 +17,11 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::Method;
+pub use processes::kill_after;
+pub use sam::{Built, built};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use zip::zip;
 
 use crate::answer::{Answer, Ask, Asks as _};
 use crate::aws::{Aws, elements, form, query, signed_for};
@@ -26,9 +29,6 @@ use crate::client::Client;
 use crate::process::{Launch, Log};
 use crate::until::until;
 use crate::upstream::Upstream;
-pub use processes::kill_after;
-pub use sam::{Built, built};
-use zip::zip;
 
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 const FUNCTIONS: [&str; 3] = ["serve", "regenerate", "revalidate"];

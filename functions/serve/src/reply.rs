@@ -20,8 +20,7 @@ use perennial::parts::memory::Entry;
 use perennial::parts::ports::edge::cache_tags;
 use perennial::parts::record::content::HeadKey;
 use perennial::parts::record::headers::{data_fields, fields};
-use perennial::parts::record::page_record::Form;
-use perennial::parts::record::page_record::{BodyRef, Coding, Record, Stored};
+use perennial::parts::record::page_record::{BodyRef, Coding, Form, Record, Stored};
 
 use crate::request::{coding, matches_etag};
 

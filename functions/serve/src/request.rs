@@ -8,8 +8,7 @@ use http::{HeaderMap, Method, header};
 use perennial::ReadySite;
 use perennial::parts::base::limits::Limits;
 use perennial::parts::key::encode::{BadPath, RESERVED_SEGMENT, decode_segment};
-use perennial::parts::record::page_record::Coding;
-use perennial::parts::record::page_record::Form;
+use perennial::parts::record::page_record::{Coding, Form};
 
 /// The meaning of a request's method and target.
 #[derive(Debug, PartialEq, Eq)]

@@ -25,10 +25,9 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use perennial::parts::ports::error::StoreError;
 use perennial::parts::ports::stores::Stores;
-use perennial::parts::run::function;
 use perennial::parts::run::settings::Settings;
-use perennial::parts::run::telemetry;
 use perennial::parts::run::telemetry::LogFormat;
+use perennial::parts::run::{function, telemetry};
 use perennial::{Clock, Site};
 
 use crate::choice::{Choice, NamedStores, OwnStores};

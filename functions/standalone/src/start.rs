@@ -5,10 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::revalidate::auth::Secrets;
-use ::revalidate::console::CONSOLE;
-use ::revalidate::{ENDPOINT, Revalidate};
-use ::serve::{Renewal, Serve};
 use anyhow::{Context as _, Result};
 use perennial::Clock;
 use perennial::parts::base::budget::Budget;
@@ -21,15 +17,18 @@ use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
 use perennial::parts::run::preview::Drafts;
 use perennial::parts::run::settings::Settings;
 use perennial::parts::stores::embedded::secret::{keep_secret, live_secrets, secret_file};
+use revalidate::auth::Secrets;
+use revalidate::console::CONSOLE;
+use revalidate::{ENDPOINT, Revalidate};
+use serve::{Renewal, Serve};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::connections;
 use crate::events::Listeners;
 use crate::program::say;
-use crate::server;
 use crate::server::Handlers;
+use crate::{connections, server};
 
 /// Serves a site until a signal ends the process.
 pub(crate) struct Start {

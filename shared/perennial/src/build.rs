@@ -1,8 +1,5 @@
 //! Builds a site: renders every listed page, and makes them visible together.
 
-use crate::process::Process;
-use crate::render::bodies::{inline, put_bodies};
-use crate::render::refresh::Renderer;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +12,12 @@ use crate::ports::pages::Pages;
 use crate::ports::pages::grant::Grant;
 use crate::ports::pages::snapshot::Inline;
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::record::page_record::{Record, Stored};
 use crate::record::reason::Reason;
+use crate::render::bodies::{inline, put_bodies};
 use crate::render::pool::{RenderError, RenderOutput, RenderRequest};
+use crate::render::refresh::Renderer;
 use crate::site::route::{Fallback, Resolved};
 
 /// Steps of a build, for a progress display.

@@ -1,13 +1,11 @@
 //! The memory cache of one process. The store stays the authority: an entry is used only while the store's version has
 //! not changed.
 
-use crate::record::page_record::Form;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::base::clock::Millis;
 use crate::base::limits::Limits;
@@ -15,7 +13,7 @@ use crate::freshness::Epochs;
 use crate::key::page_key::PageKey;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::record::content::Content;
-use crate::record::page_record::{BodyRef, Record};
+use crate::record::page_record::{BodyRef, Form, Record};
 
 /// An entry older than this is read again even if the store's version has not changed.
 const RECHECK_AFTER: Duration = Duration::from_secs(1);

@@ -1,19 +1,19 @@
 //! The state of stored pages, for the publishing page and the command `pages`: state and reason, renders under way, last
 //! failure.
 
-use crate::build::listed;
-use crate::process::Process;
 use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
 use crate::base::clock::Millis;
+use crate::build::listed;
 use crate::freshness::{State, Why, fresh_until, state};
 use crate::key::encode::{decode_path, encode_into};
 use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::site::ReadySite;
 use crate::site::route::Resolved;
 

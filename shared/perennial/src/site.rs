@@ -5,7 +5,6 @@ pub mod bots;
 pub mod page;
 pub mod route;
 
-use crate::site::bots::DEFAULT_BOTS;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use crate::key::params::Params;
 use crate::key::pattern::Pattern;
 use crate::key::url::Urls;
 use crate::site::addresses::CLOSE_DRAFT;
+use crate::site::bots::DEFAULT_BOTS;
 use crate::site::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
 use crate::webhooks::rules::Rules;
 

@@ -2,11 +2,12 @@
 //!
 //! A visitor's slug never becomes a file name: it is only compared with the names of the files in the folder.
 
-use crate::content::guide::{Guide, is_slug};
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 use serde::Serialize;
+
+use crate::content::guide::{Guide, is_slug};
 
 mod front_matter;
 pub mod guide;

@@ -16,8 +16,7 @@ use tests::{Ask, Asks as _, Gate, Reply};
 
 use super::stack::Door;
 use crate::on_demand::success;
-use crate::webhooks;
-use crate::{Fixture, until_new};
+use crate::{Fixture, until_new, webhooks};
 
 const KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 

@@ -2,8 +2,7 @@
 //! (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-tags.html>).
 
 use http::{HeaderMap, HeaderValue};
-use perennial::parts::key::tags::check_tag;
-use perennial::parts::key::tags::{MANY, page_tags, stored_tag, user_tag};
+use perennial::parts::key::tags::{MANY, check_tag, page_tags, stored_tag, user_tag};
 use perennial::parts::ports::edge::{cache_tag, cache_tags};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -16,8 +16,7 @@ use proptest::sample::select;
 use revalidate::decide::decide;
 use revalidate::delivery::{Authenticated, Delivery};
 use revalidate::payload_plans::payload_plans;
-use revalidate::plan::Overrides;
-use revalidate::plan::pages;
+use revalidate::plan::{Overrides, pages};
 use serde_json::{Value, json};
 
 use crate::hold;

@@ -2,14 +2,12 @@
 //!
 //! The spelling of a request's URL is no part of a key: all spellings of one path give one key.
 
-use crate::key::encode::encode_into;
-use crate::key::encode::hex;
-use crate::key::params::Params;
-use crate::key::params::push_param;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::key::encode::{encode_into, hex};
+use crate::key::params::{Params, push_param};
 use crate::key::pattern::Pattern;
 
 /// The canonical text of one page's identity: equal texts mean the same page.

@@ -1,13 +1,13 @@
 //! Tags: names by which pages are invalidated. Any text is a tag. Pages and publishers' calls get their stored spelling
 //! from this module, so that both agree.
 
-use crate::base::limits::Limits;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 
+use crate::base::limits::Limits;
 use crate::key::encode::hex;
 use crate::key::page_key::PageKey;
 

@@ -1,20 +1,20 @@
 //! Reads the body that an answer needs: none, a complete one, or the stream of a large one.
 
-use crate::base::budget::Budget;
-use crate::look::view::BodyWanted;
-use crate::process::Process;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::base::budget::Budget;
 use crate::base::log_limits::Line;
 use crate::guard::patience;
 use crate::look::stream::{BodyStream, streaming_bytes};
+use crate::look::view::BodyWanted;
 use crate::memory::{Entry, is_streamed};
 use crate::ports::bodies::Bodies;
 use crate::ports::error::StoreError;
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::record::content::Content;
 use crate::record::page_record::{BodyRef, Form, Record, Stored};
 use crate::site::route::Resolved;

@@ -1,7 +1,5 @@
 //! Streams large stored bodies from the store to a visitor, and checks them on the way.
 
-use crate::process::Process;
-use crate::visit::wait::Visits;
 use std::mem::take;
 use std::sync::Arc;
 
@@ -19,10 +17,12 @@ use crate::look::body::Body;
 use crate::ports::bodies::{Chunks, Opened};
 use crate::ports::error::{StoreError, StoreErrorKind};
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::record::content::WINDOW_BITS_MAX;
 use crate::record::page_record::{BodyRef, Coding, Ticket};
 use crate::record::reason::Reason;
 use crate::site::route::Resolved;
+use crate::visit::wait::Visits;
 
 /// The decoder makes parts of at most this size: a few compressed bytes may give any number of decoded ones.
 const PART_BYTES: usize = 64 << 10;

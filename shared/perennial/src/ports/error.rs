@@ -1,11 +1,10 @@
 //! The error of every port: what happened, and what its caller does about it.
 
 use std::error::Error;
-use std::fmt;
-use std::io;
 use std::sync::Arc;
 #[cfg(feature = "aws")]
 use std::time::Duration;
+use std::{fmt, io};
 
 /// A store that fails is reported this often, however many requests meet it.
 #[cfg(feature = "aws")]

@@ -6,17 +6,6 @@ pub mod snapshot;
 pub mod urgency;
 pub mod warmth;
 
-use crate::ports::pages::grant::Committed;
-use crate::ports::pages::grant::Failed;
-use crate::ports::pages::grant::Grant;
-use crate::ports::pages::slot::Ask;
-use crate::ports::pages::slot::Begun;
-use crate::ports::pages::slot::FailureNote;
-use crate::ports::pages::snapshot::Inline;
-use crate::ports::pages::snapshot::Snapshot;
-use crate::ports::pages::snapshot::Stamp;
-use crate::ports::pages::snapshot::Wanted;
-use crate::ports::pages::warmth::Warmest;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +16,10 @@ use crate::key::page_key::PageKey;
 use crate::ports::error::StoreError;
 #[cfg(doc)]
 use crate::ports::error::StoreErrorKind;
+use crate::ports::pages::grant::{Committed, Failed, Grant};
+use crate::ports::pages::slot::{Ask, Begun, FailureNote};
+use crate::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
+use crate::ports::pages::warmth::Warmest;
 use crate::record::page_record::{Epoch, Record, Ticket};
 
 /// Records, leases and epochs of one build. Tags and their epochs are shared by all builds.

@@ -1,6 +1,5 @@
 //! Compares the tags of a publish with the tags of stored pages. A tag that no page carries is perhaps mistyped.
 
-use crate::process::Process;
 use std::collections::BTreeSet;
 
 use crate::base::text::nearest;
@@ -9,6 +8,7 @@ use crate::ports::journal::{ITEMS_KEPT_MAX, Publish, TEXT_KEPT_BYTES};
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::publish::send::FIRST_PAGES_MAX;
 use crate::site::ReadySite;
 

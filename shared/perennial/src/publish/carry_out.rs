@@ -1,15 +1,6 @@
 //! Carries out publish requests and writes each into the journal. A publish never depends on the journal: a failed write is
 //! logged, and the result stays the same.
 
-use crate::process::Process;
-use crate::publish::carriers::uncarried;
-use crate::publish::delete::Deletions;
-use crate::publish::path::PathCalls;
-use crate::publish::progress::end_entry;
-use crate::publish::purge::Purger;
-use crate::publish::send::{send_second_look, send_second_look_at_tags};
-use crate::publish::tags::TagCalls;
-use crate::render::refresh::Renderer;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,9 +14,17 @@ use crate::ports::edge::Purged;
 use crate::ports::error::StoreError;
 use crate::ports::journal::{Item, Journal, Publish, Renewal, Went};
 use crate::ports::stores::Stores;
-use crate::publish::carriers::Uncarried;
+use crate::process::Process;
+use crate::publish::carriers::{Uncarried, uncarried};
+use crate::publish::delete::Deletions;
 use crate::publish::outcome::{Invalidation, PublishError, Revalidation, RevalidationResult};
+use crate::publish::path::PathCalls;
+use crate::publish::progress::end_entry;
+use crate::publish::purge::Purger;
+use crate::publish::send::{send_second_look, send_second_look_at_tags};
+use crate::publish::tags::TagCalls;
 use crate::record::publish_request::{Fingerprint, Mode, PublishRequest, Publisher, RequestedPath};
+use crate::render::refresh::Renderer;
 use crate::site::route::Resolved;
 
 /// The longest that an answer waits for the journal.

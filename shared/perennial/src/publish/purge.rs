@@ -3,13 +3,13 @@
 //!
 //! A burst of calls thus becomes one or two purges. The first purge goes out at once: a single call waits for no timer.
 
-use crate::process::Process;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::clock::{Clock, Millis};
 use crate::ports::edge::{Edge, Purged};
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::visit::single_flight::{ResultSetter, SharedResult};
 
 /// The result of a purge; the error says what to do.

@@ -1,9 +1,6 @@
 //! Scheduled publishes. A scheduled publish waits in the queue, can be cancelled until it begins, and is carried out by any
 //! process that takes its job when it is due.
 
-use crate::process::Process;
-use crate::publish::carry_out::Publishers;
-use crate::publish::progress::is_known_epoch;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +10,9 @@ use crate::ports::job::{Job, Task};
 use crate::ports::journal::{Fate, Journal, Publish, Went};
 use crate::ports::queue::Queue;
 use crate::ports::stores::Stores;
-use crate::publish::carry_out::{PublishCall, new_publish_id};
+use crate::process::Process;
+use crate::publish::carry_out::{PublishCall, Publishers, new_publish_id};
+use crate::publish::progress::is_known_epoch;
 use crate::publish::send::DELAY_MAX;
 use crate::record::publish_request::{PublishRequest, Publisher, ScheduledPublish};
 

@@ -1,7 +1,6 @@
 //! The bodies of a render: stored before its record, copied beside the record if they are small, and removed once no
 //! record refers to them.
 
-use crate::process::Process;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use crate::ports::job::Task;
 use crate::ports::pages::snapshot::Inline;
 use crate::ports::queue::Queue;
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::record::content::Content;
 use crate::record::page_record::{Record, Stored};
 use crate::render::pool::RenderOutput;

@@ -12,6 +12,9 @@
 //! - If there is none, the page will be committed after the call, and its render had begun before. The page is then stale:
 //!   by the broad tag if the store keeps that one of it, or else by the published tag itself.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::key::tags::{MANY, is_user_tag, user_tag};
 use crate::ports::edge::{Edge, fits};
 use crate::ports::error::StoreError;
@@ -21,8 +24,6 @@ use crate::ports::stores::Stores;
 use crate::process::Process;
 use crate::record::page_record::{Epoch, Record};
 use crate::site::route::Resolved;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The broad tag's bookkeeping in one process.
 pub(crate) struct ManyTags<S: Stores> {

@@ -3,7 +3,6 @@
 //! A count takes time in proportion to the pages, so each count is used for a while. Several processes count
 //! independently and may together exceed a limit a little.
 
-use crate::process::Process;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use crate::base::clock::Millis;
 use crate::ports::pages::Pages;
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::record::page_record::{Record, Stored};
 use crate::site::route::Resolved;
 

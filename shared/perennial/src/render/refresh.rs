@@ -3,15 +3,6 @@
 //! The callers are visitors of missing pages ([`wait`](crate::visit::wait)), the queue's jobs
 //! ([`worker`](crate::work::worker)) and publishers ([`path`](crate::publish::path)).
 
-use crate::process::Process;
-use crate::render::bodies::{inline, put_again, put_bodies, schedule_removal};
-use crate::render::entry::{cache_entry, entry_of, unsaved_entry};
-use crate::render::leases::HeldLeases;
-use crate::render::many_tags::ManyTags;
-use crate::render::outcome::{Refreshed, VisitError};
-use crate::render::pool::RenderPool;
-use crate::render::quota::Quota;
-use crate::render::unsaved::not_stored;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,10 +17,17 @@ use crate::ports::pages::slot::Begun;
 use crate::ports::pages::snapshot::Inline;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::record::page_record::{Record, Stored, Ticket};
 use crate::record::reason::Reason;
-use crate::render::leases::HeldLease;
-use crate::render::pool::{RenderError, RenderOutput, RenderRequest};
+use crate::render::bodies::{inline, put_again, put_bodies, schedule_removal};
+use crate::render::entry::{cache_entry, entry_of, unsaved_entry};
+use crate::render::leases::{HeldLease, HeldLeases};
+use crate::render::many_tags::ManyTags;
+use crate::render::outcome::{Refreshed, VisitError};
+use crate::render::pool::{RenderError, RenderOutput, RenderPool, RenderRequest};
+use crate::render::quota::Quota;
+use crate::render::unsaved::not_stored;
 use crate::site::route::Resolved;
 
 /// Renders pages and commits them.

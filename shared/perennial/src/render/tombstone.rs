@@ -1,6 +1,5 @@
 //! Deletion of a page: a tombstone replaces its record, and its bodies are removed.
 
-use crate::process::Process;
 use std::sync::Arc;
 
 use crate::guard::guarded::Guarded;
@@ -11,6 +10,7 @@ use crate::ports::pages::Pages;
 use crate::ports::pages::grant::Committed;
 use crate::ports::pages::snapshot::{Inline, Wanted};
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::record::page_record::{Record, Stored, Ticket};
 use crate::record::reason::Reason;
 

@@ -1,11 +1,10 @@
 //! Validation of a render's result before it is stored. Pure.
 
-use crate::key::tags::EMPTY_TAG;
 use std::time::Duration;
 
 use crate::base::clock::Millis;
 use crate::base::limits::Limits;
-use crate::key::tags::{MANY, stored_tag};
+use crate::key::tags::{EMPTY_TAG, MANY, stored_tag};
 use crate::record::headers;
 use crate::record::headers::Headers;
 use crate::site::page::{Kind, Meta, Redirect, Revalidate};

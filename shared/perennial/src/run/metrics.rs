@@ -1,10 +1,9 @@
 //! The metrics of a process in the text format of Prometheus
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
-use crate::base::counters::ANSWERS;
-use crate::base::counters::RENDERS;
 use std::fmt::Write as _;
 
+use crate::base::counters::{ANSWERS, RENDERS};
 use crate::base::log_limits::LogLimits;
 use crate::guard::breaker::{Breaker, BreakerState};
 use crate::site::ReadySite;

@@ -1,14 +1,14 @@
 //! Settings: read once at the start, from a lookup, and refused by name.
 
-use crate::base::limits::Limits;
-use crate::base::text::is_build_id;
-use crate::cdn::cloudfront::settings::CloudFrontSettings;
-use crate::stores::aws::settings::{AccountSettings, AwsSettings};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::base::limits::Limits;
 use crate::base::reader::Reader;
+use crate::base::text::is_build_id;
+use crate::cdn::cloudfront::settings::CloudFrontSettings;
+use crate::stores::aws::settings::{AccountSettings, AwsSettings};
 
 /// Every limit and choice of a deployment. Each field names the variable it is read from and its default.
 #[derive(Clone, Debug)]

@@ -1,7 +1,5 @@
 //! The author's interface: a [`Page`], and the [`Outcome`] of fetching its properties.
 
-use crate::key::params::Param;
-use crate::record::reason::Reason;
 use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
@@ -9,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use crate::key::params::Params;
+use crate::key::params::{Param, Params};
+use crate::record::reason::Reason;
 
 /// One kind of page: how its properties are fetched, and how they become HTML.
 ///

@@ -1,12 +1,8 @@
 //! Renders a missing page while its visitors wait.
 
-use crate::process::Process;
-use crate::render::entry::cache_unsaved;
-use crate::render::outcome::VisitError;
-use crate::render::refresh::Renderer;
-use crate::visit::single_flight::SingleFlight;
 use std::sync::Arc;
 use std::time::Duration;
+
 use tokio::sync::Semaphore;
 
 use crate::base::clock::within;
@@ -19,11 +15,15 @@ use crate::ports::pages::slot::{Begun, FailureNote, Lease};
 use crate::ports::pages::snapshot::{Snapshot, Wanted};
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::record::page_record::Ticket;
 use crate::record::reason::Reason;
-use crate::render::outcome::Refreshed;
+use crate::render::entry::cache_unsaved;
+use crate::render::outcome::{Refreshed, VisitError};
 use crate::render::pool::RenderRequest;
+use crate::render::refresh::Renderer;
 use crate::site::route::Resolved;
+use crate::visit::single_flight::SingleFlight;
 
 /// The shortest and the longest pause between two reads of a page that another process renders.
 pub(crate) const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));

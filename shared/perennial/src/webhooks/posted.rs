@@ -1,9 +1,10 @@
 //! A request's body, read as JSON or as a form. Pure.
 
-use crate::webhooks::json::read_json;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
+
+use crate::webhooks::json::read_json;
 
 /// The one field of GitHub's forms. The field holds JSON:
 /// <https://docs.github.com/en/webhooks/webhook-events-and-payloads>.

@@ -7,7 +7,6 @@
 //! A removal passes over the pages twice. A render that began before the deletion may store its page after the first pass;
 //! that page is never shown, and the last pass removes it. The last pass begins once all such renders have ended.
 
-use crate::process::Process;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use crate::ports::pages::Pages;
 use crate::ports::pages::slot::Begun;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::publish::outcome::LIST_BATCH;
 use crate::publish::send::send_removal;
 use crate::record::page_record::Ticket;

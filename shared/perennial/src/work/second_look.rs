@@ -4,10 +4,6 @@
 //! The record of a page tells whether its content has changed (`modified_at`), whichever process rendered it. A job that is
 //! delivered twice, because its process died or the purge failed, thus finds the changes of its first run and purges them.
 
-use crate::process::Process;
-use crate::publish::purge::Purger;
-use crate::publish::renew::variants;
-use crate::render::refresh::Renderer;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -18,8 +14,12 @@ use crate::ports::job::SecondLook;
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::{Snapshot, Wanted};
 use crate::ports::stores::Stores;
+use crate::process::Process;
+use crate::publish::purge::Purger;
+use crate::publish::renew::variants;
 use crate::record::reason::Reason;
 use crate::render::outcome::Refreshed;
+use crate::render::refresh::Renderer;
 use crate::site::route::Resolved;
 use crate::work::renew::{JobOutcome, render_under};
 

@@ -5,16 +5,11 @@
 //! visitor asks for meanwhile does not wait for the walk: the page is stale, so the visit sends a job of its own, and the
 //! walk passes over the page.
 
-use crate::process::Process;
-use crate::publish::progress::end_entry;
-use crate::publish::send::send_walk;
-use crate::render::refresh::Renderer;
-use crate::work::second_look::{SecondLooks, is_for};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::base::clock::Millis;
@@ -26,11 +21,15 @@ use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::pages::warmth::Warm;
 use crate::ports::stores::Stores;
+use crate::process::Process;
 use crate::publish::outcome::is_marked;
+use crate::publish::progress::end_entry;
+use crate::publish::send::send_walk;
 use crate::render::outcome::Refreshed;
+use crate::render::refresh::Renderer;
 use crate::site::route::Resolved;
 use crate::work::renew::{JobOutcome, renew_page};
-use crate::work::second_look::LookOutcome;
+use crate::work::second_look::{LookOutcome, SecondLooks, is_for};
 
 /// Pages in one read of the store.
 const BATCH: usize = 100;

@@ -8,13 +8,11 @@ use serde::Serialize;
 
 use crate::content::guide::{Guide, is_slug};
 use crate::content::{Content, Entry};
-use crate::layout;
 use crate::layout::Frame;
 use crate::links::href;
-use crate::markdown;
 use crate::markdown::Heading;
-use crate::stamp;
 use crate::stamp::Stamp;
+use crate::{layout, markdown, stamp};
 
 const PERIOD_SECONDS: u32 = 300;
 /// Shorter for a missing guide, which may be written any minute.

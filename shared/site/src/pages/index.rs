@@ -7,11 +7,10 @@ use perennial::{Context, Failure, Outcome, Page};
 use serde::Serialize;
 
 use crate::content::{Content, Entry};
-use crate::layout;
 use crate::layout::Frame;
 use crate::links::href;
-use crate::stamp;
 use crate::stamp::Stamp;
+use crate::{layout, stamp};
 
 const PERIOD_SECONDS: u32 = 60;
 const PLANT: &str = include_str!("../../assets/plant.svg");

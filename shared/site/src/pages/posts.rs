@@ -7,11 +7,10 @@ use perennial::{Context, Failure, Outcome, Page};
 use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use crate::layout;
 use crate::layout::Frame;
 use crate::links::href;
-use crate::stamp;
 use crate::stamp::Stamp;
+use crate::{layout, stamp};
 
 const PERIOD_SECONDS: u32 = 60;
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;

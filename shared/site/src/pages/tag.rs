@@ -9,11 +9,10 @@ use serde::Serialize;
 
 use crate::content::guide::is_slug;
 use crate::content::{Content, Entry};
-use crate::layout;
 use crate::layout::Frame;
 use crate::links::href;
-use crate::stamp;
 use crate::stamp::Stamp;
+use crate::{layout, stamp};
 
 const PERIOD_SECONDS: u32 = 300;
 

@@ -1,10 +1,10 @@
 //! Who may render a page: the conditions of the protocol.
 
-use crate::ports::pages::grant::Failed;
 use std::time::Duration;
 
 use crate::base::clock::Millis;
 use crate::freshness::{back_off, holds};
+use crate::ports::pages::grant::Failed;
 use crate::ports::pages::urgency::Urgency;
 use crate::record::page_record::{Epoch, Ticket};
 

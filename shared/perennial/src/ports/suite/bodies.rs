@@ -1,11 +1,11 @@
 //! The contract of [`Bodies`] as tests; the entry is [`run`].
 
-use crate::base::clock::Millis;
-use crate::key::page_key::PageKey;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use crate::base::clock::Millis;
 use crate::key::encode::hex;
+use crate::key::page_key::PageKey;
 use crate::ports::bodies::*;
 use crate::ports::suite::pages::kit::page;
 

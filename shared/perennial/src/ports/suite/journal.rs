@@ -1,8 +1,9 @@
 //! What every implementation of [`Journal`] must do: one entry, [`run`].
 
+use std::time::Duration;
+
 use crate::base::clock::Millis;
 use crate::ports::journal::*;
-use std::time::Duration;
 
 /// A journal entry with this id, which arrived at `at_ms` (milliseconds since the Unix epoch).
 pub fn publish(id: &str, at_ms: u64) -> Publish {

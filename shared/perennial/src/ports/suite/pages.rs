@@ -7,24 +7,19 @@ mod inline_bodies;
 pub mod kit;
 mod warmth;
 
-use crate::base::clock::Millis;
-use crate::key::page_key::PageKey;
-use crate::ports::pages::grant::Committed;
-use crate::ports::pages::grant::Failed;
-use crate::ports::pages::grant::Grant;
-use crate::ports::pages::slot::Ask;
-use crate::ports::pages::slot::Begun;
-use crate::ports::pages::snapshot::Inline;
-use crate::ports::pages::snapshot::Stamp;
-use crate::ports::pages::urgency::Urgency;
-use crate::record::page_record::Record;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::clock::Millis;
+use crate::key::page_key::PageKey;
 use crate::key::tags::{SITE_TAG, path_tag};
 use crate::ports::pages::Pages;
+use crate::ports::pages::grant::{Committed, Failed, Grant};
+use crate::ports::pages::slot::{Ask, Begun};
+use crate::ports::pages::snapshot::{Inline, Stamp};
+use crate::ports::pages::urgency::Urgency;
 use crate::ports::suite::pages::kit::{ask_and_record, commit, granted, later, page, read_all};
-use crate::record::page_record::Stored;
+use crate::record::page_record::{Record, Stored};
 
 /// Runs every check. `open` opens the same storage for the build with the given id.
 pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {

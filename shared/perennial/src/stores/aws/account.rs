@@ -3,8 +3,6 @@
 //! Calls of the SDK are boxed. Each is dozens of futures within one another, and whoever awaits an answer of the site
 //! would have to raise the compiler's `recursion_limit`.
 
-use crate::stores::aws::call::Caller;
-use crate::stores::aws::retries::ATTEMPTS;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -15,7 +13,9 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use serde_json::{Value, json};
 
 use crate::ports::error::StoreError;
+use crate::stores::aws::call::Caller;
 use crate::stores::aws::http;
+use crate::stores::aws::retries::ATTEMPTS;
 use crate::stores::aws::settings::AccountSettings;
 
 /// For one answer of DynamoDB or SQS, which take milliseconds. A visitor waits, and another attempt finds another server.

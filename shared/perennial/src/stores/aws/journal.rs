@@ -17,8 +17,7 @@ use crate::ports::error::StoreError;
 use crate::ports::journal::{DELIVERY_KEPT, Fate, Journal, Kept, Mark, Publish};
 use crate::stores::aws::dynamodb::Table;
 use crate::stores::aws::errors::{Failure, read_error, write_error};
-use crate::stores::aws::item::Item;
-use crate::stores::aws::item::{key, n, name, number, s, text};
+use crate::stores::aws::item::{Item, key, n, name, number, s, text};
 
 /// The [`Journal`] of an AWS account.
 #[derive(Clone)]

@@ -9,7 +9,6 @@ mod kinds;
 mod patience;
 mod place;
 
-use crate::stores::embedded::sqlite::anew::Schema;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +19,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use crate::base::clock::{Clock, Millis};
 use crate::ports::error::{StoreError, StoreErrorKind};
 use crate::stores::embedded::folder::Access;
-use crate::stores::embedded::sqlite::anew::{Files, emptied, is_damage, is_emptied, is_out_of_reach};
+use crate::stores::embedded::sqlite::anew::{Files, Schema, emptied, is_damage, is_emptied, is_out_of_reach};
 use crate::stores::embedded::sqlite::changes::{Changes, Held, Identity, Kind};
 use crate::stores::embedded::sqlite::kinds::{is_locked, kind_of};
 use crate::stores::embedded::sqlite::patience::Patience;

@@ -2,8 +2,7 @@
 
 use crate::ports::pages::Pages;
 use crate::ports::pages::grant::Failed;
-use crate::ports::pages::slot::Ask;
-use crate::ports::pages::slot::Begun;
+use crate::ports::pages::slot::{Ask, Begun};
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::suite::pages::kit::*;
 use crate::record::page_record::Record;

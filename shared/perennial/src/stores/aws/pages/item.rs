@@ -22,10 +22,7 @@ use crate::freshness::Epochs;
 use crate::key::page_key::PageKey;
 use crate::ports::pages::slot::{FailureNote, Lease, Slot};
 use crate::record::page_record::{Epoch, Form, Record, Ticket};
-use crate::stores::aws::item::AttributeValue;
-use crate::stores::aws::item::Item;
-use crate::stores::aws::item::key;
-use crate::stores::aws::item::{name, number, text};
+use crate::stores::aws::item::{AttributeValue, Item, key, name, number, text};
 
 /// The index that lists pages, and its keys.
 pub(super) const INDEX: &str = "list";

@@ -11,8 +11,7 @@ use crate::ports::error::StoreError;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::stores::aws::dynamodb::Request;
 use crate::stores::aws::errors::read_error;
-use crate::stores::aws::item::AttributeValue;
-use crate::stores::aws::item::{Item, PK, SK, n, name, number, s, text};
+use crate::stores::aws::item::{AttributeValue, Item, PK, SK, n, name, number, s, text};
 use crate::stores::aws::pages::item::{INDEX, LIST_SK, SHARDS, SlotItem, epochs, record, tag_key};
 use crate::stores::aws::pages::table::{LISTED, NEVER_EXPIRES_S, PagesTable, WRITES_AT_ONCE, listed_item};
 

@@ -8,8 +8,7 @@ use crate::stores::aws::dynamodb::Request;
 use crate::stores::aws::errors::read_error;
 use crate::stores::aws::item::{Item, name, s, text};
 use crate::stores::aws::pages::item::{INDEX, Keys, LIST_PK, LIST_SK};
-use crate::stores::aws::pages::list::Listed;
-use crate::stores::aws::pages::list::snapshots;
+use crate::stores::aws::pages::list::{Listed, snapshots};
 use crate::stores::aws::pages::table::PagesTable;
 
 /// Begins the places of pages that are not found, which come after all others.

@@ -1,6 +1,5 @@
 //! A row of the table of pages, read.
 
-use crate::stores::embedded::pages::number::unsigned;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Row};
@@ -11,6 +10,7 @@ use crate::key::tags::{page_tags, user_tag};
 use crate::ports::pages::slot::{FailureNote, Lease, Slot};
 use crate::ports::pages::snapshot::Snapshot;
 use crate::record::page_record::{Record, Ticket};
+use crate::stores::embedded::pages::number::unsigned;
 use crate::stores::embedded::pages::tags::epochs;
 
 pub(super) const COLUMNS: &str = "record, generation, listed, ticket, lease_from, lease_until, \
