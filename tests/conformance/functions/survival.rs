@@ -14,6 +14,7 @@ use tests::{Aws, Upstream};
 use crate::Fixture;
 
 const LEASE: Duration = Duration::from_millis(1000);
+const STORE_PAUSE: Duration = Duration::from_millis(1000);
 const VISITORS: usize = 8;
 const LOAD: Load = Load {
     visitors: VISITORS,
@@ -63,6 +64,9 @@ impl World {
             Upstream::start().await,
             &[
                 ("PERENNIAL_LEASE_MS", &LEASE.as_millis().to_string()),
+                ("PERENNIAL_STORE_PAUSE_MS", &STORE_PAUSE.as_millis().to_string()),
+                // However slow the machine is: who tries the store is answered by it.
+                ("PERENNIAL_STORE_TRIAL_WAIT_MS", "10000"),
                 ("AWS_ENDPOINT_URL", &between.url()),
                 (CLOCK_FILE, &clock.display().to_string()),
             ],
@@ -110,6 +114,8 @@ impl World {
         self.crowd.watch(40).await;
         self.down.lock().expect("unpoisoned").clear();
         let ended = Instant::now();
+        // Until here a process may leave the store alone (PERENNIAL_STORE_PAUSE_MS).
+        pass(STORE_PAUSE).await;
         // Who rendered without the store, or asked while it failed, is done.
         self.crowd.watch(2 * VISITORS).await;
         let survived = self.recover(vec![], ended).await;

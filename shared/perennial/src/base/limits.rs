@@ -98,6 +98,9 @@ pub struct Limits {
     /// `PERENNIAL_STORE_PAUSE_MS` (2000): how long the circuit breaker stays open before one call tries the store
     /// again.
     pub store_pause: Duration,
+    /// `PERENNIAL_STORE_TRIAL_WAIT_MS` (200): how long the visitor who comes when the store is tried again waits for its
+    /// answer. A store that is well again answers before, and so this visitor sees the newest page.
+    pub store_trial_wait: Duration,
     /// `PERENNIAL_MAX_STORE_RETRIES` (10): retries in a burst, per process, of keys that DynamoDB left unprocessed in
     /// visitors' calls; after the burst, every ten complete calls allow one more. 0 never retries. Without a retry, the
     /// page is answered from what was read.
@@ -148,6 +151,7 @@ impl Limits {
             store_wait: r.millis("PERENNIAL_STORE_WAIT_MS", 3_000),
             store_failures: r.above_zero("PERENNIAL_STORE_FAILURES", 3),
             store_pause: r.millis("PERENNIAL_STORE_PAUSE_MS", 2_000),
+            store_trial_wait: r.millis("PERENNIAL_STORE_TRIAL_WAIT_MS", 200),
             max_store_retries: r.or("PERENNIAL_MAX_STORE_RETRIES", 10),
             shutdown_grace: r.millis("PERENNIAL_SHUTDOWN_GRACE_MS", 10_000),
         }

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::base::clock::{Clock, within};
 use crate::base::limits::Limits;
-use crate::guard::breaker::{Admission, Breaker};
+use crate::guard::breaker::{Admission, Breaker, BreakerState};
 use crate::guard::patience;
 use crate::ports::error::StoreError;
 
@@ -95,7 +95,11 @@ impl Guard {
                 self.limits.store_wait
             )));
         }
-        self.admit()?;
+        match self.breaker.admit(&*self.clock) {
+            Admission::Go => {}
+            // Boxed, because the future of each hit has room for this one.
+            otherwise => Box::pin(self.tries(otherwise)).await?,
+        }
         let mut call = pin!(call);
         let done = match poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
             Poll::Ready(done) => done,
@@ -115,15 +119,20 @@ impl Guard {
         done
     }
 
-    /// Whether a call may be made. Where a probe can be made beside it, a call for which somebody waits is none.
-    fn admit(&self) -> Result<(), StoreError> {
-        match (self.breaker.admit(&*self.clock), &self.probe) {
+    /// Tries a store that was left alone, if it is time for that: an error, unless the call may be made. Where there is a
+    /// probe, it tries the store beside the call, which does not wait long for it.
+    async fn tries(&self, admission: Admission) -> Result<(), StoreError> {
+        match (admission, &self.probe) {
             (Admission::Go, _) => return Ok(()),
             // What was begun beside an answer came to no end, because the process was frozen after it.
             (Admission::Try { stood_still: true }, _) | (Admission::Try { .. }, None) => return Ok(()),
             (Admission::Try { .. }, Some((probe, tasks))) => {
                 let (probe, breaker, clock) = (probe(), self.breaker.clone(), self.clock.clone());
-                tasks.spawn(async move { breaker.note(&probe.await, &*clock) });
+                let trial = tasks.spawn(async move { breaker.note(&probe.await, &*clock) });
+                let ended = within(&*self.clock, self.limits.store_trial_wait, trial).await;
+                if ended.is_some() && self.breaker.state() == BreakerState::Closed {
+                    return Ok(());
+                }
             }
             (Admission::LeftAlone, _) => {}
         }
@@ -148,6 +157,7 @@ impl Guard {
 mod tests {
     use super::*;
     use crate::base::manual_clock::ManualClock;
+    use crate::run::settings::Settings;
 
     #[tokio::test]
     async fn time_for_which_a_process_was_frozen_is_not_the_stores() {
@@ -161,5 +171,50 @@ mod tests {
         answer.send("an answer").unwrap();
         let (done, waited) = waiting.await.unwrap();
         assert_eq!((done, waited), (Some(Ok("an answer")), left / WAIT_PARTS));
+    }
+
+    /// A guard that has left its store alone for the pause, and now tries it with this probe.
+    fn after_the_pause(probe: Probe) -> (Guard, ManualClock) {
+        let (clock, limits) = (ManualClock::default(), Settings::default().limits);
+        let breaker = Breaker::new("pages", &limits);
+        for _ in 0..limits.store_failures {
+            breaker.note::<()>(&Err(StoreError::unavailable("down")), &clock);
+        }
+        clock.advance(limits.store_pause);
+        let guard = Guard {
+            breaker: Arc::new(breaker),
+            clock: Arc::new(clock.clone()),
+            limits,
+            probe: Some((probe, TaskTracker::new())),
+            are_local: false,
+        };
+        (guard, clock)
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_the_store_is_well_again_is_answered_by_it() {
+        let (guard, _) = after_the_pause(Box::new(|| Box::pin(async { Ok(()) })));
+        let done = guard.call(Effect::Reads, async { Ok("the newest") }).await;
+        assert_eq!(done.expect("the store is asked"), "the newest");
+        assert_eq!(guard.breaker.state(), BreakerState::Closed);
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_the_store_is_tried_in_vain_does_not_ask_it() {
+        let (guard, _) =
+            after_the_pause(Box::new(|| Box::pin(async { Err(StoreError::unavailable("down")) })));
+        let done = guard.call::<()>(Effect::Reads, async { panic!("the store is asked") }).await;
+        assert!(done.expect_err("left alone").to_string().contains("PERENNIAL_STORE_PAUSE_MS"));
+        assert_eq!(guard.breaker.state(), BreakerState::Open);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_long_for_a_trial() {
+        let (guard, clock) = after_the_pause(Box::new(|| Box::pin(std::future::pending())));
+        let mut visit = pin!(guard.call::<()>(Effect::Reads, async { panic!("the store is asked") }));
+        let waits = poll_fn(|cx| Poll::Ready(visit.as_mut().poll(cx).is_pending())).await;
+        assert!(waits, "a store that is well answers at once");
+        clock.advance(guard.limits.store_trial_wait);
+        assert!(visit.await.is_err(), "PERENNIAL_STORE_TRIAL_WAIT_MS");
     }
 }
