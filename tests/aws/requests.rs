@@ -14,8 +14,8 @@ use perennial::parts::ports::suite::pages::kit::{ask_and_record, page};
 use perennial::parts::record::page_record::Record;
 use perennial::parts::run::settings::Settings;
 use perennial::{Clock, Site};
+use perennial_serve::{Renewal, Serve};
 use serde_json::json;
-use serve::{Renewal, Serve};
 use tests::between::Between;
 use tests::{Answer, Ask, Aws, Upstream};
 

@@ -17,7 +17,7 @@ use perennial::parts::engine::Engine;
 use perennial::parts::run::settings::Settings;
 use perennial::parts::stores::embedded;
 use perennial::{Context, Failure, Fallback, Outcome, Page, Route, Site, SystemClock, escape};
-use serve::{Renewal, Serve};
+use perennial_serve::{Renewal, Serve};
 use tempfile::TempDir;
 use tests::until::soon;
 use tokio::net::TcpListener;

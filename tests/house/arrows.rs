@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use crate::graph::{Arrow, Graph, Node};
 use crate::source::{File, Tree, places};
 
-const LIBRARY: &str = "shared/perennial/src/";
+const LIBRARY: &str = "shared/core/src/";
 const FUNCTIONS: [&str; 3] = ["serve", "regenerate", "revalidate"];
 
 /// The stations of the library on the data's way, then what is built on it. A file names only files of its own station
 /// and of those before it.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 29] = [
     "base",
     "key",
     "record",
@@ -34,11 +34,12 @@ const ORDER: [&str; 28] = [
     "run",
     "testing",
     "lib",
-    "shared/site",
     "functions/serve",
     "functions/regenerate",
     "functions/revalidate",
     "functions/standalone",
+    "shared/perennial",
+    "shared/site",
 ];
 
 /// Ports, and the files that implement one, speak of pages and time and not of who uses them.
@@ -108,7 +109,7 @@ fn station(node: &Node<'_>) -> &'static str {
     let path = &node.file.path;
     let outside = ORDER.iter().find(|s| path.strip_prefix(**s).is_some_and(|rest| rest.starts_with('/')));
     let inside = node.module.first().copied().unwrap_or("lib");
-    let station = outside.or_else(|| ORDER.iter().find(|s| **s == inside && node.krate == "perennial"));
+    let station = outside.or_else(|| ORDER.iter().find(|s| **s == inside && node.krate == "perennial_core"));
     station.copied().unwrap_or_default()
 }
 
@@ -160,7 +161,7 @@ fn wrong_arrow(graph: &Graph<'_>, arrow: &Arrow<'_>) -> Vec<String> {
     }
     if ["stores", "cdn"].contains(&other) && !may_name_backend(from, file) {
         wrong.push(format!(
-            "names the backend {file}: only `run/function.rs`, a `main.rs` and standalone choose one, use the \
+            "names the backend {file}: only `run/function.rs` and standalone choose one, use the \
              port's trait"
         ));
     }
@@ -170,7 +171,6 @@ fn wrong_arrow(graph: &Graph<'_>, arrow: &Arrow<'_>) -> Vec<String> {
 fn may_name_backend(from: &Node<'_>, backend: &str) -> bool {
     let own = station(from);
     ["stores", "cdn", "lib", "functions/standalone"].contains(&own)
-        || from.is_main()
         || from.file.path.ends_with("src/run/function.rs")
         // A backend reads its own settings.
         || from.file.path.ends_with("src/run/settings.rs") && backend.ends_with("/settings.rs")
@@ -217,9 +217,8 @@ fn in_library(file: &File) -> Option<&str> {
     file.path.strip_prefix(LIBRARY)
 }
 
-fn is_main(file: &File) -> bool {
+fn is_program(file: &File) -> bool {
     file.path.starts_with("functions/standalone/")
-        || (file.path.starts_with("functions/") && file.path.ends_with("/main.rs"))
 }
 
 fn functions_alone(manifest: &File) -> Vec<String> {
@@ -230,7 +229,8 @@ fn functions_alone(manifest: &File) -> Vec<String> {
         return vec![];
     }
     let names_another = |line: &str| {
-        let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+        let name = line.split(['.', ' ', '=']).next().and_then(|name| name.strip_prefix("perennial-"));
+        let name = name.unwrap_or_default();
         name != own && (FUNCTIONS.contains(&name) || name == "standalone")
     };
     let dependencies = manifest.text.split_inclusive('\n').scan(0, |at, line| {
@@ -240,7 +240,8 @@ fn functions_alone(manifest: &File) -> Vec<String> {
     dependencies
         .filter(|(_, line)| names_another(line))
         .map(|(at, _)| {
-            manifest.complain(at, "a function never depends on another: move what they share to `perennial`")
+            manifest
+                .complain(at, "a function never depends on another: move what they share to `perennial-core`")
         })
         .collect()
 }
@@ -302,7 +303,7 @@ fn one_writer(file: &File) -> Vec<String> {
 
 fn process(file: &File) -> Vec<String> {
     let library = in_library(file).is_some_and(|path| !TOUCH_THE_PROCESS.contains(&path));
-    let function = file.path.starts_with("functions/") && !is_main(file);
+    let function = file.path.starts_with("functions/") && !is_program(file);
     if !library && !function {
         return vec![];
     }
@@ -390,7 +391,7 @@ mod tests {
         let code = "use crate::base;\nuse crate::render;\n\nfn f() { render::refresh::refresh() }";
         let said = said(&[refresh, front, ("base.rs", ""), ("freshness.rs", code)]);
         let places: Vec<_> = said.iter().map(|one| one.split(": ").next().unwrap_or_default()).collect();
-        let here = "shared/perennial/src/freshness.rs";
+        let here = "shared/core/src/freshness.rs";
         assert_eq!(places, [format!("{here}:2"), format!("{here}:4")], "{said:#?}");
     }
 
@@ -457,7 +458,7 @@ mod tests {
             defines,
             passes,
             root,
-            ("functions/serve/src/lib.rs", "use perennial::{Tag, parts::key::tags::check};"),
+            ("functions/serve/src/lib.rs", "use perennial_core::{Tag, key::tags::check};"),
         ]);
         let said = find(&Tree {
             files: vec![
@@ -466,7 +467,7 @@ mod tests {
                 library(defines.0, defines.1),
                 File::new(
                     "functions/serve/src/lib.rs",
-                    "use perennial::parts::key::tags::check; use perennial::Tag;",
+                    "use perennial_core::key::tags::check; use perennial_core::Tag;",
                 ),
             ],
         });
@@ -529,11 +530,9 @@ mod tests {
     #[test]
     fn backends_are_named_where_they_are_chosen() {
         let store = ("stores/embedded/pages.rs", "pub struct SqlitePages;");
-        let named = "perennial::parts::stores::embedded::pages::SqlitePages";
-        let fronts =
-            ("lib.rs", "mod stores;\npub mod parts { pub mod stores { pub use crate::stores::*; } }");
+        let named = "perennial_core::stores::embedded::pages::SqlitePages";
+        let fronts = ("lib.rs", "pub mod stores;");
         let names = format!("use {named};");
-        nothing(&[store, fronts, ("functions/serve/src/main.rs", &names)]);
         nothing(&[store, fronts, ("functions/standalone/src/start.rs", &names)]);
         one(
             &[store, fronts, ("functions/serve/src/lib.rs", &names)],
@@ -566,10 +565,15 @@ mod tests {
         assert_eq!(process(&library("engine.rs", "let t = Instant::now();")).len(), 1);
         assert_eq!(process(&library("base/clock.rs", "let t = Instant::now();")).len(), 0);
         let manifest = |text: &str| File::new("functions/serve/Cargo.toml", text);
-        assert_eq!(functions_alone(&manifest("[dependencies]\nrevalidate.workspace = true\n")).len(), 1);
+        assert_eq!(
+            functions_alone(&manifest("[dependencies]\nperennial-revalidate.workspace = true\n")).len(),
+            1
+        );
         assert!(
-            functions_alone(&manifest("name = \"serve\"\n[dependencies]\nserve = 1\nperennial = 1\n"))
-                .is_empty()
+            functions_alone(&manifest(
+                "name = \"perennial-serve\"\n[dependencies]\nserve = 1\nperennial-core = 1\n"
+            ))
+            .is_empty()
         );
     }
 }

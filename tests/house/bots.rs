@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::source::{File, Tree};
 
-const LIST: &str = "shared/perennial/src/site/bots.rs";
+const LIST: &str = "shared/core/src/site/bots.rs";
 const PIN: &str = "tests/tools/requirements-bots.txt";
 const ADVICE: &str = "run tests/tools/bots; what it takes is chosen there";
 

@@ -6,13 +6,14 @@ use crate::paths::{Import, Item, Named, Said, said};
 use crate::source::{File, Tree};
 
 /// Every crate of the product, and the folder of its code.
-const CRATES: [(&str, &str); 6] = [
+const CRATES: [(&str, &str); 7] = [
+    ("perennial_core", "shared/core/src/"),
+    ("perennial_serve", "functions/serve/src/"),
+    ("perennial_regenerate", "functions/regenerate/src/"),
+    ("perennial_revalidate", "functions/revalidate/src/"),
+    ("perennial_standalone", "functions/standalone/src/"),
     ("perennial", "shared/perennial/src/"),
     ("site", "shared/site/src/"),
-    ("serve", "functions/serve/src/"),
-    ("regenerate", "functions/regenerate/src/"),
-    ("revalidate", "functions/revalidate/src/"),
-    ("standalone", "functions/standalone/src/"),
 ];
 
 /// One file of a crate.

@@ -4,7 +4,7 @@ use perennial::parts::webhooks::providers;
 
 use crate::source::{File, Tree};
 
-const FOLDERS: &str = "shared/perennial/src/webhooks/providers/";
+const FOLDERS: &str = "shared/core/src/webhooks/providers/";
 const WEBHOOKS: &str = "shared/site/content/guides/webhooks.md";
 const SECURITY: &str = "shared/site/content/guides/security.md";
 const ADVICE: &str = "not what the publishers' folders say: run tests/tools/guides";

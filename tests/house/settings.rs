@@ -151,7 +151,7 @@ fn f() { r.millis("PERENNIAL_A_MS", 10_000); r.or("PERENNIAL_B_BYTES", 16 << 10)
 #[cfg(test)]
 mod tests { const X: &str = "PERENNIAL_IN_A_TEST"; }
 "#;
-    let file = File::new("shared/perennial/src/settings.rs", code);
+    let file = File::new("shared/core/src/settings.rs", code);
     let rows = |a: &str, b: &str| File::new(GUIDE, format!("| setting |\n{a}\n{b}\n"));
     let broken = |guide: &File| [of_rows(guide, &[&file]), unknown(guide, &[&file])].concat();
     let (a, b) = ("| `PERENNIAL_A_MS` | 10000 | ms | x |", "| `PERENNIAL_B_BYTES` | 16384 | bytes | x |");

@@ -32,10 +32,10 @@ fn long_file(file: &File) -> Option<String> {
 }
 
 fn file_length(file: &File) -> Vec<String> {
-    let is_main = file.path.starts_with("functions/") && file.path.ends_with("/main.rs");
+    let is_main = file.path.starts_with("shared/site/src/bin/") || file.path == "shared/site/src/main.rs";
     let most = if is_main { MAIN_LINES_MAX } else { FILE_LINES_MAX };
     let lines = lines_before_tests(file);
-    let advice = if is_main { "`main.rs` wires, the library works" } else { "split it by what it knows" };
+    let advice = if is_main { "a program wires, the library works" } else { "split it by what it knows" };
     if lines <= most {
         return vec![];
     }

@@ -134,9 +134,7 @@ impl Deployed {
                 .rest(Method::PUT, &format!("/{BUCKET}/{key}"), zip("bootstrap", launcher.as_bytes()))
                 .await;
             assert_eq!(put.status, 200, "{put}");
-            let source = source_of(function);
-            assert!(plan.template.contains(&source), "the template has no {source}");
-            plan.template = plan.template.replace(&source, &format!("CodeUri: s3://{BUCKET}/{key}\n"));
+            plan.template = with_code(&plan.template, function, &format!("s3://{BUCKET}/{key}"));
         }
         calls.deploy("CreateStack", &plan).await;
         Self::of(&calls, plan).await
@@ -317,9 +315,13 @@ impl Calls {
     }
 }
 
-/// The line of the template that says what a function is built from.
-fn source_of(function: &str) -> String {
-    format!("CodeUri: ../functions/{function}\n")
+/// The template with another place of this function's code.
+fn with_code(template: &str, function: &str, place: &str) -> String {
+    const CODE: &str = "CodeUri: ";
+    let named = template.find(&format!("Binary: {function} }}")).expect("the function's program");
+    let code = named + template[named..].find(CODE).expect("the place of its code") + CODE.len();
+    let end = code + template[code..].find('\n').expect("a line");
+    [&template[..code], place, &template[end..]].concat()
 }
 
 fn quoted(text: &str) -> String {

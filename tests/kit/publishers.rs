@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 /// The publishers' folders.
-pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/perennial/src/webhooks/providers");
+pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/core/src/webhooks/providers");
 
 /// A documented delivery.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@
 //! others may take theirs, time may pass (so a paused process is one that takes no step), a process may die, and a job
 //! may be lost or come twice. What is decided within a step is decided by the product's own functions:
 //! [`freshness::state`](perennial::parts::freshness::state), the methods of [`Slot`](perennial::parts::ports::pages::slot::Slot), and
-//! [`decide`](serve::decide::decide).
+//! [`decide`](perennial_serve::decide::decide).
 //!
 //! | module | what |
 //! |---|---|

@@ -2,7 +2,7 @@
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>). Pure.
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsMessage};
-use perennial::parts::ports::job::{BadJob, Job};
+use perennial_core::ports::job::{BadJob, Job};
 
 /// A parsed SQS record.
 #[derive(Debug)]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use perennial::Site;
-use perennial::parts::engine::Engine;
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
+use perennial_core::engine::Engine;
+use perennial_core::ports::stores::Stores;
+use perennial_core::run::function::{FunctionError, OnStores, SecretSource};
+use perennial_core::site::Site;
 
 use crate::Regenerate;
 
@@ -29,5 +29,5 @@ impl OnStores for Queue {
 /// # Errors
 /// The settings or the site have mistakes, or Lambda's runtime API ended.
 pub async fn run(site: Site) -> Result<(), FunctionError> {
-    perennial::parts::run::function::run(site, Queue).await
+    perennial_core::run::function::run(site, Queue).await
 }

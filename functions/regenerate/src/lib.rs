@@ -1,5 +1,4 @@
 //! The regenerate function: carries out a batch of the queue's jobs.
-#![cfg(feature = "lambda")]
 
 pub mod batch;
 pub mod function;
@@ -7,10 +6,10 @@ pub mod function;
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use perennial::parts::engine::Engine;
-use perennial::parts::ports::job::BadJob;
-use perennial::parts::ports::queue::{Queue as _, RETRY_FIRST, retry_after};
-use perennial::parts::ports::stores::Stores;
+use perennial_core::engine::Engine;
+use perennial_core::ports::job::BadJob;
+use perennial_core::ports::queue::{Queue as _, RETRY_FIRST, retry_after};
+use perennial_core::ports::stores::Stores;
 use tokio::task::JoinSet;
 
 use crate::batch::Item;

@@ -3,9 +3,9 @@
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
-use perennial::parts::look::body::Body;
-use perennial::parts::publish::carriers::Uncarried;
-use perennial::parts::publish::outcome::PublishError;
+use perennial_core::look::body::Body;
+use perennial_core::publish::carriers::Uncarried;
+use perennial_core::publish::outcome::PublishError;
 use serde_json::{Value, json};
 
 /// Where publishers call.

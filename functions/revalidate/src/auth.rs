@@ -4,12 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use perennial::Millis;
-use perennial::parts::base::log_limits::Line;
-use perennial::parts::run::preview::Drafts;
-use perennial::parts::webhooks::secret::{SECRET_BYTES_ADVISED, Secret};
-use perennial::parts::webhooks::verify::SigningKey;
-use perennial::parts::webhooks::{providers, verify};
+use perennial_core::base::clock::Millis;
+use perennial_core::base::log_limits::Line;
+use perennial_core::run::preview::Drafts;
+use perennial_core::webhooks::secret::{SECRET_BYTES_ADVISED, Secret};
+use perennial_core::webhooks::verify::SigningKey;
+use perennial_core::webhooks::{providers, verify};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -118,7 +118,7 @@ impl Secrets {
         &self.drafts
     }
 
-    /// The name of the secret that a request carries: [`perennial::parts::webhooks::secret::key_id`] of it.
+    /// The name of the secret that a request carries: [`perennial_core::webhooks::secret::key_id`] of it.
     pub(crate) fn shown(&self, request: &Parts) -> Option<&str> {
         let query = form_urlencoded::parse(request.uri.query().unwrap_or("").as_bytes());
         let in_query = query.filter(|(name, _)| name == "secret").map(|(_, secret)| secret.into_owned());

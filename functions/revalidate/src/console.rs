@@ -18,9 +18,9 @@ use http::header::{
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Response, StatusCode};
-use perennial::parts::engine::Engine;
-use perennial::parts::look::body::Body;
-use perennial::parts::ports::stores::Stores;
+use perennial_core::engine::Engine;
+use perennial_core::look::body::Body;
+use perennial_core::ports::stores::Stores;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 

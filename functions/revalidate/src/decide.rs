@@ -5,9 +5,10 @@ use std::time::Duration;
 use http::header::HeaderName;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use perennial::parts::base::limits::Limits;
-use perennial::parts::record::publish_request::{Mode, PublishRequest};
-use perennial::{Millis, ReadySite};
+use perennial_core::base::clock::Millis;
+use perennial_core::base::limits::Limits;
+use perennial_core::record::publish_request::{Mode, PublishRequest};
+use perennial_core::site::ReadySite;
 
 use crate::delivery::Delivery;
 use crate::payload_plans::{PayloadPlans, payload_plans};
@@ -138,10 +139,11 @@ fn prefers_async(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use perennial::parts::run::settings::Settings;
-    use perennial::parts::testing::Text;
-    use perennial::parts::webhooks::providers::github;
-    use perennial::{Route, Site};
+    use perennial_core::run::settings::Settings;
+    use perennial_core::site::Site;
+    use perennial_core::site::route::Route;
+    use perennial_core::testing::Text;
+    use perennial_core::webhooks::providers::github;
 
     use super::*;
     use crate::delivery::Authenticated;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use perennial::parts::ports::journal::DELIVERY_KEPT;
-use perennial::parts::record::publish_request::{Fingerprint, Publisher};
-use perennial::parts::webhooks::provider::Provider;
-use perennial::parts::webhooks::providers;
-use perennial::parts::webhooks::verify::{SignedText, Verified};
+use perennial_core::ports::journal::DELIVERY_KEPT;
+use perennial_core::record::publish_request::{Fingerprint, Publisher};
+use perennial_core::webhooks::provider::Provider;
+use perennial_core::webhooks::providers;
+use perennial_core::webhooks::verify::{SignedText, Verified};
 
 /// How long a delivery that is signed without a time is known by its body, whatever its id. Bodies of GitHub and Shopify
 /// hold times and numbers of their own; a sender who signs like them may send the same body at the next publish, and to
@@ -25,7 +25,7 @@ pub struct Delivery {
     /// Tells the delivery from others, whatever its id; `None` for a call with a secret, and for a provider whose deliveries
     /// may agree in all that is signed.
     pub fingerprint: Option<Fingerprint>,
-    /// The secret: [`perennial::parts::webhooks::secret::key_id`] of it.
+    /// The secret: [`perennial_core::webhooks::secret::key_id`] of it.
     pub key_id: String,
     /// The part of the request that only the sender can have written.
     pub authenticated: Authenticated,

@@ -5,11 +5,12 @@ use std::time::Duration;
 use http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
-use perennial::parts::base::limits::Limits;
-use perennial::parts::base::text::read;
-use perennial::parts::look::body::Body;
-use perennial::parts::run::preview::{DRAFT_COOKIE, DRAFT_MAX, Drafts};
-use perennial::{Millis, ReadySite};
+use perennial_core::base::clock::Millis;
+use perennial_core::base::limits::Limits;
+use perennial_core::base::text::read;
+use perennial_core::look::body::Body;
+use perennial_core::run::preview::{DRAFT_COOKIE, DRAFT_MAX, Drafts};
+use perennial_core::site::ReadySite;
 
 use crate::plan;
 

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use perennial::Millis;
-use perennial::parts::base::log_limits::Line;
-use perennial::parts::base::rfc3339::to_rfc3339;
-use perennial::parts::engine::Engine;
-use perennial::parts::look::body::Body;
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::publish::carry_out::Published;
-use perennial::parts::publish::outcome::{Invalidation, PublishError, Revalidation};
-use perennial::parts::record::publish_request::{Fingerprint, Mode, PublishRequest, Publisher};
-use perennial::parts::run::secrets::LiveSecrets;
-use perennial::parts::site::addresses::{CLOSE_DRAFT, OPEN_DRAFT};
-use perennial::parts::webhooks::outcome::RuleOutcome;
+use perennial_core::base::clock::Millis;
+use perennial_core::base::log_limits::Line;
+use perennial_core::base::rfc3339::to_rfc3339;
+use perennial_core::engine::Engine;
+use perennial_core::look::body::Body;
+use perennial_core::ports::stores::Stores;
+use perennial_core::publish::carry_out::Published;
+use perennial_core::publish::outcome::{Invalidation, PublishError, Revalidation};
+use perennial_core::record::publish_request::{Fingerprint, Mode, PublishRequest, Publisher};
+use perennial_core::run::secrets::LiveSecrets;
+use perennial_core::site::addresses::{CLOSE_DRAFT, OPEN_DRAFT};
+use perennial_core::webhooks::outcome::RuleOutcome;
 use serde_json::{Value, json};
 
 use crate::answer::{

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use perennial::Site;
-use perennial::parts::engine::Engine;
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
-use perennial::parts::run::lambda;
+use perennial_core::engine::Engine;
+use perennial_core::ports::stores::Stores;
+use perennial_core::run::function::{FunctionError, OnStores, SecretSource};
+use perennial_core::run::lambda;
+use perennial_core::site::Site;
 
 use crate::auth::Secrets;
 use crate::endpoint::Revalidate;
@@ -36,5 +36,5 @@ impl OnStores for Endpoint {
 /// # Errors
 /// The settings or the site are invalid, the secrets cannot be read, or Lambda's runtime API has failed.
 pub async fn run(site: Site) -> Result<(), FunctionError> {
-    perennial::parts::run::function::run(site, Endpoint).await
+    perennial_core::run::function::run(site, Endpoint).await
 }

@@ -2,13 +2,13 @@
 
 use http::StatusCode;
 use http::request::Parts;
-use perennial::parts::base::text::read;
-use perennial::parts::engine::Engine;
-use perennial::parts::ports::journal::{Mark, Publish};
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::publish::progress::Progress;
-use perennial::parts::publish::schedule::Cancel;
-use perennial::parts::record::publish_request::Mode;
+use perennial_core::base::text::read;
+use perennial_core::engine::Engine;
+use perennial_core::ports::journal::{Mark, Publish};
+use perennial_core::ports::stores::Stores;
+use perennial_core::publish::progress::Progress;
+use perennial_core::publish::schedule::Cancel;
+use perennial_core::record::publish_request::Mode;
 use serde_json::{Value, json};
 
 use crate::answer::{Done, failed, refused, shown_id, unknown_tags};

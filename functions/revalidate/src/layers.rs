@@ -1,12 +1,12 @@
 //! The state of a change in each layer between a publisher and a visitor: store, queue, memory, edge. Every answer has it, so
 //! that a publisher sees which layer may still show the old page.
 
-use perennial::parts::ports::edge::Purged;
-use perennial::parts::publish::outcome::{Invalidation, PublishError, Revalidation};
-use perennial::parts::publish::progress::Progress;
+use perennial_core::ports::edge::Purged;
+use perennial_core::publish::outcome::{Invalidation, PublishError, Revalidation};
+use perennial_core::publish::progress::Progress;
 use serde_json::{Value, json};
 
-use perennial::parts::record::publish_request::Mode;
+use perennial_core::record::publish_request::Mode;
 
 /// The state of the memory cache: every process checks its copy against the store, so no purge is needed.
 const CHECKED: &str = "checked";

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use http::HeaderMap;
-use perennial::ReadySite;
-use perennial::parts::base::limits::Limits;
-use perennial::parts::key::tags::{SITE_TAG, route_tag, user_tag};
-use perennial::parts::record::publish_request::Mode;
-use perennial::parts::webhooks::changes::Changes;
-use perennial::parts::webhooks::outcome::RuleOutcome;
-use perennial::parts::webhooks::payload::Payload;
+use perennial_core::base::limits::Limits;
+use perennial_core::key::tags::{SITE_TAG, route_tag, user_tag};
+use perennial_core::record::publish_request::Mode;
+use perennial_core::site::ReadySite;
+use perennial_core::webhooks::changes::Changes;
+use perennial_core::webhooks::outcome::RuleOutcome;
+use perennial_core::webhooks::payload::Payload;
 use serde_json::Value;
 
 use crate::delivery::{Authenticated, Delivery};
@@ -185,9 +185,10 @@ fn all(plans: &[Plan], limits: &Limits) -> Result<Plan, String> {
 
 #[cfg(test)]
 mod tests {
-    use perennial::parts::run::settings::Settings;
-    use perennial::parts::testing::Text;
-    use perennial::{Route, Site};
+    use perennial_core::run::settings::Settings;
+    use perennial_core::site::Site;
+    use perennial_core::site::route::Route;
+    use perennial_core::testing::Text;
     use serde_json::json;
 
     use super::*;

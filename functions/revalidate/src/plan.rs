@@ -2,18 +2,19 @@
 
 use http::Method;
 use http::request::Parts;
-use perennial::parts::base::limits::Limits;
-use perennial::parts::base::rfc3339::parse_rfc3339;
-use perennial::parts::base::text;
-use perennial::parts::key::encode::decode_path;
-use perennial::parts::key::tags::{SITE_TAG, check_tag, route_tag, user_tag};
-use perennial::parts::record::publish_request::{Mode, PublishRequest, RequestedPath};
-use perennial::parts::site::route::Resolved;
-use perennial::parts::webhooks::posted::Posted;
-use perennial::parts::webhooks::provider::Provider;
-use perennial::parts::webhooks::providers;
-use perennial::parts::webhooks::providers::other;
-use perennial::{Millis, ReadySite};
+use perennial_core::base::clock::Millis;
+use perennial_core::base::limits::Limits;
+use perennial_core::base::rfc3339::parse_rfc3339;
+use perennial_core::base::text;
+use perennial_core::key::encode::decode_path;
+use perennial_core::key::tags::{SITE_TAG, check_tag, route_tag, user_tag};
+use perennial_core::record::publish_request::{Mode, PublishRequest, RequestedPath};
+use perennial_core::site::ReadySite;
+use perennial_core::site::route::Resolved;
+use perennial_core::webhooks::posted::Posted;
+use perennial_core::webhooks::provider::Provider;
+use perennial_core::webhooks::providers;
+use perennial_core::webhooks::providers::other;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -336,9 +337,10 @@ pub fn pages(path: &str, site: &ReadySite, limits: &Limits) -> Result<Vec<Resolv
 
 #[cfg(test)]
 mod tests {
-    use perennial::parts::run::settings::Settings;
-    use perennial::parts::testing::Text;
-    use perennial::{Route, Site};
+    use perennial_core::run::settings::Settings;
+    use perennial_core::site::Site;
+    use perennial_core::site::route::Route;
+    use perennial_core::testing::Text;
 
     use super::*;
 

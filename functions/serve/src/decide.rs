@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use perennial::Fallback;
-use perennial::parts::freshness::{State, Why};
+use perennial_core::freshness::{State, Why};
+use perennial_core::site::route::Fallback;
 
 /// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use perennial::Site;
-use perennial::parts::engine::Engine;
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
-use perennial::parts::run::lambda;
-use perennial::parts::run::preview::Drafts;
+use perennial_core::engine::Engine;
+use perennial_core::ports::stores::Stores;
+use perennial_core::run::function::{FunctionError, OnStores, SecretSource};
+use perennial_core::run::lambda;
+use perennial_core::run::preview::Drafts;
+use perennial_core::site::Site;
 
 use crate::{Renewal, Serve};
 
@@ -37,5 +37,5 @@ impl OnStores for Visitors {
 /// # Errors
 /// The settings or the site have mistakes, or Lambda's runtime API ended.
 pub async fn run(site: Site) -> Result<(), FunctionError> {
-    perennial::parts::run::function::run(site, Visitors).await
+    perennial_core::run::function::run(site, Visitors).await
 }

@@ -14,22 +14,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::StatusCode;
 use http::header::USER_AGENT;
 use http::request::Parts;
-use perennial::parts::base::counters::Event;
-use perennial::parts::base::log_limits::Line;
-use perennial::parts::engine::Engine;
-use perennial::parts::freshness::{State, state};
-use perennial::parts::look::body::Body;
-use perennial::parts::look::view::PageView;
-use perennial::parts::memory::Entry;
-use perennial::parts::ports::edge::Edge as _;
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::record::page_record::{BodyRef, Form};
-use perennial::parts::render::outcome::VisitError;
-use perennial::parts::render::pool::NOT_FOUND_DATA;
-use perennial::parts::run::preview::{Drafts, has_draft_cookie};
-use perennial::parts::run::secrets::LiveSecrets;
-use perennial::parts::site::route::Resolved;
-use perennial::{Fallback, Reason, SHELL_DATA_URL, escape};
+use perennial_core::base::counters::Event;
+use perennial_core::base::log_limits::Line;
+use perennial_core::engine::Engine;
+use perennial_core::freshness::{State, state};
+use perennial_core::look::body::Body;
+use perennial_core::look::view::PageView;
+use perennial_core::memory::Entry;
+use perennial_core::ports::edge::Edge as _;
+use perennial_core::ports::stores::Stores;
+use perennial_core::record::page_record::{BodyRef, Form};
+use perennial_core::record::reason::Reason;
+use perennial_core::render::outcome::VisitError;
+use perennial_core::render::pool::NOT_FOUND_DATA;
+use perennial_core::run::preview::{Drafts, has_draft_cookie};
+use perennial_core::run::secrets::LiveSecrets;
+use perennial_core::site::escape;
+use perennial_core::site::page::SHELL_DATA_URL;
+use perennial_core::site::route::Fallback;
+use perennial_core::site::route::Resolved;
 
 use crate::decide::{Action, Circumstances, decide};
 use crate::reply::{Label, PageAnswer, Reply};
@@ -300,7 +303,7 @@ impl<S: Stores> Serve<S> {
     }
 
     fn shell(&self, request: &Parts, page: &Resolved) -> Reply {
-        let url = perennial::parts::key::url::data_url(
+        let url = perennial_core::key::url::data_url(
             self.engine.site().base_path(),
             self.engine.build(),
             page.key().path(),
@@ -328,7 +331,7 @@ impl<S: Stores> Serve<S> {
         }
     }
 
-    fn malformed(&self, request: &Parts, bad: perennial::parts::key::encode::BadPath) -> Reply {
+    fn malformed(&self, request: &Parts, bad: perennial_core::key::encode::BadPath) -> Reply {
         tracing::debug!("refused a path: {bad}");
         reply::plain(request, StatusCode::BAD_REQUEST, "The path is malformed.\n")
     }
@@ -349,5 +352,5 @@ impl<S: Stores> Serve<S> {
 
 /// The request's decoded path for an error page, which escapes it.
 fn decoded_path(request: &Parts) -> String {
-    perennial::parts::key::encode::readable_path(request.uri.path())
+    perennial_core::key::encode::readable_path(request.uri.path())
 }

@@ -9,18 +9,18 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use perennial::Millis;
-use perennial::parts::base::counters::Event;
-use perennial::parts::base::limits::Limits;
-use perennial::parts::freshness::State;
-use perennial::parts::key::page_key::PageKey;
-use perennial::parts::look::body::Body;
-use perennial::parts::look::view::BodyWanted;
-use perennial::parts::memory::Entry;
-use perennial::parts::ports::edge::cache_tags;
-use perennial::parts::record::content::HeadKey;
-use perennial::parts::record::headers::{data_fields, fields};
-use perennial::parts::record::page_record::{BodyRef, Coding, Form, Record, Stored};
+use perennial_core::base::clock::Millis;
+use perennial_core::base::counters::Event;
+use perennial_core::base::limits::Limits;
+use perennial_core::freshness::State;
+use perennial_core::key::page_key::PageKey;
+use perennial_core::look::body::Body;
+use perennial_core::look::view::BodyWanted;
+use perennial_core::memory::Entry;
+use perennial_core::ports::edge::cache_tags;
+use perennial_core::record::content::HeadKey;
+use perennial_core::record::headers::{data_fields, fields};
+use perennial_core::record::page_record::{BodyRef, Coding, Form, Record, Stored};
 
 use crate::request::{coding, matches_etag};
 
@@ -153,7 +153,7 @@ pub fn page(request: &Parts, answer: &PageAnswer<'_>, stream: Option<Body>) -> R
 pub fn wants(request: &Parts, body: &BodyRef, limits: &Limits) -> BodyWanted {
     let coding = match body.sent_as(coding(&request.headers)) {
         // A stream in gzip would be compressed for each visitor, and its length would not be known beforehand.
-        Coding::Gzip if perennial::parts::memory::is_streamed(limits, body) => Coding::Identity,
+        Coding::Gzip if perennial_core::memory::is_streamed(limits, body) => Coding::Identity,
         coding => coding,
     };
     let is_conditional = request.headers.contains_key(IF_NONE_MATCH);
@@ -218,7 +218,7 @@ fn redirect(request: &Parts, answer: &PageAnswer<'_>) -> Reply {
             )
         }
         Form::Data => {
-            let location = perennial::json_string(&location);
+            let location = perennial_core::site::json_string(&location);
             (
                 StatusCode::OK,
                 format!("{{\"redirect\":{{\"destination\":{location},\"status\":{status}}}}}"),

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
-use perennial::ReadySite;
-use perennial::parts::base::limits::Limits;
-use perennial::parts::key::encode::{BadPath, RESERVED_SEGMENT, decode_segment};
-use perennial::parts::record::page_record::{Coding, Form};
+use perennial_core::base::limits::Limits;
+use perennial_core::key::encode::{BadPath, RESERVED_SEGMENT, decode_segment};
+use perennial_core::record::page_record::{Coding, Form};
+use perennial_core::site::ReadySite;
 
 /// The meaning of a request's method and target.
 #[derive(Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ fn remove_base_path(segments: &mut Vec<Cow<'_, str>>, base_path: &str) -> bool {
     is_below
 }
 
-/// The page of a data URL `<build>/<path>.json`: the inverse of [`perennial::parts::key::url::data_url`]. As in
+/// The page of a data URL `<build>/<path>.json`: the inverse of [`perennial_core::key::url::data_url`]. As in
 /// Next.js, `index` stands for `/`, and a path that begins with `index` has a second `index`.
 fn data_target<'a>(rest: &[Cow<'a, str>], build: &str) -> Target<'a> {
     let [url_build, middle @ .., last] = rest else { return Target::Nothing };
@@ -192,9 +192,9 @@ pub fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use http::{HeaderValue, Request};
-    use perennial::Site;
-    use perennial::parts::key::url::data_url;
-    use perennial::parts::run::settings::Settings;
+    use perennial_core::key::url::data_url;
+    use perennial_core::run::settings::Settings;
+    use perennial_core::site::Site;
 
     use super::*;
 

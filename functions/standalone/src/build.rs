@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use perennial::Fallback;
-use perennial::parts::base::text::counted;
-use perennial::parts::build::{BuildStep, Built, BuiltRoute};
-use perennial::parts::engine::Engine;
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
-use perennial::parts::run::telemetry::on_one_line;
+use perennial_core::base::text::counted;
+use perennial_core::build::{BuildStep, Built, BuiltRoute};
+use perennial_core::engine::Engine;
+use perennial_core::ports::stores::Stores;
+use perennial_core::run::function::{FunctionError, OnStores, SecretSource};
+use perennial_core::run::telemetry::on_one_line;
+use perennial_core::site::route::Fallback;
 
 use crate::program::say;
 

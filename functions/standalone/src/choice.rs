@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::run::function::{self, FunctionError, OnStores};
-use perennial::parts::run::settings::Settings;
-use perennial::{Clock, ReadySite};
+use perennial_core::base::clock::Clock;
+use perennial_core::ports::stores::Stores;
+use perennial_core::run::function::{self, FunctionError, OnStores};
+use perennial_core::run::settings::Settings;
+use perennial_core::site::ReadySite;
 
 /// The stores of a program's commands.
 pub(crate) trait Choice {

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use perennial::parts::base::budget::STANDS_STILL_AFTER;
-use perennial::parts::look::body::Body;
-use perennial::parts::ports::error::StoreError;
-use perennial::{Clock, Millis};
+use perennial_core::base::budget::STANDS_STILL_AFTER;
+use perennial_core::base::clock::{Clock, Millis};
+use perennial_core::look::body::Body;
+use perennial_core::ports::error::StoreError;
 
 /// File descriptors that are reserved for everything but connections: databases, streamed bodies, and requests that pages
 /// send.
@@ -231,7 +231,7 @@ impl HttpBody for Answering {
 
 #[cfg(test)]
 mod tests {
-    use perennial::SystemClock;
+    use perennial_core::base::clock::SystemClock;
 
     use super::*;
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response};
-use perennial::Clock;
-use perennial::parts::engine::Engine;
-use perennial::parts::look::body::Body;
-use perennial::parts::ports::error::StoreError;
-use perennial::parts::ports::stores::Stores;
-use revalidate::console::watch::{Event, Watch};
+use perennial_core::base::clock::Clock;
+use perennial_core::engine::Engine;
+use perennial_core::look::body::Body;
+use perennial_core::ports::error::StoreError;
+use perennial_core::ports::stores::Stores;
+use perennial_revalidate::console::watch::{Event, Watch};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 

@@ -1,6 +1,6 @@
 //! Serve, regenerate and revalidate in one process, and the command line of every site.
 //!
-//! A site's whole program is `fn main() -> ExitCode { standalone::run(site()) }`.
+//! A site's whole program is `fn main() -> ExitCode { perennial_standalone::run(site()) }`.
 
 mod build;
 mod choice;
@@ -23,12 +23,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use perennial::parts::ports::error::StoreError;
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::run::settings::Settings;
-use perennial::parts::run::telemetry::LogFormat;
-use perennial::parts::run::{function, telemetry};
-use perennial::{Clock, Site};
+use perennial_core::base::clock::Clock;
+use perennial_core::ports::error::StoreError;
+use perennial_core::ports::stores::Stores;
+use perennial_core::run::settings::Settings;
+use perennial_core::run::telemetry::LogFormat;
+use perennial_core::run::{function, telemetry};
+use perennial_core::site::Site;
 
 use crate::choice::{Choice, NamedStores, OwnStores};
 use crate::program::Program;
@@ -58,11 +59,6 @@ enum Command {
     /// Say what a publisher's payload would do by the site's rules
     Webhook(webhook::Args),
 }
-
-/// The README, whose example is compiled and run.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
 
 /// Runs the command line of a site: `dev`, `build`, `start`, `pages`, `publishes`, `revalidate`, `webhook`; without a
 /// command, `build` and then `start`.

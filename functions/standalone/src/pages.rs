@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use perennial::Millis;
-use perennial::parts::base::text::times;
-use perennial::parts::engine::Engine;
-use perennial::parts::freshness::fresh_until;
-use perennial::parts::overview::Overview;
-use perennial::parts::ports::pages::Pages as _;
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
+use perennial_core::base::clock::Millis;
+use perennial_core::base::text::times;
+use perennial_core::engine::Engine;
+use perennial_core::freshness::fresh_until;
+use perennial_core::overview::Overview;
+use perennial_core::ports::pages::Pages as _;
+use perennial_core::ports::stores::Stores;
+use perennial_core::run::function::{FunctionError, OnStores, SecretSource};
 use serde_json::Value;
 
 use crate::program::say;

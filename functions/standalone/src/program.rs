@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use perennial::ReadySite;
-use perennial::parts::run::function::OnStores;
-use perennial::parts::run::settings::Settings;
-use perennial::parts::run::telemetry::on_one_line;
+use perennial_core::run::function::OnStores;
+use perennial_core::run::settings::Settings;
+use perennial_core::run::telemetry::on_one_line;
+use perennial_core::site::ReadySite;
 
 use crate::choice::Choice;
 

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use ::revalidate::journal::{has_begun, unknown};
-use perennial::parts::base::rfc3339::to_rfc3339;
-use perennial::parts::base::text::Written;
-use perennial::parts::engine::Engine;
-use perennial::parts::ports::journal::{Publish, Renewal, Went};
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::publish::schedule::Cancel;
-use perennial::parts::run::function::{FunctionError, OnStores, SecretSource};
+use perennial_core::base::rfc3339::to_rfc3339;
+use perennial_core::base::text::Written;
+use perennial_core::engine::Engine;
+use perennial_core::ports::journal::{Publish, Renewal, Went};
+use perennial_core::ports::stores::Stores;
+use perennial_core::publish::schedule::Cancel;
+use perennial_core::run::function::{FunctionError, OnStores, SecretSource};
+use perennial_revalidate::journal::{has_begun, unknown};
 use serde_json::json;
 
 use crate::program::say;

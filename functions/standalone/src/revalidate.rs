@@ -4,19 +4,19 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ::revalidate::ENDPOINT;
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use perennial::parts::base::rfc3339::to_rfc3339;
-use perennial::parts::base::text::{Written, counted};
-use perennial::parts::publish::carriers::Uncarried;
-use perennial::parts::stores::embedded::secret::secret_file;
-use perennial::parts::webhooks::secret::Secret;
-use perennial::{Clock as _, Millis, SystemClock};
+use perennial_core::base::clock::{Clock as _, Millis, SystemClock};
+use perennial_core::base::rfc3339::to_rfc3339;
+use perennial_core::base::text::{Written, counted};
+use perennial_core::publish::carriers::Uncarried;
+use perennial_core::stores::embedded::secret::secret_file;
+use perennial_core::webhooks::secret::Secret;
+use perennial_revalidate::ENDPOINT;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 

@@ -17,16 +17,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
-use perennial::Millis;
-use perennial::parts::base::budget::{Budget, Part, STANDS_STILL_AFTER};
-use perennial::parts::base::log_limits::Line;
-use perennial::parts::engine::Engine;
-use perennial::parts::look::body::Body;
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::run::metrics::prometheus;
-use revalidate::Revalidate;
-use revalidate::console::Peer;
-use serve::{Serve, reply};
+use perennial_core::base::budget::{Budget, Part, STANDS_STILL_AFTER};
+use perennial_core::base::clock::Millis;
+use perennial_core::base::log_limits::Line;
+use perennial_core::engine::Engine;
+use perennial_core::look::body::Body;
+use perennial_core::ports::stores::Stores;
+use perennial_core::run::metrics::prometheus;
+use perennial_revalidate::Revalidate;
+use perennial_revalidate::console::Peer;
+use perennial_serve::{Serve, reply};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -211,7 +211,7 @@ impl<S: Stores> Handlers<S> {
             reply::method_not_allowed(request)
         } else if self.revalidate.admits(request).await {
             let (site, breakers) =
-                (self.engine.site(), perennial::parts::guard::breakers(self.engine.stores()));
+                (self.engine.site(), perennial_core::guard::breakers(self.engine.stores()));
             let text = prometheus(site, self.engine.memory_usage(), &breakers);
             reply::text(request, StatusCode::OK, text)
         } else {

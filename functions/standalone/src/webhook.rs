@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ::revalidate::ENDPOINT;
-use ::revalidate::decide::{NOTHING_MATCHED, Refused, Step, decide};
-use ::revalidate::delivery::Delivery;
-use ::revalidate::payload_plans::PayloadPlans;
-use ::revalidate::plan::pages;
 use anyhow::{Context as _, Result, bail};
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request};
-use perennial::parts::webhooks::outcome::RuleOutcome;
-use perennial::parts::webhooks::providers;
-use perennial::{Clock as _, SystemClock};
+use perennial_core::base::clock::{Clock as _, SystemClock};
+use perennial_core::webhooks::outcome::RuleOutcome;
+use perennial_core::webhooks::providers;
+use perennial_revalidate::ENDPOINT;
+use perennial_revalidate::decide::{NOTHING_MATCHED, Refused, Step, decide};
+use perennial_revalidate::delivery::Delivery;
+use perennial_revalidate::payload_plans::PayloadPlans;
+use perennial_revalidate::plan::pages;
 use serde_json::json;
 
 use crate::program::{Program, say};
@@ -139,7 +139,7 @@ fn show(program: &Program, steps: &[Step]) {
         if !with("route:").is_empty() {
             call["routes"] = with("route:").into();
         }
-        if wish.tags.iter().any(|tag| tag == perennial::parts::key::tags::SITE_TAG) {
+        if wish.tags.iter().any(|tag| tag == perennial_core::key::tags::SITE_TAG) {
             call["site"] = true.into();
         }
         say(format_args!("{call}"));

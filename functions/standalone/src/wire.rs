@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use perennial::parts::base::budget::{Budget, Part, STANDS_STILL_AFTER, Waiting};
-use perennial::parts::base::clock::{Clock, Sleep};
+use perennial_core::base::budget::{Budget, Part, STANDS_STILL_AFTER, Waiting};
+use perennial_core::base::clock::{Clock, Sleep};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::connections::Connection;

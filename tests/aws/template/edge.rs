@@ -140,7 +140,7 @@ fn routes(config: &Value, workspace: &Value) -> Vec<String> {
             complaints.push(format!("`cargo lambda watch` routes {emulated:?}, CloudFront {routes:?}"));
         }
     }
-    for known in [revalidate::ENDPOINT, revalidate::console::CONSOLE] {
+    for known in [perennial_revalidate::ENDPOINT, perennial_revalidate::console::CONSOLE] {
         if !deployed.contains_key(known) {
             complaints.push(format!("CloudFront does not know {known}"));
         }

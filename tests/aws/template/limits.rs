@@ -107,7 +107,8 @@ fn batch(template: &Template) -> Vec<String> {
     let mut complaints = Vec::new();
     let event = &template.properties("Regenerate")["Events"]["Jobs"]["Properties"];
     // What the function answers is ignored unless the mapping says that it names the failed records.
-    let answer = serde_json::to_value(regenerate::batch::answer(vec!["id".to_owned()])).expect("JSON");
+    let answer =
+        serde_json::to_value(perennial_regenerate::batch::answer(vec!["id".to_owned()])).expect("JSON");
     let names_records = answer == json!({ "batchItemFailures": [{ "itemIdentifier": "id" }] });
     if names_records != (event["FunctionResponseTypes"] == json!(["ReportBatchItemFailures"])) {
         complaints.push(format!("Regenerate answers {answer}, and its event source expects otherwise"));

@@ -98,19 +98,19 @@ fn purging(template: &Template) -> Vec<String> {
     ["Revalidate", "Regenerate"].iter().filter_map(complaint).collect()
 }
 
-/// Each function is built from the crate that has its binary, with the features of a function on AWS.
+/// Each function is built from the site's crate, which has its binary, with the features of a function on AWS.
 fn builds(template: &Template, workspace: &Value) -> Vec<String> {
     let mut complaints = Vec::new();
     for function in FUNCTIONS {
         let name = function.to_lowercase();
         let resource = &template.0["Resources"][function];
-        let manifest = root().join("functions").join(&name).join("Cargo.toml");
+        let manifest = root().join("shared/site/Cargo.toml");
         let mut packages = workspace["packages"].as_array().into_iter().flatten();
         let package = packages.find(|p| p["manifest_path"] == manifest.to_string_lossy().as_ref());
         let mut targets = package.and_then(|package| package["targets"].as_array()).into_iter().flatten();
         let has_binary = targets.any(|t| t["kind"] == json!(["bin"]) && t["name"] == name.as_str());
         let built = resource["Metadata"]["BuildProperties"]["Binary"] == name.as_str()
-            && resource["Properties"]["CodeUri"] == format!("../functions/{name}");
+            && resource["Properties"]["CodeUri"] == "../shared/site";
         complaints.extend(unless(has_binary && built, &format!("{function} is not built from its crate")));
     }
     let build = &workspace["metadata"]["lambda"]["build"];

@@ -42,7 +42,7 @@ pub(crate) struct Load {
 const PATH: &str = "/guides/routes-and-pages";
 
 /// What AWS's endpoints lead to, as the library has it compiled in.
-const AMAZON_ROOTS: &str = "shared/perennial/src/aws/roots.pem";
+const AMAZON_ROOTS: &str = "shared/core/src/stores/aws/roots.pem";
 
 /// The roots of a Linux system, here and on Amazon's.
 const SYSTEM_ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];

@@ -20,9 +20,9 @@ async fn run(name: &str) -> Result<(), FunctionError> {
     let upstream_url = std::env::var("UPSTREAM_URL").map_err(|e| format!("UPSTREAM_URL: {e}"))?;
     let site = tests::clock::by_given_clock(tests::conformance::site(upstream_url));
     match name {
-        "serve" => serve::function::run(site).await,
-        "regenerate" => regenerate::function::run(site).await,
-        "revalidate" => revalidate::function::run(site).await,
+        "serve" => perennial_serve::function::run(site).await,
+        "regenerate" => perennial_regenerate::function::run(site).await,
+        "revalidate" => perennial_revalidate::function::run(site).await,
         _ => Err("say which function: serve, regenerate, revalidate, odd or odd-stream".into()),
     }
 }

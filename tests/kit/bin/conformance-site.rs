@@ -15,5 +15,5 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let site = tests::clock::by_given_clock(tests::conformance::site(upstream_url));
-    standalone::run_with(site, &[("PERENNIAL_REVALIDATE_SECRETS", "test-secret")])
+    perennial::run_with(site, &[("PERENNIAL_REVALIDATE_SECRETS", "test-secret")])
 }

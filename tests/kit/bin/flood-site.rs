@@ -34,5 +34,5 @@ fn main() -> ExitCode {
         .route(Route::new("/few/{slug}", Made).max_stored(FEW))
         .route(Route::new("/fb/{slug}", Made).fallback(Fallback::Shell))
         .route(Route::new("/nofb/{slug}", Made).fallback(Fallback::NotFound));
-    standalone::run_with(site, &[("PERENNIAL_REVALIDATE_SECRETS", "test-secret")])
+    perennial::run_with(site, &[("PERENNIAL_REVALIDATE_SECRETS", "test-secret")])
 }

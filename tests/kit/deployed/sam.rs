@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::{BUCKET, Calls, Deployed, FUNCTIONS, Plan, TEMPLATE, source_of};
+use super::{BUCKET, Calls, Deployed, FUNCTIONS, Plan, TEMPLATE, with_code};
 use crate::aws::account;
 use crate::upstream::Upstream;
 
@@ -59,9 +59,9 @@ impl Deployed {
     pub async fn update_by_sam(&mut self, build: &str) {
         self.plan.parameters.insert("BuildId", build.to_owned());
         self.plan.build = build.to_owned();
-        let template = FUNCTIONS.iter().fold(TEMPLATE.to_owned(), |template, function| {
-            template.replace(&source_of(function), &format!("CodeUri: {function}\n"))
-        });
+        let template = FUNCTIONS
+            .iter()
+            .fold(TEMPLATE.to_owned(), |template, function| with_code(&template, function, function));
         sam_deploy(&Calls { server: self.aws.server }, &self.plan, &template).await;
     }
 

@@ -8,13 +8,13 @@ use http::{HeaderValue, Request};
 use perennial::Millis;
 use perennial::parts::key::tags::{SITE_TAG, route_tag, user_tag};
 use perennial::parts::site::route::Resolved;
+use perennial_revalidate::auth::Secrets;
+use perennial_revalidate::plan::{Asked, Plan, pages, plan};
+use perennial_serve::request::{Target, target};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use revalidate::auth::Secrets;
-use revalidate::plan::{Asked, Plan, pages, plan};
 use serde_json::{Value, json};
-use serve::request::{Target, target};
 use sha2::Sha256;
 
 use crate::hold;

@@ -7,10 +7,10 @@ use perennial::parts::run::preview::{DRAFT_COOKIE, Drafts, has_draft_cookie};
 use perennial::parts::site::bots::DEFAULT_BOTS;
 use perennial::parts::webhooks::secret::key_id;
 use perennial::{Millis, Site};
+use perennial_serve::request::{coding, matches_etag};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use serve::request::{coding, matches_etag};
 
 use crate::hold;
 use crate::world::with_changes;

@@ -9,11 +9,11 @@ use perennial::parts::key::url::Urls;
 use perennial::parts::record::page_record::Form;
 use perennial::parts::testing::Text;
 use perennial::{ReadySite, Route, Site};
+use perennial_revalidate::plan;
+use perennial_serve::request::{Target, target};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use revalidate::plan;
-use serve::request::{Target, target};
 
 use crate::hold;
 use crate::world::{BUILD, LIMITS, encoded, request, segment};

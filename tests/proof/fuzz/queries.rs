@@ -1,9 +1,9 @@
 //! Which of a request's query is part of a page's key.
 
+use perennial_serve::request::{Target, target};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use serve::request::{Target, target};
 
 use crate::hold;
 use crate::world::{BUILD, LIMITS, SITES, SORTS, request};

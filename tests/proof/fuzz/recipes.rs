@@ -9,9 +9,9 @@ use perennial::parts::testing::Text;
 use perennial::parts::webhooks::providers;
 use perennial::parts::webhooks::providers::other;
 use perennial::{ReadySite, Route, Site};
-use revalidate::delivery::{Authenticated, Delivery};
-use revalidate::payload_plans::{PayloadPlans, payload_plans};
-use revalidate::plan::Overrides;
+use perennial_revalidate::delivery::{Authenticated, Delivery};
+use perennial_revalidate::payload_plans::{PayloadPlans, payload_plans};
+use perennial_revalidate::plan::Overrides;
 use serde_json::{Value, json};
 use tests::publishers;
 

@@ -12,20 +12,20 @@ use perennial::parts::memory::Entry;
 use perennial::parts::record::content::Content;
 use perennial::parts::record::page_record::{BadRecord, BodyRef, Coding, Form, Record, Stored};
 use perennial::parts::record::reason::Reason;
+use perennial_serve::reply::{self, Label, PageAnswer, Reply};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
-use serve::reply::{self, Label, PageAnswer, Reply};
 
 use crate::hold;
 use crate::world::{LIMITS, SITES, with_changes};
 
 const GOLDEN_RECORDS: [&str; 4] = [
-    include_str!("../../../shared/perennial/src/record/v1_page.json"),
-    include_str!("../../../shared/perennial/src/record/v1_headers.json"),
-    include_str!("../../../shared/perennial/src/record/v2_headers.json"),
-    include_str!("../../../shared/perennial/src/record/v1_redirect.json"),
+    include_str!("../../../shared/core/src/record/v1_page.json"),
+    include_str!("../../../shared/core/src/record/v1_headers.json"),
+    include_str!("../../../shared/core/src/record/v2_headers.json"),
+    include_str!("../../../shared/core/src/record/v1_redirect.json"),
 ];
 
 pub(crate) fn number() -> impl Strategy<Value = u64> {

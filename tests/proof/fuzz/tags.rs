@@ -4,12 +4,12 @@
 use http::{HeaderMap, HeaderValue};
 use perennial::parts::key::tags::{MANY, check_tag, page_tags, stored_tag, user_tag};
 use perennial::parts::ports::edge::{cache_tag, cache_tags};
+use perennial_revalidate::payload_plans::payload_plans;
+use perennial_revalidate::plan::Overrides;
+use perennial_serve::request::{Target, target};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use revalidate::payload_plans::payload_plans;
-use revalidate::plan::Overrides;
 use serde_json::json;
-use serve::request::{Target, target};
 
 use crate::world::{BUILD, LIMITS, SITES, encoded, request, segment};
 use crate::{calls, hold, webhooks};

@@ -7,11 +7,11 @@ use perennial::parts::key::encode::decode_segment;
 use perennial::parts::key::url::as_sent;
 use perennial::parts::record::page_record::Form;
 use perennial::parts::site::route::Resolved;
+use perennial_revalidate::plan;
+use perennial_serve::request::{Target, target};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use revalidate::plan;
-use serve::request::{Target, target};
 
 use crate::hold;
 use crate::world::{BUILD, LIMITS, SITES, Spelt, encoded, request, segment, targets};

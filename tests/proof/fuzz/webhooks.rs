@@ -10,13 +10,13 @@ use perennial::parts::testing::Text;
 use perennial::parts::webhooks::payload::Payload;
 use perennial::parts::webhooks::providers::{github, other};
 use perennial::{Millis, ReadySite, Route, Site};
+use perennial_revalidate::decide::decide;
+use perennial_revalidate::delivery::{Authenticated, Delivery};
+use perennial_revalidate::payload_plans::payload_plans;
+use perennial_revalidate::plan::{Overrides, pages};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use revalidate::decide::decide;
-use revalidate::delivery::{Authenticated, Delivery};
-use revalidate::payload_plans::payload_plans;
-use revalidate::plan::{Overrides, pages};
 use serde_json::{Value, json};
 
 use crate::hold;

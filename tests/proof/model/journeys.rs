@@ -8,7 +8,7 @@ use perennial::parts::freshness::State;
 use perennial::parts::ports::pages::slot::{Ask, Begun, Slot};
 use perennial::parts::ports::pages::urgency::Urgency;
 use perennial::parts::record::page_record::{Epoch, Ticket};
-use serve::decide::{Circumstances, decide};
+use perennial_serve::decide::{Circumstances, decide};
 
 use super::actors::{Phase, Role};
 use super::scenario::Script;
@@ -65,15 +65,14 @@ impl Protocol {
         };
         let waits = matches!(state, State::Stale { .. }) && self.rules.has(Mistake::StaleVisitorsWait);
         match decide(circumstances) {
-            serve::decide::Action::AnswerAndRenew if !waits => {
+            perennial_serve::decide::Action::AnswerAndRenew if !waits => {
                 let slot = world.store.seen_slot(self.rules);
                 let free =
                     slot.leased_until(world.now).is_none() && slot.backed_off_until(world.now).is_none();
                 if free { Phase::Asks { judged: generation } } else { self.ended(world, who) }
             }
-            serve::decide::Action::AnswerAndRenew | serve::decide::Action::Render { .. } => {
-                Phase::Waits { judged: generation }
-            }
+            perennial_serve::decide::Action::AnswerAndRenew
+            | perennial_serve::decide::Action::Render { .. } => Phase::Waits { judged: generation },
             _ => self.ended(world, who),
         }
     }

@@ -6,10 +6,10 @@ use perennial::Clock;
 use perennial::parts::engine::Engine;
 use perennial::parts::guard::breaker::BreakerState;
 use perennial::parts::run::secrets::LiveSecrets;
-use regenerate::Regenerate;
-use revalidate::Revalidate;
-use revalidate::auth::Secrets;
-use serve::{Renewal, Serve};
+use perennial_regenerate::Regenerate;
+use perennial_revalidate::Revalidate;
+use perennial_revalidate::auth::Secrets;
+use perennial_serve::{Renewal, Serve};
 
 use crate::gate::{Link, NodeId, Sim};
 use crate::plan::{Plan, limits};

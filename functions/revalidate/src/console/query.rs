@@ -1,12 +1,12 @@
 //! The query of the publishing page's list, and the list.
 
 use http::request::Parts;
-use perennial::Millis;
-use perennial::parts::base::text::read;
-use perennial::parts::engine::Engine;
-use perennial::parts::overview::{Search, SearchResult};
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::record::page_record::Epoch;
+use perennial_core::base::clock::Millis;
+use perennial_core::base::text::read;
+use perennial_core::engine::Engine;
+use perennial_core::overview::{Search, SearchResult};
+use perennial_core::ports::stores::Stores;
+use perennial_core::record::page_record::Epoch;
 use serde_json::{Value, json};
 
 /// The largest `limit`: pages in one answer.

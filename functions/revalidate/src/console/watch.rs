@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use perennial::Millis;
-use perennial::parts::engine::Engine;
-use perennial::parts::overview::SearchResult;
-use perennial::parts::ports::error::StoreError;
-use perennial::parts::ports::pages::Pages as _;
-use perennial::parts::ports::stores::Stores;
-use perennial::parts::record::page_record::Epoch;
+use perennial_core::base::clock::Millis;
+use perennial_core::engine::Engine;
+use perennial_core::overview::SearchResult;
+use perennial_core::ports::error::StoreError;
+use perennial_core::ports::pages::Pages as _;
+use perennial_core::ports::stores::Stores;
+use perennial_core::record::page_record::Epoch;
 use serde_json::{Value, json};
 
 use crate::console::query::{Asked, listing};

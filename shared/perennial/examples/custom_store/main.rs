@@ -106,7 +106,7 @@ fn site() -> Site {
 
 fn main() -> ExitCode {
     let shared = Arc::default();
-    standalone::run_on(site(), move |settings, clock| open(&shared, &settings.build_id, clock))
+    perennial::run_on(site(), move |settings, clock| open(&shared, &settings.build_id, clock))
 }
 
 #[cfg(test)]
@@ -118,7 +118,7 @@ mod tests {
     use perennial::parts::ports::suite;
     use perennial::parts::record::publish_request::{PublishRequest, Publisher};
     use perennial::parts::run::settings::Settings;
-    use serve::{Renewal, Serve};
+    use perennial_serve::{Renewal, Serve};
     use std::time::Duration;
 
     use super::*;

@@ -145,7 +145,6 @@ fn how_to(base: &str) -> Markup {
 
 fn client() -> Result<reqwest::Client, String> {
     // Fails if the program has installed a provider before; that provider is then used.
-    #[cfg(feature = "https")]
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .timeout(ANSWER_TIME_MAX)

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    standalone::run(site::site())
+    perennial::run(site::site())
 }
