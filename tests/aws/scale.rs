@@ -19,7 +19,7 @@ use crate::requests::Function;
 use crate::second_opinion::Dynamo;
 use crate::settings;
 
-/// Pages of the smaller number.
+/// The number of pages in the first comparison.
 const FEW: u64 = 1_000;
 
 /// Items in one BatchWriteItem
@@ -29,7 +29,7 @@ const BATCH_ITEMS_MAX: usize = 25;
 /// Batches written at once.
 const BATCHES_AT_ONCE: u64 = 8;
 
-/// Measured as often; the fastest is told.
+/// Measurements for each number of pages; the test prints the fastest.
 const ROUNDS: usize = 3;
 
 /// Pages that are rendered through the functions: one is the model of all others, some tell whether it is a good one,
@@ -53,7 +53,7 @@ impl Page for Text {
     }
 }
 
-/// Items of a page as the functions have written them, with others' names in them.
+/// The items of page 0 as the functions wrote them. `items` makes another page's items of them.
 struct Model {
     items: Vec<String>,
 }
@@ -74,7 +74,7 @@ impl Model {
         format!("pages#b#{}", first % 8)
     }
 
-    /// What the table has of a page, in the order of their kinds.
+    /// The items of a page in the table, sorted by `sk`.
     async fn stored(server: &Dynamo, n: u64) -> Vec<Value> {
         let pk = json!({ ":pk": { "S": format!("page#b#{}", Self::key(n).1) } });
         let asked = json!({ "TableName": "pages", "KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": pk });
@@ -82,7 +82,7 @@ impl Model {
             serde_json::from_slice(&server.ask("Query", &asked.to_string()).await.body).expect("JSON");
         let items = found["Items"].as_array_mut().expect("items");
         for item in items.iter_mut() {
-            // A random name of who has rendered it.
+            // The random name of the call that took the lease.
             item.as_object_mut().expect("an item").remove("holder");
         }
         std::mem::take(items)
@@ -98,7 +98,7 @@ impl Model {
         self.items.iter().map(named).collect()
     }
 
-    /// Takes the first of the pages that were rendered for the model, and compares it with the others.
+    /// Makes the model of the first rendered page, and checks that the model gives the items of every rendered page.
     async fn take(server: &Dynamo) -> Self {
         let items = Self::stored(server, 0).await.iter().map(Value::to_string).collect();
         let model = Self { items };
@@ -137,7 +137,7 @@ fn written(answer: tests::Answer) {
     assert_eq!(answer["UnprocessedItems"], json!({}));
 }
 
-/// One way to call, what it asked of the services, and how long it took.
+/// The cost of one operation: its calls to AWS services and its duration.
 struct Cost {
     calls: Vec<String>,
     took: Duration,
@@ -198,9 +198,10 @@ impl World {
         .await
     }
 
-    /// A tag is invalidated, read, and its first pages are renewed: what each costs.
+    /// Invalidates a tag, reads one of its pages, splits the walk by route and renews the first pages. Returns the
+    /// cost of each of these four steps.
     async fn round(&self) -> [Cost; 4] {
-        // Whoever was to renew what was read before is late by now.
+        // The lease that the previous round's visit took has expired.
         self.clock.advance(Duration::from_secs(60));
         let engine = &self.function.engine;
         let tags = ["tag:t".to_owned()];
@@ -254,10 +255,10 @@ async fn a_tag_costs_the_same_for_any_number_of_records() {
     assert_eq!(costs[0], costs[1]);
 }
 
-/// Pages of the smaller and of the greater number that are deleted.
+/// The two numbers of pages that the test deletes.
 const DELETED: [u64; 2] = [RENDERED, 1_500];
 
-/// What each call to a service takes at least.
+/// The delay that the proxy adds to each call.
 const CALL: Duration = Duration::from_millis(5);
 
 /// Before, the order to the edge was the last of 13,597 calls with 1,501 pages, after 83 s.
@@ -277,7 +278,7 @@ async fn a_deletion_tells_the_edge_at_once_for_any_number_of_records() {
         w.between.delay(CALL);
         let mut fastest = Duration::MAX;
         for round in 0..ROUNDS {
-            // The window of the order before has passed.
+            // The window of the previous purge has passed.
             w.clock.advance(Duration::from_secs(60));
             let (marked, cost) = w.cost(engine.delete_tagged(&tags, "")).await;
             let marked = marked.expect("deleted");
@@ -293,7 +294,7 @@ async fn a_deletion_tells_the_edge_at_once_for_any_number_of_records() {
         assert!(fastest < Duration::from_secs(1), "{count} pages: {fastest:?}");
         w.between.delay(Duration::ZERO);
     }
-    // The epoch, the tag in two writes, one job, one order.
+    // Three `UpdateItem`: the epoch, and the tag in two writes. `SendMessage` is the job, `POST` is the purge.
     assert_eq!(writes[0], ["POST", "SendMessage", "UpdateItem", "UpdateItem", "UpdateItem"]);
     assert!(writes.iter().all(|round| *round == writes[0]), "{writes:?}");
 

@@ -59,7 +59,7 @@ async fn data_and_on_demand_under_a_base_path() {
     f.get("/docs/blog/a").await.expect(200, "HIT");
 }
 
-/// `CONFORMANCE.md`: the endpoint is `/api/revalidate`, whatever the base path.
+/// The endpoint is at `/api/revalidate` too, not only under the base path.
 #[tokio::test]
 async fn the_endpoint_is_outside_the_base_path_too() {
     let f = Fixture::with(DOCS).await;
@@ -117,7 +117,7 @@ async fn trailing_slash() {
     f.get("/blog/f.txt").await.expect(200, "MISS");
 }
 
-/// Both at once.
+/// A base path and trailing slashes together.
 #[tokio::test]
 async fn trailing_slash_under_a_base_path() {
     let f = Fixture::with(&[DOCS[0], SLASH[0]]).await;
@@ -130,7 +130,7 @@ async fn trailing_slash_under_a_base_path() {
     f.ask(Ask::get("/docs/never/").agent(PERSON)).await.expect(200, "MISS");
 }
 
-/// The publishing page is at the endpoint's side, and leads to pages as visitors have them.
+/// The publishing page is served next to the endpoint, and links to the addresses that visitors use.
 #[tokio::test]
 async fn the_publishing_page_knows_where_pages_are() {
     for (env, expected) in [

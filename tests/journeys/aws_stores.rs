@@ -1,5 +1,5 @@
-//! The stores of these journeys: a table and a bucket on a local server. The queue is the embedded one, because the test
-//! turns its clock.
+//! The stores of these journeys: a table and a bucket on a local server. The queue is the embedded one, because the
+//! test moves the queue's clock forward.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use tests::Aws;
 
 pub(crate) type TestStores = Ports<DynamoPages, S3Bodies, SqliteQueue, NoEdge, DynamoJournal>;
 
-/// Where they are.
+/// The local server and the folder that hold these stores.
 #[derive(Clone)]
 pub(crate) struct Place {
     aws: Aws,
@@ -30,7 +30,7 @@ impl Place {
         Self { aws: Aws::start().await, queue: Arc::new(TempDir::new().expect("a temporary directory")) }
     }
 
-    /// As one process of a build opens them.
+    /// Opens the stores for one process of a build.
     pub(crate) fn open(&self, build: &str, clock: Arc<dyn Clock>) -> TestStores {
         let build = ("BUILD_ID".to_owned(), build.to_owned());
         let settings = Settings::read(self.aws.settings().into_iter().chain([build])).expect("settings");
@@ -41,7 +41,7 @@ impl Place {
         stores.map_queue(|_| queue)
     }
 
-    /// The names of all bodies in them.
+    /// The names of all bodies in the bucket.
     pub(crate) async fn bodies(&self) -> Vec<String> {
         let listed = self.aws.rest(http::Method::GET, &format!("/{}?list-type=2", self.aws.bucket), "").await;
         let text = listed.text();

@@ -1,4 +1,4 @@
-//! Whose user agent counts as a bot's, tried with those that bots, browsers and apps really send.
+//! Tests which user agents count as bots, with user agents that real bots, browsers and apps send.
 
 use perennial::Site;
 use perennial::parts::site::bots::DEFAULT_BOTS;
@@ -17,11 +17,11 @@ fn search_and_preview_crawlers_get_the_page_and_everybody_else_the_shell() {
     let (found, missed) = bots(BOTS);
     assert!(missed.is_empty(), "bots that would get a shell:\n{}", missed.join("\n"));
     let (taken, people) = bots(OTHERS);
-    assert!(taken.is_empty(), "no bots, and they would get no shell:\n{}", taken.join("\n"));
+    assert!(taken.is_empty(), "user agents of people that would get no shell:\n{}", taken.join("\n"));
     assert!(found.len() > 100 && people.len() > 100, "{} bots, {} others", found.len(), people.len());
 }
 
-/// A name with a letter in upper case would match nobody.
+/// User agents are compared in lower case, so that a name with an upper-case letter would match none.
 #[test]
 fn the_list_is_sorted_lower_case_and_has_no_name_for_everybody() {
     assert!(DEFAULT_BOTS.is_sorted());

@@ -6,7 +6,7 @@ use tests::{Ask, Asks as _};
 
 use crate::world::{World, s};
 
-/// Opens a draft of a page; gives the `Cookie` field to send.
+/// Turns on drafts for all pages, and returns the `Cookie` field to send.
 async fn open(w: &World, query: &str) -> String {
     let answer = w.get(&format!("/api/draft?secret=test-secret&{query}")).await.expect(307, "").nostore();
     let set = answer.header("set-cookie").to_owned();
@@ -33,7 +33,7 @@ async fn a_draft_neither_reads_nor_writes_the_store() {
     }
     assert_eq!(w.up.count("/never"), 3, "each is rendered");
     assert_eq!(w.get("/never").await.expect(200, "HIT").id(), public.id());
-    // A page nobody has generated stays so, whatever its route's fallback.
+    // A page that was not generated before stays missing, whatever its route's fallback is.
     for path in ["/blog/new", "/fb/new", "/nofb/new"] {
         w.ask(with(path, &cookie)).await.expect(200, "BYPASS").nostore();
     }
@@ -44,7 +44,7 @@ async fn a_draft_neither_reads_nor_writes_the_store() {
     w.ask(with("/blog/gone", &cookie)).await.expect(404, "BYPASS").nostore();
 }
 
-/// An editor sees that it is a draft and how to leave it, whatever the page is; nobody else does.
+/// The draft banner tells the editor that a page is a draft, and how to leave drafts. Visitors never get the banner.
 #[tokio::test]
 async fn a_draft_says_that_it_is_one() {
     let w = World::new().await;
@@ -92,7 +92,8 @@ async fn a_forged_cookie_is_a_normal_visitor() {
     assert_eq!(w.up.count("/never"), 1);
 }
 
-/// A cache in front keeps no answer under a cookie that is wrong: it may be right soon, when its secret is known here too.
+/// A shared cache stores no answer for a request with an invalid draft cookie. The cookie may become valid when this
+/// process learns its secret.
 #[tokio::test]
 async fn a_page_is_kept_under_no_draft_cookie() {
     let w = World::new().await;
@@ -111,7 +112,7 @@ async fn a_page_is_kept_under_no_draft_cookie() {
     assert_eq!(w.up.count("/never"), 1);
 }
 
-/// The door: a secret, a page of this site, a bounded time.
+/// Turning on drafts needs a secret, a page of this site, and a bounded time.
 #[tokio::test]
 async fn opening_needs_a_secret_and_a_page_of_the_site() {
     let w = World::new().await;

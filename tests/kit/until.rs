@@ -1,4 +1,4 @@
-//! Waiting for conditions. No test sleeps and hopes.
+//! Waits for conditions. A test waits for a condition and does not guess how long something takes.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,7 @@ const STEP: Duration = Duration::from_millis(10);
 
 /// Asks `probe` again and again until it gives a value.
 ///
-/// # Panics
-/// If that takes longer than [`PATIENCE`]; `what` says what was waited for.
+/// # Panics If that takes longer than [`PATIENCE`]; `what` names the condition.
 pub async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -22,7 +21,7 @@ pub async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> 
     }
 }
 
-/// Lets real time pass, where a process must be seen to grow old.
+/// Sleeps for a real time, for tests that need time to pass: a period, a back-off or the pace of visitors.
 pub async fn pass(time: Duration) {
     tokio::time::sleep(time).await;
 }
@@ -32,7 +31,7 @@ pub async fn until_true(what: &str, mut probe: impl FnMut() -> bool) {
     until(what, async || probe().then_some(())).await;
 }
 
-/// The value of a future that must end in time.
+/// The value of a future that must end within [`PATIENCE`].
 ///
 /// # Panics
 /// If it takes longer than [`PATIENCE`].

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 
 use crate::{Host, success, walk};
 
-/// What one process stores and renews, the other one shows.
+/// Checks that each process shows the pages that the other process stores and renews.
 async fn meet(h: &Host, [a, b]: [&Running; 2], name: &str) {
     let path = format!("/blog/{name}");
     h.up.on(&path, json!({ "revalidate": false, "value": "first" }));
@@ -32,7 +32,7 @@ async fn meet(h: &Host, [a, b]: [&Running; 2], name: &str) {
     .await;
 }
 
-/// A process may write into a folder while it is being removed.
+/// Removes the folder. A process may write into the folder meanwhile, and then the removal is tried again.
 async fn remove(folder: &Path) {
     until_true("the folder's removal", || std::fs::remove_dir_all(folder).is_ok()).await;
 }
@@ -64,7 +64,8 @@ async fn processes_whose_store_is_removed_or_moved_meet_again() {
     }
 }
 
-/// A process makes the secret of its store anew under the same name: who reads the file gets one that is live.
+/// If the folder is removed, the process writes the same secret to the same file again, so that the file always holds
+/// a live secret.
 #[tokio::test]
 async fn a_removed_store_keeps_its_own_secret() {
     let root = tempfile::TempDir::new().expect("a temporary directory");
@@ -88,7 +89,7 @@ fn modes(store: &Path) -> Vec<(std::path::PathBuf, u32)> {
     all.chain(files.clone()).map(|path| (path.clone(), mode(&path))).collect()
 }
 
-/// Whatever the umask is: nobody else may read, change or lock the store.
+/// Only the owner may read, change or lock the store, whatever the umask is.
 #[tokio::test]
 async fn a_store_is_its_owners_alone() {
     let root = tempfile::TempDir::new().expect("a temporary directory");
@@ -112,7 +113,7 @@ async fn a_store_is_its_owners_alone() {
             assert_eq!(mode, right, "{} is {mode:o}", path.display());
         }
     }
-    // A group that was given access on purpose.
+    // The owner has given a group access on purpose (mode `2770`).
     let shared = root.path().join("shared");
     std::fs::create_dir(&shared).expect("a folder");
     std::fs::set_permissions(&shared, PermissionsExt::from_mode(0o2770)).expect("a mode");
@@ -128,7 +129,7 @@ fn secret_of(store: &Path) -> String {
     std::fs::read_to_string(store.join("revalidate-secret")).expect("a secret")
 }
 
-/// Another process that holds the lock of every database until it is killed.
+/// Starts a process that holds the locks of all databases until the test kills that process.
 async fn hold_the_locks(store: &Path) -> Child {
     let script = "import sqlite3, sys\n\
         held = [sqlite3.connect(path, isolation_level=None) for path in sys.argv[1:]]\n\
@@ -145,7 +146,8 @@ async fn hold_the_locks(store: &Path) -> Child {
     child
 }
 
-/// Section 8: a lock that another process holds delays a render once and stops nobody; what is stored is shown.
+/// Section 8 of `SEMANTICS.md`: a lock that another process holds delays a render once, and visitors still get the
+/// stored pages.
 #[tokio::test]
 async fn a_held_lock_stops_nobody() {
     let h =
@@ -161,7 +163,7 @@ async fn a_held_lock_stops_nobody() {
         assert_eq!(site.get("/never").await.expect(200, "HIT").id(), page.id());
         assert_eq!(site.get("/blog/old").await.status, 200);
     }
-    // Five seconds for each of three writes of each render were 150 seconds.
+    // If each of a render's three writes waited for five seconds, ten renders would take 150 s.
     let took = began.elapsed();
     println!("ten renders while the locks were held: {took:?}");
     assert!(took < Duration::from_secs(20), "{took:?}");

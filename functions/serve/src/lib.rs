@@ -214,7 +214,7 @@ impl<S: Stores> Serve<S> {
 
     async fn renew(&self, page: &Resolved, entry: &Arc<Entry>) {
         match self.renewal {
-            // Boxed like the other rare ways of `stored`: a hit needs no room for them.
+            // Boxed like the other rare ways of `answer_from_store`: a hit needs no room for them.
             Renewal::Before => Box::pin(self.engine.trigger(page, entry)).await,
             Renewal::Beside if self.engine.may_trigger(entry) => {
                 let (engine, page, entry) = (self.engine.clone(), page.clone(), entry.clone());

@@ -1,6 +1,6 @@
 //! The conformance site as a function of AWS Lambda: `conformance-function serve`, `regenerate` or `revalidate`.
-//! `UPSTREAM_URL` says who decides its renders. `conformance-function odd` and `odd-stream` have no site: their answers are
-//! such as a function is not supposed to give.
+//! `UPSTREAM_URL` is the address of the upstream, which decides every render of the site. `conformance-function odd`
+//! and `odd-stream` have no site. They give answers that a function must never give.
 #![allow(clippy::disallowed_methods, reason = "a test program's `main` reads its own setting")]
 
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ async fn run(name: &str) -> Result<(), FunctionError> {
     }
 }
 
-/// What the path says, and which process it is.
+/// Gives the answer that the path names. The body holds the id of the process.
 async fn odd(request: http::request::Parts) -> http::Response<perennial::parts::look::body::Body> {
     let (say, coming) = tokio::sync::mpsc::channel(1);
     let mut answer = http::Response::new(perennial::parts::look::body::Body::from(format!(
@@ -42,7 +42,7 @@ async fn odd(request: http::request::Parts) -> http::Response<perennial::parts::
         "/cookie" => drop(answer.headers_mut().insert("set-cookie", field(b"a=\xe9"))),
         "/broken" => {
             let broken = perennial::parts::ports::error::StoreError::refused("as the path says");
-            say.send(Err(broken)).await.expect("it has room");
+            say.send(Err(broken)).await.expect("the channel has room");
             *answer.body_mut() = perennial::parts::look::body::Body::Stream(coming);
         }
         _ => {}

@@ -47,7 +47,7 @@ impl Protocol {
         self.judge(world, who, record)
     }
 
-    /// As `Serve::stored` does.
+    /// As `Serve::answer_from_store` does.
     pub(super) fn judge(&self, world: &mut World, who: usize, record: Option<Shown>) -> Phase {
         let state = record.as_ref().map_or(State::Missing, |r| r.state(world.store.tag, world.now));
         let generation = record.as_ref().map_or(0, |record| record.generation);

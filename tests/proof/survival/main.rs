@@ -23,7 +23,7 @@ mod fleet;
 mod hang;
 mod stampede;
 
-/// A number that the environment may give, to look longer than the gate does.
+/// The number in the environment variable `name`, or `otherwise`. A larger number makes the test run longer.
 fn given(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
 }

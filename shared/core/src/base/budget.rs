@@ -1,7 +1,8 @@
 //! A bound on the memory that many connections use together.
 //!
-//! When the budget is used up, a new connection waits for two seconds and is then refused. While one waits, connections
-//! whose client is idle see [`Budget::is_wanted`] and release their part: idle clients cannot starve active ones.
+//! When the budget is used up, a new connection waits for two seconds at most. If its bytes do not become free, it is
+//! refused. While one waits, connections whose client is idle see [`Budget::is_wanted`] and release their part: idle
+//! clients cannot starve active ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

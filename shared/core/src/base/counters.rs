@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A counted outcome of an answer or of a render on one route. Metrics, logs and response headers use the same names.
+/// A counted outcome of an answer or of a render on one route. Metrics use these names in lower case; the header
+/// `x-perennial-cache` has its own labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Answered with a stored, fresh page.

@@ -36,8 +36,8 @@ pub struct Limits {
     pub max_path_bytes: usize,
     /// `PERENNIAL_MAX_HEADER_BYTES` (16384): size of all header fields of a request; larger requests get 431.
     pub max_header_bytes: usize,
-    /// `PERENNIAL_MAX_CONNECTIONS` (10000): connections to the standalone server at once; further ones wait to be
-    /// accepted.
+    /// `PERENNIAL_MAX_CONNECTIONS` (10000): connections to the standalone server at once; above this number the
+    /// server closes the connection that has been idle longest.
     pub max_connections: usize,
     /// `PERENNIAL_STREAM_MEMORY_BYTES` (41943040): memory of all streamed answers together. An answer in brotli takes
     /// about 400 kB of it; an answer that must be decompressed takes 1.5 MB (5 MB for bodies of earlier versions).

@@ -1,8 +1,8 @@
 //! Rate limits for log lines that anonymous clients can cause: with a wrong secret, a made-up path or a connection.
 //! Without a limit, any client could make the process log megabytes a second.
 //!
-//! The process writes each kind of line a few times in a burst, and then once a second. The next written line carries
-//! the number of lines left out. The metrics count every line.
+//! The process writes a burst of 1 to 100 lines of each kind, and then one line a second. The next written line
+//! carries the number of lines left out. The metrics count every line.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,7 +49,7 @@ const LINES: [(Line, &str, u64); 13] = [
     (Line::NotAccepted, "not_accepted", 1),
     (Line::UsedUp, "used_up", 1),
     (Line::StoreFails, "store_fails", 1),
-    // Lines about one page differ from each other: the burst is what an operator can read.
+    // Each of these lines names one page, so that an operator needs several.
     (Line::BadBody, "bad_body", 20),
     (Line::NotStored, "not_stored", 20),
     (Line::FirstRender, "first_render", 100),

@@ -13,9 +13,9 @@ use crate::key::pattern::Pattern;
 /// The canonical text of one page's identity: equal texts mean the same page.
 ///
 /// The text is `{pattern}`, then `|value` for each parameter in the pattern's order (a catch-all's segments joined by
-/// `/`), then `?name=value&…` for the given declared query parameters, sorted by name. Values are percent-encoded
-/// except for unreserved characters (RFC 3986 section 2.3). Thus two pages never share a text, and the text is ASCII
-/// apart from the pattern.
+/// `/`), then `?name=value&…` for the given declared query parameters, sorted by name. Values and names are
+/// percent-encoded except for unreserved characters (RFC 3986 section 2.3). Thus two pages never share a text, and
+/// the text is ASCII apart from the pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PageKey {
     text: Arc<str>,

@@ -73,8 +73,7 @@ async fn send_scheduled<S: Stores>(
 
 /// Cancels a scheduled publish for good: its job does nothing when it arrives. Repeating the call is harmless.
 ///
-/// # Errors
-/// The journal failed. The publish may be cancelled or not.
+/// # Errors The journal or the store of pages failed. The publish may have been cancelled.
 pub(crate) async fn cancel<S: Stores>(process: &Process<S>, id: &str) -> Result<Cancel, StoreError> {
     let Some(publish) = process.stores.journal().get(id).await?.and_then(|kept| kept.publish) else {
         let has_begun = match id.parse() {
@@ -114,7 +113,8 @@ pub(crate) async fn work_scheduled<S: Stores>(
     if publishers.process.now() < scheduled.due {
         return send_scheduled(&publishers.process, scheduled).await;
     }
-    // A journal that cannot tell fails the job, and it is delivered again: a cancelled publish must not be carried out.
+    // If the journal cannot be read, the job fails and the queue delivers the job again: a cancelled publish must not
+    // be carried out.
     let fate = publishers
         .process
         .stores
