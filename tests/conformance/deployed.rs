@@ -32,6 +32,7 @@ mod operations;
 mod paths_and_keys;
 mod payloads;
 mod security;
+mod tables;
 mod webhooks;
 
 use functions::stack::Fixture;

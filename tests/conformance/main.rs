@@ -25,6 +25,7 @@ mod operations;
 mod paths_and_keys;
 mod payloads;
 mod security;
+mod tables;
 mod webhooks;
 
 use tempfile::TempDir;

@@ -103,15 +103,15 @@ async fn a_large_page_is_renewed_behind_its_visitors() {
 async fn a_large_page_outlives_its_upstream() {
     let w = World::make(
         |limits| limits.stream_body_bytes = Some(1_000),
-        |site, up| site.route(route("/old/{slug}", up, Some(2)).max_stale(s(10))),
+        |site, up| site.route(route("/aged/{slug}", up, Some(2)).max_stale(s(10))),
     )
     .await;
-    w.up.on("/old/a", json!({ "pad_bytes": BYTES }));
-    let page = w.get("/old/a").await.expect(200, "MISS");
-    w.up.on("/old/a", Reply::status(500));
+    w.up.on("/aged/a", json!({ "pad_bytes": BYTES }));
+    let page = w.get("/aged/a").await.expect(200, "MISS");
+    w.up.on("/aged/a", Reply::status(500));
     let w = w.beside();
     w.advance(s(20));
-    assert_eq!(w.get("/old/a").await.expect(200, "STALE").body, page.body);
+    assert_eq!(w.get("/aged/a").await.expect(200, "STALE").body, page.body);
     // During the back-off, too.
-    assert_eq!(w.beside().get("/old/a").await.expect(200, "STALE").body, page.body);
+    assert_eq!(w.beside().get("/aged/a").await.expect(200, "STALE").body, page.body);
 }

@@ -10,16 +10,16 @@ use crate::world::{World, ms, s};
 /// Section 1: a page older than its route's limit is renewed while its visitor waits.
 #[tokio::test]
 async fn too_old_to_be_shown() {
-    let w = World::of(|site, up| site.route(route("/old/{slug}", up, Some(2)).max_stale(s(10)))).await;
-    let old = w.get("/old/a").await.expect(200, "MISS");
+    let w = World::of(|site, up| site.route(route("/aged/{slug}", up, Some(2)).max_stale(s(10)))).await;
+    let old = w.get("/aged/a").await.expect(200, "MISS");
     w.advance(s(12));
-    assert_eq!(w.get("/old/a").await.expect(200, "STALE").id(), old.id());
+    assert_eq!(w.get("/aged/a").await.expect(200, "STALE").id(), old.id());
     w.settle().await;
     w.advance(s(2) + s(10) + ms(1));
-    let new = w.get("/old/a").await.expect(200, "REVALIDATED");
+    let new = w.get("/aged/a").await.expect(200, "REVALIDATED");
     assert_ne!(new.id(), old.id());
-    assert_eq!(w.get("/old/a").await.expect(200, "HIT").id(), new.id());
-    assert_eq!(w.up.reasons("/old/a"), ["first", "stale", "stale"]);
+    assert_eq!(w.get("/aged/a").await.expect(200, "HIT").id(), new.id());
+    assert_eq!(w.up.reasons("/aged/a"), ["first", "stale", "stale"]);
 }
 
 /// Section 1: and if that fails, the old page or an error, as the route says.

@@ -45,6 +45,10 @@ pub fn site(upstream_url: String) -> Site {
         .route(route("/mix/{slug}", Some(2)).fallback(Fallback::NotFound))
         .route(route("/mix/{*all}", Some(2)))
         .route(route("/ssr", None).dynamic())
+        .redirect("/old/{id}", Redirect::permanent("/blog/{id}"))
+        .rewrite("/alias/{slug}", "/blog/{slug}")
+        .headers("/{*path}", [("x-site", "yes")])
+        .headers("/blog/{slug}", [("x-blog", "yes")])
         .not_found(|cx| error_page("custom-404", cx.path, None))
         .error(|cx| error_page("custom-500", cx.path, cx.error))
 }

@@ -1,5 +1,7 @@
 //! Parses calls to the revalidate endpoint. Pure: query and body in, a [`Plan`] out.
 
+use std::borrow::Cow;
+
 use http::Method;
 use http::request::Parts;
 use perennial_core::base::clock::Millis;
@@ -11,6 +13,7 @@ use perennial_core::key::tags::{SITE_TAG, check_tag, route_tag, user_tag};
 use perennial_core::record::publish_request::{Mode, PublishRequest, RequestedPath};
 use perennial_core::site::ReadySite;
 use perennial_core::site::route::Resolved;
+use perennial_core::site::tables::Sent;
 use perennial_core::webhooks::posted::Posted;
 use perennial_core::webhooks::provider::Provider;
 use perennial_core::webhooks::providers;
@@ -321,6 +324,9 @@ pub fn pages(path: &str, site: &ReadySite, limits: &Limits) -> Result<Vec<Resolv
     let trimmed = path.strip_suffix('/').unwrap_or(path);
     let candidates = |path: &str| -> Result<Vec<Resolved>, String> {
         let segments = decode_path(path).map_err(|e| format!("the path `{shown}` cannot be read: {e}"))?;
+        if let Some(sent) = sent_elsewhere(site, &segments) {
+            return Err(format!("the path `{shown}` {sent}"));
+        }
         Ok(site.candidates(&segments, None).collect())
     };
     let below =
@@ -333,6 +339,16 @@ pub fn pages(path: &str, site: &ReadySite, limits: &Limits) -> Result<Vec<Resolv
         pages = candidates(trimmed)?;
     }
     if pages.is_empty() { Err(format!("no route of the site accepts the path `{shown}`")) } else { Ok(pages) }
+}
+
+/// Why no page has these segments, if one of the site's tables sends them elsewhere.
+fn sent_elsewhere(site: &ReadySite, segments: &[Cow<'_, str>]) -> Option<String> {
+    Some(match site.tables().send(segments)? {
+        Sent::Elsewhere(to) => {
+            format!("is redirected to `{}`, and no page is there: name a page's own path", to.destination())
+        }
+        Sent::To(page) => format!("is rewritten to `/{}`: name that path", page.join("/").escape_debug()),
+    })
 }
 
 #[cfg(test)]

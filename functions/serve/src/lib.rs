@@ -33,6 +33,7 @@ use perennial_core::site::escape;
 use perennial_core::site::page::SHELL_DATA_URL;
 use perennial_core::site::route::Fallback;
 use perennial_core::site::route::Resolved;
+use perennial_core::site::tables::Sent;
 
 use crate::decide::{Action, Circumstances, decide};
 use crate::reply::{Label, PageAnswer, Reply};
@@ -93,22 +94,33 @@ impl<S: Stores> Serve<S> {
     /// Answers one request.
     pub async fn handle(&self, request: &Parts) -> Reply {
         let (site, limits) = (self.engine.site(), self.engine.limits());
-        match request::target(request, site, self.engine.build(), limits) {
+        let target = request::target(request, site, self.engine.build(), limits);
+        let mut reply = self.answer(request, &target).await;
+        let segments = match &target {
+            Target::Page(_, segments) => Some(&segments[..]),
+            _ => None,
+        };
+        site.tables().add_headers(segments, reply.headers_mut());
+        reply
+    }
+
+    async fn answer(&self, request: &Parts, target: &Target<'_>) -> Reply {
+        match target {
             // This arm comes first because most requests have no cookies.
             Target::Page(form, segments) if !has_draft_cookie(&request.headers) => {
-                self.page(request, form, &segments, false).await
+                self.page(request, *form, segments, false).await
             }
             Target::Page(form, segments) => {
                 let draft = self.is_draft(request).await;
-                let reply = self.page(request, form, &segments, draft).await;
+                let reply = self.page(request, *form, segments, draft).await;
                 // A shared cache has an entry per value of the cookie. It must not store the published page for an
                 // invalid cookie, which may become valid once this process has read a new secret.
                 if draft { reply } else { reply::uncacheable(reply) }
             }
-            Target::Elsewhere(path) => reply::canonical_redirect(request, path),
+            Target::Elsewhere(path) => reply::canonical_redirect(request, path.clone()),
             Target::Nothing => self.not_found(request, Form::Html),
             Target::Method => reply::method_not_allowed(request),
-            Target::Malformed(bad) => self.malformed(request, bad),
+            Target::Malformed(bad) => self.malformed(request, *bad),
             Target::PathTooLong => reply::plain(request, StatusCode::URI_TOO_LONG, "The path is too long.\n"),
             Target::HeadTooLong => reply::plain(
                 request,
@@ -119,6 +131,14 @@ impl<S: Stores> Serve<S> {
     }
 
     async fn page(&self, request: &Parts, form: Form, segments: &[Cow<'_, str>], draft: bool) -> Reply {
+        let rewritten = match self.engine.site().tables().send(segments) {
+            Some(Sent::Elsewhere(to)) => {
+                return reply::redirect_of_table(request, form, to, self.engine.site());
+            }
+            Some(Sent::To(segments)) => Some(segments),
+            None => None,
+        };
+        let segments = rewritten.as_deref().unwrap_or(segments);
         for page in self.engine.site().candidates(segments, request.uri.query()) {
             let reply = if draft || self.engine.is_dev() || page.route().is_dynamic() {
                 Box::pin(self.answer_from_render(request, &page, form, draft)).await

@@ -21,8 +21,10 @@ use perennial_core::ports::edge::cache_tags;
 use perennial_core::record::content::HeadKey;
 use perennial_core::record::headers::{data_fields, fields};
 use perennial_core::record::page_record::{BodyRef, Coding, Form, Record, Stored};
+use perennial_core::site::ReadySite;
+use perennial_core::site::page::Redirect;
 
-use crate::request::{coding, matches_etag};
+use crate::request::{coding, in_ascii, matches_etag, without_secret};
 
 /// An answer of this crate.
 pub type Reply = Response<Body>;
@@ -202,40 +204,64 @@ fn redirect(request: &Parts, answer: &PageAnswer<'_>) -> Reply {
     let Stored::Redirect { destination, status, base_path } = &answer.entry.record.stored else {
         return plain(request, StatusCode::NOT_FOUND, "Not found\n");
     };
-    let prefix = if *base_path && destination.starts_with('/') { answer.base_path } else { "" };
-    let location = match (prefix, destination.as_str()) {
-        ("", destination) => destination.to_owned(),
-        (prefix, "/") => prefix.to_owned(),
-        (prefix, destination) => format!("{prefix}{destination}"),
-    };
-    let (status, body, content_type) = match answer.form {
-        Form::Html => {
-            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
-            (
-                status,
-                format!("The page is at {location}\n"),
-                HeaderValue::from_static("text/plain; charset=utf-8"),
-            )
-        }
-        Form::Data => {
-            let location = perennial_core::site::json_string(&location);
-            (
-                StatusCode::OK,
-                format!("{{\"redirect\":{{\"destination\":{location},\"status\":{status}}}}}"),
-                JSON,
-            )
-        }
-    };
-    let mut reply = whole(request, status, body.into(), content_type);
+    let base_path = if *base_path { answer.base_path } else { "" };
+    let mut reply = redirect_to(request, answer.form, below(base_path, destination), *status);
     // A redirect's body is not the page's HTML, so fields that describe that HTML are left out.
     data_fields(&answer.entry.record.headers).for_each(|(name, value)| {
         reply.headers_mut().append(name, value);
     });
-    if answer.form == Form::Html {
-        reply.headers_mut().insert(LOCATION, field(location));
-    }
     cache_head(reply.headers_mut(), answer, head_key(answer));
     reply
+}
+
+/// The address of an internal destination below the base path; any other destination as it is.
+fn below(base_path: &str, destination: &str) -> String {
+    match (base_path, destination) {
+        (base_path, "/") if !base_path.is_empty() => base_path.to_owned(),
+        (base_path, destination) if destination.starts_with('/') => format!("{base_path}{destination}"),
+        (_, destination) => destination.to_owned(),
+    }
+}
+
+fn redirect_to(request: &Parts, form: Form, location: String, status: u16) -> Reply {
+    let (code, body, content_type) = match form {
+        Form::Html => {
+            let code = StatusCode::from_u16(status).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            (code, format!("The page is at {location}\n"), text)
+        }
+        Form::Data => {
+            let location = perennial_core::site::json_string(&location);
+            let json = format!("{{\"redirect\":{{\"destination\":{location},\"status\":{status}}}}}");
+            (StatusCode::OK, json, JSON)
+        }
+    };
+    let mut reply = whole(request, code, body.into(), content_type);
+    if form == Form::Html {
+        reply.headers_mut().insert(LOCATION, field(location));
+    }
+    reply
+}
+
+/// The redirect of a path that the site's table sends elsewhere. It keeps the request's query. Shared caches store the
+/// answer for a minute, because nobody purges it when the table changes.
+pub fn redirect_of_table(request: &Parts, form: Form, to: Redirect, site: &ReadySite) -> Reply {
+    let base_path = if to.has_base_path() { site.base_path() } else { "" };
+    let location = with_query(below(base_path, to.destination()), request.uri.query());
+    let mut reply = redirect_to(request, form, location, to.status());
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=0, s-maxage=60"));
+    reply
+}
+
+/// An address with this query after its own, and before its fragment.
+fn with_query(location: String, query: Option<&str>) -> String {
+    let Some(query) = query.and_then(without_secret) else { return location };
+    let (address, fragment) = match location.split_once('#') {
+        Some((address, fragment)) => (address, format!("#{fragment}")),
+        None => (&*location, String::new()),
+    };
+    let separator = if address.contains('?') { '&' } else { '?' };
+    in_ascii(format!("{address}{separator}{query}{fragment}"))
 }
 
 /// The freshness that the answer's header fields state.

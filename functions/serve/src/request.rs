@@ -86,7 +86,7 @@ fn page_target<'a>(path: &'a str, query: Option<&str>, site: &ReadySite, build: 
 /// A query without the parameter `secret` of the revalidate endpoint; `None` if nothing is left. A publisher with a
 /// misspelt URL (`//api/revalidate?secret=…`) gets a redirect. Its `Location` must not contain the secret, because it
 /// ends up in logs and browser histories.
-fn without_secret(query: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn without_secret(query: &str) -> Option<Cow<'_, str>> {
     let is_secret = |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name == "secret");
     if !query.split('&').any(|pair| is_secret(&pair)) {
         return Some(query.into());
@@ -97,7 +97,7 @@ fn without_secret(query: &str) -> Option<Cow<'_, str>> {
 
 /// Percent-encodes bytes outside of ASCII. A URL is ASCII (RFC 3986 section 2), and Lambda sends no other header
 /// values, but a client may send raw bytes in its target.
-fn in_ascii(url: String) -> String {
+pub(crate) fn in_ascii(url: String) -> String {
     if url.is_ascii() {
         return url;
     }

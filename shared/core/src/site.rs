@@ -2,8 +2,10 @@
 
 pub mod addresses;
 pub mod bots;
+pub(crate) mod destination;
 pub mod page;
 pub mod route;
+pub mod tables;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,7 +20,9 @@ use crate::key::pattern::Pattern;
 use crate::key::url::Urls;
 use crate::site::addresses::CLOSE_DRAFT;
 use crate::site::bots::DEFAULT_BOTS;
+use crate::site::page::Redirect;
 use crate::site::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
+use crate::site::tables::{DraftTables, Tables};
 use crate::webhooks::rules::Rules;
 
 /// The input of an error page.
@@ -76,6 +80,8 @@ pub struct Site {
     base_path: Option<String>,
     trailing_slash: Option<bool>,
     webhooks: Option<Cow<'static, str>>,
+    tables: DraftTables,
+    origin: Option<String>,
     clock: Arc<dyn Clock>,
 }
 
@@ -97,6 +103,8 @@ impl Site {
             base_path: None,
             trailing_slash: None,
             webhooks: None,
+            tables: DraftTables::default(),
+            origin: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -104,6 +112,56 @@ impl Site {
     /// Adds a route. Their order does not matter.
     pub fn route(mut self, route: Route) -> Self {
         self.routes.push(route);
+        self
+    }
+
+    /// Redirects the paths that match `from`, before any route is asked. The destination may hold the pattern's
+    /// parameters, and gets the request's query.
+    ///
+    /// ```
+    /// use perennial::{Redirect, Site};
+    ///
+    /// Site::new()
+    ///     .redirect("/old/{id}", Redirect::permanent("/products/{id}"))
+    ///     .redirect("/wiki/{*page}", Redirect::temporary("https://wiki.example.com/{page}"))
+    ///     .ready(None, None)
+    ///     .unwrap();
+    /// ```
+    pub fn redirect(mut self, from: impl Into<String>, to: Redirect) -> Self {
+        self.tables.redirects.push((from.into(), to));
+        self
+    }
+
+    /// Shows the page at `to` under the paths that match `from`. The address in the browser stays. A publisher names the
+    /// page's own path, as with Next.js: the revalidate endpoint refuses a path that is rewritten, and says which one to
+    /// name.
+    ///
+    /// `Site::new().rewrite("/team/{name}", "/people/{name}")`
+    pub fn rewrite(mut self, from: impl Into<String>, to: impl Into<String>) -> Self {
+        self.tables.rewrites.push((from.into(), to.into()));
+        self
+    }
+
+    /// Sets header fields of every answer whose path matches the pattern: pages and their data, 404s, errors, shells and
+    /// redirects. A catch-all also matches the path before it, so that `/{*path}` matches every path. A field that the
+    /// page itself sets wins, and so does a later pattern.
+    ///
+    /// ```
+    /// use perennial::Site;
+    ///
+    /// Site::new()
+    ///     .headers("/{*path}", [("strict-transport-security", "max-age=31536000")])
+    ///     .headers("/admin/{*path}", [("x-robots-tag", "noindex"), ("x-frame-options", "DENY")])
+    ///     .ready(None, None)
+    ///     .unwrap();
+    /// ```
+    pub fn headers(
+        mut self,
+        pattern: impl Into<String>,
+        fields: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
+    ) -> Self {
+        let fields = fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        self.tables.headers.push((pattern.into(), fields));
         self
     }
 
@@ -148,6 +206,15 @@ impl Site {
     /// Serves the site under this path (`/docs`). The setting `PERENNIAL_BASE_PATH` takes precedence.
     pub fn base_path(mut self, path: impl Into<String>) -> Self {
         self.base_path = Some(path.into());
+        self
+    }
+
+    /// Sets the origin of absolute URLs, for feeds, sitemaps and canonical links: `https://example.com`. The setting
+    /// `PERENNIAL_ORIGIN` takes precedence. Pages read it with
+    /// [`Context::url`](crate::site::page::Context::url). The origin never comes from a request: a stored page is for
+    /// everybody, and a visitor may send any host.
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
         self
     }
 
@@ -218,6 +285,12 @@ impl Site {
             errors.extend(mistakes);
             Rules::default()
         });
+        let tables = Tables::check(self.tables, &patterns, &mut errors);
+        let origin = self.origin.as_deref().map(checked_origin).transpose();
+        let origin = origin.unwrap_or_else(|error| {
+            errors.push(error);
+            None
+        });
         if errors.is_empty() {
             let trailing_slash = trailing_slash.or(self.trailing_slash).unwrap_or(false);
             let Self { not_found, error, draft_banner, bots, clock, .. } = self;
@@ -230,6 +303,8 @@ impl Site {
                 base_path,
                 trailing_slash,
                 webhooks,
+                tables,
+                origin,
                 clock,
             })
         } else {
@@ -278,6 +353,20 @@ fn mistakes(pattern: &Pattern, options: &RouteOptions) -> Vec<String> {
     mistakes
 }
 
+/// An origin (RFC 6454 section 6.2), which is a scheme and a host, without a slash at its end.
+fn checked_origin(text: &str) -> Result<Arc<str>, String> {
+    let is_right = text.parse::<http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.path_and_query().is_none_or(|path| path == "/")
+            && !text.contains(['@', '#'])
+    });
+    let advice = "must be like `https://example.com`: a scheme and a host, without a path";
+    is_right
+        .then(|| text.trim_end_matches('/').into())
+        .ok_or_else(|| format!("the origin `{}` (PERENNIAL_ORIGIN) {advice}", text.escape_debug()))
+}
+
 /// Whether a text has unreserved characters alone, which need no encoding in URLs (RFC 3986 section 2.3).
 fn has_one_spelling(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
@@ -312,6 +401,8 @@ pub struct ReadySite {
     base_path: String,
     trailing_slash: bool,
     webhooks: Rules,
+    tables: Tables,
+    origin: Option<Arc<str>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -332,6 +423,16 @@ impl ReadySite {
     /// The site's clock.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// The site's redirects, rewrites and header fields.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The origin of the site's absolute URLs, without a slash at its end.
+    pub(crate) fn origin(&self) -> Option<&Arc<str>> {
+        self.origin.as_ref()
     }
 
     /// Whether canonical paths end in `/`.
@@ -357,7 +458,7 @@ impl ReadySite {
     ) -> impl Iterator<Item = Resolved> + 'a {
         self.routes.iter().filter_map(move |route| {
             let params = route.pattern.matches(segments)?;
-            Some(route.resolve(params, route.declared_query(query)))
+            Some(route.resolve(params, route.declared_query(query)?))
         })
     }
 

@@ -127,9 +127,12 @@ impl ForbiddenNames {
     }
 }
 
-/// Checks one field; `name` is in lower case. The error is a sentence with advice.
-fn parse_field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let error = |what: String| format!("the page sets the header `{}`: {what}", name.escape_debug());
+/// Checks one field; `name` is in lower case.
+///
+/// # Errors
+/// "the header `x`: " with the mistake and advice.
+pub(crate) fn parse_field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let error = |what: String| format!("the header `{}`: {what}", name.escape_debug());
     let Ok(header_name) = HeaderName::try_from(name) else {
         let advice = "a name is made of letters, digits and `-` (RFC 9110 section 5.1)";
         return Err(error(format!("HTTP does not allow this name; {advice}")));
@@ -185,7 +188,7 @@ pub(crate) fn check(
     let mut headers = Headers::new();
     for (name, value) in given {
         let name = name.to_ascii_lowercase();
-        parse_field(&name, &value)?;
+        parse_field(&name, &value).map_err(of_page)?;
         headers.entry(name).or_default().push(value);
     }
     Ok(headers)
@@ -204,7 +207,11 @@ pub fn data_fields(headers: &Headers) -> impl Iterator<Item = (HeaderName, Heade
 
 /// The error of the first stored field that [`fields`] leaves out.
 pub(crate) fn stored_field_error(headers: &Headers) -> Option<String> {
-    lines(headers).find_map(|(name, value)| parse_field(name, value).err())
+    lines(headers).find_map(|(name, value)| parse_field(name, value).err()).map(of_page)
+}
+
+fn of_page(error: String) -> String {
+    format!("the page sets {error}")
 }
 
 /// One name and value per field line.

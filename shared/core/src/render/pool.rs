@@ -160,6 +160,7 @@ impl RenderPool {
             reason: request.reason,
             build: self.build.clone(),
             base_path: self.base_path.clone(),
+            origin: self.site.origin().cloned(),
             generation: request.generation,
             draft: request.draft,
         }

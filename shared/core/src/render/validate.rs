@@ -7,6 +7,7 @@ use crate::base::limits::Limits;
 use crate::key::tags::{EMPTY_TAG, MANY, stored_tag};
 use crate::record::headers;
 use crate::record::headers::Headers;
+use crate::site::destination::checked;
 use crate::site::page::{Kind, Meta, Redirect, Revalidate};
 use crate::site::route::{Documents, Rendered};
 
@@ -42,9 +43,7 @@ pub(crate) fn validate(rendered: Rendered, limits: &Limits) -> Result<ValidRende
     let content = match kind {
         Kind::KeepStale { retry_after } => return Err(Rejected::KeepStale { retry_after }),
         Kind::NotFound => ValidContent::NotFound,
-        Kind::Redirect(redirect) => {
-            ValidContent::Redirect(check_redirect(&redirect).map_err(Rejected::Invalid)?)
-        }
+        Kind::Redirect(redirect) => ValidContent::Redirect(checked(&redirect).map_err(Rejected::Invalid)?),
         Kind::Page(documents) => {
             check_documents(&documents, limits).map_err(Rejected::Invalid)?;
             ValidContent::Page(documents)
@@ -100,35 +99,6 @@ fn check_tags(given: Vec<String>, limits: &Limits) -> Result<Vec<String>, String
         return Ok(vec![MANY.to_owned()]);
     }
     Ok(tags)
-}
-
-/// Checks a redirect, and percent-encodes what is not ASCII in its destination.
-fn check_redirect(redirect: &Redirect) -> Result<Redirect, String> {
-    let Redirect { destination, status, base_path } = redirect;
-    if ![301, 302, 303, 307, 308].contains(status) {
-        return Err(format!("a redirect cannot have status {status}: give 301, 302, 303, 307 or 308"));
-    }
-    let escaped = destination.escape_debug();
-    if destination.chars().any(|c| c.is_ascii_control()) {
-        return Err(format!("the redirect to `{escaped}` holds a control character"));
-    }
-    let lower = destination.to_ascii_lowercase();
-    let after_scheme = ["http://", "https://"].iter().find_map(|scheme| lower.strip_prefix(scheme));
-    let is_internal = destination.starts_with('/') && !destination[1..].starts_with(['/', '\\']);
-    if !is_internal && after_scheme.is_none_or(|rest| rest.is_empty() || rest.starts_with(['/', '\\'])) {
-        return Err(format!(
-            "the redirect to `{escaped}` must be a path that begins with one `/`, or an http or https URL"
-        ));
-    }
-    let mut encoded = String::with_capacity(destination.len());
-    for c in destination.chars() {
-        if c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}') {
-            encoded.push(c);
-        } else {
-            crate::key::encode::encode_into(&mut encoded, c.encode_utf8(&mut [0; 4]));
-        }
-    }
-    Ok(Redirect { destination: encoded, status: *status, base_path: *base_path })
 }
 
 #[cfg(test)]

@@ -109,6 +109,10 @@ pub fn ready(site: Site, settings: &Settings) -> Result<ReadySite, FunctionError
             site.webhooks(std::fs::read_to_string(file).map_err(wrong)?)
         }
     };
+    let site = match &settings.origin {
+        Some(origin) => site.origin(origin),
+        None => site,
+    };
     Ok(site.ready(settings.base_path.as_deref(), settings.trailing_slash)?)
 }
 

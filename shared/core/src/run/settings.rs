@@ -21,6 +21,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// `PERENNIAL_BASE_PATH` (the site's own): the path before every page's, like `/docs`.
     pub base_path: Option<String>,
+    /// `PERENNIAL_ORIGIN` (the site's own): the origin of absolute URLs, like `https://example.com`.
+    pub origin: Option<String>,
     /// `PERENNIAL_TRAILING_SLASH` (the site's own): `true` or `false`.
     pub trailing_slash: Option<bool>,
     /// `PERENNIAL_REVALIDATE_SECRETS` (none): who may call the revalidate endpoint; comma-separated, all live.
@@ -94,6 +96,7 @@ impl Settings {
         let store = PathBuf::from(r.text("PERENNIAL_STORE").unwrap_or_else(|| ".perennial".to_owned()));
         let listen = r.or("PERENNIAL_LISTEN", SocketAddr::from(([127, 0, 0, 1], 3000)));
         let base_path = r.text("PERENNIAL_BASE_PATH");
+        let origin = r.text("PERENNIAL_ORIGIN");
         let trailing_slash = r.optional("PERENNIAL_TRAILING_SLASH");
         let secrets = r.text("PERENNIAL_REVALIDATE_SECRETS");
         let revalidate_secrets: Vec<_> =
@@ -117,6 +120,7 @@ impl Settings {
             store,
             listen,
             base_path,
+            origin,
             trailing_slash,
             revalidate_secrets,
             revalidate_secrets_from,

@@ -96,6 +96,7 @@ pub struct Context {
     pub(crate) reason: Reason,
     pub(crate) build: Arc<str>,
     pub(crate) base_path: Arc<str>,
+    pub(crate) origin: Option<Arc<str>>,
     pub(crate) generation: u64,
     pub(crate) draft: bool,
 }
@@ -139,6 +140,20 @@ impl Context {
     /// All parameters, in the pattern's order.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// An absolute URL of this site, for feeds, sitemaps and canonical links: the site's origin and base path before a path
+    /// that begins with `/`. The path is taken as it is: percent-encode it.
+    ///
+    /// # Errors
+    /// The site has no origin, neither by [`Site::origin`](crate::site::Site::origin) nor by `PERENNIAL_ORIGIN`.
+    pub fn url(&self, path: &str) -> Result<String, Failure> {
+        match &self.origin {
+            Some(origin) => Ok(format!("{origin}{}{path}", self.base_path)),
+            None => Err(Failure::new(
+                "the site has no origin for absolute URLs: set PERENNIAL_ORIGIN, or call `Site::origin`",
+            )),
+        }
     }
 
     /// The value of a declared query parameter, if the request has one with an allowed value.
@@ -316,6 +331,21 @@ impl Redirect {
     /// A redirect with status 301, 302, 303, 307 or 308; any other status fails the render.
     pub fn with_status(destination: impl Into<String>, status: u16) -> Self {
         Self { destination: destination.into(), status, base_path: true }
+    }
+
+    /// Where it leads.
+    pub fn destination(&self) -> &str {
+        &self.destination
+    }
+
+    /// Its status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Whether an internal destination gets the site's base path.
+    pub fn has_base_path(&self) -> bool {
+        self.base_path
     }
 
     /// Leaves an internal destination without the site's base path, which is its prefix by default.

@@ -52,6 +52,7 @@ pub enum Fallback {
 pub struct Query {
     pub(crate) name: String,
     allowed: Allowed,
+    is_strict: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -63,12 +64,20 @@ enum Allowed {
 impl Query {
     /// A parameter whose value is a whole number in this range, written without sign or leading zeros.
     pub fn int(name: impl Into<String>, range: RangeInclusive<u32>) -> Self {
-        Self { name: name.into(), allowed: Allowed::Int(range) }
+        Self { name: name.into(), allowed: Allowed::Int(range), is_strict: false }
     }
 
     /// A parameter whose value is one of these texts.
     pub fn one_of(name: impl Into<String>, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { name: name.into(), allowed: Allowed::OneOf(values.into_iter().map(Into::into).collect()) }
+        let allowed = Allowed::OneOf(values.into_iter().map(Into::into).collect());
+        Self { name: name.into(), allowed, is_strict: false }
+    }
+
+    /// Has a request with any other value answered with 404. Without it, such a value counts as none: `?page=101` of
+    /// `Query::int("page", 1..=100)` shows the page without the parameter.
+    pub fn or_not_found(mut self) -> Self {
+        self.is_strict = true;
+        self
     }
 
     /// Whether the text is an allowed value in its one canonical spelling.
@@ -279,21 +288,25 @@ impl ReadyRoute {
 
     /// The declared query parameters with allowed values in a raw query string, sorted by name. If one is repeated, its
     /// first allowed value counts. A name must be spelt as it is declared: a shared cache does not decode names, and
-    /// would store the answer to `p%61ge=2` under the key of the page without `page`.
-    pub(crate) fn declared_query(&self, raw: Option<&str>) -> Vec<(String, String)> {
+    /// would store the answer to `p%61ge=2` under the key of the page without `page`. `None`: no page has the value that a
+    /// parameter has ([`Query::or_not_found`]).
+    pub(crate) fn declared_query(&self, raw: Option<&str>) -> Option<Vec<(String, String)>> {
         let declared = &self.options.query;
-        let Some(raw) = raw.filter(|_| !declared.is_empty()) else { return Vec::new() };
+        let Some(raw) = raw.filter(|_| !declared.is_empty()) else { return Some(Vec::new()) };
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in raw.split('&') {
             let raw_name = pair.split('=').next().unwrap_or(pair);
             let Some(query) = declared.iter().find(|q| q.name == raw_name) else { continue };
             let Some((name, value)) = form_urlencoded::parse(pair.as_bytes()).next() else { continue };
+            if query.is_strict && !query.allows(&value) {
+                return None;
+            }
             if query.allows(&value) && !pairs.iter().any(|(n, _)| *n == name) {
                 pairs.push((name.into_owned(), value.into_owned()));
             }
         }
         pairs.sort();
-        pairs
+        Some(pairs)
     }
 }
 
@@ -442,6 +455,19 @@ mod tests {
         ] {
             let page = site.candidates(&[], Some(raw)).next().unwrap();
             assert_eq!(page.key().as_str(), key, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_strict_parameter_has_no_page_for_another_value() {
+        let route = Route::new("/", Text).query(Query::int("page", 1..=20).or_not_found());
+        let site = crate::site::Site::new().route(route).ready(None, None).unwrap();
+        for (raw, key) in [("page=20", Some("/?page=20")), ("x=1", Some("/")), ("", Some("/"))] {
+            let page = site.candidates(&[], Some(raw)).next();
+            assert_eq!(page.as_ref().map(|page| page.key().as_str()), key, "{raw}");
+        }
+        for raw in ["page=21", "page=", "page", "page=x", "page=2&page=21"] {
+            assert!(site.candidates(&[], Some(raw)).next().is_none(), "{raw}");
         }
     }
 }
