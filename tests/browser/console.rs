@@ -211,6 +211,8 @@ async fn what_a_call_came_to_is_told_as_it_is() {
     desk.browser
         .wait("document.querySelector('#news li')?.innerText.includes('done with failures, 3 of 130 pages')")
         .await;
+    let first_failure = "document.querySelector('#news li .bad')?.innerText.includes('/blog/020: no luck')";
+    desk.browser.wait(first_failure).await;
     let told = "said.join(' ').match(/-?\\d+ of \\d+/g).map((pair) => pair.split(' of ').map(Number))";
     let is_so = format!("{told}.every(([done, whole]) => done >= 0 && done <= whole && whole === 130)");
     assert_eq!(desk.browser.value(&is_so).await, true, "{}", desk.browser.value("said").await);

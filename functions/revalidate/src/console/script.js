@@ -206,7 +206,7 @@
       time.dataset.at = entry.at;
       li.append(time, make('span', 'what', what.slice(0, 3).join(', ') + (what.length > 3 ? ` and ${what.length - 3} more` : '')));
       li.append(make('p', 'said soft', [entry.mode === 'now' ? '' : entry.mode, who, went].filter(Boolean).join(' · ')));
-      const unrenewed = (entry.failures || [])[0];
+      const unrenewed = entry.renewal?.failures?.[0];
       const error = entry.error || failed?.error || (unrenewed && `${unrenewed.path}: ${unrenewed.error}`);
       if (error) li.append(make('p', 'said bad', error));
       if (entry.went === 'scheduled') li.append(cancelling(entry.id, what.join(', ')));
