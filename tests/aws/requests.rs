@@ -10,7 +10,7 @@ use perennial::parts::look::body::Body;
 use perennial::parts::ports::pages::Pages as _;
 use perennial::parts::ports::pages::snapshot::Inline;
 use perennial::parts::ports::stores::Stores as _;
-use perennial::parts::ports::suite::pages::kit::{ask_and_record, page};
+use perennial::parts::ports::suite::pages::kit::{lease_request_and_record, page};
 use perennial::parts::record::page_record::Record;
 use perennial::parts::run::settings::Settings;
 use perennial::{Clock, Site};
@@ -205,7 +205,7 @@ async fn a_stale_page_costs_its_winner_a_write_and_a_message_and_others_nothing(
 async fn an_invalidation_costs_the_same_for_any_number_of_pages() {
     let w = World::new().await;
     let function = w.cold();
-    let (ask, record) = ask_and_record();
+    let (ask, record) = lease_request_and_record();
     let pages = function.engine.stores().pages();
     let mut costs = Vec::new();
     for some in [0..150, 150..450] {

@@ -10,12 +10,12 @@ use perennial::parts::ports::error::StoreErrorKind;
 use perennial::parts::ports::job::Task;
 use perennial::parts::ports::pages::Pages as _;
 use perennial::parts::ports::pages::grant::Committed;
-use perennial::parts::ports::pages::slot::{Ask, Begun};
+use perennial::parts::ports::pages::slot::{LeaseDecision, LeaseRequest};
 use perennial::parts::ports::pages::snapshot::{Inline, Wanted};
 use perennial::parts::ports::pages::urgency::Urgency;
 use perennial::parts::ports::queue::Queue as _;
 use perennial::parts::ports::stores::Stores as _;
-use perennial::parts::ports::suite::pages::kit::{ask_and_record, page};
+use perennial::parts::ports::suite::pages::kit::{lease_request_and_record, page};
 use perennial::parts::ports::suite::queue::job;
 use perennial::parts::record::page_record::Record;
 use perennial::parts::stores::aws::secrets::read_secrets;
@@ -45,7 +45,7 @@ async fn pages_keep_the_contract() {
 async fn tickets_of_a_lost_slot_go_on_above_what_is_shown() {
     let aws = Aws::start().await;
     let pages = stores(&aws, "b", &[]).pages().clone();
-    let (ask, record) = ask_and_record();
+    let (request, record) = lease_request_and_record();
     for (name, overriding) in [("deleted", true), ("stale", false)] {
         let page = page(name);
         let generation = 7;
@@ -60,10 +60,10 @@ async fn tickets_of_a_lost_slot_go_on_above_what_is_shown() {
         if !overriding {
             aws.json("DynamoDB_20120810.UpdateItem", &begun).await;
         }
-        let judged = (!overriding).then_some(generation);
+        let seen = (!overriding).then_some(generation);
         let urgency = if overriding { Urgency::Overriding } else { Urgency::Ordinary };
-        let begun = pages.begin(&page, Ask { urgency, judged, ..ask }).await.expect("begin");
-        let Begun::Granted(ticket) = begun else { panic!("{name}: {begun:?}") };
+        let begun = pages.begin(&page, LeaseRequest { urgency, seen, ..request }).await.expect("begin");
+        let LeaseDecision::Granted(ticket) = begun else { panic!("{name}: {begun:?}") };
         let next = Record { generation: ticket, ..record.clone() };
         let committed = pages.commit(&page, &next, &Inline::default()).await.expect("commit");
         assert!(matches!(committed, Committed::Stored { .. }), "{name}: {ticket} is not above {generation}");
@@ -75,15 +75,18 @@ async fn tickets_of_a_lost_slot_go_on_above_what_is_shown() {
 async fn a_lost_record_is_rendered_again() {
     let aws = Aws::start().await;
     let pages = stores(&aws, "b", &[]).pages().clone();
-    let ((ask, record), page) = (ask_and_record(), page("lost"));
-    let Begun::Granted(generation) = pages.begin(&page, ask).await.expect("begin") else { panic!("refused") };
+    let ((request, record), page) = (lease_request_and_record(), page("lost"));
+    let LeaseDecision::Granted(generation) = pages.begin(&page, request).await.expect("begin") else {
+        panic!("refused")
+    };
     pages.commit(&page, &Record { generation, ..record }, &Inline::default()).await.expect("commit");
     let key = json!({ "pk": { "S": format!("page#b#{}", page.hash()) }, "sk": { "S": "record" } });
     aws.json("DynamoDB_20120810.DeleteItem", &json!({ "TableName": aws.table, "Key": key })).await;
     let lost = pages.read(&page, Wanted::default()).await.expect("read");
     assert!(lost.record.is_none());
-    let begun = pages.begin(&page, Ask { judged: Some(lost.generation), ..ask }).await.expect("begin");
-    assert!(matches!(begun, Begun::Granted(ticket) if ticket > generation), "{begun:?}");
+    let begun =
+        pages.begin(&page, LeaseRequest { seen: Some(lost.generation), ..request }).await.expect("begin");
+    assert!(matches!(begun, LeaseDecision::Granted(ticket) if ticket > generation), "{begun:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

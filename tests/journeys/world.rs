@@ -9,7 +9,7 @@ use perennial::parts::base::manual_clock::ManualClock;
 use perennial::parts::engine::Engine;
 use perennial::parts::ports::pages::Pages as _;
 use perennial::parts::ports::pages::grant::Committed;
-use perennial::parts::ports::pages::slot::{Ask as PublishRequest, Begun};
+use perennial::parts::ports::pages::slot::{LeaseDecision, LeaseRequest};
 use perennial::parts::ports::pages::snapshot::{Inline, Wanted};
 use perennial::parts::ports::pages::urgency::Urgency;
 use perennial::parts::ports::stores::Stores as _;
@@ -170,14 +170,10 @@ impl World {
         let page = self.site.page_of_key(path).expect("a page of the site");
         let stored = pages.read(page.key(), Wanted::default()).await.expect("the store").record;
         let mut record = Record::clone(&stored.expect("a stored page"));
-        let wish = PublishRequest {
-            judged: None,
-            urgency: Urgency::Overriding,
-            lease: limits.lease,
-            now: self.now(),
-        };
-        let begun = pages.begin(page.key(), wish).await.expect("the store");
-        let Begun::Granted(ticket) = begun else { panic!("not granted: {begun:?}") };
+        let request =
+            LeaseRequest { seen: None, urgency: Urgency::Overriding, lease: limits.lease, now: self.now() };
+        let begun = pages.begin(page.key(), request).await.expect("the store");
+        let LeaseDecision::Granted(ticket) = begun else { panic!("not granted: {begun:?}") };
         record.generation = ticket;
         change(&mut record);
         let committed = pages.commit(page.key(), &record, &Inline::default()).await.expect("the store");

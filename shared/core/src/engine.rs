@@ -172,19 +172,14 @@ impl<S: Stores> Engine<S> {
     }
 
     /// Renders a page while its visitor waits: a missing page, or one that is too stale to be served. Concurrent
-    /// visitors share one render, also across processes. `judged` is the generation that the caller has seen. The entry
+    /// visitors share one render, also across processes. `seen` is the generation that the caller has seen. The entry
     /// is `None` if another process has rendered the page: look the page up again. The flag tells whether a running
     /// render was joined.
     ///
     /// # Errors
     /// [`VisitError`]: the render failed, or a limit was reached.
-    pub async fn render_missing(
-        &self,
-        page: &Resolved,
-        reason: Reason,
-        judged: Ticket,
-    ) -> (FirstRender, bool) {
-        self.visits.render_missing(page, reason, judged).await
+    pub async fn render_missing(&self, page: &Resolved, reason: Reason, seen: Ticket) -> (FirstRender, bool) {
+        self.visits.render_missing(page, reason, seen).await
     }
 
     /// Renders for one request and stores nothing: dynamic routes, drafts, `dev`.

@@ -12,7 +12,7 @@ use crate::base::log_limits::{Line, LogLimits};
 use crate::guard::{GuardedStores, guard};
 use crate::memory::Memory;
 use crate::ports::job::{Job, Task};
-use crate::ports::pages::slot::Ask;
+use crate::ports::pages::slot::LeaseRequest;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
 use crate::record::page_record::Ticket;
@@ -75,9 +75,9 @@ impl<S: Stores> Process<S> {
         Job { v: 1, build: self.build().to_string(), key: page.key.as_str().to_owned(), task }
     }
 
-    /// A request for a lease to render, with this process's lease length and clock. `judged` is the generation that the
+    /// A request for a lease to render, with this process's lease length and clock. `seen` is the generation that the
     /// caller has seen.
-    pub(crate) fn ask(&self, judged: Option<Ticket>, urgency: Urgency) -> Ask {
-        Ask { judged, urgency, lease: self.limits.lease, now: self.clock.now() }
+    pub(crate) fn lease_request(&self, seen: Option<Ticket>, urgency: Urgency) -> LeaseRequest {
+        LeaseRequest { seen, urgency, lease: self.limits.lease, now: self.clock.now() }
     }
 }

@@ -2,7 +2,7 @@
 
 use perennial::parts::base::clock::Millis;
 use perennial::parts::freshness::State;
-use perennial::parts::ports::pages::slot::Begun;
+use perennial::parts::ports::pages::slot::LeaseDecision;
 use perennial::parts::record::page_record::{Epoch, Ticket};
 
 use super::scenario::Script;
@@ -46,11 +46,11 @@ pub(crate) enum Phase {
     /// A visitor on AWS: the record is read, its tags are not.
     Looked { record: Option<Shown> },
     /// A visitor has been answered with a stale page, and asks for its renewal.
-    Asks { judged: Ticket },
+    Asks { seen: Ticket },
     /// It is granted: the job is to be sent.
     Sends { ticket: Ticket },
     /// A visitor of a missing page waits.
-    Waits { judged: Ticket },
+    Waits { seen: Ticket },
     /// A publisher's call has come, and not begun.
     Called,
     /// On AWS: the epoch is advanced, the tag not yet stamped.
@@ -58,11 +58,11 @@ pub(crate) enum Phase {
     /// The page is marked.
     Marked { epoch: Epoch },
     /// A publisher's call has found that no other one is rendering.
-    Demands { epoch: Epoch, newest: Epoch, judged: Ticket },
+    Demands { epoch: Epoch, newest: Epoch, seen: Ticket },
     /// A publisher's call shares the other's.
     Joined,
     /// The worker of a job for a marked page has read it.
-    Judged { judged: Ticket },
+    Seen { seen: Ticket },
     /// On AWS: it was granted a ticket, and the answer was lost.
     Unsure { before: Box<Phase>, asked_at: Millis },
     /// A render has its ticket.
@@ -129,7 +129,7 @@ impl Protocol {
             }
             Phase::Looked { record } => self.judge(world, who, record),
             Phase::Marked { epoch } => self.marked(world, who, epoch),
-            Phase::Asks { .. } | Phase::Waits { .. } | Phase::Judged { .. } | Phase::Demands { .. } => {
+            Phase::Asks { .. } | Phase::Waits { .. } | Phase::Seen { .. } | Phase::Demands { .. } => {
                 self.begin(world, who, phase)
             }
             Phase::Unsure { before, asked_at } => self.repeat(world, who, *before, asked_at),
@@ -204,11 +204,11 @@ impl Protocol {
         match phase {
             Phase::Asks { .. }
             | Phase::Waits { .. }
-            | Phase::Judged { .. }
+            | Phase::Seen { .. }
             | Phase::Marked { .. }
             | Phase::Demands { .. } => {
-                let ask = self.ask(who, &phase, world.now)?;
-                let Begun::Granted(_) = world.store.begin(self.rules, &ask) else { return None };
+                let request = self.ask(who, &phase, world.now)?;
+                let LeaseDecision::Granted(_) = world.store.begin(self.rules, &request) else { return None };
                 world.store.holder = Some(who);
                 world.actors[who].phase = Phase::Unsure { before: Box::new(phase), asked_at: world.now };
             }
@@ -238,7 +238,7 @@ impl Protocol {
 
     pub(crate) fn renew(&self, world: &mut World, who: usize) -> Option<()> {
         let ticket = world.actors[who].phase.ticket()?;
-        if world.store.renew(self.rules, ticket, world.now) {
+        if world.store.extend(self.rules, ticket, world.now) {
             world.actors[who].until = world.now.plus(LEASE);
         }
         Some(())
@@ -267,7 +267,7 @@ impl Protocol {
             },
             Job::Renew(epoch) => match &world.store.record {
                 Some(record) if record.epoch < epoch && !record.deleted => {
-                    Phase::Judged { judged: record.generation }
+                    Phase::Seen { seen: record.generation }
                 }
                 _ => Phase::Idle,
             },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use perennial::Fallback;
 use perennial::parts::base::clock::Millis;
 use perennial::parts::freshness::State;
-use perennial::parts::ports::pages::slot::{Ask, Begun, Slot};
+use perennial::parts::ports::pages::slot::{LeaseDecision, LeaseRequest, Slot};
 use perennial::parts::ports::pages::urgency::Urgency;
 use perennial::parts::record::page_record::{Epoch, Ticket};
 use perennial_serve::decide::{Circumstances, decide};
@@ -20,16 +20,16 @@ const LONGEST_CALL: Duration = Duration::from_secs(7);
 
 impl Protocol {
     /// What is asked for in a phase.
-    pub(super) fn ask(&self, who: usize, phase: &Phase, now: Millis) -> Option<Ask> {
-        let (judged, urgency) = match phase {
-            Phase::Asks { judged } | Phase::Waits { judged } | Phase::Judged { judged } => {
-                (Some(*judged), Urgency::Ordinary)
+    pub(super) fn ask(&self, who: usize, phase: &Phase, now: Millis) -> Option<LeaseRequest> {
+        let (seen, urgency) = match phase {
+            Phase::Asks { seen } | Phase::Waits { seen } | Phase::Seen { seen } => {
+                (Some(*seen), Urgency::Ordinary)
             }
-            Phase::Demands { epoch, newest, judged } => (Some(*judged), Urgency::Demand(*newest.max(epoch))),
+            Phase::Demands { epoch, newest, seen } => (Some(*seen), Urgency::Demand(*newest.max(epoch))),
             Phase::Marked { .. } if self.script(who) == Script::Delete => (None, Urgency::Overriding),
             _ => return None,
         };
-        Some(Ask { judged, urgency, lease: LEASE, now })
+        Some(LeaseRequest { seen, urgency, lease: LEASE, now })
     }
 }
 
@@ -69,19 +69,19 @@ impl Protocol {
                 let slot = world.store.seen_slot(self.rules);
                 let free =
                     slot.leased_until(world.now).is_none() && slot.backed_off_until(world.now).is_none();
-                if free { Phase::Asks { judged: generation } } else { self.ended(world, who) }
+                if free { Phase::Asks { seen: generation } } else { self.ended(world, who) }
             }
             perennial_serve::decide::Action::AnswerAndRenew
-            | perennial_serve::decide::Action::Render { .. } => Phase::Waits { judged: generation },
+            | perennial_serve::decide::Action::Render { .. } => Phase::Waits { seen: generation },
             _ => self.ended(world, who),
         }
     }
 
     /// A wish to render is answered.
     pub(super) fn begin(&self, world: &mut World, who: usize, phase: Phase) -> Phase {
-        let Some(ask) = self.ask(who, &phase, world.now) else { return phase };
-        let begun = world.store.begin(self.rules, &ask);
-        self.begun(world, who, phase, begun, ask.now)
+        let Some(request) = self.ask(who, &phase, world.now) else { return phase };
+        let begun = world.store.begin(self.rules, &request);
+        self.begun(world, who, phase, begun, request.now)
     }
 
     pub(super) fn begun(
@@ -89,36 +89,38 @@ impl Protocol {
         world: &mut World,
         who: usize,
         phase: Phase,
-        begun: Begun,
+        begun: LeaseDecision,
         asked_at: Millis,
     ) -> Phase {
         match (begun, phase) {
-            (Begun::Granted(ticket), Phase::Asks { .. }) => Phase::Sends { ticket },
-            (Begun::Granted(ticket), _) => self.granted(world, who, ticket, asked_at),
+            (LeaseDecision::Granted(ticket), Phase::Asks { .. }) => Phase::Sends { ticket },
+            (LeaseDecision::Granted(ticket), _) => self.granted(world, who, ticket, asked_at),
             (_, Phase::Demands { epoch, .. }) => Phase::Marked { epoch },
             // Who waits for a missing page looks again.
-            (Begun::Unneeded, Phase::Waits { judged }) => {
+            (LeaseDecision::RecordChanged, Phase::Waits { seen }) => {
                 let generation = world.store.generation();
                 let there = world.store.record.as_ref().is_some_and(|record| !record.deleted);
-                match generation != judged && there {
+                match generation != seen && there {
                     true => self.ended(world, who),
-                    false => Phase::Waits { judged: generation },
+                    false => Phase::Waits { seen: generation },
                 }
             }
-            (Begun::BackedOff { .. }, Phase::Waits { .. }) => self.ended(world, who),
-            (_, Phase::Waits { judged }) => Phase::Waits { judged },
+            (LeaseDecision::BackedOff { .. }, Phase::Waits { .. }) => self.ended(world, who),
+            (_, Phase::Waits { seen }) => Phase::Waits { seen },
             _ => self.ended(world, who),
         }
     }
 
     /// The call whose answer was lost is made again, and meets what it has written: as `why` does in `begin.rs`.
     pub(super) fn repeat(&self, world: &mut World, who: usize, before: Phase, asked_at: Millis) -> Phase {
-        let ask = self.ask(who, &before, asked_at).filter(|_| world.now.since(asked_at) < LONGEST_CALL);
+        let request = self.ask(who, &before, asked_at).filter(|_| world.now.since(asked_at) < LONGEST_CALL);
         // The last try has failed as well: the lease ends by itself.
-        let Some(ask) = ask else { return self.ended(world, who) };
+        let Some(request) = request else { return self.ended(world, who) };
         let (ours, ticket) = (world.store.holder == Some(who), world.store.slot.ticket);
-        let begun = match world.store.begin(self.rules, &ask) {
-            refused if ours && !matches!(refused, Begun::Granted(_)) => Begun::Granted(ticket),
+        let begun = match world.store.begin(self.rules, &request) {
+            refused if ours && !matches!(refused, LeaseDecision::Granted(_)) => {
+                LeaseDecision::Granted(ticket)
+            }
             begun => begun,
         };
         world.store.holder = world.store.holder.filter(|holder| *holder != who);
@@ -190,10 +192,10 @@ impl Protocol {
 impl Protocol {
     /// As `Engine::work_again` does.
     pub(super) fn work_again(&self, world: &mut World, ticket: Ticket) -> Phase {
-        let (slot, judged) = (world.store.seen_slot(self.rules), world.store.generation());
-        let ended = world.store.record.is_none() || slot.has_ended(ticket, judged);
+        let (slot, seen) = (world.store.seen_slot(self.rules), world.store.generation());
+        let ended = world.store.record.is_none() || slot.has_ended(ticket, seen);
         if !ended && !self.rules.has(Mistake::DropsJobsTakenUpBefore) {
-            return Phase::Judged { judged };
+            return Phase::Seen { seen };
         }
         let held = slot.leased_until(world.now).or(slot.backed_off_until(world.now));
         world.told.lost |= !ended && held.is_none();
@@ -239,12 +241,12 @@ impl Protocol {
                     return self.shown(world, who);
                 }
                 if slot.failed_demand(epoch).is_none() {
-                    let judged = world.store.generation();
+                    let seen = world.store.generation();
                     let busy = slot.demand_at(world.now).is_some();
                     return if busy {
                         Phase::Marked { epoch }
                     } else {
-                        Phase::Demands { epoch, newest, judged }
+                        Phase::Demands { epoch, newest, seen }
                     };
                 }
             }

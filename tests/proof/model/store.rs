@@ -8,7 +8,7 @@ use perennial::parts::base::clock::Millis;
 use perennial::parts::freshness;
 use perennial::parts::freshness::State;
 use perennial::parts::ports::pages::grant::Failed;
-use perennial::parts::ports::pages::slot::{Ask, Begun, Lease, Slot, supersedes};
+use perennial::parts::ports::pages::slot::{Lease, LeaseDecision, LeaseRequest, Slot, supersedes};
 use perennial::parts::record::page_record::{Epoch, Record, Stored, Ticket};
 
 use super::Mistake;
@@ -116,7 +116,7 @@ impl Store {
     pub(crate) fn seen_slot(&self, rules: Rules) -> Slot {
         match rules.kind {
             Kind::Embedded => self.slot.clone(),
-            Kind::Aws => self.slot.clone().beside(self.noted.max(self.generation())),
+            Kind::Aws => self.slot.clone().reconciled(self.noted.max(self.generation())),
         }
     }
 
@@ -124,14 +124,14 @@ impl Store {
         self.record.as_ref().map_or(State::Missing, |record| record.state(self.tag, now))
     }
 
-    pub(crate) fn begin(&mut self, rules: Rules, ask: &Ask) -> Begun {
+    pub(crate) fn begin(&mut self, rules: Rules, request: &LeaseRequest) -> LeaseDecision {
         let generation = match rules.kind {
             Kind::Embedded => self.generation(),
-            Kind::Aws => self.noted.max(ask.judged.unwrap_or(0)),
+            Kind::Aws => self.noted.max(request.seen.unwrap_or(0)),
         };
         let mut slot = self.slot.clone();
         if rules.is_aws() {
-            slot = slot.beside(generation);
+            slot = slot.reconciled(generation);
         }
         let far = Millis(u64::MAX);
         match rules.mistake {
@@ -145,13 +145,13 @@ impl Store {
         if rules.has(Mistake::DemandsOvertakeEachOther) {
             slot.demanded = 0;
         }
-        if let Err(refusal) = slot.may_begin(generation, ask) {
+        if let Err(refusal) = slot.may_begin(generation, request) {
             return refusal;
         }
         // On AWS the record is another item: it is looked at only if the slot knows of no ticket.
-        let floor = match ask.judged {
+        let floor = match request.seen {
             _ if !rules.is_aws() => generation,
-            Some(judged) => judged,
+            Some(seen) => seen,
             None if self.slot.ticket == 0 && !rules.has(Mistake::LostTicketsRestart) => self.generation(),
             None => 0,
         };
@@ -159,8 +159,8 @@ impl Store {
         if rules.has(Mistake::TicketsStandStill) {
             ticket = self.slot.ticket.max(1);
         }
-        self.lease(ticket, ask.now, ask.urgency.demanded());
-        Begun::Granted(ticket)
+        self.lease(ticket, request.now, request.urgency.demanded());
+        LeaseDecision::Granted(ticket)
     }
 
     fn lease(&mut self, ticket: Ticket, now: Millis, demanded: Epoch) {
@@ -185,7 +185,7 @@ impl Store {
         Some(next)
     }
 
-    pub(crate) fn renew(&mut self, rules: Rules, ticket: Ticket, now: Millis) -> bool {
+    pub(crate) fn extend(&mut self, rules: Rules, ticket: Ticket, now: Millis) -> bool {
         let current = self.slot.is_current(ticket, self.known(rules));
         if current {
             self.lease(ticket, now, self.slot.demanded);
@@ -226,7 +226,7 @@ impl Store {
             return;
         }
         let failed = Failed { message: String::new(), retry_after: None, now };
-        let slot = if rules.is_aws() { self.slot.clone().beside(known) } else { self.slot.clone() };
+        let slot = if rules.is_aws() { self.slot.clone().reconciled(known) } else { self.slot.clone() };
         self.slot.failure = Some(slot.failed("/page", ticket, failed));
         self.slot.lease = None;
         if rules.has(Mistake::FailureErasesTheRecord) {

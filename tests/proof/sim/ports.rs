@@ -13,7 +13,7 @@ use perennial::parts::ports::error::StoreError;
 use perennial::parts::ports::job::Job;
 use perennial::parts::ports::pages::Pages;
 use perennial::parts::ports::pages::grant::{Committed, Failed, Grant};
-use perennial::parts::ports::pages::slot::{Ask, Begun, FailureNote};
+use perennial::parts::ports::pages::slot::{FailureNote, LeaseDecision, LeaseRequest};
 use perennial::parts::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use perennial::parts::ports::pages::urgency::Urgency;
 use perennial::parts::ports::pages::warmth::Warmest;
@@ -92,19 +92,25 @@ impl Pages for SimPort {
         self.link.call_partly(Op::Epochs, tags.join(","), read, left_out).await
     }
 
-    async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
+    async fn begin(&self, page: &PageKey, request: LeaseRequest) -> Result<LeaseDecision, StoreError> {
         let begin = |world: &mut World| {
             let place = world.store.place(&self.build, page);
-            let begun = world.store.begin(&place, &ask);
-            if let Begun::Granted(ticket) = begun {
-                world.granted(self.link.node, &place, ticket, ask.urgency != Urgency::Ordinary, ask.now);
+            let begun = world.store.begin(&place, &request);
+            if let LeaseDecision::Granted(ticket) = begun {
+                world.granted(
+                    self.link.node,
+                    &place,
+                    ticket,
+                    request.urgency != Urgency::Ordinary,
+                    request.now,
+                );
             }
             (begun, world.store.has(Mistake::VisitorsWait))
         };
         loop {
             let (begun, waits) = self.link.call(Op::Begin, page.shared(), begin).await?;
             match begun {
-                Begun::Busy(_) if waits => {
+                LeaseDecision::Busy(_) if waits => {
                     self.link.wait(Duration::from_millis(100)).await;
                 }
                 begun => return Ok(begun),
@@ -138,7 +144,7 @@ impl Pages for SimPort {
         self.link.call(Op::Prepare, page.shared(), prepare).await
     }
 
-    async fn renew(
+    async fn extend(
         &self,
         page: &PageKey,
         ticket: Ticket,
@@ -147,7 +153,7 @@ impl Pages for SimPort {
     ) -> Result<bool, StoreError> {
         let renew = |world: &mut World| {
             let place = world.store.place(&self.build, page);
-            let renewed = world.store.renew(&place, ticket, lease, now);
+            let renewed = world.store.extend(&place, ticket, lease, now);
             if renewed {
                 world.renewed(&place, ticket, now);
             }

@@ -11,7 +11,9 @@ use perennial::parts::freshness::Epochs;
 use perennial::parts::key::page_key::PageKey;
 use perennial::parts::key::tags::{page_tags, user_tag};
 use perennial::parts::ports::pages::grant::{Committed, Failed, Grant};
-use perennial::parts::ports::pages::slot::{Ask, Begun, FailureNote, Lease, Slot, supersedes};
+use perennial::parts::ports::pages::slot::{
+    FailureNote, Lease, LeaseDecision, LeaseRequest, Slot, supersedes,
+};
 use perennial::parts::ports::pages::snapshot::{Inline, Snapshot, Wanted};
 use perennial::parts::ports::pages::warmth::{Warm, Warmest};
 use perennial::parts::record::page_record::{Epoch, Form, Record, Stored, Ticket};
@@ -36,7 +38,7 @@ impl Row {
         self.record.as_ref().map_or(0, |record| record.generation)
     }
 
-    fn beside(&self, form: Option<Form>) -> Option<Bytes> {
+    fn inline_body(&self, form: Option<Form>) -> Option<Bytes> {
         match form? {
             Form::Html => self.inline.html.clone(),
             Form::Data => self.inline.data.clone(),
@@ -111,7 +113,7 @@ impl Store {
         if self.has(Mistake::ForgetsMarks) {
             epochs.newest = epochs.gone;
         }
-        let body = row.beside(form);
+        let body = row.inline_body(form);
         let generation = row.generation();
         let Row { record, slot, listed, .. } = row;
         Snapshot { record, generation, slot, epochs, unread_tags: unread, body, listed }
@@ -121,7 +123,7 @@ impl Store {
         self.newest(build, tags.iter().map(|tag| user_tag(tag)))
     }
 
-    pub(crate) fn begin(&mut self, place: &Place, ask: &Ask) -> Begun {
+    pub(crate) fn begin(&mut self, place: &Place, request: &LeaseRequest) -> LeaseDecision {
         let row = self.row(place);
         let (generation, mut slot) = (row.generation(), row.slot);
         match self.mistake {
@@ -134,15 +136,15 @@ impl Store {
             }
             _ => {}
         }
-        if let Err(refusal) = slot.may_begin(generation, ask) {
+        if let Err(refusal) = slot.may_begin(generation, request) {
             return refusal;
         }
         let mut ticket = slot.next_ticket(generation);
         if self.has(Mistake::TicketsStandStill) {
             ticket = slot.ticket.max(1);
         }
-        self.write(place).grant(ticket, ask.urgency.demanded(), ask.lease, ask.now);
-        Begun::Granted(ticket)
+        self.write(place).grant(ticket, request.urgency.demanded(), request.lease, request.now);
+        LeaseDecision::Granted(ticket)
     }
 
     pub(crate) fn resume(
@@ -166,7 +168,7 @@ impl Store {
         Grant { ticket, epoch: self.epoch + early, replaces: self.row(place).record }
     }
 
-    pub(crate) fn renew(&mut self, place: &Place, ticket: Ticket, lease: Duration, now: Millis) -> bool {
+    pub(crate) fn extend(&mut self, place: &Place, ticket: Ticket, lease: Duration, now: Millis) -> bool {
         let row = self.row(place);
         let current = row.slot.is_current(ticket, row.generation());
         if current {

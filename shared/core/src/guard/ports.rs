@@ -17,7 +17,7 @@ use crate::ports::job::Job;
 use crate::ports::journal::{Fate, Journal, Kept, Mark, Publish};
 use crate::ports::pages::Pages;
 use crate::ports::pages::grant::{Committed, Failed, Grant};
-use crate::ports::pages::slot::{Ask, Begun, FailureNote};
+use crate::ports::pages::slot::{FailureNote, LeaseDecision, LeaseRequest};
 use crate::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use crate::ports::pages::warmth::Warmest;
 use crate::ports::queue::{Delivery, Queue};
@@ -40,8 +40,8 @@ impl<P: Pages> Pages for Guarded<P> {
         self.guard.call(Reads, self.port.epochs(tags)).await
     }
 
-    async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
-        self.guard.call(Writes, self.port.begin(page, ask)).await
+    async fn begin(&self, page: &PageKey, request: LeaseRequest) -> Result<LeaseDecision, StoreError> {
+        self.guard.call(Writes, self.port.begin(page, request)).await
     }
 
     async fn resume(
@@ -58,14 +58,14 @@ impl<P: Pages> Pages for Guarded<P> {
         self.guard.call(Reads, self.port.prepare(page, ticket)).await
     }
 
-    async fn renew(
+    async fn extend(
         &self,
         page: &PageKey,
         ticket: Ticket,
         lease: Duration,
         now: Millis,
     ) -> Result<bool, StoreError> {
-        self.guard.call(Writes, self.port.renew(page, ticket, lease, now)).await
+        self.guard.call(Writes, self.port.extend(page, ticket, lease, now)).await
     }
 
     async fn commit(

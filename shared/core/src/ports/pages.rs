@@ -17,7 +17,7 @@ use crate::ports::error::StoreError;
 #[cfg(doc)]
 use crate::ports::error::StoreErrorKind;
 use crate::ports::pages::grant::{Committed, Failed, Grant};
-use crate::ports::pages::slot::{Ask, Begun, FailureNote};
+use crate::ports::pages::slot::{FailureNote, LeaseDecision, LeaseRequest};
 use crate::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use crate::ports::pages::warmth::Warmest;
 use crate::record::page_record::{Epoch, Record, Ticket};
@@ -55,7 +55,11 @@ pub trait Pages: Send + Sync + 'static {
     /// Asks for the right to render. Granted iff no lease and no back-off holds (see [`Urgency`](crate::ports::pages::urgency::Urgency)) and the record is
     /// still the one that was judged. A grant increments the ticket and writes the lease in one conditional write; a
     /// refusal writes nothing.
-    fn begin(&self, page: &PageKey, ask: Ask) -> impl Future<Output = Result<Begun, StoreError>> + Send;
+    fn begin(
+        &self,
+        page: &PageKey,
+        request: LeaseRequest,
+    ) -> impl Future<Output = Result<LeaseDecision, StoreError>> + Send;
 
     /// Takes up a ticket that somebody else got and passed on: exchanges it for the next one and a new lease. `None`
     /// if a newer ticket has been handed out or this one is already committed; so of all deliveries of one job, one
@@ -77,7 +81,7 @@ pub trait Pages: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Grant, StoreError>> + Send;
 
     /// Extends the lease of this ticket. `false` if it is no longer the newest.
-    fn renew(
+    fn extend(
         &self,
         page: &PageKey,
         ticket: Ticket,

@@ -2,7 +2,7 @@
 
 use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
-use crate::ports::pages::slot::Begun;
+use crate::ports::pages::slot::LeaseDecision;
 use crate::ports::pages::snapshot::Wanted;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
@@ -80,27 +80,27 @@ pub(crate) async fn refresh_since<S: Stores>(
             // One render serves every call that has marked the page until now.
             let urgency = Urgency::Demand(snapshot.epochs.newest.max(epoch));
             // The store said that a newer record was committed, and then showed the same record again: somebody has restored
-            // an old record from a backup. Asking without `judged` replaces any record.
-            let judged = Some(snapshot.generation).filter(|judged| unneeded_for != Some(*judged));
+            // an old record from a backup. Asking without `seen` replaces any record.
+            let seen = Some(snapshot.generation).filter(|seen| unneeded_for != Some(*seen));
             match renderer
                 .process
                 .stores
                 .pages()
-                .begin(&page.key, renderer.process.ask(judged, urgency))
+                .begin(&page.key, renderer.process.lease_request(seen, urgency))
                 .await?
             {
-                Begun::Granted(ticket) => {
+                LeaseDecision::Granted(ticket) => {
                     return renderer
                         .refresh(page, ticket, Reason::OnDemand)
                         .await
                         .map(Some)
                         .map_err(PublishError::from);
                 }
-                Begun::Unneeded => {
-                    unneeded_for = judged;
+                LeaseDecision::RecordChanged => {
+                    unneeded_for = seen;
                     continue;
                 }
-                Begun::Busy(_) | Begun::BackedOff { .. } => {}
+                LeaseDecision::Busy(_) | LeaseDecision::BackedOff { .. } => {}
             }
         }
         renderer.process.clock.sleep(pause).await;

@@ -16,9 +16,9 @@ pub(crate) fn cache_unsaved<S: Stores>(
     process: &Process<S>,
     page: &Resolved,
     output: RenderOutput,
-    judged: Ticket,
+    seen: Ticket,
 ) -> Arc<Entry> {
-    let entry = unsaved_entry(process, output, judged);
+    let entry = unsaved_entry(process, output, seen);
     cache_entry(process, page, entry)
 }
 
@@ -38,13 +38,13 @@ pub(crate) fn cache_entry<S: Stores>(
     entry
 }
 
-/// The entry of a render that is not stored. `judged` is the page's generation that the render would have replaced.
+/// The entry of a render that is not stored. `seen` is the page's generation that the render would have replaced.
 pub(crate) fn unsaved_entry<S: Stores>(
     process: &Process<S>,
     mut output: RenderOutput,
-    judged: Ticket,
+    seen: Ticket,
 ) -> Arc<Entry> {
-    output.record.generation = judged;
+    output.record.generation = seen;
     entry_of(process, output, true)
 }
 

@@ -13,7 +13,7 @@ use crate::memory::Entry;
 use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
 use crate::ports::pages::grant::{Committed, Failed, Grant};
-use crate::ports::pages::slot::Begun;
+use crate::ports::pages::slot::LeaseDecision;
 use crate::ports::pages::snapshot::Inline;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
@@ -73,10 +73,10 @@ impl<S: Stores> Renderer<S> {
             .process
             .stores
             .pages()
-            .begin(&page.key, self.process.ask(None, Urgency::Overriding))
+            .begin(&page.key, self.process.lease_request(None, Urgency::Overriding))
             .await?
         {
-            Begun::Granted(ticket) => Ok(ticket),
+            LeaseDecision::Granted(ticket) => Ok(ticket),
             other => Err(StoreError::refused(format!("an overriding ticket was not granted: {other:?}"))),
         }
     }
@@ -147,7 +147,7 @@ impl<S: Stores> Renderer<S> {
                     self.process
                         .stores
                         .pages()
-                        .renew(&page.key, ticket, duration, self.process.clock.now())
+                        .extend(&page.key, ticket, duration, self.process.clock.now())
                         .await
                 }
                 _ => Ok(false),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::memory::Entry;
 use crate::ports::job::Task;
 use crate::ports::pages::Pages;
-use crate::ports::pages::slot::Begun;
+use crate::ports::pages::slot::LeaseDecision;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::queue::Queue;
 use crate::ports::stores::Stores;
@@ -46,11 +46,11 @@ impl<S: Stores> Triggers<S> {
             .process
             .stores
             .pages()
-            .begin(&page.key, self.process.ask(Some(entry.record.generation), Urgency::Ordinary))
+            .begin(&page.key, self.process.lease_request(Some(entry.record.generation), Urgency::Ordinary))
             .await;
         match begun {
-            Ok(Begun::Granted(ticket)) => self.send(page, ticket).await,
-            Ok(Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded) => {}
+            Ok(LeaseDecision::Granted(ticket)) => self.send(page, ticket).await,
+            Ok(LeaseDecision::Busy(_) | LeaseDecision::BackedOff { .. } | LeaseDecision::RecordChanged) => {}
             Err(error) => self.process.complain(
                 page,
                 "a stale page cannot be renewed, because the store cannot be written",

@@ -11,7 +11,7 @@ use crate::guard::patience;
 use crate::memory::Entry;
 use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
-use crate::ports::pages::slot::{Begun, FailureNote, Lease};
+use crate::ports::pages::slot::{FailureNote, Lease, LeaseDecision};
 use crate::ports::pages::snapshot::{Snapshot, Wanted};
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
@@ -50,7 +50,7 @@ impl<S: Stores> Visits<S> {
     }
 
     /// Renders a page while its visitor waits: a missing page, or one that is too stale to be served. Concurrent
-    /// visitors share one render, also across processes. `judged` is the generation that the caller has seen. The entry
+    /// visitors share one render, also across processes. `seen` is the generation that the caller has seen. The entry
     /// is `None` if another process has rendered the page: look the page up again. The flag tells whether a running
     /// render was joined.
     ///
@@ -60,7 +60,7 @@ impl<S: Stores> Visits<S> {
         self: &Arc<Self>,
         page: &Resolved,
         reason: Reason,
-        judged: Ticket,
+        seen: Ticket,
     ) -> (FirstRender, bool) {
         let Ok(_permit) = self.waiting.try_acquire() else {
             let limit = self.process.limits.max_waiting_visitors;
@@ -71,14 +71,14 @@ impl<S: Stores> Visits<S> {
         let visits = self.clone();
         let start = || {
             let (page, left) = (page.clone(), patience::left());
-            async move { patience::with(left, visits.render_or_wait(&page, reason, judged)).await }
+            async move { patience::with(left, visits.render_or_wait(&page, reason, seen)).await }
         };
         let key = page.key.shared();
         let call = self.renders.join(&self.process.tasks, &key, start);
         match within(&*self.process.clock, self.process.limits.max_wait, call).await {
             Some((Some(render), joined)) => {
                 // A joined render may have committed the generation that this visitor has already found to be expired.
-                let is_newer = |entry: &Arc<Entry>| entry.unsaved || entry.record.generation > judged;
+                let is_newer = |entry: &Arc<Entry>| entry.unsaved || entry.record.generation > seen;
                 (render.map(|entry| entry.filter(|entry| !joined || is_newer(entry))), joined)
             }
             Some((None, joined)) => (Err(VisitError::new(500, "the render's task panicked")), joined),
@@ -95,7 +95,7 @@ impl<S: Stores> Visits<S> {
         self: &Arc<Self>,
         page: &Resolved,
         reason: Reason,
-        mut judged: Ticket,
+        mut seen: Ticket,
     ) -> FirstRender {
         // With a stale page to fall back on, a visit obeys back-offs. Without one, each visit tries again.
         let urgency = if reason == Reason::First { Urgency::Missing } else { Urgency::Ordinary };
@@ -106,27 +106,28 @@ impl<S: Stores> Visits<S> {
         let mut other_lease: Option<Lease> = None;
         loop {
             let begun = match other_lease {
-                Some(lease) => Ok(Begun::Busy(lease)),
+                Some(lease) => Ok(LeaseDecision::Busy(lease)),
                 None => {
                     self.process
                         .stores
                         .pages()
-                        .begin(&page.key, self.process.ask(Some(judged), urgency))
+                        .begin(&page.key, self.process.lease_request(Some(seen), urgency))
                         .await
                 }
             };
             let snapshot = match begun {
-                Ok(Begun::Granted(ticket)) => match self.renderer.refresh(page, ticket, reason).await {
+                Ok(LeaseDecision::Granted(ticket)) => match self.renderer.refresh(page, ticket, reason).await
+                {
                     Ok(refreshed) => return self.first_render(page, refreshed).await,
-                    Err(error) => return self.render_unsaved(page, reason, judged, &error).await,
+                    Err(error) => return self.render_unsaved(page, reason, seen, &error).await,
                 },
-                Ok(Begun::BackedOff { .. }) => {
+                Ok(LeaseDecision::BackedOff { .. }) => {
                     return Err(VisitError::new(
                         500,
                         "the page's last render failed, and its back-off has not ended",
                     ));
                 }
-                Ok(Begun::Busy(lease)) => {
+                Ok(LeaseDecision::Busy(lease)) => {
                     waited_for = waited_for.or(Some(lease.ticket));
                     self.process.clock.sleep(pause).await;
                     pause = (pause * 2).min(POLL.1);
@@ -134,15 +135,17 @@ impl<S: Stores> Visits<S> {
                     patience::begin_again(self.process.limits.store_wait);
                     self.process.stores.pages().read(&page.key, Wanted::default()).await
                 }
-                Ok(Begun::Unneeded) => self.process.stores.pages().read(&page.key, Wanted::default()).await,
-                Err(error) => return self.render_unsaved(page, reason, judged, &error).await,
+                Ok(LeaseDecision::RecordChanged) => {
+                    self.process.stores.pages().read(&page.key, Wanted::default()).await
+                }
+                Err(error) => return self.render_unsaved(page, reason, seen, &error).await,
             };
             let snapshot = snapshot.map_err(|e| VisitError::new(500, e.to_string()))?;
-            if snapshot.generation != judged {
+            if snapshot.generation != seen {
                 if snapshot.shown().is_some() {
                     return Ok(None);
                 }
-                judged = snapshot.generation;
+                seen = snapshot.generation;
             }
             other_lease = snapshot.slot.lease_at(self.process.clock.now());
             // A visitor who waits for another process's render shares its failure, or the failure of a later render.
@@ -163,7 +166,7 @@ impl<S: Stores> Visits<S> {
         &self,
         page: &Resolved,
         reason: Reason,
-        judged: Ticket,
+        seen: Ticket,
         error: &StoreError,
     ) -> FirstRender {
         self.process.complain(page, "the store cannot be written; the page is kept in memory only", error);
@@ -173,10 +176,10 @@ impl<S: Stores> Visits<S> {
         let snapshot = self.process.stores.pages().read(&page.key, Wanted::default()).await;
         let epochs = snapshot.map_or(Epochs::UNKNOWN, |snapshot| snapshot.epochs);
         let epoch = cached.max(epochs.newest);
-        let request = RenderRequest { page: page.clone(), reason, generation: judged, epoch, draft: false };
+        let request = RenderRequest { page: page.clone(), reason, generation: seen, epoch, draft: false };
         match self.renderer.pool.run(request).await {
             Ok(output) => {
-                let entry = cache_unsaved(&self.process, page, output, judged);
+                let entry = cache_unsaved(&self.process, page, output, seen);
                 Ok(Some(if epochs.partial { entry.unchecked() } else { entry }))
             }
             Err(error) => {

@@ -17,7 +17,7 @@ use crate::ports::error::StoreError;
 use crate::ports::job::Removal;
 use crate::ports::journal::{Journal, Mark};
 use crate::ports::pages::Pages;
-use crate::ports::pages::slot::Begun;
+use crate::ports::pages::slot::LeaseDecision;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
 use crate::process::Process;
@@ -145,11 +145,13 @@ impl<S: Stores> Removals<S> {
         is_last: bool,
     ) -> Result<bool, StoreError> {
         let urgency = if is_last { Urgency::Overriding } else { Urgency::Missing };
-        match build_stores.pages.begin(page, self.process.ask(Some(seen), urgency)).await? {
-            Begun::Granted(ticket) => {
+        match build_stores.pages.begin(page, self.process.lease_request(Some(seen), urgency)).await? {
+            LeaseDecision::Granted(ticket) => {
                 write_tombstone(&self.process, build_stores, page, ticket).await.map(|()| true)
             }
-            Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded => Ok(false),
+            LeaseDecision::Busy(_) | LeaseDecision::BackedOff { .. } | LeaseDecision::RecordChanged => {
+                Ok(false)
+            }
         }
     }
 

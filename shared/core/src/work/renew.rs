@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
-use crate::ports::pages::slot::Begun;
+use crate::ports::pages::slot::LeaseDecision;
 use crate::ports::pages::snapshot::Wanted;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::stores::Stores;
@@ -81,18 +81,20 @@ pub(crate) async fn render_under<S: Stores>(
 async fn begin_and_render<S: Stores>(
     renderer: &Renderer<S>,
     page: &Resolved,
-    judged: Ticket,
+    seen: Ticket,
     reason: Reason,
 ) -> Result<JobOutcome, StoreError> {
     match renderer
         .process
         .stores
         .pages()
-        .begin(&page.key, renderer.process.ask(Some(judged), Urgency::Ordinary))
+        .begin(&page.key, renderer.process.lease_request(Some(seen), Urgency::Ordinary))
         .await?
     {
-        Begun::Granted(ticket) => render_under(renderer, page, ticket, reason).await,
-        Begun::Busy(_) | Begun::BackedOff { .. } | Begun::Unneeded => Ok(JobOutcome::Dropped),
+        LeaseDecision::Granted(ticket) => render_under(renderer, page, ticket, reason).await,
+        LeaseDecision::Busy(_) | LeaseDecision::BackedOff { .. } | LeaseDecision::RecordChanged => {
+            Ok(JobOutcome::Dropped)
+        }
     }
 }
 

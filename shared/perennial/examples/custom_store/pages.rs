@@ -8,7 +8,9 @@ use perennial::parts::key::page_key::PageKey;
 use perennial::parts::key::tags::{page_tags, user_tag};
 use perennial::parts::ports::pages::Pages;
 use perennial::parts::ports::pages::grant::{Committed, Failed, Grant};
-use perennial::parts::ports::pages::slot::{Ask, Begun, FailureNote, Lease, Slot, supersedes};
+use perennial::parts::ports::pages::slot::{
+    FailureNote, Lease, LeaseDecision, LeaseRequest, Slot, supersedes,
+};
 use perennial::parts::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use perennial::parts::ports::pages::warmth::{Warm, Warmest};
 use perennial::parts::record::page_record::{Epoch, Record, Stored, Ticket};
@@ -108,18 +110,18 @@ impl Pages for InMemory {
         Ok(self.lock().newest(tags.iter().map(|tag| user_tag(tag))))
     }
 
-    async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun> {
-        let mut refusal = Begun::Unneeded;
+    async fn begin(&self, page: &PageKey, request: LeaseRequest) -> Result<LeaseDecision> {
+        let mut refusal = LeaseDecision::RecordChanged;
         let granted = self.change(page, |row| {
-            if let Err(why) = row.slot.may_begin(row.generation(), &ask) {
+            if let Err(why) = row.slot.may_begin(row.generation(), &request) {
                 refusal = why;
                 return None;
             }
             let ticket = row.slot.next_ticket(row.generation());
-            row.lease(ticket, ask.urgency.demanded(), ask.lease, ask.now);
+            row.lease(ticket, request.urgency.demanded(), request.lease, request.now);
             Some(ticket)
         });
-        Ok(granted.map_or(refusal, Begun::Granted))
+        Ok(granted.map_or(refusal, LeaseDecision::Granted))
     }
 
     async fn resume(
@@ -141,7 +143,7 @@ impl Pages for InMemory {
         Ok(Grant { ticket, epoch, replaces: self.row(page).record })
     }
 
-    async fn renew(&self, page: &PageKey, ticket: Ticket, lease: Duration, now: Millis) -> Result<bool> {
+    async fn extend(&self, page: &PageKey, ticket: Ticket, lease: Duration, now: Millis) -> Result<bool> {
         let renewed = self.change(page, |row| {
             let (is_current, demanded) = (row.slot.is_current(ticket, row.generation()), row.slot.demanded);
             is_current.then(|| row.lease(ticket, demanded, lease, now))

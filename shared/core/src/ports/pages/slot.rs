@@ -95,21 +95,21 @@ impl Slot {
 
     /// The decision of [`Pages::begin`](crate::ports::pages::Pages::begin): in these words for a store that holds a slot and its record in one place, and
     /// to tell why for one that decides by a conditional write.
-    pub fn may_begin(&self, generation: Ticket, ask: &Ask) -> Result<(), Begun> {
-        if ask.judged.is_some_and(|judged| judged != generation) {
-            return Err(Begun::Unneeded);
+    pub fn may_begin(&self, generation: Ticket, request: &LeaseRequest) -> Result<(), LeaseDecision> {
+        if request.seen.is_some_and(|seen| seen != generation) {
+            return Err(LeaseDecision::RecordChanged);
         }
-        let lease = match ask.urgency {
-            Urgency::Ordinary | Urgency::Missing => self.lease_at(ask.now),
-            Urgency::Demand(_) => self.demand_at(ask.now),
+        let lease = match request.urgency {
+            Urgency::Ordinary | Urgency::Missing => self.lease_at(request.now),
+            Urgency::Demand(_) => self.demand_at(request.now),
             Urgency::Overriding => None,
         };
         if let Some(lease) = lease {
-            return Err(Begun::Busy(lease));
+            return Err(LeaseDecision::Busy(lease));
         }
-        let held_back = generation > 0 && ask.urgency == Urgency::Ordinary;
-        match self.backed_off_until(ask.now).filter(|_| held_back) {
-            Some(until) => Err(Begun::BackedOff { until }),
+        let held_back = generation > 0 && request.urgency == Urgency::Ordinary;
+        match self.backed_off_until(request.now).filter(|_| held_back) {
+            Some(until) => Err(LeaseDecision::BackedOff { until }),
             None => Ok(()),
         }
     }
@@ -119,7 +119,7 @@ impl Slot {
         self.ticket.max(generation) + 1
     }
 
-    /// The condition of [`Pages::resume`](crate::ports::pages::Pages::resume), [`Pages::renew`](crate::ports::pages::Pages::renew) and [`Pages::fail`](crate::ports::pages::Pages::fail): the ticket is the newest, and was not
+    /// The condition of [`Pages::resume`](crate::ports::pages::Pages::resume), [`Pages::extend`](crate::ports::pages::Pages::extend) and [`Pages::fail`](crate::ports::pages::Pages::fail): the ticket is the newest, and was not
     /// committed.
     pub fn is_current(&self, ticket: Ticket, generation: Ticket) -> bool {
         self.is_newest(ticket) && supersedes(ticket, generation)
@@ -144,7 +144,7 @@ impl Slot {
 
     /// The slot beside a record of that generation, for a store that writes them one after the other: a commit ends the
     /// leases and failures of its own and of older tickets.
-    pub fn beside(self, generation: Ticket) -> Self {
+    pub fn reconciled(self, generation: Ticket) -> Self {
         let lease = self.lease.filter(|lease| supersedes(lease.ticket, generation));
         let failure = self.failure.filter(|failure| supersedes(failure.ticket, generation));
         Self { lease, failure, ..self }
@@ -158,9 +158,9 @@ pub fn supersedes(ticket: Ticket, generation: Ticket) -> bool {
 
 /// A wish to render.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
+pub struct LeaseRequest {
     /// The generation the caller saw (0 for none); `None` if it does not matter.
-    pub judged: Option<Ticket>,
+    pub seen: Option<Ticket>,
     /// Whose leases and back-offs hold it up.
     pub urgency: Urgency,
     /// How long the lease is to last.
@@ -171,7 +171,7 @@ pub struct Ask {
 
 /// Answer to a wish to render.
 #[derive(Clone, Debug)]
-pub enum Begun {
+pub enum LeaseDecision {
     /// Render, under this ticket.
     Granted(Ticket),
     /// Somebody else does, until this lease's end at the latest.
@@ -182,5 +182,5 @@ pub enum Begun {
         until: Millis,
     },
     /// The record is not the one that was judged: look again.
-    Unneeded,
+    RecordChanged,
 }

@@ -15,10 +15,10 @@ use crate::key::page_key::PageKey;
 use crate::key::tags::{SITE_TAG, path_tag};
 use crate::ports::pages::Pages;
 use crate::ports::pages::grant::{Committed, Failed, Grant};
-use crate::ports::pages::slot::{Ask, Begun};
+use crate::ports::pages::slot::{LeaseDecision, LeaseRequest};
 use crate::ports::pages::snapshot::{Inline, Stamp};
 use crate::ports::pages::urgency::Urgency;
-use crate::ports::suite::pages::kit::{ask_and_record, commit, granted, later, page, read_all};
+use crate::ports::suite::pages::kit::{commit, granted, later, lease_request_and_record, page, read_all};
 use crate::record::page_record::{Record, Stored};
 
 /// Runs every check. `open` opens the same storage for the build with the given id.
@@ -44,53 +44,54 @@ pub async fn run<P: Pages>(open: impl Fn(&str) -> P) {
 
 /// Checks that hold only while no answer of the store is lost.
 pub async fn run_undisturbed<P: Pages>(pages: &P) {
-    let (page, (ask, record)) = (page("undisturbed"), ask_and_record());
-    let first = granted(pages, &page, ask).await;
+    let (page, (request, record)) = (page("undisturbed"), lease_request_and_record());
+    let first = granted(pages, &page, request).await;
     let old = Record { generation: first.ticket, ..record };
     assert_eq!(commit(pages, &page, &old).await, Committed::Stored { replaced: None });
-    let second = granted(pages, &page, Ask { judged: Some(first.ticket), ..ask }).await;
+    let second = granted(pages, &page, LeaseRequest { seen: Some(first.ticket), ..request }).await;
     let new = Record { generation: second.ticket, ..old.clone() };
     let stored = commit(pages, &page, &new).await;
     assert_eq!(stored, Committed::Stored { replaced: Some(Arc::new(old)) }, "the caller removes its bodies");
 }
 
 async fn one_lease<P: Pages>(pages: &P) {
-    let (page, (ask, record)) = (page("lease"), ask_and_record());
-    let first = granted(pages, &page, ask).await;
+    let (page, (request, record)) = (page("lease"), lease_request_and_record());
+    let first = granted(pages, &page, request).await;
     assert!(first.replaces.is_none());
-    let busy = pages.begin(&page, later(ask, 9_999)).await.expect("begin");
+    let busy = pages.begin(&page, later(request, 9_999)).await.expect("begin");
     assert!(
-        matches!(busy, Begun::Busy(lease) if lease.ticket == first.ticket && lease.until == Millis(1_010_000)),
+        matches!(busy, LeaseDecision::Busy(lease) if lease.ticket == first.ticket && lease.until == Millis(1_010_000)),
         "{busy:?}"
     );
-    assert!(pages.renew(&page, first.ticket, ask.lease, Millis(1_009_000)).await.expect("renew"));
-    let busy = pages.begin(&page, later(ask, 18_999)).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy(_)), "a renewed lease holds: {busy:?}");
-    let second = granted(pages, &page, later(ask, 19_000)).await;
+    assert!(pages.extend(&page, first.ticket, request.lease, Millis(1_009_000)).await.expect("extend"));
+    let busy = pages.begin(&page, later(request, 18_999)).await.expect("begin");
+    assert!(matches!(busy, LeaseDecision::Busy(_)), "a renewed lease holds: {busy:?}");
+    let second = granted(pages, &page, later(request, 19_000)).await;
     assert!(second.ticket > first.ticket, "an ended lease is taken over under a newer ticket");
-    assert!(!pages.renew(&page, first.ticket, ask.lease, ask.now).await.expect("renew"));
+    assert!(!pages.extend(&page, first.ticket, request.lease, request.now).await.expect("extend"));
     pages.release(&page, first.ticket).await.expect("release");
-    let busy = pages.begin(&page, later(ask, 19_001)).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy(_)), "another ticket cannot release a lease: {busy:?}");
+    let busy = pages.begin(&page, later(request, 19_001)).await.expect("begin");
+    assert!(matches!(busy, LeaseDecision::Busy(_)), "another ticket cannot release a lease: {busy:?}");
     pages.release(&page, second.ticket).await.expect("release");
-    let third = granted(pages, &page, later(ask, 19_002)).await;
+    let third = granted(pages, &page, later(request, 19_002)).await;
     commit(pages, &page, &Record { generation: third.ticket, ..record }).await;
-    let unneeded = pages.begin(&page, later(ask, 19_003)).await.expect("begin");
-    assert!(matches!(unneeded, Begun::Unneeded), "the page is no longer missing: {unneeded:?}");
+    let unneeded = pages.begin(&page, later(request, 19_003)).await.expect("begin");
+    assert!(matches!(unneeded, LeaseDecision::RecordChanged), "the page is no longer missing: {unneeded:?}");
     let slot = read_all(pages, &page).await.slot;
-    assert_eq!(slot.leased_until(ask.now), None, "a commit releases its lease");
+    assert_eq!(slot.leased_until(request.now), None, "a commit releases its lease");
 }
 
 async fn a_release_leaves_nothing<P: Pages>(pages: &P) {
-    let (page, (ask, _)) = (page("undone"), ask_and_record());
-    let grant = granted(pages, &page, ask).await;
+    let (page, (request, _)) = (page("undone"), lease_request_and_record());
+    let grant = granted(pages, &page, request).await;
     pages.release(&page, grant.ticket).await.expect("release");
     let listed = pages.list(page.as_str(), None, 1).await.expect("list");
     assert!(listed.is_empty(), "a released page leaves no item: {listed:?}");
-    let first = granted(pages, &page, ask).await;
-    let second = granted(pages, &page, Ask { urgency: Urgency::Overriding, judged: None, ..ask }).await;
+    let first = granted(pages, &page, request).await;
+    let second =
+        granted(pages, &page, LeaseRequest { urgency: Urgency::Overriding, seen: None, ..request }).await;
     pages.release(&page, second.ticket).await.expect("release");
-    let third = granted(pages, &page, ask).await;
+    let third = granted(pages, &page, request).await;
     assert!(
         third.ticket > second.ticket && second.ticket > first.ticket,
         "tickets stay unique: the first may still commit"
@@ -99,9 +100,10 @@ async fn a_release_leaves_nothing<P: Pages>(pages: &P) {
 }
 
 async fn tickets_decide<P: Pages>(pages: &P) {
-    let (page, (ask, record)) = (page("tickets"), ask_and_record());
-    let old = granted(pages, &page, ask).await;
-    let new = granted(pages, &page, Ask { urgency: Urgency::Overriding, judged: None, ..ask }).await;
+    let (page, (request, record)) = (page("tickets"), lease_request_and_record());
+    let old = granted(pages, &page, request).await;
+    let new =
+        granted(pages, &page, LeaseRequest { urgency: Urgency::Overriding, seen: None, ..request }).await;
     let record_of = |grant: &Grant| Record {
         generation: grant.ticket,
         period_s: Some(grant.ticket as u32),
@@ -115,7 +117,7 @@ async fn tickets_decide<P: Pages>(pages: &P) {
     assert!(matches!(repeated, Committed::Superseded | Committed::Stored { replaced: None }), "{repeated:?}");
     let read = read_all(pages, &page).await;
     assert_eq!(read.record.as_deref(), Some(&record_of(&new)));
-    let next = granted(pages, &page, Ask { judged: Some(new.ticket), ..ask }).await;
+    let next = granted(pages, &page, LeaseRequest { seen: Some(new.ticket), ..request }).await;
     assert_eq!(next.replaces.as_deref(), Some(&record_of(&new)));
     let stored = commit(pages, &page, &record_of(&next)).await;
     let Committed::Stored { replaced } = stored else { panic!("not stored: {stored:?}") };
@@ -124,40 +126,41 @@ async fn tickets_decide<P: Pages>(pages: &P) {
 }
 
 async fn failures_back_off<P: Pages>(pages: &P) {
-    let (page, (ask, record)) = (page("failures"), ask_and_record());
+    let (page, (request, record)) = (page("failures"), lease_request_and_record());
     let failed = |now, retry_after| Failed { message: "no".into(), retry_after, now };
-    let grant = granted(pages, &page, ask).await;
-    pages.fail(&page, grant.ticket, failed(ask.now, None)).await.expect("fail");
-    let grant = granted(pages, &page, ask).await;
+    let grant = granted(pages, &page, request).await;
+    pages.fail(&page, grant.ticket, failed(request.now, None)).await.expect("fail");
+    let grant = granted(pages, &page, request).await;
     let first_note = read_all(pages, &page).await.slot.failure.expect("a note");
     assert_eq!((first_note.count, &*first_note.message), (1, "no"));
     commit(pages, &page, &Record { generation: grant.ticket, ..record }).await;
     assert_eq!(read_all(pages, &page).await.slot.failure, None, "a commit forgets failures");
 
-    let stale = Ask { judged: Some(grant.ticket), ..ask };
+    let stale = LeaseRequest { seen: Some(grant.ticket), ..request };
     let grant = granted(pages, &page, stale).await;
-    pages.fail(&page, grant.ticket, failed(ask.now, None)).await.expect("fail");
+    pages.fail(&page, grant.ticket, failed(request.now, None)).await.expect("fail");
     let backed_off = pages.begin(&page, later(stale, 1_000)).await.expect("begin");
-    assert!(matches!(backed_off, Begun::BackedOff { .. }), "{backed_off:?}");
+    assert!(matches!(backed_off, LeaseDecision::BackedOff { .. }), "{backed_off:?}");
     let grant = granted(pages, &page, later(stale, 1_500)).await;
     let retry_after = Some(Duration::from_secs(60));
-    pages.fail(&page, grant.ticket, failed(ask.now, retry_after)).await.expect("fail");
+    pages.fail(&page, grant.ticket, failed(request.now, retry_after)).await.expect("fail");
     let note = read_all(pages, &page).await.slot.failure.expect("a note");
-    assert_eq!((note.count, note.retry_at), (2, ask.now.plus(Duration::from_secs(60))));
+    assert_eq!((note.count, note.retry_at), (2, request.now.plus(Duration::from_secs(60))));
     let backed_off = pages.begin(&page, later(stale, 59_999)).await.expect("begin");
     assert!(
-        matches!(backed_off, Begun::BackedOff { .. }),
+        matches!(backed_off, LeaseDecision::BackedOff { .. }),
         "Retry-After is longer than the back-off: {backed_off:?}"
     );
-    granted(pages, &page, Ask { urgency: Urgency::Missing, ..later(stale, 59_999) }).await;
-    granted(pages, &page, Ask { urgency: Urgency::Overriding, ..stale }).await;
+    granted(pages, &page, LeaseRequest { urgency: Urgency::Missing, ..later(stale, 59_999) }).await;
+    granted(pages, &page, LeaseRequest { urgency: Urgency::Overriding, ..stale }).await;
 }
 
 async fn urgent_pre_empts<P: Pages>(pages: &P) {
-    let (page, (ask, record)) = (page("urgent"), ask_and_record());
-    let slow = granted(pages, &page, ask).await;
-    let urgent = granted(pages, &page, Ask { urgency: Urgency::Overriding, judged: None, ..ask }).await;
-    let failed = Failed { message: "late".into(), retry_after: None, now: ask.now };
+    let (page, (request, record)) = (page("urgent"), lease_request_and_record());
+    let slow = granted(pages, &page, request).await;
+    let urgent =
+        granted(pages, &page, LeaseRequest { urgency: Urgency::Overriding, seen: None, ..request }).await;
+    let failed = Failed { message: "late".into(), retry_after: None, now: request.now };
     pages.fail(&page, slow.ticket, failed).await.expect("fail");
     let slot = read_all(pages, &page).await.slot;
     assert_eq!(
@@ -167,51 +170,51 @@ async fn urgent_pre_empts<P: Pages>(pages: &P) {
     );
     let stored = commit(pages, &page, &Record { generation: slow.ticket, ..record }).await;
     assert_eq!(stored, Committed::Stored { replaced: None });
-    let busy = pages.begin(&page, Ask { judged: Some(slow.ticket), ..ask }).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy(_)), "the urgent render's lease stays: {busy:?}");
+    let busy = pages.begin(&page, LeaseRequest { seen: Some(slow.ticket), ..request }).await.expect("begin");
+    assert!(matches!(busy, LeaseDecision::Busy(_)), "the urgent render's lease stays: {busy:?}");
 }
 
 async fn resuming<P: Pages>(pages: &P) {
-    let (page, (ask, record)) = (page("passed"), ask_and_record());
-    let grant = granted(pages, &page, ask).await;
-    let late = Millis(ask.now.0 + 60_000);
+    let (page, (request, record)) = (page("passed"), lease_request_and_record());
+    let grant = granted(pages, &page, request).await;
+    let late = Millis(request.now.0 + 60_000);
     let epoch = pages.invalidate(&[SITE_TAG.to_owned()], Stamp::Stale).await.expect("invalidate");
     let resumed =
-        pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume").expect("the newest");
+        pages.resume(&page, grant.ticket, request.lease, late).await.expect("resume").expect("the newest");
     let resumed = pages.prepare(&page, resumed).await.expect("prepare");
     assert!(resumed.ticket > grant.ticket && resumed.epoch == epoch);
-    let twice = pages.resume(&page, grant.ticket, ask.lease, late).await.expect("resume");
+    let twice = pages.resume(&page, grant.ticket, request.lease, late).await.expect("resume");
     assert!(twice.is_none(), "the same job, delivered again");
-    let busy = pages.begin(&page, Ask { now: late, ..ask }).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy(_)), "{busy:?}");
+    let busy = pages.begin(&page, LeaseRequest { now: late, ..request }).await.expect("begin");
+    assert!(matches!(busy, LeaseDecision::Busy(_)), "{busy:?}");
     commit(pages, &page, &Record { generation: resumed.ticket, ..record }).await;
-    let resumed_again = pages.resume(&page, resumed.ticket, ask.lease, late).await.expect("resume");
+    let resumed_again = pages.resume(&page, resumed.ticket, request.lease, late).await.expect("resume");
     assert!(resumed_again.is_none(), "the ticket is committed");
-    let newer = granted(pages, &page, Ask { judged: None, ..ask }).await;
+    let newer = granted(pages, &page, LeaseRequest { seen: None, ..request }).await;
     pages.release(&page, newer.ticket).await.expect("release");
-    let newest = granted(pages, &page, Ask { judged: None, ..ask }).await;
-    assert!(pages.resume(&page, newer.ticket, ask.lease, late).await.expect("resume").is_none());
+    let newest = granted(pages, &page, LeaseRequest { seen: None, ..request }).await;
+    assert!(pages.resume(&page, newer.ticket, request.lease, late).await.expect("resume").is_none());
     pages.release(&page, newest.ticket).await.expect("release");
 }
 
 async fn versions<P: Pages>(pages: &P, other: &P) {
     let Some(before) = pages.version() else { return };
     assert_eq!(other.version(), Some(before));
-    let (page, (ask, _)) = (page("versions"), ask_and_record());
-    granted(other, &page, ask).await;
+    let (page, (request, _)) = (page("versions"), lease_request_and_record());
+    granted(other, &page, request).await;
     let after = pages.version().expect("no write is under way");
     assert_ne!(after, before, "a write of another process changes the version");
-    let busy = other.begin(&page, ask).await.expect("begin");
-    assert!(matches!(busy, Begun::Busy(_)));
+    let busy = other.begin(&page, request).await.expect("begin");
+    assert!(matches!(busy, LeaseDecision::Busy(_)));
     assert_eq!(pages.version(), Some(after), "a refusal changes nothing");
 }
 
 async fn builds_are_apart<P: Pages>(pages: &P, other: &P) {
-    let (page, (ask, record)) = (page("builds"), ask_and_record());
-    let grant = granted(pages, &page, ask).await;
+    let (page, (request, record)) = (page("builds"), lease_request_and_record());
+    let grant = granted(pages, &page, request).await;
     commit(pages, &page, &Record { generation: grant.ticket, ..record.clone() }).await;
     assert!(read_all(other, &page).await.record.is_none());
-    let elsewhere = granted(other, &page, ask).await;
+    let elsewhere = granted(other, &page, request).await;
     commit(other, &page, &Record { generation: elsewhere.ticket, ..record }).await;
     let epoch = other.invalidate(&[path_tag(page.path())], Stamp::Stale).await.expect("invalidate");
     assert_eq!(read_all(pages, &page).await.epochs.newest, epoch, "tags are shared");
@@ -225,11 +228,11 @@ async fn builds_are_apart<P: Pages>(pages: &P, other: &P) {
 }
 
 async fn listing<P: Pages>(pages: &P) {
-    let (ask, record) = ask_and_record();
+    let (request, record) = lease_request_and_record();
     let names = ["list-a", "list-b", "list-c"].map(page);
     let mut records = Vec::new();
     for page in &names[..2] {
-        let grant = granted(pages, page, ask).await;
+        let grant = granted(pages, page, request).await;
         let record = Record { generation: grant.ticket, ..record.clone() };
         records.push((page.clone(), record, Inline::default()));
     }
@@ -244,7 +247,7 @@ async fn listing<P: Pages>(pages: &P) {
     assert_eq!(rest.len(), 1);
     assert_eq!(rest[0].0, texts[1]);
 
-    let newer = granted(pages, &names[0], Ask { judged: None, ..ask }).await;
+    let newer = granted(pages, &names[0], LeaseRequest { seen: None, ..request }).await;
     let renewed = Record { generation: newer.ticket, ..record };
     commit(pages, &names[0], &renewed).await;
     pages.publish(&records, &names[..1]).await.expect("publish");
@@ -254,14 +257,14 @@ async fn listing<P: Pages>(pages: &P) {
 }
 
 async fn not_found<P: Pages>(pages: &P) {
-    let (ask, record) = ask_and_record();
+    let (request, record) = lease_request_and_record();
     let before = pages.count_not_found("/suite/{name}", 1_000).await.expect("count");
     let stored = pages.count_stored("/suite/{name}", 1_000).await.expect("count");
     let body = crate::record::content::Content::render("gone".into()).body().clone();
     let gone = Stored::NotFound { html: body.clone(), data: body };
     let mut newest = Vec::new();
     for page in ["gone-a", "gone-b", "gone-c"].map(page) {
-        let grant = granted(pages, &page, ask).await;
+        let grant = granted(pages, &page, request).await;
         let record = Record { generation: grant.ticket, stored: gone.clone(), ..record.clone() };
         commit(pages, &page, &record).await;
         newest.push((page, record));
@@ -278,37 +281,37 @@ async fn not_found<P: Pages>(pages: &P) {
     );
     assert_eq!(pages.count_stored("/suite", 10).await.expect("count"), 0, "another route's");
     let (page, old) = &newest[0];
-    let grant = granted(pages, page, Ask { judged: Some(old.generation), ..ask }).await;
+    let grant = granted(pages, page, LeaseRequest { seen: Some(old.generation), ..request }).await;
     commit(pages, page, &Record { generation: grant.ticket, ..record }).await;
     assert_eq!(count(1_000).await.expect("count"), before + 2, "the page exists now");
 }
 
 async fn races<P: Pages>(pages: Arc<P>) {
     const WRITERS: usize = 20;
-    let (page, (ask, record)) = (page("races"), ask_and_record());
+    let (page, (request, record)) = (page("races"), lease_request_and_record());
     let barrier = Arc::new(tokio::sync::Barrier::new(WRITERS));
     let begin = |urgency: Urgency| {
         let (pages, page, barrier) = (pages.clone(), page.clone(), barrier.clone());
         tokio::spawn(async move {
             barrier.wait().await;
-            pages.begin(&page, Ask { urgency, judged: None, ..ask }).await.expect("begin")
+            pages.begin(&page, LeaseRequest { urgency, seen: None, ..request }).await.expect("begin")
         })
     };
     let mut tickets = Vec::new();
     for task in (0..WRITERS).map(|_| begin(Urgency::Ordinary)).collect::<Vec<_>>() {
-        if let Begun::Granted(ticket) = task.await.expect("no panic") {
+        if let LeaseDecision::Granted(ticket) = task.await.expect("no panic") {
             tickets.push(ticket);
         }
     }
     assert_eq!(tickets.len(), 1, "one winner");
     for task in (0..WRITERS).map(|_| begin(Urgency::Demand(1))).collect::<Vec<_>>() {
-        if let Begun::Granted(ticket) = task.await.expect("no panic") {
+        if let LeaseDecision::Granted(ticket) = task.await.expect("no panic") {
             tickets.push(ticket);
         }
     }
     assert_eq!(tickets.len(), 2, "one publisher's call pre-empts the lease, the others wait for it");
     for task in (0..WRITERS).map(|_| begin(Urgency::Overriding)).collect::<Vec<_>>() {
-        if let Begun::Granted(ticket) = task.await.expect("no panic") {
+        if let LeaseDecision::Granted(ticket) = task.await.expect("no panic") {
             tickets.push(ticket);
         }
     }

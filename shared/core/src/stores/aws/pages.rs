@@ -28,7 +28,7 @@ use crate::key::tags::{page_tags, user_tag};
 use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
 use crate::ports::pages::grant::{Committed, Failed, Grant};
-use crate::ports::pages::slot::{Ask, Begun, FailureNote};
+use crate::ports::pages::slot::{FailureNote, LeaseDecision, LeaseRequest};
 use crate::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use crate::ports::pages::warmth::Warmest;
 use crate::record::page_record::{Epoch, Form, Record, Ticket};
@@ -108,8 +108,8 @@ impl Pages for DynamoPages {
         Ok(self.0.reads.get_some(keys.clone()).await?.epochs(&keys))
     }
 
-    async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
-        grant(&self.0, page, ask).await
+    async fn begin(&self, page: &PageKey, request: LeaseRequest) -> Result<LeaseDecision, StoreError> {
+        grant(&self.0, page, request).await
     }
 
     async fn resume(
@@ -129,7 +129,7 @@ impl Pages for DynamoPages {
         Ok(Grant { ticket, epoch: epoch(found.get(&epoch_key)), replaces })
     }
 
-    async fn renew(
+    async fn extend(
         &self,
         page: &PageKey,
         ticket: Ticket,

@@ -21,7 +21,7 @@ use crate::key::tags::user_tag;
 use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
 use crate::ports::pages::grant::{Committed, Failed, Grant};
-use crate::ports::pages::slot::{Ask, Begun, FailureNote, supersedes};
+use crate::ports::pages::slot::{FailureNote, LeaseDecision, LeaseRequest, supersedes};
 use crate::ports::pages::snapshot::{Inline, Snapshot, Stamp, Wanted};
 use crate::ports::pages::warmth::Warmest;
 use crate::record::page_record::{Epoch, Record, Stored, Ticket};
@@ -180,16 +180,16 @@ impl Pages for SqlitePages {
         self.db.read(|c| epochs(c, tags.iter().map(|t| user_tag(t)))).await
     }
 
-    async fn begin(&self, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
+    async fn begin(&self, page: &PageKey, request: LeaseRequest) -> Result<LeaseDecision, StoreError> {
         let (this, page) = (self.clone(), page.shared());
         let begin = move |tx: &rusqlite::Transaction<'_>| {
             let row = this.row(tx, &page)?;
-            if let Err(refusal) = row.slot.may_begin(row.generation, &ask) {
+            if let Err(refusal) = row.slot.may_begin(row.generation, &request) {
                 return Ok(refusal);
             }
             let ticket = row.slot.next_ticket(row.generation);
-            grant(tx, &this.build, &page, (ticket, ask.urgency.demanded()), ask.lease, ask.now)?;
-            Ok(Begun::Granted(ticket))
+            grant(tx, &this.build, &page, (ticket, request.urgency.demanded()), request.lease, request.now)?;
+            Ok(LeaseDecision::Granted(ticket))
         };
         self.db.write(Durable::No, begin).await
     }
@@ -222,7 +222,7 @@ impl Pages for SqlitePages {
         read.await
     }
 
-    async fn renew(
+    async fn extend(
         &self,
         page: &PageKey,
         ticket: Ticket,
@@ -420,16 +420,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pages = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
         let page = crate::ports::suite::pages::kit::page("damaged");
-        let (ask, record) = crate::ports::suite::pages::kit::ask_and_record();
-        let Begun::Granted(ticket) = pages.begin(&page, ask).await.unwrap() else { panic!("refused") };
+        let (request, record) = crate::ports::suite::pages::kit::lease_request_and_record();
+        let LeaseDecision::Granted(ticket) = pages.begin(&page, request).await.unwrap() else {
+            panic!("refused")
+        };
         let none = Inline::default();
         pages.commit(&page, &Record { generation: ticket, ..record.clone() }, &none).await.unwrap();
         let break_it = |tx: &rusqlite::Transaction<'_>| tx.execute("UPDATE pages SET record = x'00'", []);
         pages.db.write(Durable::No, break_it).await.unwrap();
         let damaged = pages.read(&page, Wanted::default()).await.unwrap();
         assert!(damaged.record.is_none() && damaged.generation == ticket);
-        let ask = Ask { judged: Some(damaged.generation), ..ask };
-        let Begun::Granted(again) = pages.begin(&page, ask).await.unwrap() else { panic!("refused") };
+        let request = LeaseRequest { seen: Some(damaged.generation), ..request };
+        let LeaseDecision::Granted(again) = pages.begin(&page, request).await.unwrap() else {
+            panic!("refused")
+        };
         assert!(again > ticket, "tickets never restart");
         pages.commit(&page, &Record { generation: again, ..record }, &none).await.unwrap();
         assert_eq!(pages.read(&page, Wanted::default()).await.unwrap().record.unwrap().generation, again);
@@ -441,16 +445,20 @@ mod tests {
         let pages = open();
         let keys: Vec<_> =
             (100..400).map(|i| crate::ports::suite::pages::kit::page(&format!("p{i}"))).collect();
-        let (ask, record) = crate::ports::suite::pages::kit::ask_and_record();
+        let (request, record) = crate::ports::suite::pages::kit::lease_request_and_record();
         let mut commits = Vec::new();
         for page in &keys {
-            let Begun::Granted(generation) = pages.begin(page, ask).await.unwrap() else { panic!("refused") };
+            let LeaseDecision::Granted(generation) = pages.begin(page, request).await.unwrap() else {
+                panic!("refused")
+            };
             let epoch = pages.invalidate(&["tag:x".to_owned()], Stamp::Stale).await.unwrap();
             commits.push((page.clone(), Record { generation, epoch, ..record.clone() }, Inline::default()));
         }
         pages.publish(&commits, &keys).await.unwrap();
-        let Begun::Granted(under_way) =
-            pages.begin(&keys[0], Ask { judged: None, urgency: Urgency::Overriding, ..ask }).await.unwrap()
+        let LeaseDecision::Granted(under_way) = pages
+            .begin(&keys[0], LeaseRequest { seen: None, urgency: Urgency::Overriding, ..request })
+            .await
+            .unwrap()
         else {
             panic!("refused")
         };
@@ -503,19 +511,21 @@ mod tests {
         for page in &keys {
             pages.read(page, Wanted::default()).await.unwrap();
         }
-        let (ask, record) = crate::ports::suite::pages::kit::ask_and_record();
+        let (request, record) = crate::ports::suite::pages::kit::lease_request_and_record();
         let late = Record { generation: under_way, ..record.clone() };
         let none = Inline::default();
         let error = pages.commit(&keys[0], &late, &none).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");
         pages.publish(&[(keys[0].clone(), late, none.clone())], &[]).await.unwrap_err();
-        assert_eq!(pages.resume(&keys[0], under_way, ask.lease, ask.now).await.unwrap(), None);
-        assert!(!pages.renew(&keys[0], under_way, ask.lease, ask.now).await.unwrap());
+        assert_eq!(pages.resume(&keys[0], under_way, request.lease, request.now).await.unwrap(), None);
+        assert!(!pages.extend(&keys[0], under_way, request.lease, request.now).await.unwrap());
         let stranger = crate::ports::suite::pages::kit::page("stranger");
         for page in [&keys[0], &keys[150], &stranger] {
             let seen = pages.read(page, Wanted::default()).await.unwrap();
-            let ask = Ask { judged: Some(seen.generation), ..ask };
-            let Begun::Granted(ticket) = pages.begin(page, ask).await.unwrap() else { panic!("refused") };
+            let request = LeaseRequest { seen: Some(seen.generation), ..request };
+            let LeaseDecision::Granted(ticket) = pages.begin(page, request).await.unwrap() else {
+                panic!("refused")
+            };
             let epoch = pages.prepare(page, ticket).await.unwrap().epoch;
             let record = Record { generation: ticket, epoch, ..record.clone() };
             pages.commit(page, &record, &none).await.unwrap();
@@ -531,27 +541,37 @@ mod tests {
             pages.read(page, Wanted::default()).await.unwrap();
         }
         let before = pages.list("", None, 1000).await.unwrap().len();
-        let (ask, _) = crate::ports::suite::pages::kit::ask_and_record();
-        let ask = Ask { judged: None, urgency: Urgency::Missing, ..ask };
+        let (request, _) = crate::ports::suite::pages::kit::lease_request_and_record();
+        let request = LeaseRequest { seen: None, urgency: Urgency::Missing, ..request };
         let stranger = crate::ports::suite::pages::kit::page("stranger");
-        let Begun::Granted(ticket) = pages.begin(&stranger, ask).await.unwrap() else { panic!("refused") };
+        let LeaseDecision::Granted(ticket) = pages.begin(&stranger, request).await.unwrap() else {
+            panic!("refused")
+        };
         pages.release(&stranger, ticket).await.unwrap();
         assert_eq!(pages.list("", None, 1000).await.unwrap().len(), before, "random paths fill no store");
-        let Begun::Granted(ticket) = pages.begin(&stranger, ask).await.unwrap() else { panic!("refused") };
-        let failed = Failed { message: "no".into(), retry_after: None, now: ask.now };
+        let LeaseDecision::Granted(ticket) = pages.begin(&stranger, request).await.unwrap() else {
+            panic!("refused")
+        };
+        let failed = Failed { message: "no".into(), retry_after: None, now: request.now };
         pages.fail(&stranger, ticket, failed).await.unwrap().unwrap();
-        assert!(matches!(pages.begin(&stranger, ask).await.unwrap(), Begun::Granted(_)), "nothing to show");
+        assert!(
+            matches!(pages.begin(&stranger, request).await.unwrap(), LeaseDecision::Granted(_)),
+            "nothing to show"
+        );
     }
 
     #[tokio::test]
     async fn failed_first_renders_are_forgotten_but_for_the_newest() {
         let folder = tempfile::tempdir().unwrap();
         let pages = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
-        let (ask, record) = crate::ports::suite::pages::kit::ask_and_record();
+        let (request, record) = crate::ports::suite::pages::kit::lease_request_and_record();
         let page = |n: usize| crate::ports::suite::pages::kit::page(&format!("p{n}"));
         let fail = async |n: usize, at: u64| {
-            let ask = Ask { judged: None, urgency: Urgency::Overriding, now: Millis(at), ..ask };
-            let Begun::Granted(ticket) = pages.begin(&page(n), ask).await.unwrap() else { panic!("refused") };
+            let request =
+                LeaseRequest { seen: None, urgency: Urgency::Overriding, now: Millis(at), ..request };
+            let LeaseDecision::Granted(ticket) = pages.begin(&page(n), request).await.unwrap() else {
+                panic!("refused")
+            };
             let failed = Failed { message: "no".into(), retry_after: None, now: Millis(at) };
             pages.fail(&page(n), ticket, failed).await.unwrap().unwrap();
         };
@@ -564,7 +584,7 @@ mod tests {
         pages.commit(&page(1), &shown, &Inline::default()).await.unwrap();
         fail(1, 1_000).await;
         pages.publish(&[], &[page(2)]).await.unwrap();
-        let urgent = Ask { judged: None, urgency: Urgency::Overriding, ..ask };
+        let urgent = LeaseRequest { seen: None, urgency: Urgency::Overriding, ..request };
         pages.begin(&page(3), urgent).await.unwrap();
         pages.begin(&page(4), urgent).await.unwrap();
         fail(4, 1_000).await;
@@ -586,10 +606,10 @@ mod tests {
         let pages = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
         let slot = pages.read(&page, Wanted::default()).await.unwrap().slot;
         assert_eq!((slot.ticket, slot.demanded), (4, 0));
-        let (ask, _) = crate::ports::suite::pages::kit::ask_and_record();
-        let ask = Ask { urgency: Urgency::Demand(1), ..ask };
-        assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Granted(5)));
-        assert!(matches!(pages.begin(&page, ask).await.unwrap(), Begun::Busy(_)));
+        let (request, _) = crate::ports::suite::pages::kit::lease_request_and_record();
+        let request = LeaseRequest { urgency: Urgency::Demand(1), ..request };
+        assert!(matches!(pages.begin(&page, request).await.unwrap(), LeaseDecision::Granted(5)));
+        assert!(matches!(pages.begin(&page, request).await.unwrap(), LeaseDecision::Busy(_)));
         let again = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
         assert_eq!(again.read(&page, Wanted::default()).await.unwrap().slot.demanded, 1);
     }
@@ -607,7 +627,7 @@ mod tests {
     #[allow(clippy::disallowed_methods, reason = "it takes less than the clock port's milliseconds")]
     async fn a_tag_costs_the_same_for_any_number_of_pages() {
         use std::time::Instant;
-        let (_, record) = crate::ports::suite::pages::kit::ask_and_record();
+        let (_, record) = crate::ports::suite::pages::kit::lease_request_and_record();
         let bytes = Record { generation: 1, ..record }.to_bytes();
         let mut costs = Vec::new();
         for count in [1_000, pages_of_scale()] {

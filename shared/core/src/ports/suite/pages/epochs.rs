@@ -4,15 +4,15 @@ use crate::freshness::Epochs;
 use crate::key::page_key::PageKey;
 use crate::key::tags::{SITE_TAG, path_tag, route_tag, user_tag};
 use crate::ports::pages::Pages;
-use crate::ports::pages::slot::Ask;
+use crate::ports::pages::slot::LeaseRequest;
 use crate::ports::pages::snapshot::Stamp;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::suite::pages::kit::*;
 use crate::record::page_record::Record;
 
 pub(super) async fn epochs<P: Pages>(pages: &P) {
-    let (page, (ask, record)) = (page("epochs"), ask_and_record());
-    let before = granted(pages, &page, ask).await;
+    let (page, (request, record)) = (page("epochs"), lease_request_and_record());
+    let before = granted(pages, &page, request).await;
     assert_eq!(pages.epoch().await.expect("epoch"), before.epoch);
     let advanced = pages.invalidate(&[path_tag(page.path())], Stamp::Stale).await.expect("invalidate");
     assert!(advanced > before.epoch);
@@ -35,7 +35,8 @@ pub(super) async fn epochs<P: Pages>(pages: &P) {
         .await
         .expect("invalidate");
     assert_eq!(read_all(pages, &page).await.epochs.newest, epoch, "tags of other pages");
-    let after = granted(pages, &page, Ask { judged: None, urgency: Urgency::Overriding, ..ask }).await;
+    let after =
+        granted(pages, &page, LeaseRequest { seen: None, urgency: Urgency::Overriding, ..request }).await;
     assert!(after.epoch > epoch, "the epoch is the site's, not the page's");
 }
 

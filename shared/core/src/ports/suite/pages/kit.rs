@@ -8,7 +8,7 @@ use crate::key::params::Params;
 use crate::key::pattern::Pattern;
 use crate::ports::pages::Pages;
 use crate::ports::pages::grant::{Committed, Grant};
-use crate::ports::pages::slot::{Ask, Begun};
+use crate::ports::pages::slot::{LeaseDecision, LeaseRequest};
 use crate::ports::pages::snapshot::{Inline, Snapshot, Wanted};
 use crate::ports::pages::urgency::Urgency;
 use crate::record::page_record::{Record, Stored};
@@ -21,9 +21,9 @@ pub fn page(name: &str) -> PageKey {
 }
 
 /// A request to render a missing page, and a record that can be its result once `generation` is set.
-pub fn ask_and_record() -> (Ask, Record) {
-    let ask = Ask {
-        judged: Some(0),
+pub fn lease_request_and_record() -> (LeaseRequest, Record) {
+    let request = LeaseRequest {
+        seen: Some(0),
         urgency: Urgency::Ordinary,
         lease: Duration::from_secs(10),
         now: Millis(1_000_000),
@@ -31,21 +31,21 @@ pub fn ask_and_record() -> (Ask, Record) {
     let record = Record {
         generation: 0,
         epoch: 0,
-        started_at: ask.now,
+        started_at: request.now,
         period_s: Some(2),
         expires_at: None,
-        modified_at: ask.now,
+        modified_at: request.now,
         reason: Reason::First,
         tags: vec!["t".into()],
         headers: Default::default(),
         stored: Stored::Redirect { destination: "/x".into(), status: 307, base_path: true },
     };
-    (ask, record)
+    (request, record)
 }
 
-pub(super) async fn granted<P: Pages>(pages: &P, page: &PageKey, ask: Ask) -> Grant {
-    match pages.begin(page, ask).await.expect("begin") {
-        Begun::Granted(ticket) => pages.prepare(page, ticket).await.expect("prepare"),
+pub(super) async fn granted<P: Pages>(pages: &P, page: &PageKey, request: LeaseRequest) -> Grant {
+    match pages.begin(page, request).await.expect("begin") {
+        LeaseDecision::Granted(ticket) => pages.prepare(page, ticket).await.expect("prepare"),
         other => panic!("not granted: {other:?}"),
     }
 }
@@ -68,6 +68,6 @@ pub(super) async fn commit<P: Pages>(pages: &P, page: &PageKey, record: &Record)
     pages.commit(page, record, &Inline::default()).await.expect("commit")
 }
 
-pub(super) fn later(ask: Ask, ms: u64) -> Ask {
-    Ask { now: Millis(ask.now.0 + ms), ..ask }
+pub(super) fn later(request: LeaseRequest, ms: u64) -> LeaseRequest {
+    LeaseRequest { now: Millis(request.now.0 + ms), ..request }
 }

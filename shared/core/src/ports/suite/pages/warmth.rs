@@ -5,11 +5,11 @@ use crate::key::page_key::PageKey;
 use crate::key::params::Params;
 use crate::key::pattern::Pattern;
 use crate::ports::pages::Pages;
-use crate::ports::pages::slot::Ask;
+use crate::ports::pages::slot::LeaseRequest;
 use crate::ports::pages::snapshot::Stamp;
 use crate::ports::pages::urgency::Urgency;
 use crate::ports::pages::warmth::Warm;
-use crate::ports::suite::pages::kit::{ask_and_record, commit, granted};
+use crate::ports::suite::pages::kit::{commit, granted, lease_request_and_record};
 use crate::record::content::Content;
 use crate::record::page_record::{Record, Stored};
 use crate::record::reason::Reason;
@@ -24,10 +24,14 @@ fn page(name: &str) -> PageKey {
 
 /// Commits a record with this start time, in hours since the Unix epoch, and this reason.
 async fn render<P: Pages>(pages: &P, name: &str, reason: Reason, hour: u64, stored: &Stored) {
-    let (ask, record) = ask_and_record();
+    let (request, record) = lease_request_and_record();
     let now = Millis(hour * HOUR_MS);
-    let grant =
-        granted(pages, &page(name), Ask { judged: None, urgency: Urgency::Overriding, now, ..ask }).await;
+    let grant = granted(
+        pages,
+        &page(name),
+        LeaseRequest { seen: None, urgency: Urgency::Overriding, now, ..request },
+    )
+    .await;
     let (generation, stored) = (grant.ticket, stored.clone());
     let record = Record { generation, reason, started_at: now, stored, ..record };
     commit(pages, &page(name), &record).await;
@@ -40,7 +44,7 @@ async fn warmest<P: Pages>(pages: &P, after: Option<&str>, limit: usize) -> (Vec
 
 /// Lists every page once, the page with the latest visit first.
 pub(super) async fn warmest_first<P: Pages>(pages: &P, other_build: &P) {
-    let (_, record) = ask_and_record();
+    let (_, record) = lease_request_and_record();
     let body = Content::render("gone".into()).body().clone();
     let not_found = Stored::NotFound { html: body.clone(), data: body };
     let present = record.stored;

@@ -10,7 +10,7 @@ use crate::freshness::CLOCK_SKEW_MAX;
 use crate::key::encode::hex;
 use crate::key::page_key::PageKey;
 use crate::ports::error::StoreError;
-use crate::ports::pages::slot::{Ask, Begun, supersedes};
+use crate::ports::pages::slot::{LeaseDecision, LeaseRequest, supersedes};
 use crate::ports::pages::urgency::Urgency;
 use crate::record::page_record::Ticket;
 use crate::stores::aws::dynamodb::{Request, ReturnValue};
@@ -42,18 +42,18 @@ const IS_FORGOTTEN: &str = "ticket = :first AND attribute_not_exists(shown) AND 
                             AND attribute_not_exists(keep) AND attribute_not_exists(lease_until)";
 
 const LEASE_HAS_ENDED: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now OR lease_from > :skewed \
-                               OR ticket <= shown OR ticket <= :judged)";
+                               OR ticket <= shown OR ticket <= :seen)";
 
 const BACK_OFF_HAS_ENDED: &str = "(attribute_not_exists(retry_at) OR retry_at <= :now OR failed_at > :skewed \
-                                  OR failed_ticket <= shown OR failed_ticket <= :judged)";
+                                  OR failed_ticket <= shown OR failed_ticket <= :seen)";
 
 /// The condition of a grant: what [`Slot::may_begin`](crate::ports::pages::slot::Slot::may_begin) says.
-fn condition(ask: &Ask) -> String {
+fn condition(request: &LeaseRequest) -> String {
     let mut all = vec![];
-    if ask.judged.is_some() {
-        all.push("(attribute_not_exists(shown) OR shown <= :judged)".to_owned());
+    if request.seen.is_some() {
+        all.push("(attribute_not_exists(shown) OR shown <= :seen)".to_owned());
     }
-    match ask.urgency {
+    match request.urgency {
         Urgency::Overriding => {}
         Urgency::Demand(_) => all.push(format!("(attribute_not_exists(demanded) OR {LEASE_HAS_ENDED})")),
         Urgency::Missing => all.push(LEASE_HAS_ENDED.to_owned()),
@@ -61,7 +61,7 @@ fn condition(ask: &Ask) -> String {
             all.push(LEASE_HAS_ENDED.to_owned());
             // Nothing is held back that has nothing to show. Who has judged a record has seen that there is one, even if
             // the slot was not told.
-            match ask.judged {
+            match request.seen {
                 Some(0) => {}
                 Some(_) => all.push(BACK_OFF_HAS_ENDED.to_owned()),
                 None => all.push(format!("(attribute_not_exists(shown) OR {BACK_OFF_HAS_ENDED})")),
@@ -86,11 +86,15 @@ async fn change(table: &PagesTable, page: &PageKey, update: Request) -> Result<C
     Ok(Changed::No(found.take(&key).unwrap_or_default()))
 }
 
-pub(super) async fn grant(table: &PagesTable, page: &PageKey, ask: Ask) -> Result<Begun, StoreError> {
-    let granted = ask_above(table, page, ask, ask.judged.unwrap_or(0)).await?;
-    let Begun::Granted(ticket) = granted else { return Ok(granted) };
-    let shown = match ask.judged {
-        Some(judged) => judged,
+pub(super) async fn grant(
+    table: &PagesTable,
+    page: &PageKey,
+    request: LeaseRequest,
+) -> Result<LeaseDecision, StoreError> {
+    let granted = request_above(table, page, request, request.seen.unwrap_or(0)).await?;
+    let LeaseDecision::Granted(ticket) = granted else { return Ok(granted) };
+    let shown = match request.seen {
+        Some(seen) => seen,
         // Its first ticket, although nobody looked whether there is a record.
         None if ticket == 1 => stored_generation(table, page).await?,
         None => 0,
@@ -106,7 +110,7 @@ pub(super) async fn grant(table: &PagesTable, page: &PageKey, ask: Ask) -> Resul
         .condition_expression("ticket < :shown")
         .expression_attribute_values(":shown", n(shown));
     table.update_if(update).await?;
-    ask_above(table, page, ask, shown).await
+    request_above(table, page, request, shown).await
 }
 
 async fn stored_generation(table: &PagesTable, page: &PageKey) -> Result<Ticket, StoreError> {
@@ -116,11 +120,16 @@ async fn stored_generation(table: &PagesTable, page: &PageKey) -> Result<Ticket,
 }
 
 /// Asks for a ticket above all before it; above `floor` if there were none.
-async fn ask_above(table: &PagesTable, page: &PageKey, ask: Ask, floor: Ticket) -> Result<Begun, StoreError> {
+async fn request_above(
+    table: &PagesTable,
+    page: &PageKey,
+    request: LeaseRequest,
+    floor: Ticket,
+) -> Result<LeaseDecision, StoreError> {
     let holder = holder();
-    let expires_s = (ask.now.0 + UNCOMMITTED_KEPT_MS) / 1000;
-    let condition = condition(&ask);
-    let demanded = ask.urgency.demanded();
+    let expires_s = (request.now.0 + UNCOMMITTED_KEPT_MS) / 1000;
+    let condition = condition(&request);
+    let demanded = request.urgency.demanded();
     let set_demanded = if demanded > 0 { ", demanded = :demanded" } else { " REMOVE demanded" };
     let mut update = listed_item(table.update(table.keys().slot(page)), &table.keys(), page)
         .update_expression(format!(
@@ -129,25 +138,25 @@ async fn ask_above(table: &PagesTable, page: &PageKey, ask: Ask, floor: Ticket) 
         ))
         .expression_attribute_values(":floor", n(floor))
         .expression_attribute_values(":one", n(1))
-        .expression_attribute_values(":now", n(ask.now.0))
-        .expression_attribute_values(":until", n(ask.now.plus(ask.lease).0))
+        .expression_attribute_values(":now", n(request.now.0))
+        .expression_attribute_values(":until", n(request.now.plus(request.lease).0))
         .expression_attribute_values(":holder", s(&*holder))
         .expression_attribute_values(":expires", n(expires_s));
     if demanded > 0 {
         update = update.expression_attribute_values(":demanded", n(demanded));
     }
     if !condition.is_empty() {
-        if condition.contains(":judged") {
-            update = update.expression_attribute_values(":judged", n(ask.judged.unwrap_or(0)));
+        if condition.contains(":seen") {
+            update = update.expression_attribute_values(":seen", n(request.seen.unwrap_or(0)));
         }
         if condition.contains(":skewed") {
-            update = update.expression_attribute_values(":skewed", n(ask.now.plus(CLOCK_SKEW_MAX).0));
+            update = update.expression_attribute_values(":skewed", n(request.now.plus(CLOCK_SKEW_MAX).0));
         }
         update = update.condition_expression(condition);
     }
     match change(table, page, update).await? {
-        Changed::Yes(item) => Ok(Begun::Granted(number(&item, "ticket").unwrap_or(floor + 1))),
-        Changed::No(item) => Ok(why(SlotItem::read(&item), &ask, &holder)),
+        Changed::Yes(item) => Ok(LeaseDecision::Granted(number(&item, "ticket").unwrap_or(floor + 1))),
+        Changed::No(item) => Ok(why(SlotItem::read(&item), &request, &holder)),
     }
 }
 
@@ -194,15 +203,15 @@ pub(super) async fn forget(table: &PagesTable, page: &PageKey) -> Result<(), Sto
 }
 
 /// Why a grant was refused; or that it was not, and only its answer was lost.
-fn why(there: SlotItem, ask: &Ask, holder: &str) -> Begun {
+fn why(there: SlotItem, request: &LeaseRequest, holder: &str) -> LeaseDecision {
     let ours = there.holder.as_deref() == Some(holder);
-    let generation = there.shown.max(ask.judged.unwrap_or(0));
+    let generation = there.shown.max(request.seen.unwrap_or(0));
     let slot = there.slot(generation);
     if ours {
-        return Begun::Granted(slot.ticket);
+        return LeaseDecision::Granted(slot.ticket);
     }
     // What was in the way may have gone since: who looks again will see.
-    slot.may_begin(generation, ask).err().unwrap_or(Begun::Unneeded)
+    slot.may_begin(generation, request).err().unwrap_or(LeaseDecision::RecordChanged)
 }
 
 #[cfg(test)]
@@ -210,7 +219,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::ports::suite::pages::kit::ask_and_record;
+    use crate::ports::suite::pages::kit::lease_request_and_record;
 
     fn item(fields: &[(&str, u64)]) -> SlotItem {
         let item: Item = fields.iter().map(|&(name, value)| (name.to_owned(), n(value))).collect();
@@ -219,13 +228,13 @@ mod tests {
 
     #[test]
     fn a_refusal_says_why() {
-        let (ask, _) = ask_and_record();
-        let now = ask.now.0;
+        let (request, _) = lease_request_and_record();
+        let now = request.now.0;
         let leased = item(&[("ticket", 2), ("lease_from", now), ("lease_until", now + 5)]);
         assert!(
-            matches!(why(leased, &ask, "x"), Begun::Busy(lease) if (lease.ticket, lease.until.0) == (2, now + 5))
+            matches!(why(leased, &request, "x"), LeaseDecision::Busy(lease) if (lease.ticket, lease.until.0) == (2, now + 5))
         );
-        let stale = Ask { judged: Some(1), ..ask };
+        let stale = LeaseRequest { seen: Some(1), ..request };
         let failed = item(&[
             ("ticket", 2),
             ("shown", 1),
@@ -233,19 +242,19 @@ mod tests {
             ("failed_at", now),
             ("retry_at", now + 9),
         ]);
-        assert!(matches!(why(failed, &stale, "x"), Begun::BackedOff { until } if until.0 == now + 9));
+        assert!(matches!(why(failed, &stale, "x"), LeaseDecision::BackedOff { until } if until.0 == now + 9));
         let newer = item(&[("ticket", 2), ("shown", 2)]);
-        assert!(matches!(why(newer, &stale, "x"), Begun::Unneeded));
+        assert!(matches!(why(newer, &stale, "x"), LeaseDecision::RecordChanged));
     }
 
     #[test]
     fn a_lost_answer_is_recognised() {
-        let (ask, _) = ask_and_record();
-        let fields = [("ticket", 7), ("lease_from", ask.now.0), ("lease_until", ask.now.0 + 5)];
+        let (request, _) = lease_request_and_record();
+        let fields = [("ticket", 7), ("lease_from", request.now.0), ("lease_until", request.now.0 + 5)];
         let mut item: Item = fields.map(|(name, value)| (name.to_owned(), n(value))).into();
         item.insert("holder".into(), s("me"));
-        assert!(matches!(why(SlotItem::read(&item), &ask, "me"), Begun::Granted(7)));
-        assert!(matches!(why(SlotItem::read(&item), &ask, "you"), Begun::Busy(_)));
+        assert!(matches!(why(SlotItem::read(&item), &request, "me"), LeaseDecision::Granted(7)));
+        assert!(matches!(why(SlotItem::read(&item), &request, "you"), LeaseDecision::Busy(_)));
         assert_ne!(holder(), holder());
     }
 
@@ -336,28 +345,31 @@ mod tests {
 
     #[test]
     fn conditions_say_what_the_slot_says() {
-        let (ask, _) = ask_and_record();
-        let now = ask.now.0;
+        let (request, _) = lease_request_and_record();
+        let now = request.now.0;
         let urgencies = [Urgency::Ordinary, Urgency::Missing, Urgency::Demand(1), Urgency::Overriding];
-        for (item, judged, urgency) in slots(now).iter().flat_map(|item| {
+        for (item, seen, urgency) in slots(now).iter().flat_map(|item| {
             [None, Some(0), Some(1), Some(2), Some(3)]
                 .into_iter()
-                .flat_map(move |judged| urgencies.map(|urgency| (item, judged, urgency)))
+                .flat_map(move |seen| urgencies.map(|urgency| (item, seen, urgency)))
         }) {
-            let ask = Ask { judged, urgency, ..ask };
+            let request = LeaseRequest { seen, urgency, ..request };
             let there = SlotItem::read(item);
-            let generation = there.shown.max(judged.unwrap_or(0));
-            let said = there.slot(generation).may_begin(generation, &ask);
+            let generation = there.shown.max(seen.unwrap_or(0));
+            let said = there.slot(generation).may_begin(generation, &request);
             let values = [
                 (":now", now),
-                (":skewed", ask.now.plus(CLOCK_SKEW_MAX).0),
-                (":judged", judged.unwrap_or(0)),
+                (":skewed", request.now.plus(CLOCK_SKEW_MAX).0),
+                (":seen", seen.unwrap_or(0)),
             ];
-            let condition = condition(&ask);
+            let condition = condition(&request);
             let granted = condition.is_empty() || holds(&condition, item, &HashMap::from(values));
-            assert_eq!(granted, said.is_ok(), "{ask:?} {item:?}: {said:?}");
+            assert_eq!(granted, said.is_ok(), "{request:?} {item:?}: {said:?}");
             if let Err(refusal) = said {
-                assert_eq!(format!("{:?}", why(SlotItem::read(item), &ask, "me")), format!("{refusal:?}"));
+                assert_eq!(
+                    format!("{:?}", why(SlotItem::read(item), &request, "me")),
+                    format!("{refusal:?}")
+                );
             }
         }
         for (item, ticket) in slots(now).iter().flat_map(|item| (1..4).map(move |ticket| (item, ticket))) {

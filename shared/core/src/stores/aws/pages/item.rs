@@ -153,7 +153,7 @@ impl SlotItem {
 
     /// The slot beside a record of that generation, or of the newer one that it knows of.
     pub(super) fn slot(self, generation: Ticket) -> Slot {
-        self.slot.beside(self.shown.max(generation))
+        self.slot.reconciled(self.shown.max(generation))
     }
 }
 
