@@ -217,7 +217,7 @@ impl World {
         let (is_left, walked) = self.cost(engine.work_or_retry(&walk)).await;
         assert!(!is_left);
         let kept = engine.stores().journal().get(&marked.epoch.to_string()).await.expect("read");
-        assert_eq!(kept.expect("marks").marks[0].renewed, 20);
+        assert_eq!(kept.expect("progress").routes[0].renewed, 20);
         [tag, read, split, walked]
     }
 }

@@ -4,7 +4,7 @@ use http::StatusCode;
 use http::request::Parts;
 use perennial_core::base::text::read;
 use perennial_core::engine::Engine;
-use perennial_core::ports::journal::{Mark, Publish};
+use perennial_core::ports::journal::{Publish, RouteProgress};
 use perennial_core::ports::stores::Stores;
 use perennial_core::publish::progress::Progress;
 use perennial_core::publish::schedule::Cancel;
@@ -106,7 +106,7 @@ pub fn unknown(id: &str) -> String {
 
 /// The JSON of a progress. All its counts are of the same time.
 pub(crate) fn progress_json(id: &str, progress: &Progress) -> Value {
-    let sum = |count: fn(&Mark) -> u64| progress.marks.iter().map(count).sum::<u64>();
+    let sum = |count: fn(&RouteProgress) -> u64| progress.routes.iter().map(count).sum::<u64>();
     let mut answer = json!({
         "id": shown_id(id),
         "done": progress.is_done(),
@@ -114,12 +114,12 @@ pub(crate) fn progress_json(id: &str, progress: &Progress) -> Value {
         "left": progress.left,
         "left_is": if progress.is_exact { "exact" } else { "at least" },
         "failing": progress.failing,
-        "renewed": sum(|mark| mark.renewed),
-        "failed": sum(|mark| mark.failed),
-        "looked_at": sum(|mark| mark.looked),
+        "renewed": sum(|route| route.renewed),
+        "failed": sum(|route| route.failed),
+        "looked_at": sum(|route| route.looked),
         "layers": layers::of_progress(progress),
     });
-    let removed = sum(|mark| mark.removed);
+    let removed = sum(|route| route.removed);
     let deletes = progress.publish.as_ref().is_some_and(|publish| publish.mode == Mode::Delete.as_str());
     if deletes || removed > 0 {
         answer["removed"] = removed.into();
@@ -137,13 +137,13 @@ pub(crate) fn progress_json(id: &str, progress: &Progress) -> Value {
     if let Some(rate) = progress.rate() {
         answer["per_second"] = ((rate * 10.0).round() / 10.0).into();
     }
-    let waiting = progress.marks.iter().filter(|mark| mark.waits_until.is_some());
+    let waiting = progress.routes.iter().filter(|route| route.waits_until.is_some());
     let waiting: Vec<_> =
-        waiting.map(|mark| json!({"route": mark.route, "until_ms": mark.waits_until})).collect();
+        waiting.map(|route| json!({"route": route.route, "until_ms": route.waits_until})).collect();
     if !waiting.is_empty() {
         answer["waiting"] = waiting.into();
     }
-    if progress.marks.iter().any(|mark| mark.left_out) {
+    if progress.routes.iter().any(|route| route.left_out) {
         answer["left_to_visitors"] = true.into();
     }
     answer

@@ -19,7 +19,7 @@ pub(crate) fn of_page(mode: Mode, result: &Result<Revalidation, PublishError>) -
         Ok(Revalidation::NotGenerated) | Err(PublishError::NotListed | PublishError::Dynamic) => {
             ("untouched", None)
         }
-        Err(PublishError::Failed(_) | PublishError::Kept) => ("stale", None),
+        Err(PublishError::Failed(_) | PublishError::KeptStale) => ("stale", None),
         Err(PublishError::Store(_)) => ("failed", None),
         Err(PublishError::Edge(_)) => (success, Some("failed")),
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use perennial_core::base::rfc3339::to_rfc3339;
 use perennial_core::base::text::Written;
 use perennial_core::engine::Engine;
-use perennial_core::ports::journal::{Publish, Renewal, Went};
+use perennial_core::ports::journal::{Publish, PublishStatus, RenewalProgress};
 use perennial_core::ports::stores::Stores;
 use perennial_core::publish::schedule::Cancel;
 use perennial_core::run::function::{FunctionError, OnStores, SecretSource};
@@ -103,13 +103,15 @@ fn as_text(entry: &Publish) -> String {
 
 /// The outcome as text: `renewing 7 of 23`, `done with failures (3)`.
 fn outcome(entry: &Publish) -> String {
-    match (entry.went, &entry.renewal) {
-        (Went::Renewing, Some(Renewal { total, left, at_least, .. })) => {
+    match (entry.status, &entry.renewal) {
+        (PublishStatus::Renewing, Some(RenewalProgress { total, left, at_least, .. })) => {
             let at_least = if *at_least { "at least " } else { "" };
             format!("renewing {} of {at_least}{total}", total.saturating_sub(*left))
         }
-        (Went::Done, Some(Renewal { total: 0, .. })) => "done, no such page".to_owned(),
-        (went @ Went::DoneWithFailures, Some(Renewal { failing, .. })) => format!("{went} ({failing})"),
-        (went, _) => went.to_string(),
+        (PublishStatus::Done, Some(RenewalProgress { total: 0, .. })) => "done, no such page".to_owned(),
+        (status @ PublishStatus::DoneWithFailures, Some(RenewalProgress { failing, .. })) => {
+            format!("{status} ({failing})")
+        }
+        (status, _) => status.to_string(),
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use perennial::Millis;
 use perennial::parts::ports::job::{BadJob, Job, Removal, SecondLook, Task, Walk};
-use perennial::parts::ports::journal::{Item, Mark, Publish, Renewal, Went};
+use perennial::parts::ports::journal::{PathResult, Publish, PublishStatus, RenewalProgress, RouteProgress};
 use perennial::parts::record::publish_request::{
     Mode, PublishRequest, Publisher, RequestedPath, ScheduledPublish,
 };
@@ -191,29 +191,29 @@ fn kind(task: &Task) -> &'static str {
 const KINDS: usize = 6;
 
 fn publish() -> BoxedStrategy<Publish> {
-    let went = select(vec![
-        Went::Scheduled,
-        Went::Begun,
-        Went::Accepted,
-        Went::Done,
-        Went::DoneWithFailures,
-        Went::Failed,
-        Went::Cancelled,
+    let status = select(vec![
+        PublishStatus::Scheduled,
+        PublishStatus::Begun,
+        PublishStatus::Accepted,
+        PublishStatus::Done,
+        PublishStatus::DoneWithFailures,
+        PublishStatus::Failed,
+        PublishStatus::Cancelled,
     ]);
-    let item = || (any::<String>(), maybe_text()).prop_map(|(path, error)| Item { path, error });
+    let item = || (any::<String>(), maybe_text()).prop_map(|(path, error)| PathResult { path, error });
     let numbers = (any::<u32>(), any::<u32>(), any::<u32>(), any::<bool>());
     let renewal = (numbers, vec(item(), 0..3)).prop_map(|((total, left, failing, at_least), failures)| {
         let [total, left, failing] = [total, left, failing].map(|n| n as usize);
-        Renewal { total, left, failing, at_least, failures }
+        RenewalProgress { total, left, failing, at_least, failures }
     });
     let head = (any::<String>(), millis(), millis(), any::<String>(), any::<String>(), any::<String>());
     let whose = (maybe_text(), maybe_text(), texts(), texts());
-    let rest = (option::of(number()), option::of(millis()), went, vec(item(), 0..3), maybe_text());
+    let rest = (option::of(number()), option::of(millis()), status, vec(item(), 0..3), maybe_text());
     (head, whose, rest, option::of(number()), option::of(renewal))
         .prop_map(|(head, whose, rest, visible_ms, renewal)| {
             let (id, at, kept_until, build, key_id, mode) = head;
             let (provider, delivery_id, paths, tags) = whose;
-            let (epoch, due, went, results, error) = rest;
+            let (epoch, due, status, results, error) = rest;
             Publish {
                 v: 1,
                 id,
@@ -228,7 +228,7 @@ fn publish() -> BoxedStrategy<Publish> {
                 tags,
                 epoch,
                 due,
-                went,
+                status,
                 renewal,
                 results,
                 error,
@@ -238,16 +238,16 @@ fn publish() -> BoxedStrategy<Publish> {
         .boxed()
 }
 
-fn mark() -> impl Strategy<Value = Mark> {
+fn mark() -> impl Strategy<Value = RouteProgress> {
     let counts = (number(), number(), number(), number());
     let ends = (option::of(millis()), any::<bool>(), any::<bool>());
     (any::<String>(), millis(), millis(), counts, ends).prop_map(|(route, began_at, at, counts, ends)| {
         let ((looked, renewed, failed, removed), (waits_until, ended, left_out)) = (counts, ends);
-        Mark { route, began_at, at, looked, renewed, failed, removed, waits_until, ended, left_out }
+        RouteProgress { route, began_at, at, looked, renewed, failed, removed, waits_until, ended, left_out }
     })
 }
 
-fn read_mark(text: &str) -> Option<Mark> {
+fn read_mark(text: &str) -> Option<RouteProgress> {
     serde_json::from_str(text).ok()
 }
 
@@ -359,7 +359,7 @@ fn what_other_programs_have_written_is_read() {
     });
     let marks = (mark().prop_map(|mark| mark.to_json()), any::<bool>());
     hold("marks_of_others", 2, [], marks, |(text, waits)| {
-        reads_less_and_more(&text, if waits { &[] } else { &["waits_until"] }, Mark::to_json);
+        reads_less_and_more(&text, if waits { &[] } else { &["waits_until"] }, RouteProgress::to_json);
     });
     for text in GOLDEN_PUBLISHES {
         assert_eq!(Publish::from_json(text).expect("golden").to_json(), text);

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use perennial::parts::base::clock::Millis;
 use perennial::parts::ports::error::StoreError;
-use perennial::parts::ports::journal::{DELIVERY_KEPT, Fate, Journal, Kept, Mark, Publish};
+use perennial::parts::ports::journal::{
+    DELIVERY_KEPT, Journal, JournalEntry, Publish, RouteProgress, ScheduleDecision,
+};
 
 use crate::gate::Op;
 use crate::ports::SimPort;
@@ -13,17 +15,17 @@ use crate::world::World;
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
     entries: BTreeMap<String, Publish>,
-    marks: BTreeMap<(String, String), Mark>,
-    fates: BTreeMap<String, Fate>,
+    routes: BTreeMap<(String, String), RouteProgress>,
+    decisions: BTreeMap<String, ScheduleDecision>,
     deliveries: BTreeMap<String, (String, Millis)>,
 }
 
 impl Entries {
-    fn get(&self, id: &str, now: Millis) -> Option<Kept> {
+    fn get(&self, id: &str, now: Millis) -> Option<JournalEntry> {
         let publish = self.entries.get(id).filter(|entry| entry.kept_until > now).cloned();
-        let marks = self.marks.iter().filter(|((of, _), _)| of == id);
-        let marks: Vec<_> = marks.map(|(_, mark)| mark.clone()).collect();
-        (publish.is_some() || !marks.is_empty()).then_some(Kept { publish, marks })
+        let routes = self.routes.iter().filter(|((of, _), _)| of == id);
+        let routes: Vec<_> = routes.map(|(_, progress)| progress.clone()).collect();
+        (publish.is_some() || !routes.is_empty()).then_some(JournalEntry { publish, routes })
     }
 
     fn list(&self, after: Option<&str>, limit: usize, now: Millis) -> Vec<Publish> {
@@ -42,7 +44,7 @@ impl Journal for SimPort {
         self.link.call(Op::Journal, "", put).await
     }
 
-    async fn get(&self, id: &str) -> Result<Option<Kept>, StoreError> {
+    async fn get(&self, id: &str) -> Result<Option<JournalEntry>, StoreError> {
         let now = perennial::Clock::now(&self.link);
         self.link.call(Op::Journal, "", |world| world.journal.get(id, now)).await
     }
@@ -52,20 +54,25 @@ impl Journal for SimPort {
         self.link.call(Op::Journal, "", |world| world.journal.list(after, limit, now)).await
     }
 
-    async fn mark(&self, id: &str, mark: &Mark, _: Millis) -> Result<(), StoreError> {
-        let place = (id.to_owned(), mark.route.clone());
-        if mark.ended {
+    async fn note_progress(&self, id: &str, progress: &RouteProgress, _: Millis) -> Result<(), StoreError> {
+        let place = (id.to_owned(), progress.route.clone());
+        if progress.ended {
             // Whatever becomes of the note.
             self.link.sim.lock().promises.ended.insert(place.clone());
         }
         let note = |world: &mut World| {
-            world.journal.marks.insert(place.clone(), mark.clone());
+            world.journal.routes.insert(place.clone(), progress.clone());
         };
         self.link.call(Op::Journal, "", note).await
     }
 
-    async fn settle(&self, id: &str, fate: Fate, _: Millis) -> Result<Fate, StoreError> {
-        let settle = |world: &mut World| *world.journal.fates.entry(id.to_owned()).or_insert(fate);
+    async fn settle(
+        &self,
+        id: &str,
+        decision: ScheduleDecision,
+        _: Millis,
+    ) -> Result<ScheduleDecision, StoreError> {
+        let settle = |world: &mut World| *world.journal.decisions.entry(id.to_owned()).or_insert(decision);
         self.link.call(Op::Journal, "", settle).await
     }
 

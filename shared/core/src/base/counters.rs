@@ -31,7 +31,7 @@ pub enum Event {
     /// A render failed.
     Failed,
     /// A render asked to keep the stored page (`Outcome::keep_stale`).
-    Kept,
+    KeptStale,
 }
 
 /// Outcomes of answers, with their names in metrics.
@@ -52,7 +52,7 @@ pub(crate) const RENDERS: [(Event, &str); 6] = [
     (Event::Superseded, "superseded"),
     (Event::Unsaved, "unsaved"),
     (Event::Failed, "failed"),
-    (Event::Kept, "kept"),
+    (Event::KeptStale, "kept"),
 ];
 
 /// The counters of one route.

@@ -14,7 +14,7 @@ use crate::ports::bodies::{Bodies, Opened};
 use crate::ports::edge::{Edge, Purged};
 use crate::ports::error::StoreError;
 use crate::ports::job::Job;
-use crate::ports::journal::{Fate, Journal, Kept, Mark, Publish};
+use crate::ports::journal::{Journal, JournalEntry, Publish, RouteProgress, ScheduleDecision};
 use crate::ports::pages::Pages;
 use crate::ports::pages::grant::{Committed, Failed, Grant};
 use crate::ports::pages::slot::{FailureNote, LeaseDecision, LeaseRequest};
@@ -205,7 +205,7 @@ impl<J: Journal> Journal for Guarded<J> {
         self.guard.call(Writes, self.port.put(publish)).await
     }
 
-    async fn get(&self, id: &str) -> Result<Option<Kept>, StoreError> {
+    async fn get(&self, id: &str) -> Result<Option<JournalEntry>, StoreError> {
         self.guard.call(Reads, self.port.get(id)).await
     }
 
@@ -213,12 +213,22 @@ impl<J: Journal> Journal for Guarded<J> {
         self.guard.call(Reads, self.port.list(after, limit)).await
     }
 
-    async fn mark(&self, id: &str, mark: &Mark, kept_until: Millis) -> Result<(), StoreError> {
-        self.guard.call(Writes, self.port.mark(id, mark, kept_until)).await
+    async fn note_progress(
+        &self,
+        id: &str,
+        progress: &RouteProgress,
+        kept_until: Millis,
+    ) -> Result<(), StoreError> {
+        self.guard.call(Writes, self.port.note_progress(id, progress, kept_until)).await
     }
 
-    async fn settle(&self, id: &str, fate: Fate, kept_until: Millis) -> Result<Fate, StoreError> {
-        self.guard.call(Writes, self.port.settle(id, fate, kept_until)).await
+    async fn settle(
+        &self,
+        id: &str,
+        decision: ScheduleDecision,
+        kept_until: Millis,
+    ) -> Result<ScheduleDecision, StoreError> {
+        self.guard.call(Writes, self.port.settle(id, decision, kept_until)).await
     }
 
     async fn carried_out(&self, delivery: &str, now: Millis) -> Result<Option<String>, StoreError> {

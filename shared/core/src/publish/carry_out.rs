@@ -12,7 +12,7 @@ use crate::key::encode::hex;
 use crate::key::tags::path_tag;
 use crate::ports::edge::Purged;
 use crate::ports::error::StoreError;
-use crate::ports::journal::{Item, Journal, Publish, Renewal, Went};
+use crate::ports::journal::{Journal, PathResult, Publish, PublishStatus, RenewalProgress};
 use crate::ports::stores::Stores;
 use crate::process::Process;
 use crate::publish::carriers::{Uncarried, uncarried};
@@ -106,7 +106,7 @@ impl<S: Stores> Publishers<S> {
             Ok(marked) => marked,
             Err(failure) => {
                 let error = Some(failure.to_string());
-                self.journal(None, Publish { went: Went::Failed, error, ..entry }).await;
+                self.journal(None, Publish { status: PublishStatus::Failed, error, ..entry }).await;
                 return Err(failure);
             }
         };
@@ -128,23 +128,26 @@ impl<S: Stores> Publishers<S> {
         let since_due = self.process.now().since(call.due.unwrap_or(call.arrived_at));
         let results = published.results.iter().map(|(path, result)| {
             let error = result.as_ref().err().map(ToString::to_string);
-            Item { path: path.clone(), error }
+            PathResult { path: path.clone(), error }
         });
         let queue_renews =
             request.mode == Mode::Now && marked.is_some_and(|marked| marked.queued > 0 || marked.more);
-        let went = match published.failure() {
-            Some(_) => Went::Failed,
-            None if queue_renews => Went::Accepted,
-            None => Went::Done,
+        let status = match published.failure() {
+            Some(_) => PublishStatus::Failed,
+            None if queue_renews => PublishStatus::Accepted,
+            None => PublishStatus::Done,
         };
         let concerns_no_page = request.paths.is_empty() && !published.uncarried.is_empty();
-        let renewal =
-            (concerns_no_page && published.uncarried.len() == request.tags.len()).then(Renewal::default);
+        let renewal = (concerns_no_page && published.uncarried.len() == request.tags.len())
+            .then(RenewalProgress::default);
         // Visitors see nothing new after a mark alone, nor where no page carries the tags.
-        let is_visible = went == Went::Done && request.mode != Mode::Stale && !concerns_no_page;
+        let is_visible = status == PublishStatus::Done && request.mode != Mode::Stale && !concerns_no_page;
         let visible_ms = u64::try_from(since_due.as_millis()).ok().filter(|_| is_visible);
-        self.journal(begun_entry, Publish { went, renewal, visible_ms, results: results.collect(), ..entry })
-            .await;
+        self.journal(
+            begun_entry,
+            Publish { status, renewal, visible_ms, results: results.collect(), ..entry },
+        )
+        .await;
         Ok(published)
     }
 
@@ -164,7 +167,7 @@ impl<S: Stores> Publishers<S> {
             tags: request.tags.clone(),
             epoch: None,
             due: *due,
-            went: Went::Begun,
+            status: PublishStatus::Begun,
             renewal: None,
             results: Vec::new(),
             error: None,
@@ -251,7 +254,7 @@ impl<S: Stores> Publishers<S> {
             }
         }
         if let Err(error) = &result
-            && !matches!(error, PublishError::Kept)
+            && !matches!(error, PublishError::KeptStale)
         {
             let path = pages.first().map(|page| page.key.path()).unwrap_or_default();
             tracing::error!(page = path, "not revalidated: {error}");
@@ -340,7 +343,7 @@ impl<S: Stores> Publishers<S> {
                 // A failure was logged there.
                 let _ = begun_entry.await;
             }
-            let renews = (entry.went == Went::Accepted).then(|| entry.id.clone());
+            let renews = (entry.status == PublishStatus::Accepted).then(|| entry.id.clone());
             publishers.put_entry(entry).await;
             if let Some(id) = renews {
                 // The queue may have ended the renewal before this entry was written.

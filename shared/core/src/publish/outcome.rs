@@ -43,7 +43,7 @@ pub enum PublishError {
     Failed(Arc<str>),
     /// The page's own code asked to keep the stored page. That page is stale, and is rendered again later.
     #[error("the page asked to keep what there is")]
-    Kept,
+    KeptStale,
     /// The store failed.
     #[error("{0}")]
     Store(Arc<str>),

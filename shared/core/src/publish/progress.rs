@@ -2,7 +2,9 @@
 //! restart.
 
 use crate::ports::error::StoreError;
-use crate::ports::journal::{Item, Journal, Kept, Mark, Publish, Renewal, Went};
+use crate::ports::journal::{
+    Journal, JournalEntry, PathResult, Publish, PublishStatus, RenewalProgress, RouteProgress,
+};
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::stores::Stores;
@@ -28,7 +30,7 @@ pub struct Progress {
     /// The journal entry; `None` if the journal has none.
     pub publish: Option<Publish>,
     /// The progress of the queue on each route.
-    pub marks: Vec<Mark>,
+    pub routes: Vec<RouteProgress>,
     /// Pages that carry its tags; `None` if the entry does not hold all of its tags.
     pub total: Option<usize>,
     /// Marked pages that have been neither rendered nor removed since. Counts only pages that carry the tags of the publish
@@ -39,7 +41,7 @@ pub struct Progress {
     /// How many of [`Progress::left`] failed at their last render.
     pub failing: usize,
     /// The first failing pages; 20 at most.
-    pub failures: Vec<Item>,
+    pub failures: Vec<PathResult>,
     /// Tags of the publish that no page carries; empty unless all stored pages were counted.
     pub uncarried: Vec<Uncarried>,
 }
@@ -47,25 +49,27 @@ pub struct Progress {
 impl Progress {
     /// Pages that the queue has rendered (with or without success) or removed, per second. `None` before the first.
     pub fn rate(&self) -> Option<f64> {
-        let began = self.marks.iter().map(|mark| mark.began_at).min()?;
-        let pages_of = |mark: &Mark| mark.renewed + mark.failed + mark.removed;
-        let worked = self.marks.iter().filter(|mark| pages_of(mark) > 0);
-        let seconds = worked.clone().map(|mark| mark.at).max()?.since(began).as_secs_f64();
+        let began = self.routes.iter().map(|route| route.began_at).min()?;
+        let pages_of = |route: &RouteProgress| route.renewed + route.failed + route.removed;
+        let worked = self.routes.iter().filter(|route| pages_of(route) > 0);
+        let seconds = worked.clone().map(|route| route.at).max()?.since(began).as_secs_f64();
         let pages: u64 = worked.map(pages_of).sum();
         Some(pages as f64 / seconds.max(0.001))
     }
 
     /// Whether the queue does nothing more for this publish. The pages that are left are rendered when visitors ask.
     pub fn has_ended(&self) -> bool {
-        let is_waiting =
-            self.publish.as_ref().is_some_and(|p| matches!(p.went, Went::Scheduled | Went::Begun));
-        let has_walked = !self.marks.is_empty() && self.marks.iter().all(|mark| mark.ended);
+        let is_waiting = self
+            .publish
+            .as_ref()
+            .is_some_and(|p| matches!(p.status, PublishStatus::Scheduled | PublishStatus::Begun));
+        let has_walked = !self.routes.is_empty() && self.routes.iter().all(|route| route.ended);
         !is_waiting && (has_walked || (self.is_exact && self.left == 0))
     }
 
     /// The counts in the form that the journal entry keeps.
-    pub fn renewal(&self) -> Renewal {
-        Renewal {
+    pub fn renewal(&self) -> RenewalProgress {
+        RenewalProgress {
             total: self.total.unwrap_or(self.left),
             left: self.left,
             failing: self.failing,
@@ -77,26 +81,30 @@ impl Progress {
     /// The entry with the progress up to now. `None` unless the stored entry is `accepted`: the journal keeps that until the
     /// renewal has ended.
     fn current_entry(&self) -> Option<Publish> {
-        let publish = self.publish.as_ref().filter(|publish| publish.went == Went::Accepted)?;
+        let publish = self.publish.as_ref().filter(|publish| publish.status == PublishStatus::Accepted)?;
         let renewal = Some(self.renewal());
         if !self.has_ended() {
-            let went = if self.marks.is_empty() { Went::Accepted } else { Went::Renewing };
-            return Some(Publish { went, renewal, ..publish.clone() });
+            let status =
+                if self.routes.is_empty() { PublishStatus::Accepted } else { PublishStatus::Renewing };
+            return Some(Publish { status, renewal, ..publish.clone() });
         }
-        let went = if self.failing == 0 { Went::Done } else { Went::DoneWithFailures };
-        let last_mark_at = self.marks.iter().map(|mark| mark.at).max().filter(|_| self.is_done());
+        let status = if self.failing == 0 { PublishStatus::Done } else { PublishStatus::DoneWithFailures };
+        let last_progress_at = self.routes.iter().map(|route| route.at).max().filter(|_| self.is_done());
         let has_pages = self.total.is_none_or(|total| total > 0);
         let visible =
-            last_mark_at.filter(|_| has_pages).map(|at| at.since(publish.due.unwrap_or(publish.at)));
+            last_progress_at.filter(|_| has_pages).map(|at| at.since(publish.due.unwrap_or(publish.at)));
         let visible_ms = visible.and_then(|visible| u64::try_from(visible.as_millis()).ok());
-        Some(Publish { went, renewal, visible_ms, ..publish.clone() })
+        Some(Publish { status, renewal, visible_ms, ..publish.clone() })
     }
 
     /// Whether the publish has ended without a failure and without a page left.
     pub fn is_done(&self) -> bool {
-        let failed = self.publish.as_ref().is_some_and(|p| matches!(p.went, Went::Failed | Went::Cancelled));
-        // Where not all pages were counted, the marks of the walks decide.
-        let walked_without_failure = self.marks.iter().all(|mark| mark.failed == 0 && !mark.left_out);
+        let failed = self
+            .publish
+            .as_ref()
+            .is_some_and(|p| matches!(p.status, PublishStatus::Failed | PublishStatus::Cancelled));
+        // Where not all pages were counted, the progress of the walks decides.
+        let walked_without_failure = self.routes.iter().all(|route| route.failed == 0 && !route.left_out);
         self.has_ended() && !failed && self.left == 0 && (self.is_exact || walked_without_failure)
     }
 }
@@ -111,24 +119,24 @@ pub(crate) async fn progress<S: Stores>(
     id: &str,
 ) -> Result<Option<Progress>, StoreError> {
     let epoch_of_id: Option<Epoch> = id.parse().ok();
-    let kept = match process.stores.journal().get(id).await {
-        Ok(kept) => kept,
+    let entry = match process.stores.journal().get(id).await {
+        Ok(entry) => entry,
         Err(error) if epoch_of_id.is_some() => {
             tracing::error!("the journal of publishes cannot be read: {error}");
             None
         }
         Err(error) => return Err(error),
     };
-    let Kept { publish, marks } = match (kept, epoch_of_id) {
-        (Some(kept), _) => kept,
+    let JournalEntry { publish, routes } = match (entry, epoch_of_id) {
+        (Some(entry), _) => entry,
         // The journal has no entry: the pages alone tell the progress.
         (None, Some(epoch)) if is_known_epoch(process, epoch).await? => {
-            Kept { publish: None, marks: Vec::new() }
+            JournalEntry { publish: None, routes: Vec::new() }
         }
         (None, _) => return Ok(None),
     };
     let epoch = publish.as_ref().and_then(|publish| publish.epoch).or(epoch_of_id);
-    let mut progress = Progress { publish, marks, is_exact: true, ..Progress::default() };
+    let mut progress = Progress { publish, routes, is_exact: true, ..Progress::default() };
     if let Some(epoch) = epoch {
         count(process, epoch, &mut progress).await?;
     }
@@ -157,7 +165,7 @@ pub(crate) async fn entries<S: Stores>(
     limit: usize,
 ) -> Result<Vec<Publish>, StoreError> {
     let mut entries = process.stores.journal().list(after, limit).await?;
-    let under_way = entries.iter_mut().filter(|entry| entry.went == Went::Accepted);
+    let under_way = entries.iter_mut().filter(|entry| entry.status == PublishStatus::Accepted);
     for entry in under_way.take(RENEWALS_LISTED_MAX) {
         let progress = progress(process, &entry.id).await?;
         *entry = progress.and_then(|progress| progress.publish).unwrap_or_else(|| entry.clone());
@@ -169,13 +177,13 @@ pub(crate) async fn entries<S: Stores>(
 /// the entry call this, because either may come last. A failure is logged.
 pub(crate) async fn end_entry<S: Stores>(process: &Process<S>, id: &str) {
     let writing = async {
-        let kept = process.stores.journal().get(id).await?;
-        let has_ended = |kept: &Kept| {
-            kept.publish.as_ref().is_some_and(|publish| publish.went == Went::Accepted)
-                && !kept.marks.is_empty()
-                && kept.marks.iter().all(|mark| mark.ended)
+        let entry = process.stores.journal().get(id).await?;
+        let has_ended = |entry: &JournalEntry| {
+            entry.publish.as_ref().is_some_and(|publish| publish.status == PublishStatus::Accepted)
+                && !entry.routes.is_empty()
+                && entry.routes.iter().all(|route| route.ended)
         };
-        if !kept.is_some_and(|kept| has_ended(&kept)) {
+        if !entry.is_some_and(|entry| has_ended(&entry)) {
             return Ok(());
         }
         match progress(process, id).await?.and_then(|progress| progress.publish) {
@@ -234,6 +242,6 @@ fn count_page<S: Stores>(
     progress.failing += 1;
     if progress.failures.len() < NAMED_MAX {
         let path = process.site.page_of_key(page).map_or_else(|| page.to_owned(), |page| page.decoded_path());
-        progress.failures.push(Item { path, error: Some(failure.message.clone()) });
+        progress.failures.push(PathResult { path, error: Some(failure.message.clone()) });
     }
 }

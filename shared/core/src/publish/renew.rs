@@ -51,7 +51,7 @@ async fn render_since<S: Stores>(
         // A newer ticket exists: that render, too, began after the call.
         None | Some(Refreshed::Superseded) => Ok(None),
         Some(Refreshed::Failed { message, .. }) => Err(PublishError::Failed(message)),
-        Some(Refreshed::Kept) => Err(PublishError::Kept),
+        Some(Refreshed::KeptStale) => Err(PublishError::KeptStale),
         Some(Refreshed::GivenBack(_)) => Err(PublishError::Store(STOPPING.into())),
         Some(Refreshed::Unsaved(_)) => Err(PublishError::Store(UNSAVED.into())),
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::clock::Millis;
 use crate::ports::error::StoreError;
 use crate::ports::job::{Job, Task};
-use crate::ports::journal::{Fate, Journal, Publish, Went};
+use crate::ports::journal::{Journal, Publish, PublishStatus, ScheduleDecision};
 use crate::ports::queue::Queue;
 use crate::ports::stores::Stores;
 use crate::process::Process;
@@ -20,9 +20,9 @@ use crate::record::publish_request::{PublishRequest, Publisher, ScheduledPublish
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
 pub const SCHEDULED_BYTES_MAX: usize = 200_000;
 
-/// How long after its due time the journal keeps the fate of a scheduled publish: longer than a queue keeps its job. SQS
+/// How long after its due time the journal keeps the decision about a scheduled publish: longer than a queue keeps its job. SQS
 /// keeps messages for 14 days at most.
-const FATE_KEPT: Duration = Duration::from_secs(15 * 86_400);
+const DECISION_KEPT: Duration = Duration::from_secs(15 * 86_400);
 
 /// The result of cancelling a publish.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +51,7 @@ pub(crate) async fn schedule<S: Stores>(
     send_scheduled(&publishers.process, &job).await?;
     let call = PublishCall { id: None, publisher, arrived_at: at, due: Some(due) };
     let entry = publishers.entry(id.clone(), request, &call);
-    publishers.journal(None, Publish { went: Went::Scheduled, ..entry }).await;
+    publishers.journal(None, Publish { status: PublishStatus::Scheduled, ..entry }).await;
     Ok(id)
 }
 
@@ -82,21 +82,23 @@ pub(crate) async fn cancel<S: Stores>(process: &Process<S>, id: &str) -> Result<
         };
         return Ok(if has_begun { Cancel::Begun } else { Cancel::Unknown });
     };
-    match publish.went {
-        Went::Scheduled => {}
-        Went::Cancelled => return Ok(Cancel::Cancelled(publish.into())),
-        Went::Begun
-        | Went::Accepted
-        | Went::Renewing
-        | Went::Done
-        | Went::DoneWithFailures
-        | Went::Failed => return Ok(Cancel::Begun),
+    match publish.status {
+        PublishStatus::Scheduled => {}
+        PublishStatus::Cancelled => return Ok(Cancel::Cancelled(publish.into())),
+        PublishStatus::Begun
+        | PublishStatus::Accepted
+        | PublishStatus::Renewing
+        | PublishStatus::Done
+        | PublishStatus::DoneWithFailures
+        | PublishStatus::Failed => return Ok(Cancel::Begun),
     }
-    let until = publish.due.unwrap_or(publish.at).plus(FATE_KEPT);
-    if process.stores.journal().settle(id, Fate::Cancelled, until).await? == Fate::Begun {
+    let until = publish.due.unwrap_or(publish.at).plus(DECISION_KEPT);
+    if process.stores.journal().settle(id, ScheduleDecision::Cancelled, until).await?
+        == ScheduleDecision::Begun
+    {
         return Ok(Cancel::Begun);
     }
-    let publish = Publish { went: Went::Cancelled, ..publish };
+    let publish = Publish { status: PublishStatus::Cancelled, ..publish };
     process.stores.journal().put(&publish).await?;
     Ok(Cancel::Cancelled(publish.into()))
 }
@@ -115,13 +117,13 @@ pub(crate) async fn work_scheduled<S: Stores>(
     }
     // If the journal cannot be read, the job fails and the queue delivers the job again: a cancelled publish must not
     // be carried out.
-    let fate = publishers
+    let decision = publishers
         .process
         .stores
         .journal()
-        .settle(&scheduled.id, Fate::Begun, scheduled.due.plus(FATE_KEPT))
+        .settle(&scheduled.id, ScheduleDecision::Begun, scheduled.due.plus(DECISION_KEPT))
         .await?;
-    if fate == Fate::Cancelled {
+    if decision == ScheduleDecision::Cancelled {
         tracing::info!(publish = scheduled.id, "a scheduled publish is not carried out: it was cancelled");
         return Ok(());
     }

@@ -29,7 +29,7 @@ pub enum Refreshed {
         retry_after: Option<Duration>,
     },
     /// The page asked to keep the stored page (`Outcome::keep_stale`).
-    Kept,
+    KeptStale,
 }
 
 /// An error in place of a page.

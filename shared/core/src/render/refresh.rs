@@ -114,7 +114,7 @@ impl<S: Stores> Renderer<S> {
             Refreshed::Superseded => Some(Event::Superseded),
             Refreshed::Unsaved(_) => Some(Event::Unsaved),
             // `log_failure` counts failures. The page of a lease given back will be rendered and counted elsewhere.
-            Refreshed::Failed { .. } | Refreshed::Kept | Refreshed::GivenBack(_) => None,
+            Refreshed::Failed { .. } | Refreshed::KeptStale | Refreshed::GivenBack(_) => None,
         };
         event.into_iter().for_each(|event| page.route.counters.count(event));
         Ok(refreshed)
@@ -295,7 +295,7 @@ impl<S: Stores> Renderer<S> {
         self.log_failure(page, reason, &error, next);
         let RenderError { message, retry_after, keeps_stored } = error;
         if keeps_stored {
-            Refreshed::Kept
+            Refreshed::KeptStale
         } else {
             Refreshed::Failed { message: message.into(), retry_after }
         }
@@ -316,7 +316,7 @@ impl<S: Stores> Renderer<S> {
         failed: &RenderError,
         next: Option<(u32, Duration)>,
     ) {
-        page.route.counters.count(if failed.keeps_stored { Event::Kept } else { Event::Failed });
+        page.route.counters.count(if failed.keeps_stored { Event::KeptStale } else { Event::Failed });
         let path = page.decoded_path();
         let (page, error) = (path.escape_debug(), failed.message.escape_debug());
         let (attempt, retry_in_ms) = next

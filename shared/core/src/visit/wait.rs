@@ -198,7 +198,7 @@ impl<S: Stores> Visits<S> {
             | Refreshed::GivenBack(entry) => Ok(self.with_current_epochs(page, entry).await),
             Refreshed::Superseded => Ok(None),
             Refreshed::Failed { message, .. } => Err(VisitError { status: 500, message }),
-            Refreshed::Kept => {
+            Refreshed::KeptStale => {
                 Err(VisitError::new(500, "the page asked to keep the stored page, and none is stored"))
             }
         }

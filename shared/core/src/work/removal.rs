@@ -15,7 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::key::page_key::PageKey;
 use crate::ports::error::StoreError;
 use crate::ports::job::Removal;
-use crate::ports::journal::{Journal, Mark};
+use crate::ports::journal::{Journal, RouteProgress};
 use crate::ports::pages::Pages;
 use crate::ports::pages::slot::LeaseDecision;
 use crate::ports::pages::urgency::Urgency;
@@ -162,10 +162,17 @@ impl<S: Stores> Removals<S> {
         }
         let Removal { began_at, looked, removed, .. } = *removal;
         let route = removal.prefix.clone();
-        let mark =
-            Mark { route, began_at, at: self.process.now(), looked, removed, ended, ..Mark::default() };
+        let progress = RouteProgress {
+            route,
+            began_at,
+            at: self.process.now(),
+            looked,
+            removed,
+            ended,
+            ..RouteProgress::default()
+        };
         if let Err(error) =
-            self.process.stores.journal().mark(&removal.publish, &mark, removal.kept_until).await
+            self.process.stores.journal().note_progress(&removal.publish, &progress, removal.kept_until).await
         {
             tracing::error!("the progress of a removal cannot be written into the journal: {error}");
         }

@@ -16,7 +16,7 @@ use crate::base::clock::Millis;
 use crate::key::tags::path_tag;
 use crate::ports::error::StoreError;
 use crate::ports::job::Walk;
-use crate::ports::journal::{Journal, Mark};
+use crate::ports::journal::{Journal, RouteProgress};
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Snapshot;
 use crate::ports::pages::warmth::Warm;
@@ -103,7 +103,7 @@ impl Tally {
                     self.retry_from = Some(self.retry_from.map_or(index, |first| first.min(index)));
                 }
             }
-            JobOutcome::Done(Refreshed::Kept) => self.failed += 1,
+            JobOutcome::Done(Refreshed::KeptStale) => self.failed += 1,
             JobOutcome::Done(_) => {
                 self.renewed += 1;
                 self.failures_in_a_row = 0;
@@ -320,7 +320,7 @@ impl<S: Stores> Walks<S> {
         if walk.again.is_some() {
             return;
         }
-        let mark = Mark {
+        let progress = RouteProgress {
             route: walk.route.clone().unwrap_or_default(),
             began_at: walk.began_at,
             at: self.process.now(),
@@ -330,9 +330,11 @@ impl<S: Stores> Walks<S> {
             waits_until: walk.waits_until,
             ended,
             left_out,
-            ..Mark::default()
+            ..RouteProgress::default()
         };
-        if let Err(error) = self.process.stores.journal().mark(&walk.publish, &mark, walk.kept_until).await {
+        if let Err(error) =
+            self.process.stores.journal().note_progress(&walk.publish, &progress, walk.kept_until).await
+        {
             tracing::error!("the progress of a renewal cannot be written into the journal: {error}");
         }
     }

@@ -1,7 +1,9 @@
 //! The journal of publishes.
 
 use perennial::Millis;
-use perennial::parts::ports::journal::{DELIVERY_KEPT, Fate, Journal, Kept, Mark, Publish};
+use perennial::parts::ports::journal::{
+    DELIVERY_KEPT, Journal, JournalEntry, Publish, RouteProgress, ScheduleDecision,
+};
 
 use crate::{InMemory, Result};
 
@@ -11,12 +13,12 @@ impl Journal for InMemory {
         Ok(())
     }
 
-    async fn get(&self, id: &str) -> Result<Option<Kept>> {
+    async fn get(&self, id: &str) -> Result<Option<JournalEntry>> {
         let (shared, now) = (self.lock(), self.clock.now());
         let publish = shared.publishes.get(id).filter(|publish| publish.kept_until > now).cloned();
-        let marks = shared.marks.iter().filter(|((of, _), _)| of == id);
-        let marks: Vec<_> = marks.map(|(_, mark)| mark.clone()).collect();
-        Ok((publish.is_some() || !marks.is_empty()).then_some(Kept { publish, marks }))
+        let routes = shared.routes.iter().filter(|((of, _), _)| of == id);
+        let routes: Vec<_> = routes.map(|(_, progress)| progress.clone()).collect();
+        Ok((publish.is_some() || !routes.is_empty()).then_some(JournalEntry { publish, routes }))
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Publish>> {
@@ -29,13 +31,13 @@ impl Journal for InMemory {
         Ok(listed)
     }
 
-    async fn mark(&self, id: &str, mark: &Mark, _: Millis) -> Result<()> {
-        self.lock().marks.insert((id.to_owned(), mark.route.clone()), mark.clone());
+    async fn note_progress(&self, id: &str, progress: &RouteProgress, _: Millis) -> Result<()> {
+        self.lock().routes.insert((id.to_owned(), progress.route.clone()), progress.clone());
         Ok(())
     }
 
-    async fn settle(&self, id: &str, fate: Fate, _: Millis) -> Result<Fate> {
-        Ok(*self.lock().fates.entry(id.to_owned()).or_insert(fate))
+    async fn settle(&self, id: &str, decision: ScheduleDecision, _: Millis) -> Result<ScheduleDecision> {
+        Ok(*self.lock().decisions.entry(id.to_owned()).or_insert(decision))
     }
 
     async fn carried_out(&self, delivery: &str, now: Millis) -> Result<Option<String>> {

@@ -20,7 +20,7 @@ use perennial::parts::freshness::Epochs;
 use perennial::parts::key::page_key::PageKey;
 use perennial::parts::ports::edge::NoEdge;
 use perennial::parts::ports::error::StoreError;
-use perennial::parts::ports::journal::{Fate, Mark, Publish};
+use perennial::parts::ports::journal::{Publish, RouteProgress, ScheduleDecision};
 use perennial::parts::ports::stores::Ports;
 use perennial::parts::record::page_record::Epoch;
 use perennial::{Clock, Context, Failure, Millis, Outcome, Page, Route, Site};
@@ -39,8 +39,8 @@ struct Shared {
     bodies: HashMap<(Arc<str>, PageKey, String), (Bytes, Millis)>,
     jobs: BTreeMap<u64, Message>,
     publishes: BTreeMap<String, Publish>,
-    marks: BTreeMap<(String, String), Mark>,
-    fates: HashMap<String, Fate>,
+    routes: BTreeMap<(String, String), RouteProgress>,
+    decisions: HashMap<String, ScheduleDecision>,
     deliveries: HashMap<String, (String, Millis)>,
     /// Changes so far: the version of the pages, and the number of a message.
     changes: u64,

@@ -21,7 +21,7 @@ pub fn publish(id: &str, at_ms: u64) -> Publish {
         tags: vec![],
         epoch: None,
         due: None,
-        went: Went::Begun,
+        status: PublishStatus::Begun,
         renewal: None,
         results: vec![],
         error: None,
@@ -33,8 +33,8 @@ pub fn publish(id: &str, at_ms: u64) -> Publish {
 pub async fn run<J: Journal>(open: impl Fn() -> J, now: Millis) {
     let (a, b) = (open(), open());
     entries(&a, &b, now).await;
-    marks(&a, &b, now).await;
-    fates(&a, &b, now).await;
+    progress(&a, &b, now).await;
+    decisions(&a, &b, now).await;
     deliveries(&a, &b, now).await;
 }
 
@@ -46,10 +46,10 @@ async fn entries<J: Journal>(a: &J, b: &J, now: Millis) {
     for (id, at) in ids.iter().zip([1, 2, 2, 3, 4]) {
         a.put(&publish(id, now.0 + at)).await.expect("put");
     }
-    let done = Publish { went: Went::Done, visible_ms: Some(7), ..publish("p1", now.0 + 2) };
+    let done = Publish { status: PublishStatus::Done, visible_ms: Some(7), ..publish("p1", now.0 + 2) };
     b.put(&done).await.expect("put again");
     let kept = a.get("p1").await.expect("get").expect("kept");
-    assert_eq!(kept, Kept { publish: Some(done), marks: vec![] });
+    assert_eq!(kept, JournalEntry { publish: Some(done), routes: vec![] });
 
     let all = b.list(None, 10).await.expect("list");
     let names: Vec<_> = all.iter().map(|p| &*p.id).collect();
@@ -64,38 +64,48 @@ async fn entries<J: Journal>(a: &J, b: &J, now: Millis) {
     assert_eq!(b.list(None, 10).await.expect("list").len(), ids.len());
 }
 
-async fn marks<J: Journal>(a: &J, b: &J, now: Millis) {
-    let mark = |route: &str, renewed| Mark { route: route.to_owned(), renewed, ..Mark::default() };
+async fn progress<J: Journal>(a: &J, b: &J, now: Millis) {
+    let progress =
+        |route: &str, renewed| RouteProgress { route: route.to_owned(), renewed, ..RouteProgress::default() };
     let until = now.plus(Duration::from_secs(3600));
-    a.mark("10", &mark("/b/{x}", 1), until).await.expect("mark");
-    b.mark("10", &mark("/a", 2), until).await.expect("mark");
-    a.mark("10", &mark("/b/{x}", 3), until).await.expect("mark again");
+    a.note_progress("10", &progress("/b/{x}", 1), until).await.expect("note");
+    b.note_progress("10", &progress("/a", 2), until).await.expect("note");
+    a.note_progress("10", &progress("/b/{x}", 3), until).await.expect("note again");
     let kept = b.get("10").await.expect("get").expect("kept");
-    assert_eq!(kept.marks, [mark("/a", 2), mark("/b/{x}", 3)]);
+    assert_eq!(kept.routes, [progress("/a", 2), progress("/b/{x}", 3)]);
     assert_eq!(kept.publish.expect("the entry").id, "10");
-    assert!(b.get("9").await.expect("get").expect("kept").marks.is_empty());
-    a.mark("unwritten", &mark("/a", 1), until).await.expect("mark");
-    let kept = a.get("unwritten").await.expect("get").expect("marks without their entry");
-    assert_eq!((kept.publish, kept.marks.len()), (None, 1));
-    assert_eq!(b.list(None, 10).await.expect("list").len(), 5, "marks are no entries");
+    assert!(b.get("9").await.expect("get").expect("kept").routes.is_empty());
+    a.note_progress("unwritten", &progress("/a", 1), until).await.expect("note");
+    let kept = a.get("unwritten").await.expect("get").expect("progress without its entry");
+    assert_eq!((kept.publish, kept.routes.len()), (None, 1));
+    assert_eq!(b.list(None, 10).await.expect("list").len(), 5, "progress is no entry");
 }
 
-async fn fates<J: Journal>(a: &J, b: &J, now: Millis) {
+async fn decisions<J: Journal>(a: &J, b: &J, now: Millis) {
     let until = now.plus(Duration::from_secs(3600));
-    for (id, first, second) in [("p8", Fate::Cancelled, Fate::Begun), ("p9", Fate::Begun, Fate::Cancelled)] {
+    for (id, first, second) in [
+        ("p8", ScheduleDecision::Cancelled, ScheduleDecision::Begun),
+        ("p9", ScheduleDecision::Begun, ScheduleDecision::Cancelled),
+    ] {
         assert_eq!(a.settle(id, first, until).await.expect("settle"), first);
         for (journal, other) in [(b, second), (a, first), (a, second)] {
             assert_eq!(
                 journal.settle(id, other, until).await.expect("settle"),
                 first,
-                "{id}: the first fate stays"
+                "{id}: the first decision stays"
             );
         }
-        assert_eq!(b.get(id).await.expect("get"), None, "a fate is no entry");
+        assert_eq!(b.get(id).await.expect("get"), None, "a decision is no entry");
     }
-    let (begun, cancelled) =
-        tokio::join!(a.settle("p10", Fate::Begun, until), b.settle("p10", Fate::Cancelled, until));
-    assert_eq!(begun.expect("settle"), cancelled.expect("settle"), "both calls get the fate of the first");
+    let (begun, cancelled) = tokio::join!(
+        a.settle("p10", ScheduleDecision::Begun, until),
+        b.settle("p10", ScheduleDecision::Cancelled, until)
+    );
+    assert_eq!(
+        begun.expect("settle"),
+        cancelled.expect("settle"),
+        "both calls get the decision of the first"
+    );
 }
 
 async fn deliveries<J: Journal>(a: &J, b: &J, now: Millis) {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::base::clock::{Clock, Millis};
 use crate::ports::error::StoreError;
-use crate::ports::journal::{DELIVERY_KEPT, Fate, Journal, Kept, Mark, Publish};
+use crate::ports::journal::{DELIVERY_KEPT, Journal, JournalEntry, Publish, RouteProgress, ScheduleDecision};
 use crate::stores::aws::dynamodb::Table;
 use crate::stores::aws::errors::{Failure, read_error, write_error};
 use crate::stores::aws::item::{Item, key, n, name, number, s, text};
@@ -57,7 +57,7 @@ impl DynamoJournal {
     }
 
     /// Whether an item is to be forgotten: DynamoDB does that in its own time.
-    fn is_over(item: &Item, now: Millis) -> bool {
+    fn is_expired(item: &Item, now: Millis) -> bool {
         number(item, "until").is_none_or(|until| until <= now.0)
     }
 }
@@ -70,7 +70,7 @@ impl Journal for DynamoJournal {
         listed.and(found)
     }
 
-    async fn get(&self, id: &str) -> Result<Option<Kept>, StoreError> {
+    async fn get(&self, id: &str) -> Result<Option<JournalEntry>, StoreError> {
         let (mut found, mut start, now) = (Vec::new(), None, self.clock.now());
         loop {
             let query = self.table.query_items("pk = :pk").expression_attribute_values(":pk", s(entry(id)));
@@ -82,11 +82,11 @@ impl Journal for DynamoJournal {
                 break;
             }
         }
-        found.retain(|item| !Self::is_over(item, now));
-        let marks = found.iter().filter_map(|item| serde_json::from_str(text(item, "mark")?).ok());
-        let marks: Vec<Mark> = marks.collect();
+        found.retain(|item| !Self::is_expired(item, now));
+        let routes = found.iter().filter_map(|item| serde_json::from_str(text(item, "mark")?).ok());
+        let routes: Vec<RouteProgress> = routes.collect();
         let publish = found.iter().find_map(|item| Publish::from_json(text(item, "publish")?));
-        Ok((publish.is_some() || !marks.is_empty()).then_some(Kept { publish, marks }))
+        Ok((publish.is_some() || !routes.is_empty()).then_some(JournalEntry { publish, routes }))
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Publish>, StoreError> {
@@ -103,7 +103,7 @@ impl Journal for DynamoJournal {
             let query = query.limit((limit - found.len()).max(1)).set_exclusive_start_key(start);
             let answer = query.send().await;
             let answer = answer.map_err(|e| read_error("dynamodb:Query", "read the journal", &e))?;
-            let kept = answer.items.iter().filter(|item| !Self::is_over(item, now));
+            let kept = answer.items.iter().filter(|item| !Self::is_expired(item, now));
             found.extend(kept.filter_map(|item| Publish::from_json(text(item, "publish")?)));
             start = answer.last_evaluated_key;
             if start.is_none() {
@@ -113,29 +113,40 @@ impl Journal for DynamoJournal {
         Ok(found)
     }
 
-    async fn mark(&self, id: &str, mark: &Mark, kept_until: Millis) -> Result<(), StoreError> {
-        let key = key(entry(id), &format!("mark#{}", name(&mark.route)));
-        self.write(item(key, kept_until, "mark", mark.to_json())).await
+    async fn note_progress(
+        &self,
+        id: &str,
+        progress: &RouteProgress,
+        kept_until: Millis,
+    ) -> Result<(), StoreError> {
+        let key = key(entry(id), &format!("mark#{}", name(&progress.route)));
+        self.write(item(key, kept_until, "mark", progress.to_json())).await
     }
 
-    async fn settle(&self, id: &str, fate: Fate, kept_until: Millis) -> Result<Fate, StoreError> {
+    async fn settle(
+        &self,
+        id: &str,
+        decision: ScheduleDecision,
+        kept_until: Millis,
+    ) -> Result<ScheduleDecision, StoreError> {
         let fate_key = key(entry(id), "fate");
-        let put = self.table.put_item(item(fate_key.clone(), kept_until, "fate", fate.as_str().to_owned()));
+        let put =
+            self.table.put_item(item(fate_key.clone(), kept_until, "fate", decision.as_str().to_owned()));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
-            Ok(_) => return Ok(fate),
+            Ok(_) => return Ok(decision),
             Err(Failure::Refused(_)) => {}
             Err(error) => return Err(write_error("dynamodb:PutItem", "write the journal", &error)),
         }
         // Another call's, or this one's whose answer was lost.
         let asked = self.table.get_item(fate_key).consistent().send().await;
         let answer = asked.map_err(|e| read_error("dynamodb:GetItem", "read the journal", &e))?;
-        Fate::read(answer.item.as_ref().and_then(|item| text(item, "fate")).unwrap_or_default())
+        ScheduleDecision::read(answer.item.as_ref().and_then(|item| text(item, "fate")).unwrap_or_default())
     }
 
     async fn carried_out(&self, delivery: &str, now: Millis) -> Result<Option<String>, StoreError> {
         let asked = self.table.get_item(delivery_key(delivery)).consistent().send().await;
         let answer = asked.map_err(|e| read_error("dynamodb:GetItem", "read the journal", &e))?;
-        let item = answer.item.filter(|item| !Self::is_over(item, now));
+        let item = answer.item.filter(|item| !Self::is_expired(item, now));
         Ok(item.and_then(|item| text(&item, "id").map(str::to_owned)))
     }
 

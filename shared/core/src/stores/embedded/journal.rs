@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::base::clock::{Clock, Millis};
 use crate::ports::error::StoreError;
-use crate::ports::journal::{DELIVERY_KEPT, Fate, Journal, Kept, Mark, Publish};
+use crate::ports::journal::{DELIVERY_KEPT, Journal, JournalEntry, Publish, RouteProgress, ScheduleDecision};
 use crate::stores::embedded::sqlite::anew::{Schema, save_rows};
 use crate::stores::embedded::sqlite::{Db, Durable};
 
@@ -84,18 +84,19 @@ impl Journal for SqliteJournal {
         self.db.write(Durable::No, put).await
     }
 
-    async fn get(&self, id: &str) -> Result<Option<Kept>, StoreError> {
+    async fn get(&self, id: &str) -> Result<Option<JournalEntry>, StoreError> {
         let now = ms(self.clock.now());
         let read = self.db.read(|c| {
             let sql = "SELECT publish FROM publishes WHERE id = ?1 AND kept_until > ?2";
             let publish: Option<String> = c.query_row(sql, params![id, now], |row| row.get(0)).optional()?;
             let sql = "SELECT mark FROM marks WHERE id = ?1 AND kept_until > ?2 ORDER BY route";
-            let mut marks = c.prepare_cached(sql)?;
-            let marks = marks.query_map(params![id, now], |row| row.get::<_, String>(0))?;
-            let marks: Vec<_> = marks.collect::<Result<_, _>>()?;
+            let mut routes = c.prepare_cached(sql)?;
+            let routes = routes.query_map(params![id, now], |row| row.get::<_, String>(0))?;
+            let routes: Vec<_> = routes.collect::<Result<_, _>>()?;
             let publish = publish.and_then(|text| Publish::from_json(&text));
-            let marks: Vec<Mark> = marks.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
-            Ok((publish.is_some() || !marks.is_empty()).then_some(Kept { publish, marks }))
+            let routes: Vec<RouteProgress> =
+                routes.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
+            Ok((publish.is_some() || !routes.is_empty()).then_some(JournalEntry { publish, routes }))
         });
         read.await
     }
@@ -113,23 +114,33 @@ impl Journal for SqliteJournal {
         read.await
     }
 
-    async fn mark(&self, id: &str, mark: &Mark, kept_until: Millis) -> Result<(), StoreError> {
-        let (id, route, mark) = (id.to_owned(), mark.route.clone(), mark.to_json());
+    async fn note_progress(
+        &self,
+        id: &str,
+        progress: &RouteProgress,
+        kept_until: Millis,
+    ) -> Result<(), StoreError> {
+        let (id, route, progress) = (id.to_owned(), progress.route.clone(), progress.to_json());
         let put = move |tx: &rusqlite::Transaction<'_>| {
-            let row = params![id, route, ms(kept_until), mark];
+            let row = params![id, route, ms(kept_until), progress];
             tx.execute("INSERT OR REPLACE INTO marks VALUES (?1, ?2, ?3, ?4)", row)
         };
         self.db.write(Durable::No, put).await.map(drop)
     }
 
-    async fn settle(&self, id: &str, fate: Fate, kept_until: Millis) -> Result<Fate, StoreError> {
+    async fn settle(
+        &self,
+        id: &str,
+        decision: ScheduleDecision,
+        kept_until: Millis,
+    ) -> Result<ScheduleDecision, StoreError> {
         let id = id.to_owned();
         let settle = move |tx: &rusqlite::Transaction<'_>| {
-            let row = params![id, fate.as_str(), ms(kept_until)];
+            let row = params![id, decision.as_str(), ms(kept_until)];
             tx.execute("INSERT OR IGNORE INTO fates VALUES (?1, ?2, ?3)", row)?;
             tx.query_row("SELECT fate FROM fates WHERE id = ?1", [&id], |row| row.get::<_, String>(0))
         };
-        Fate::read(&self.db.write(Durable::Yes, settle).await?)
+        ScheduleDecision::read(&self.db.write(Durable::Yes, settle).await?)
     }
 
     async fn carried_out(&self, delivery: &str, now: Millis) -> Result<Option<String>, StoreError> {
