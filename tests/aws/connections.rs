@@ -32,7 +32,7 @@ async fn the_first_request_finds_its_connections_open() {
     assert_eq!(opened, 3);
     stores.pages().invalidate(&["tag:a".into()], Stamp::Stale).await.expect("invalidate");
     stores.bodies().get(&page("a"), EMPTY).await.expect("get");
-    stores.queue().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
+    stores.queue().send(&job("a", Task::SecondLook { due: Millis(1) }), Duration::ZERO).await.expect("send");
     assert_eq!(front.opened(), opened);
 }
 
@@ -49,7 +49,11 @@ async fn connections_that_were_closed_meanwhile_are_no_error() {
         front.cut().await;
         stores.bodies().put(&page("a"), EMPTY, "".into(), Millis(1)).await.expect("put");
         front.cut().await;
-        stores.queue().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
+        stores
+            .queue()
+            .send(&job("a", Task::SecondLook { due: Millis(1) }), Duration::ZERO)
+            .await
+            .expect("send");
     }
 }
 
@@ -65,7 +69,7 @@ async fn a_write_whose_answer_is_lost_is_unsure() {
         }
     });
     let stores = stores(&aws, "b", &[("AWS_ENDPOINT_URL", &url)]);
-    let sent = stores.queue().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await;
+    let sent = stores.queue().send(&job("a", Task::SecondLook { due: Millis(1) }), Duration::ZERO).await;
     assert_eq!(sent.unwrap_err().kind(), StoreErrorKind::Unsure);
     let read = stores.bodies().get(&page("a"), EMPTY).await;
     assert_eq!(read.unwrap_err().kind(), StoreErrorKind::Unavailable);
@@ -82,12 +86,19 @@ async fn a_bundle_of_roots_replaces_those_of_amazon() {
     let more = [("AWS_ENDPOINT_URL", front.url()), ("AWS_CA_BUNDLE", bundle)];
     let (account, trusting) = with_account(&aws, "b", &more);
     warm(&account, &trusting).await;
-    trusting.queue().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.expect("send");
+    trusting
+        .queue()
+        .send(&job("a", Task::SecondLook { due: Millis(1) }), Duration::ZERO)
+        .await
+        .expect("send");
     assert_eq!(front.opened(), 3);
 
     let others = stores(&aws, "b", &[("AWS_ENDPOINT_URL", front.url())]);
-    let error =
-        others.queue().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.unwrap_err();
+    let error = others
+        .queue()
+        .send(&job("a", Task::SecondLook { due: Millis(1) }), Duration::ZERO)
+        .await
+        .unwrap_err();
     let text = error.to_string();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{text}");
     assert!(text.contains("AWS_CA_BUNDLE"), "{text}");

@@ -161,7 +161,11 @@ async fn a_server_that_is_not_there_has_not_written() {
     let (content, name) = named(b"content".into());
     let errors = [
         nowhere.bodies().put(&page("a"), &name, content, Millis(1)).await.unwrap_err(),
-        nowhere.queue().send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.unwrap_err(),
+        nowhere
+            .queue()
+            .send(&job("a", Task::SecondLook { due: Millis(1) }), Duration::ZERO)
+            .await
+            .unwrap_err(),
     ];
     for error in errors {
         let text = error.to_string();
@@ -199,7 +203,7 @@ async fn jobs_keep_the_contract() {
 async fn a_delayed_job_comes_when_it_is_due() {
     let aws = Aws::start().await;
     let jobs = stores(&aws, "b", &[]).queue().clone();
-    let job = job("a", Task::Again { due: Millis(1) });
+    let job = job("a", Task::SecondLook { due: Millis(1) });
     // Part of a second is a whole one to SQS: rather too late than a body removed that a reader may still ask for.
     jobs.send(&job, Duration::from_millis(300)).await.expect("send");
     assert_eq!(receive(&aws).await, None);
@@ -211,7 +215,7 @@ async fn a_queue_that_is_not_there_is_named() {
     let aws = Aws::start().await;
     let queue = format!("{}/000000000000/none", aws.endpoint());
     let jobs = stores(&aws, "b", &[("PERENNIAL_QUEUE_URL", &queue)]).queue().clone();
-    let error = jobs.send(&job("a", Task::Again { due: Millis(1) }), Duration::ZERO).await.unwrap_err();
+    let error = jobs.send(&job("a", Task::SecondLook { due: Millis(1) }), Duration::ZERO).await.unwrap_err();
     let text = error.to_string();
     assert_eq!(error.kind(), StoreErrorKind::Gone, "{text}");
     assert!(text.contains("check PERENNIAL_QUEUE_URL"), "{text}");

@@ -25,7 +25,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::answer::Done;
-use crate::console::query::{Asked, listing};
+use crate::console::query::{PagesQuery, listing};
 
 /// The path of the publishing page.
 pub const CONSOLE: &str = "/api/publish";
@@ -47,7 +47,7 @@ pub(crate) fn message_answer(status: StatusCode, message: &str) -> Done {
 
 /// The answer with the list of pages.
 pub(crate) async fn pages<S: Stores>(engine: &Engine<S>, request: &Parts) -> Done {
-    let query = match Asked::read(request) {
+    let query = match PagesQuery::read(request) {
         Ok(query) => query,
         Err(message) => return message_answer(StatusCode::BAD_REQUEST, &message),
     };
@@ -123,12 +123,12 @@ const FORWARDING: [&str; 5] = ["forwarded", "via", "x-real-ip", "x-client-ip", "
 const FORWARDING_PREFIX: &str = "x-forwarded-";
 
 /// The value of `Authorization` that the publishing page of a site under development sends instead of a secret.
-const AT_HOME: &str = "Development";
+const DEVELOPMENT: &str = "Development";
 
 /// Whether a request comes from the publishing page on this machine. The peer must be this machine and no proxy, because any
-/// client can send any `Host`. A page of another site cannot send [`AT_HOME`]; a page whose name resolves to this machine
+/// client can send any `Host`. A page of another site cannot send [`DEVELOPMENT`]; a page whose name resolves to this machine
 /// (DNS rebinding) sends a `Host` that is not local.
-pub(crate) fn is_at_home(request: &Parts) -> bool {
+pub(crate) fn is_local_dev_page(request: &Parts) -> bool {
     let is_local_peer =
         request.extensions.get::<Peer>().is_some_and(|Peer(address)| address.to_canonical().is_loopback());
     let is_forwarded = request
@@ -146,7 +146,7 @@ pub(crate) fn is_at_home(request: &Parts) -> bool {
             || name.ends_with(".localhost")
             || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     });
-    is_local_host && request.headers.get(AUTHORIZATION).is_some_and(|value| value == AT_HOME)
+    is_local_host && request.headers.get(AUTHORIZATION).is_some_and(|value| value == DEVELOPMENT)
 }
 
 #[cfg(test)]
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_query_is_bounded() {
-        let parse = |query: &str| Asked::read(&request(&format!("/?{query}"), &[]));
+        let parse = |query: &str| PagesQuery::read(&request(&format!("/?{query}"), &[]));
         let query = parse("prefix=/caf%C3%A9&state=stale&after=%2Fa&limit=100&call=1&call=2").unwrap();
         assert_eq!((&*query.search.prefix, query.search.after.as_deref()), ("/café", Some("/a")));
         assert_eq!((query.search.limit, query.calls), (100, vec![1, 2]));
@@ -195,13 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_local_peer_with_a_local_host_is_at_home() {
+    fn only_a_local_peer_with_a_local_host_needs_no_secret() {
         let from = |peer: Option<&str>, fields: &[(&str, &str)]| {
             let mut request = request("/", fields);
             if let Some(peer) = peer {
                 request.extensions.insert(Peer(peer.parse().unwrap()));
             }
-            is_at_home(&request)
+            is_local_dev_page(&request)
         };
         let at = |host, authorization| {
             from(Some("127.0.0.1"), &[("host", host), ("authorization", authorization)])
@@ -209,15 +209,15 @@ mod tests {
         for host in
             ["localhost", "LOCALHOST:3000", "127.0.0.1:3000", "127.1.2.3", "[::1]:3000", "a.localhost"]
         {
-            assert!(at(host, AT_HOME), "{host}");
+            assert!(at(host, DEVELOPMENT), "{host}");
             assert!(!at(host, "Bearer Development"), "{host}");
         }
         for host in ["example.com", "localhost.example.com", "127.0.0.1.example.com", "10.0.0.1", ""] {
-            assert!(!at(host, AT_HOME), "{host}");
+            assert!(!at(host, DEVELOPMENT), "{host}");
         }
         assert!(!from(Some("127.0.0.1"), &[("host", "localhost")]));
-        assert!(!from(Some("127.0.0.1"), &[("authorization", AT_HOME)]));
-        let page = [("host", "localhost:3000"), ("authorization", AT_HOME)];
+        assert!(!from(Some("127.0.0.1"), &[("authorization", DEVELOPMENT)]));
+        let page = [("host", "localhost:3000"), ("authorization", DEVELOPMENT)];
         for (peer, is_home) in [
             (Some("127.0.0.1"), true),
             (Some("127.8.9.1"), true),

@@ -12,7 +12,7 @@ use perennial_core::site::ReadySite;
 
 use crate::delivery::Delivery;
 use crate::payload_plans::{PayloadPlans, payload_plans};
-use crate::plan::{Asked, Overrides, Plan, asked};
+use crate::plan::{EndpointRequest, Overrides, Plan, parse};
 
 /// Publishes are scheduled for a year from now at most.
 const SCHEDULED_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -25,11 +25,11 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// What is to be done.
 #[derive(Debug)]
-pub struct Decided<'a> {
+pub struct Decision<'a> {
     /// For a payload, what the site's rules make of it; `None`: a call.
     pub rules: Option<PayloadPlans<'a>>,
     /// Each part, in this order. Nothing if no rule counts.
-    pub steps: Vec<Step>,
+    pub publishes: Vec<PlannedPublish>,
     /// What is answered once something was accepted that is carried out later. A call has 202. Some publishers count
     /// everything but 200 as a failure, so that a delivery has 200, unless its sender prefers the other (RFC 7240,
     /// section 4.1: `Prefer: respond-async`).
@@ -38,9 +38,9 @@ pub struct Decided<'a> {
 
 /// One part of it.
 #[derive(Debug)]
-pub struct Step {
+pub struct PlannedPublish {
     /// What, with the pages of each path.
-    pub wish: PublishRequest,
+    pub request: PublishRequest,
     /// When, if that is to come.
     pub at: Option<Millis>,
 }
@@ -72,12 +72,13 @@ pub fn check_size(body: &[u8], limits: &Limits) -> Result<(), Refused> {
     Err(Refused { status: StatusCode::PAYLOAD_TOO_LARGE, message })
 }
 
-impl Decided<'_> {
+impl Decision<'_> {
     /// The answer's status, if all of it succeeds.
     pub fn status(&self) -> StatusCode {
-        let is_later =
-            |step: &Step| step.at.is_some() || (step.wish.mode == Mode::Now && !step.wish.tags.is_empty());
-        if self.steps.iter().any(is_later) { self.accepted } else { StatusCode::OK }
+        let is_later = |planned: &PlannedPublish| {
+            planned.at.is_some() || (planned.request.mode == Mode::Now && !planned.request.tags.is_empty())
+        };
+        if self.publishes.iter().any(is_later) { self.accepted } else { StatusCode::OK }
     }
 }
 
@@ -92,9 +93,9 @@ pub fn decide<'a>(
     site: &'a ReadySite,
     limits: &Limits,
     now: Millis,
-) -> Result<Decided<'a>, Refused> {
+) -> Result<Decision<'a>, Refused> {
     check_size(body, limits)?;
-    let (asked, is_delivery) = asked(request, body, delivery.provider, site, limits)?;
+    let (parsed, is_delivery) = parse(request, body, delivery.provider, site, limits)?;
     let accepted = match is_delivery && !prefers_async(&request.headers) {
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
@@ -102,33 +103,34 @@ pub fn decide<'a>(
     // A signature covers the body, not the URL. An attacker who has seen a delivery could send it with another URL, and
     // have pages rendered, but not removed.
     let deletes_by_url = matches!(
-        &asked,
-        Asked::Plan(Plan { mode: Mode::Delete, .. })
-            | Asked::Payload(_, Overrides { mode: Some(Mode::Delete), .. })
+        &parsed,
+        EndpointRequest::Plan(Plan { mode: Mode::Delete, .. })
+            | EndpointRequest::Payload(_, Overrides { mode: Some(Mode::Delete), .. })
     );
     if delivery.is_signed() && deletes_by_url {
         return Err(Refused::from(
             "mode delete needs a secret: a signature does not cover the URL".to_owned(),
         ));
     }
-    let (rules, plans) = match asked {
-        Asked::Plan(plan) => (None, vec![plan]),
-        Asked::Payload(payload, over) => {
+    let (rules, plans) = match parsed {
+        EndpointRequest::Plan(plan) => (None, vec![plan]),
+        EndpointRequest::Payload(payload, over) => {
             let mut by_rules = payload_plans(site, limits, delivery, &request.headers, &payload, over)?;
             let plans = std::mem::take(&mut by_rules.plans);
             (Some(by_rules), plans)
         }
     };
-    let steps = plans.into_iter().map(|plan| step(plan, site, limits, now)).collect::<Result<_, _>>()?;
-    Ok(Decided { rules, steps, accepted })
+    let publishes =
+        plans.into_iter().map(|plan| planned(plan, site, limits, now)).collect::<Result<_, _>>()?;
+    Ok(Decision { rules, publishes, accepted })
 }
 
-fn step(plan: Plan, site: &ReadySite, limits: &Limits, now: Millis) -> Result<Step, Refused> {
+fn planned(plan: Plan, site: &ReadySite, limits: &Limits, now: Millis) -> Result<PlannedPublish, Refused> {
     let at = plan.at.filter(|at| now < *at);
     if at.is_some_and(|at| at.since(now) > SCHEDULED_MAX) {
         return Err(Refused::from("at is more than a year from now".to_owned()));
     }
-    Ok(Step { wish: plan.wish(site, limits)?, at })
+    Ok(PlannedPublish { request: plan.into_request(site, limits)?, at })
 }
 
 fn prefers_async(headers: &HeaderMap) -> bool {
@@ -162,7 +164,7 @@ mod tests {
         let delivery = Delivery { provider, id: None, fingerprint: None, key_id, authenticated };
         let limits = Settings::default().limits;
         let decided = decide(&request, body.as_bytes(), &delivery, &site, &limits, Millis(0))?;
-        Ok((decided.status(), decided.steps.len()))
+        Ok((decided.status(), decided.publishes.len()))
     }
 
     /// Publishers exist that count everything but 200 as a failure.
@@ -181,8 +183,8 @@ mod tests {
             ("/?path=/&at=1970-01-02T00:00:00Z", "", "{}", (200, 1)),
             ("/", "respond-async-not", r#"{"a":2}"#, (200, 1)),
         ] {
-            let (status, steps) = ask(uri, prefer, body);
-            assert_eq!((status.as_u16(), steps), found, "{uri} {prefer} {body}");
+            let (status, publishes) = ask(uri, prefer, body);
+            assert_eq!((status.as_u16(), publishes), found, "{uri} {prefer} {body}");
         }
     }
 

@@ -12,7 +12,7 @@ use perennial_core::look::body::Body;
 use perennial_core::run::preview::{DRAFT_COOKIE, DRAFT_MAX, Drafts};
 use perennial_core::site::ReadySite;
 
-use crate::plan;
+use crate::paths::pages;
 
 /// The default of `seconds`: how long a draft stays open.
 const DRAFT_DEFAULT: Duration = Duration::from_secs(3600);
@@ -59,7 +59,7 @@ fn parameter(request: &Parts, name: &str) -> Option<String> {
 /// The target of the redirect: a page of this site in canonical spelling, never another host.
 fn location(request: &Parts, site: &ReadySite, limits: &Limits) -> Result<String, String> {
     let path = parameter(request, "path").unwrap_or_else(|| "/".to_owned());
-    let pages = plan::pages(&path, site, limits)?;
+    let pages = pages(&path, site, limits)?;
     let page = pages.first().map_or("/", |page| page.key().path());
     let base = site.base_path();
     Ok(if page == "/" && !base.is_empty() { base.to_owned() } else { format!("{base}{page}") })

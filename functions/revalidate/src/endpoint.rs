@@ -23,10 +23,10 @@ use crate::answer::{
     unknown_tags,
 };
 use crate::auth::Secrets;
-use crate::console::query::Asked;
+use crate::console::query::PagesQuery;
 use crate::console::watch::Watch;
-use crate::console::{CONSOLE, CONSOLE_EVENTS, CONSOLE_PAGES, is_at_home, message_answer};
-use crate::decide::{Decided, NOTHING_MATCHED, Refused, Step, check_size, decide};
+use crate::console::{CONSOLE, CONSOLE_EVENTS, CONSOLE_PAGES, is_local_dev_page, message_answer};
+use crate::decide::{Decision, NOTHING_MATCHED, PlannedPublish, Refused, check_size, decide};
 use crate::delivery::Delivery;
 use crate::payload_plans::PayloadPlans;
 use crate::{console, draft, journal, layers};
@@ -51,13 +51,13 @@ impl<S: Stores> Revalidate<S> {
 
     /// Whether a request carries one of the secrets, or needs none.
     pub async fn admits(&self, request: &Parts) -> bool {
-        self.at_home(request).is_some()
+        self.dev_delivery(request).is_some()
             || self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
     }
 
     /// Whether a call's body counts: it is signed, or it is one of a caller with a right secret. No other need be read.
     pub async fn reads_body(&self, request: &Parts) -> bool {
-        if self.at_home(request).is_some() {
+        if self.dev_delivery(request).is_some() {
             return true;
         }
         match self.secrets.get(self.engine.now()).await {
@@ -130,9 +130,9 @@ impl<S: Stores> Revalidate<S> {
             return refused(status, &message);
         }
         let base = self.engine.site().base_path();
-        let at_home = self.at_home(request).map(Ok);
+        let from_dev_page = self.dev_delivery(request).map(Ok);
         let verify = || secrets.verify(request, body, base, self.engine.now());
-        let delivery = match at_home.unwrap_or_else(verify) {
+        let delivery = match from_dev_page.unwrap_or_else(verify) {
             Ok(delivery) => delivery,
             Err(refusal) => {
                 // Only the log has the reason: it would help a stranger as well.
@@ -175,15 +175,15 @@ impl<S: Stores> Revalidate<S> {
     }
 
     /// Does a call, or what the site's rules make of a publisher's payload.
-    async fn carry_out(&self, decided: Decided<'_>, delivery: &Delivery) -> Done {
-        let Decided { rules, steps, accepted } = decided;
-        let is_nothing = steps.is_empty();
+    async fn carry_out(&self, decided: Decision<'_>, delivery: &Delivery) -> Done {
+        let Decision { rules, publishes, accepted } = decided;
+        let is_nothing = publishes.is_empty();
         if let Some(by_rules) = &rules {
             log_rules(by_rules, delivery, is_nothing);
         }
         let mut all: Vec<Done> = Vec::new();
-        for step in steps {
-            let mut done = self.act(step, delivery).await;
+        for planned in publishes {
+            let mut done = self.act(planned, delivery).await;
             if done.status == StatusCode::ACCEPTED {
                 done.status = accepted;
             }
@@ -203,22 +203,22 @@ impl<S: Stores> Revalidate<S> {
         done
     }
 
-    async fn act(&self, step: Step, delivery: &Delivery) -> Done {
-        let (wish, who, signed) = (&step.wish, delivery.publisher(), delivery.fingerprint.as_ref());
-        if let Some(id) = self.engine.carried_out(wish, &who, signed).await {
+    async fn act(&self, planned: PlannedPublish, delivery: &Delivery) -> Done {
+        let (request, who, signed) = (&planned.request, delivery.publisher(), delivery.fingerprint.as_ref());
+        if let Some(id) = self.engine.carried_out(request, &who, signed).await {
             // It came again although it had been answered: a time-out in between, or somebody who has listened.
             let answer = json!({"revalidated": true, "duplicate": true, "id": shown_id(&id)});
             return Done { status: StatusCode::OK, answer };
         }
-        if let Some(at) = step.at {
-            return self.schedule(wish, at, who, signed).await;
+        if let Some(at) = planned.at {
+            return self.schedule(request, at, who, signed).await;
         }
-        match self.engine.publish(wish, who.clone()).await {
+        match self.engine.publish(request, who.clone()).await {
             Ok(published) => {
                 if published.failure().is_none() {
-                    self.engine.note_carried_out(wish, &who, signed, &published.id).await;
+                    self.engine.note_carried_out(request, &who, signed, &published.id).await;
                 }
-                answer(wish, &published)
+                answer(request, &published)
             }
             Err(undone) => failed(&undone, json!({"layers": layers::of_unmarked(&undone)})),
         }
@@ -228,10 +228,10 @@ impl<S: Stores> Revalidate<S> {
 impl<S: Stores> Revalidate<S> {
     /// Admits a call from the publishing page of a site under development without a secret. Drafts need a secret all the same:
     /// their cookies are valid for other servers, too.
-    pub(crate) fn at_home(&self, request: &Parts) -> Option<Delivery> {
+    pub(crate) fn dev_delivery(&self, request: &Parts) -> Option<Delivery> {
         let is_draft = self.own_path(request.uri.path()) == OPEN_DRAFT;
-        let is_at_home = self.engine.is_dev() && !is_draft && is_at_home(request);
-        is_at_home.then(|| Delivery::with_secret(&request.headers, "development"))
+        let is_admitted = self.engine.is_dev() && !is_draft && is_local_dev_page(request);
+        is_admitted.then(|| Delivery::with_secret(&request.headers, "development"))
     }
 
     /// Whether a request asks for events. A server that can stream answers such a request with [`Revalidate::watch`].
@@ -247,7 +247,7 @@ impl<S: Stores> Revalidate<S> {
         if !self.admits(request).await {
             return Err(json_response(request, &message_answer(StatusCode::UNAUTHORIZED, "Invalid token")));
         }
-        match Asked::read(request) {
+        match PagesQuery::read(request) {
             Ok(query) => Ok(Watch::new(self.engine.clone(), query)),
             Err(message) => Err(json_response(request, &message_answer(StatusCode::BAD_REQUEST, &message))),
         }
@@ -255,14 +255,14 @@ impl<S: Stores> Revalidate<S> {
 
     async fn schedule(
         &self,
-        wish: &PublishRequest,
+        request: &PublishRequest,
         at: Millis,
         who: Publisher,
         signed: Option<&Fingerprint>,
     ) -> Done {
-        match self.engine.schedule(wish, who.clone(), at).await {
+        match self.engine.schedule(request, who.clone(), at).await {
             Ok(id) => {
-                self.engine.note_carried_out(wish, &who, signed, &id).await;
+                self.engine.note_carried_out(request, &who, signed, &id).await;
                 let answer = json!({"scheduled": true, "id": id, "at": to_rfc3339(at)});
                 Done { status: StatusCode::ACCEPTED, answer }
             }
@@ -272,9 +272,9 @@ impl<S: Stores> Revalidate<S> {
 }
 
 /// What a publisher is told.
-fn answer(wish: &PublishRequest, published: &Published) -> Done {
+fn answer(request: &PublishRequest, published: &Published) -> Done {
     let results = published.results.iter();
-    let shown: Vec<Value> = results.map(|(path, result)| shown(wish, path, result, published)).collect();
+    let shown: Vec<Value> = results.map(|(path, result)| shown(request, path, result, published)).collect();
     let id = shown_id(&published.id);
     let mut answer = match (published.failure(), &shown[..]) {
         (Some(undone), [only]) => return failed(undone, with_id(only.clone(), id)),
@@ -284,24 +284,24 @@ fn answer(wish: &PublishRequest, published: &Published) -> Done {
         (None, many) => json!({"revalidated": true, "results": many}),
     };
     answer["id"] = id;
-    if wish.mode != Mode::Now {
-        answer["mode"] = wish.mode.as_str().into();
+    if request.mode != Mode::Now {
+        answer["mode"] = request.mode.as_str().into();
     }
     if let Some(marked) = published.marked {
-        if wish.mode == Mode::Delete {
+        if request.mode == Mode::Delete {
             answer["deleted"] = marked.queued.into();
             if marked.more {
                 answer["more"] = true.into();
             }
         }
-        answer["layers"] = layers::of_marked(wish.mode, &marked, has_found(wish, published, &marked));
+        answer["layers"] = layers::of_marked(request.mode, &marked, has_found(request, published, &marked));
     }
     if !published.uncarried.is_empty() {
         let sentences: Vec<_> = published.uncarried.iter().map(ToString::to_string).collect();
         answer["message"] = sentences.join("; ").into();
         answer["unknown_tags"] = unknown_tags(&published.uncarried);
     }
-    if let (Mode::Now, Some(marked)) = (wish.mode, published.marked) {
+    if let (Mode::Now, Some(marked)) = (request.mode, published.marked) {
         answer["queued"] = marked.queued.into();
         if marked.more {
             answer["more"] = true.into();
@@ -312,10 +312,10 @@ fn answer(wish: &PublishRequest, published: &Published) -> Done {
 }
 
 /// Whether anything stored belongs to what was marked, as far as a call looks.
-fn has_found(wish: &PublishRequest, published: &Published, marked: &Invalidation) -> bool {
-    match wish.mode {
+fn has_found(request: &PublishRequest, published: &Published, marked: &Invalidation) -> bool {
+    match request.mode {
         Mode::Now | Mode::Delete => marked.queued > 0 || marked.more,
-        Mode::Stale => published.uncarried.len() < wish.tags.len() || !wish.paths.is_empty(),
+        Mode::Stale => published.uncarried.len() < request.tags.len() || !request.paths.is_empty(),
     }
 }
 
@@ -326,7 +326,7 @@ fn with_id(mut answer: Value, id: Value) -> Value {
 
 /// One path of a call; where the path is only marked, the layers are those of the mark.
 fn shown(
-    wish: &PublishRequest,
+    request: &PublishRequest,
     path: &str,
     result: &Result<Revalidation, PublishError>,
     published: &Published,
@@ -340,9 +340,9 @@ fn shown(
         Ok(Revalidation::NotGenerated) => json!({"revalidated": true, "path": path, "generated": false}),
         Err(undone) => json!({"revalidated": false, "path": path, "error": undone.to_string()}),
     };
-    shown["layers"] = match published.marked.filter(|_| wish.mode == Mode::Stale) {
-        Some(marked) => layers::of_marked(wish.mode, &marked, true),
-        None => layers::of_page(wish.mode, result),
+    shown["layers"] = match published.marked.filter(|_| request.mode == Mode::Stale) {
+        Some(marked) => layers::of_marked(request.mode, &marked, true),
+        None => layers::of_page(request.mode, result),
     };
     shown
 }

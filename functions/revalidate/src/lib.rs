@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod function;
 pub mod journal;
 mod layers;
+pub mod paths;
 pub mod payload_plans;
 pub mod plan;
 

@@ -13,7 +13,8 @@ use perennial_core::webhooks::payload::Payload;
 use serde_json::Value;
 
 use crate::delivery::{Authenticated, Delivery};
-use crate::plan::{Overrides, Plan, pages};
+use crate::paths::pages;
+use crate::plan::{Overrides, Plan};
 
 /// The plans for one payload.
 #[derive(Debug)]

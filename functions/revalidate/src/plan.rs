@@ -1,19 +1,14 @@
 //! Parses calls to the revalidate endpoint. Pure: query and body in, a [`Plan`] out.
 
-use std::borrow::Cow;
-
 use http::Method;
 use http::request::Parts;
 use perennial_core::base::clock::Millis;
 use perennial_core::base::limits::Limits;
 use perennial_core::base::rfc3339::parse_rfc3339;
 use perennial_core::base::text;
-use perennial_core::key::encode::decode_path;
 use perennial_core::key::tags::{SITE_TAG, check_tag, route_tag, user_tag};
 use perennial_core::record::publish_request::{Mode, PublishRequest, RequestedPath};
 use perennial_core::site::ReadySite;
-use perennial_core::site::route::Resolved;
-use perennial_core::site::tables::Sent;
 use perennial_core::webhooks::posted::Posted;
 use perennial_core::webhooks::provider::Provider;
 use perennial_core::webhooks::providers;
@@ -22,9 +17,11 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::paths::pages;
+
 /// A parsed request to the endpoint.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum EndpointRequest {
     /// A call that names what has changed.
     Plan(Plan),
     /// Something that is for the site's rules to read, and what the query says besides.
@@ -109,20 +106,25 @@ const MEMBERS: [&str; 11] = [
 ///
 /// # Errors
 /// A message for the caller that says what is wrong.
-pub fn plan(request: &Parts, body: &[u8], site: &ReadySite, limits: &Limits) -> Result<Asked, String> {
-    asked(request, body, providers::of_request(&request.headers), site, limits).map(|(asked, _)| asked)
+pub fn plan(
+    request: &Parts,
+    body: &[u8],
+    site: &ReadySite,
+    limits: &Limits,
+) -> Result<EndpointRequest, String> {
+    parse(request, body, providers::of_request(&request.headers), site, limits).map(|(parsed, _)| parsed)
 }
 
 /// Parses a request, and tells whether it is a delivery of a webhook rather than a call. A call names what has changed, in its
 /// query or in its body. The webhook rules read a body in three cases: the query has `rules=true`; the headers are those of
 /// a provider; or the body is no call.
-pub(crate) fn asked(
+pub(crate) fn parse(
     request: &Parts,
     body: &[u8],
     provider: &Provider,
     site: &ReadySite,
     limits: &Limits,
-) -> Result<(Asked, bool), String> {
+) -> Result<(EndpointRequest, bool), String> {
     let (mut call, mode, asks_rules) = of_query(request)?;
     let names_target =
         !call.paths.is_empty() || !call.tags.is_empty() || !call.routes.is_empty() || call.site;
@@ -150,7 +152,7 @@ pub(crate) fn asked(
         let look_again_after_s = call.look_again_after;
         look_again_after_s.map_or(Ok(()), check_look)?;
         let overrides = Overrides { mode, only_generated: call.only_generated, at, look_again_after_s };
-        return Ok((Asked::Payload(payload.into_value(), overrides), true));
+        return Ok((EndpointRequest::Payload(payload.into_value(), overrides), true));
     }
     if is_body_read && !is_empty {
         let body_call = of_body(body).map_err(|error| {
@@ -169,7 +171,7 @@ pub(crate) fn asked(
             ..body_call
         };
     }
-    Ok((Asked::Plan(checked_plan(call, site, limits)?), is_delivery))
+    Ok((EndpointRequest::Plan(checked_plan(call, site, limits)?), is_delivery))
 }
 
 /// Whether a body is meant as a call: an object with no other member names than those of a call.
@@ -288,7 +290,7 @@ impl Plan {
     ///
     /// # Errors
     /// A message for the caller that says what is wrong with a path.
-    pub fn wish(self, site: &ReadySite, limits: &Limits) -> Result<PublishRequest, String> {
+    pub fn into_request(self, site: &ReadySite, limits: &Limits) -> Result<PublishRequest, String> {
         let mut paths = Vec::with_capacity(self.paths.len());
         for path in self.paths {
             let keys =
@@ -304,53 +306,6 @@ fn flag(name: &str, value: &str) -> Result<bool, String> {
     text::read(name, value)
 }
 
-/// The pages that a path may mean, the page of the most exact route first. A query, a fragment, a trailing slash and the base
-/// path are tolerated. The path must be the page's own, not the source of a rewrite.
-///
-/// # Errors
-/// A message for the caller: the path is malformed, or no route accepts it.
-pub fn pages(path: &str, site: &ReadySite, limits: &Limits) -> Result<Vec<Resolved>, String> {
-    let shown = path.escape_debug();
-    if path.len() > limits.max_path_bytes {
-        return Err(format!(
-            "the path is longer than {} bytes (PERENNIAL_MAX_PATH_BYTES)",
-            limits.max_path_bytes
-        ));
-    }
-    let path = path.split(['?', '#']).next().unwrap_or(path);
-    if !path.starts_with('/') || path.starts_with("//") || path.contains('\\') {
-        return Err(format!("the path `{shown}` must be a page's own, like /blog/a"));
-    }
-    let trimmed = path.strip_suffix('/').unwrap_or(path);
-    let candidates = |path: &str| -> Result<Vec<Resolved>, String> {
-        let segments = decode_path(path).map_err(|e| format!("the path `{shown}` cannot be read: {e}"))?;
-        if let Some(sent) = sent_elsewhere(site, &segments) {
-            return Err(format!("the path `{shown}` {sent}"));
-        }
-        Ok(site.candidates(&segments, None).collect())
-    };
-    let below =
-        trimmed.strip_prefix(site.base_path()).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-    let mut pages = match below {
-        Some(below) => candidates(below)?,
-        None => Vec::new(),
-    };
-    if pages.is_empty() {
-        pages = candidates(trimmed)?;
-    }
-    if pages.is_empty() { Err(format!("no route of the site accepts the path `{shown}`")) } else { Ok(pages) }
-}
-
-/// Why no page has these segments, if one of the site's tables sends them elsewhere.
-fn sent_elsewhere(site: &ReadySite, segments: &[Cow<'_, str>]) -> Option<String> {
-    Some(match site.tables().send(segments)? {
-        Sent::Elsewhere(to) => {
-            format!("is redirected to `{}`, and no page is there: name a page's own path", to.destination())
-        }
-        Sent::To(page) => format!("is rewritten to `/{}`: name that path", page.join("/").escape_debug()),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use perennial_core::run::settings::Settings;
@@ -360,17 +315,17 @@ mod tests {
 
     use super::*;
 
-    fn site(base: &str) -> ReadySite {
+    fn site() -> ReadySite {
         let site =
             ["/", "/never", "/blog/{slug}"].iter().fold(Site::new(), |s, p| s.route(Route::new(*p, Text)));
-        site.ready(Some(base), None).unwrap()
+        site.ready(None, None).unwrap()
     }
 
     fn read(uri: &str, body: &str) -> Result<Plan, String> {
         let request = http::Request::post(uri).body(()).unwrap().into_parts().0;
-        match plan(&request, body.as_bytes(), &site(""), &Settings::default().limits)? {
-            Asked::Plan(plan) => Ok(plan),
-            Asked::Payload(..) => panic!("the site has no rules"),
+        match plan(&request, body.as_bytes(), &site(), &Settings::default().limits)? {
+            EndpointRequest::Plan(plan) => Ok(plan),
+            EndpointRequest::Payload(..) => panic!("the site has no rules"),
         }
     }
 
@@ -408,7 +363,7 @@ mod tests {
             }
             let request = request.body(()).unwrap().into_parts().0;
             let provider = providers::of_request(&request.headers);
-            asked(&request, body.as_bytes(), provider, &site, &limits)
+            parse(&request, body.as_bytes(), provider, &site, &limits)
         };
         const LIKE_A_CALL: &str = r#"{"site":true,"path":"/never"}"#;
         for (uri, field, body, is_payload, is_delivery) in [
@@ -431,8 +386,8 @@ mod tests {
             ("/", "", "webhook_id=2", true, true),
             ("/", "", r#"{"site":true,"and":"more"}"#, true, true),
         ] {
-            let (asked, delivers) = ask(Method::POST, uri, field, body).unwrap();
-            let kind = (matches!(asked, Asked::Payload(..)), delivers);
+            let (parsed, delivers) = ask(Method::POST, uri, field, body).unwrap();
+            let kind = (matches!(parsed, EndpointRequest::Payload(..)), delivers);
             assert_eq!(kind, (is_payload, is_delivery), "{uri} {field} {body}");
         }
         for (uri, field, body, part) in [
@@ -448,7 +403,7 @@ mod tests {
         }
         // A GET has no body: only its query counts.
         assert!(ask(Method::GET, "/", "", "{}").unwrap_err().contains("name what has changed"));
-        assert!(matches!(ask(Method::GET, "/?rules=true", "", "").unwrap().0, Asked::Payload(..)));
+        assert!(matches!(ask(Method::GET, "/?rules=true", "", "").unwrap().0, EndpointRequest::Payload(..)));
         // A site without rules reads no payload.
         assert!(read("/?rules=true", "").unwrap_err().contains("has no rules"));
         assert_eq!(read("/", LIKE_A_CALL).unwrap().paths, ["/never"]);
@@ -498,27 +453,6 @@ mod tests {
         ] {
             let error = read(uri, body).unwrap_err();
             assert!(error.contains(part), "{part}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_path_is_the_pages_own_however_it_is_spelt() {
-        let limits = Settings::default().limits;
-        let key = |base: &str, path: &str| {
-            pages(path, &site(base), &limits).map(|p| p[0].key().as_str().to_owned())
-        };
-        for path in ["/blog/caf%C3%A9", "/blog/café", "/blog/caf%c3%a9/", "/blog/café?x=1#y"] {
-            assert_eq!(key("", path).unwrap(), "/blog/{slug}|caf%C3%A9", "{path}");
-        }
-        assert_eq!(key("", "/").unwrap(), "/");
-        for path in ["/docs", "/docs/", "/"] {
-            assert_eq!(key("/docs", path).unwrap(), "/", "{path}");
-        }
-        assert_eq!(key("/docs", "/docs/blog/a").unwrap(), key("/docs", "/blog/a").unwrap());
-        for path in
-            ["", "blog/a", "https://x/", "//x", "/\\x", "/unknown", "/blog//a", "/blog/%", "/docsblog/a"]
-        {
-            assert!(key("/docs", path).is_err(), "{path}");
         }
     }
 }

@@ -11,10 +11,10 @@ use perennial_core::base::clock::{Clock as _, SystemClock};
 use perennial_core::webhooks::outcome::RuleOutcome;
 use perennial_core::webhooks::providers;
 use perennial_revalidate::ENDPOINT;
-use perennial_revalidate::decide::{NOTHING_MATCHED, Refused, Step, decide};
+use perennial_revalidate::decide::{NOTHING_MATCHED, PlannedPublish, Refused, decide};
 use perennial_revalidate::delivery::Delivery;
+use perennial_revalidate::paths::pages;
 use perennial_revalidate::payload_plans::PayloadPlans;
-use perennial_revalidate::plan::pages;
 use serde_json::json;
 
 use crate::program::{Program, say};
@@ -62,9 +62,9 @@ pub(crate) fn run(program: &Program, args: &Args) -> Result<ExitCode> {
             explain(by_rules);
         }
     }
-    show(program, &decided.steps);
+    show(program, &decided.publishes);
     let status = decided.status().as_u16();
-    if decided.steps.is_empty() {
+    if decided.publishes.is_empty() {
         say(format_args!("the answer would be {status}: {NOTHING_MATCHED}"));
         return Ok(ExitCode::FAILURE);
     }
@@ -117,29 +117,30 @@ fn passes_over(outcome: &RuleOutcome<'_>) {
 }
 
 /// Each call as the endpoint takes it, and the route of each path.
-fn show(program: &Program, steps: &[Step]) {
-    for Step { wish, .. } in steps {
-        let mode = wish.mode.as_str();
-        for path in wish.paths.iter().map(|wished| &wished.path) {
+fn show(program: &Program, publishes: &[PlannedPublish]) {
+    for PlannedPublish { request, .. } in publishes {
+        let mode = request.mode.as_str();
+        for path in request.paths.iter().map(|requested| &requested.path) {
             let found = pages(path, &program.site, &program.settings.limits).ok();
             let route =
                 found.as_ref().and_then(|pages| pages.first()).map_or("no route", |page| page.key().route());
             say(format_args!("{mode:6}  {path}  (a page of {route})"));
         }
-        for tag in &wish.tags {
+        for tag in &request.tags {
             say(format_args!("{mode:6}  pages with {tag}"));
         }
-        let with =
-            |kind: &str| -> Vec<&str> { wish.tags.iter().filter_map(|tag| tag.strip_prefix(kind)).collect() };
-        let paths: Vec<_> = wish.paths.iter().map(|wished| &wished.path).collect();
+        let with = |kind: &str| -> Vec<&str> {
+            request.tags.iter().filter_map(|tag| tag.strip_prefix(kind)).collect()
+        };
+        let paths: Vec<_> = request.paths.iter().map(|requested| &requested.path).collect();
         let mut call = json!({"mode": mode, "paths": paths, "tags": with("tag:")});
-        if wish.only_generated {
+        if request.only_generated {
             call["only_generated"] = true.into();
         }
         if !with("route:").is_empty() {
             call["routes"] = with("route:").into();
         }
-        if wish.tags.iter().any(|tag| tag == perennial_core::key::tags::SITE_TAG) {
+        if request.tags.iter().any(|tag| tag == perennial_core::key::tags::SITE_TAG) {
             call["site"] = true.into();
         }
         say(format_args!("{call}"));

@@ -9,7 +9,8 @@ use perennial::Millis;
 use perennial::parts::key::tags::{SITE_TAG, route_tag, user_tag};
 use perennial::parts::site::route::Resolved;
 use perennial_revalidate::auth::Secrets;
-use perennial_revalidate::plan::{Asked, Plan, pages, plan};
+use perennial_revalidate::paths::pages;
+use perennial_revalidate::plan::{EndpointRequest, Plan, plan};
 use perennial_serve::request::{Target, target};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -36,9 +37,9 @@ fn call(query: &str, fields: &[(&'static str, &[u8])]) -> Option<Parts> {
 
 pub(crate) fn read(query: &str, body: &[u8]) -> Option<Result<Plan, String>> {
     let call = call(query, &[("authorization", format!("Bearer {SECRET}").as_bytes())])?;
-    let read = plan(&call, body, &SITES[0].site, &LIMITS).map(|asked| match asked {
-        Asked::Plan(plan) => plan,
-        Asked::Payload(..) => panic!("a payload for a site without rules"),
+    let read = plan(&call, body, &SITES[0].site, &LIMITS).map(|parsed| match parsed {
+        EndpointRequest::Plan(plan) => plan,
+        EndpointRequest::Payload(..) => panic!("a payload for a site without rules"),
     });
     match &read {
         Ok(plan) => {

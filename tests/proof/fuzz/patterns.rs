@@ -9,7 +9,7 @@ use perennial::parts::key::url::Urls;
 use perennial::parts::record::page_record::Form;
 use perennial::parts::testing::Text;
 use perennial::{ReadySite, Route, Site};
-use perennial_revalidate::plan;
+use perennial_revalidate::paths;
 use perennial_serve::request::{Target, target};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -228,7 +228,7 @@ fn a_base_path_is_refused_or_its_pages_can_be_asked_for() {
                 let segments = segments.iter().map(|&segment| segment.into()).collect();
                 assert_eq!(target(&parts, &site, BUILD, &LIMITS), Target::Page(form, segments), "{url}");
             }
-            let called = plan::pages(&urls.page(path), &site, &LIMITS).expect("a page's own URL");
+            let called = paths::pages(&urls.page(path), &site, &LIMITS).expect("a page's own URL");
             assert_eq!(called[0].key().path(), path);
         }
     });

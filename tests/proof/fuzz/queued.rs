@@ -97,9 +97,9 @@ fn maybe_text() -> impl Strategy<Value = Option<String>> {
 fn walk() -> BoxedStrategy<Walk> {
     let of = (any::<String>(), millis(), number(), maybe_text(), maybe_text());
     let so_far = (millis(), number(), number(), number(), any::<u32>(), option::of(millis()));
-    let again = (texts(), millis()).prop_map(|(tags, due)| SecondLook { tags, due });
-    (of, so_far, option::of(again))
-        .prop_map(|((publish, kept_until, epoch, route, after), so_far, again)| {
+    let second_look = (texts(), millis()).prop_map(|(tags, due)| SecondLook { tags, due });
+    (of, so_far, option::of(second_look))
+        .prop_map(|((publish, kept_until, epoch, route, after), so_far, second_look)| {
             let (began_at, looked, renewed, failed, pauses, waits_until) = so_far;
             Walk {
                 publish,
@@ -113,7 +113,7 @@ fn walk() -> BoxedStrategy<Walk> {
                 failed,
                 pauses,
                 waits_until,
-                again,
+                second_look,
             }
         })
         .boxed()
@@ -147,7 +147,7 @@ fn due() -> BoxedStrategy<ScheduledPublish> {
         .prop_map(|(key_id, provider, delivery_id)| Publisher { key_id, provider, delivery_id });
     let path = (any::<String>(), texts()).prop_map(|(path, keys)| RequestedPath { path, keys });
     let mode = select(vec![Mode::Now, Mode::Stale, Mode::Delete]);
-    let wish = (mode, any::<bool>(), vec(path, 0..3), texts(), option::of(any::<u32>())).prop_map(
+    let request = (mode, any::<bool>(), vec(path, 0..3), texts(), option::of(any::<u32>())).prop_map(
         |(mode, only_generated, paths, tags, look_again_after_s)| PublishRequest {
             mode,
             only_generated,
@@ -156,8 +156,8 @@ fn due() -> BoxedStrategy<ScheduledPublish> {
             look_again_after_s,
         },
     );
-    (any::<String>(), millis(), millis(), who, wish)
-        .prop_map(|(id, at, due, who, wish)| ScheduledPublish { id, at, due, who, wish })
+    (any::<String>(), millis(), millis(), who, request)
+        .prop_map(|(id, at, due, who, request)| ScheduledPublish { id, at, due, who, request })
         .boxed()
 }
 
@@ -167,7 +167,7 @@ pub(crate) fn job() -> BoxedStrategy<Job> {
         walk().prop_map(Task::Walk),
         removal().prop_map(Task::Remove),
         due().prop_map(Task::Publish),
-        millis().prop_map(|due| Task::Again { due }),
+        millis().prop_map(|due| Task::SecondLook { due }),
         (any::<String>(), millis())
             .prop_map(|(sha256, replaced_at)| Task::RemoveBody { sha256, replaced_at }),
     ];
@@ -183,7 +183,7 @@ fn kind(task: &Task) -> &'static str {
         Task::Walk(_) => "walk",
         Task::Remove(_) => "remove",
         Task::Publish(_) => "publish",
-        Task::Again { .. } => "again",
+        Task::SecondLook { .. } => "again",
         Task::RemoveBody { .. } => "remove_body",
     }
 }

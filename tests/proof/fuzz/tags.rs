@@ -2,7 +2,7 @@
 //! (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-tags.html>).
 
 use http::{HeaderMap, HeaderValue};
-use perennial::parts::key::tags::{MANY, check_tag, page_tags, stored_tag, user_tag};
+use perennial::parts::key::tags::{BROAD_TAG, check_tag, page_tags, stored_tag, user_tag};
 use perennial::parts::ports::edge::{cache_tag, cache_tags};
 use perennial_revalidate::payload_plans::payload_plans;
 use perennial_revalidate::plan::Overrides;
@@ -55,7 +55,7 @@ fn an_answers_tags_are_those_that_it_is_forgotten_by() {
         let told: Vec<_> = header.split(',').collect();
         assert!(told.len() <= TAGS_MAX && told.iter().all(|tag| is_spelt_right(tag)), "{header}");
         if tags.len() > TAGS_MAX - 3 {
-            tags = vec![MANY.to_owned()];
+            tags = vec![BROAD_TAG.to_owned()];
         }
         let all = page_tags(page.key()).into_iter().chain(tags.iter().map(|tag| user_tag(tag)));
         let ordered: Vec<_> = all.map(|tag| cache_tag(&tag).into_owned()).collect();

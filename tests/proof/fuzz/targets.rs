@@ -7,7 +7,7 @@ use perennial::parts::key::encode::decode_segment;
 use perennial::parts::key::url::as_sent;
 use perennial::parts::record::page_record::Form;
 use perennial::parts::site::route::Resolved;
-use perennial_revalidate::plan;
+use perennial_revalidate::paths;
 use perennial_serve::request::{Target, target};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -133,7 +133,7 @@ fn leads_back(spelt: &Spelt, page: &Resolved, segments: &[Cow<'_, str>], query: 
         assert_eq!((of, &found[..]), (form, segments), "{url}");
         assert!(site.candidates(&found, again.uri.query()).any(|other| other.key() == key), "{url}");
     }
-    let called = plan::pages(&urls.page(key.path()), site, &LIMITS).expect("a page's own URL");
+    let called = paths::pages(&urls.page(key.path()), site, &LIMITS).expect("a page's own URL");
     assert!(called.iter().any(|other| other.key().as_str() == key.base_text()), "{key}");
 }
 

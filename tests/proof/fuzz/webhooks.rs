@@ -12,8 +12,9 @@ use perennial::parts::webhooks::providers::{github, other};
 use perennial::{Millis, ReadySite, Route, Site};
 use perennial_revalidate::decide::decide;
 use perennial_revalidate::delivery::{Authenticated, Delivery};
+use perennial_revalidate::paths::pages;
 use perennial_revalidate::payload_plans::payload_plans;
-use perennial_revalidate::plan::{Overrides, pages};
+use perennial_revalidate::plan::Overrides;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -263,11 +264,14 @@ fn any_body_is_carried_out_or_refused() {
         let delivery = Delivery { provider, authenticated, ..delivery() };
         match decide(&request, &body, &delivery, &site, &LIMITS, Millis(0)) {
             Ok(decided) => {
-                let asked: usize =
-                    decided.steps.iter().map(|step| step.wish.paths.len() + step.wish.tags.len()).sum();
-                assert!(asked <= LIMITS.max_revalidations, "{:?}", decided.steps);
+                let asked: usize = decided
+                    .publishes
+                    .iter()
+                    .map(|planned| planned.request.paths.len() + planned.request.tags.len())
+                    .sum();
+                assert!(asked <= LIMITS.max_revalidations, "{:?}", decided.publishes);
                 assert!(matches!(decided.status().as_u16(), 200 | 202));
-                assert!(!decided.steps.is_empty() || decided.rules.is_some(), "a call does something");
+                assert!(!decided.publishes.is_empty() || decided.rules.is_some(), "a call does something");
             }
             Err(refused) => {
                 assert!(refused.status == 400 && !refused.message.is_empty(), "{refused:?}");

@@ -34,7 +34,7 @@ impl World {
     /// Whether the queue keeps a job that it accepts.
     pub(crate) fn takes(&mut self, job: &Job) -> bool {
         match &job.task {
-            Task::Walk(walk) if walk.again.is_none() => {
+            Task::Walk(walk) if walk.second_look.is_none() => {
                 self.promises.walks.insert((walk.publish.clone(), walk.route.clone()));
                 true
             }

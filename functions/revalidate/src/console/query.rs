@@ -20,14 +20,14 @@ const FOLLOWED_MAX: usize = 4;
 
 /// The query of the list or of its events.
 #[derive(Clone, Debug, Default)]
-pub struct Asked {
+pub struct PagesQuery {
     /// The pages to list.
     pub search: Search,
     /// Epochs of the publishes whose progress the events tell.
     pub calls: Vec<Epoch>,
 }
 
-impl Asked {
+impl PagesQuery {
     /// Parses the parameters `prefix`, `state`, `after` and `limit`, and `call` for events.
     ///
     /// # Errors

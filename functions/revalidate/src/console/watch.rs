@@ -13,7 +13,7 @@ use perennial_core::ports::stores::Stores;
 use perennial_core::record::page_record::Epoch;
 use serde_json::{Value, json};
 
-use crate::console::query::{Asked, listing};
+use crate::console::query::{PagesQuery, listing};
 use crate::journal::progress_json;
 
 /// How often the list is read again although nothing was written: pages change their state by age alone.
@@ -22,7 +22,7 @@ const REREAD: Duration = Duration::from_secs(5);
 /// One listener: its list of pages, and the publishes it follows.
 pub struct Watch<S: Stores> {
     engine: Arc<Engine<S>>,
-    query: Asked,
+    query: PagesQuery,
     /// The store's version before the last read, and the time of that read.
     last_read: Option<(Option<u64>, Millis)>,
     /// The pages as last sent, by key.
@@ -39,7 +39,7 @@ pub type Event = (&'static str, Value);
 
 impl<S: Stores> Watch<S> {
     /// A listener that has been sent nothing.
-    pub fn new(engine: Arc<Engine<S>>, query: Asked) -> Self {
+    pub fn new(engine: Arc<Engine<S>>, query: PagesQuery) -> Self {
         let calls = query.calls.iter().map(|&call| (call, None)).collect();
         Self { engine, query, last_read: None, sent: BTreeMap::new(), next: None, calls, sent_error: None }
     }

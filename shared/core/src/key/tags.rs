@@ -44,7 +44,7 @@ pub(crate) fn is_user_tag(tag: &str) -> bool {
 
 /// The broad tag: it replaces the tags of a page that has too many of them. A page that carries the tag needlessly, or
 /// a publisher who names it, causes needless renders and no other harm.
-pub const MANY: &str = "perennial:many";
+pub const BROAD_TAG: &str = "perennial:many";
 
 /// A longer tag is stored as its hash. This is no setting: two processes with different values would spell one tag in
 /// two ways, and a publish would miss pages.

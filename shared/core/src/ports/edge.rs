@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::key::encode::hex;
 use crate::key::page_key::PageKey;
-use crate::key::tags::{MANY, page_tags, user_tag};
+use crate::key::tags::{BROAD_TAG, page_tags, user_tag};
 use crate::ports::error::StoreError;
 
 /// A shared cache that can be told to forget.
@@ -131,9 +131,9 @@ pub(crate) fn fits(user_tags: &[String]) -> bool {
 }
 
 /// The tags of an answer in its header: those of its page, and those its render gave, or if they are too many, the
-/// [broad one](MANY).
+/// [broad one](BROAD_TAG).
 pub fn cache_tags(page: &PageKey, user_tags: &[String]) -> String {
-    let broad = [MANY.to_owned()];
+    let broad = [BROAD_TAG.to_owned()];
     let user_tags = if fits(user_tags) { user_tags } else { &broad };
     let all = page_tags(page).into_iter().chain(user_tags.iter().map(|tag| user_tag(tag)));
     let spelt: Vec<_> = all.map(|tag| cache_tag(&tag).into_owned()).collect();

@@ -40,7 +40,8 @@ pub enum Task {
     /// Carry out what was wished for that time. It belongs to no page and no build: the job's key and build are empty.
     Publish(ScheduledPublish),
     /// Render the page once more, unless it has been since that instant.
-    Again {
+    #[serde(rename = "again")]
+    SecondLook {
         /// When its source is asked again.
         due: Millis,
     },
@@ -81,15 +82,15 @@ pub struct Walk {
     /// It pauses until then.
     pub waits_until: Option<Millis>,
     /// It looks a second time at pages that have been renewed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub again: Option<SecondLook>,
+    #[serde(rename = "again", skip_serializing_if = "Option::is_none")]
+    pub second_look: Option<SecondLook>,
 }
 
 impl Walk {
     /// The same walk over another build's pages: how far it was says nothing about them.
-    pub(crate) fn begun_anew(&self) -> Self {
-        let Self { publish, kept_until, epoch, route, began_at, waits_until, again, .. } = self.clone();
-        Self { publish, kept_until, epoch, route, began_at, waits_until, again, ..Self::default() }
+    pub(crate) fn of_another_build(&self) -> Self {
+        let Self { publish, kept_until, epoch, route, began_at, waits_until, second_look, .. } = self.clone();
+        Self { publish, kept_until, epoch, route, began_at, waits_until, second_look, ..Self::default() }
     }
 }
 

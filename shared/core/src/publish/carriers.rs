@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::base::text::nearest;
-use crate::key::tags::{MANY, is_user_tag, page_tags, user_tag};
+use crate::key::tags::{BROAD_TAG, is_user_tag, page_tags, user_tag};
 use crate::ports::journal::{ITEMS_KEPT_MAX, Publish, TEXT_KEPT_BYTES};
 use crate::ports::pages::Pages;
 use crate::ports::pages::snapshot::Snapshot;
@@ -65,8 +65,8 @@ impl<'a> TagCarriers<'a> {
         let Some(record) = snapshot.shown() else { return false };
         let implicit_tags = site.page_of_key(key).map(|page| page_tags(&page.key));
         let user_tags: Vec<_> = record.tags.iter().map(|tag| user_tag(tag)).collect();
-        // The store keeps `MANY` in place of too many tags: any published tag then renews the page.
-        let has_many = record.tags == [MANY];
+        // The store keeps `BROAD_TAG` in place of too many tags: any published tag then renews the page.
+        let has_many = record.tags == [BROAD_TAG];
         let mut carries = false;
         for (tag, is_carried) in &mut self.tags {
             if implicit_tags.iter().flatten().chain(&user_tags).any(|other| other == tag)
@@ -77,7 +77,7 @@ impl<'a> TagCarriers<'a> {
         }
         if self.uncarried().next().is_some() {
             let free = COMPARED_MAX.saturating_sub(self.others.len());
-            self.others.extend(record.tags.iter().filter(|tag| *tag != MANY).take(free).cloned());
+            self.others.extend(record.tags.iter().filter(|tag| *tag != BROAD_TAG).take(free).cloned());
         }
         carries
     }

@@ -40,10 +40,10 @@ impl Purges {
         let mut waiting = self.waiting();
         if let Some(batch) = waiting.back_mut().filter(|batch| batch.tags.len() + tags.len() <= tags_max) {
             batch.tags.extend(tags.iter().cloned());
-            return (batch.result.landing(), false);
+            return (batch.result.result(), false);
         }
         let result = ResultSetter::default();
-        let shared = result.landing();
+        let shared = result.result();
         waiting.push_back(PurgeBatch { tags: tags.iter().cloned().collect(), result });
         (shared, true)
     }

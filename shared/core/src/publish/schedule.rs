@@ -47,7 +47,7 @@ pub(crate) async fn schedule<S: Stores>(
 ) -> Result<String, StoreError> {
     let at = publishers.process.now();
     let id = new_publish_id(at);
-    let job = ScheduledPublish { id: id.clone(), at, due, who: publisher.clone(), wish: request.clone() };
+    let job = ScheduledPublish { id: id.clone(), at, due, who: publisher.clone(), request: request.clone() };
     send_scheduled(&publishers.process, &job).await?;
     let call = PublishCall { id: None, publisher, arrived_at: at, due: Some(due) };
     let entry = publishers.entry(id.clone(), request, &call);
@@ -130,6 +130,6 @@ pub(crate) async fn work_scheduled<S: Stores>(
     let (id, publisher) = (Some(scheduled.id.clone()), scheduled.who.clone());
     let call = PublishCall { id, publisher, arrived_at: scheduled.at, due: Some(scheduled.due) };
     // The journal tells the failures of single pages, and their next visitors have them rendered again.
-    let published = publishers.carry_out(&scheduled.wish, call).await;
+    let published = publishers.carry_out(&scheduled.request, call).await;
     published.map(drop).map_err(|error| StoreError::refused(error.to_string()))
 }

@@ -79,7 +79,7 @@ pub(crate) async fn send_second_look_at_tags<S: Stores>(
         route: only_route(process, tags),
         began_at: due,
         waits_until: Some(due),
-        again: Some(SecondLook { tags: tags.to_vec(), due }),
+        second_look: Some(SecondLook { tags: tags.to_vec(), due }),
         ..Walk::default()
     };
     if let Err(error) = send_walk(process, walk, after).await {
@@ -90,7 +90,7 @@ pub(crate) async fn send_second_look_at_tags<S: Stores>(
 /// Sends a second look at one page: a render `after_s` seconds from now. A refusal of the queue is logged.
 pub(crate) async fn send_second_look<S: Stores>(process: &Process<S>, page: &Resolved, after_s: u32) {
     let after = Duration::from_secs(after_s.into()).min(DELAY_MAX);
-    let task = Task::Again { due: process.now().plus(after) };
+    let task = Task::SecondLook { due: process.now().plus(after) };
     if let Err(error) = process.stores.queue().send(&process.job(page, task), after).await {
         tracing::error!(
             page = page.key.path(),

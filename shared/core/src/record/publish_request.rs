@@ -86,7 +86,8 @@ pub struct ScheduledPublish {
     /// The request's author.
     pub who: Publisher,
     /// The request. The stored name of this field is `wish`.
-    pub wish: PublishRequest,
+    #[serde(rename = "wish")]
+    pub request: PublishRequest,
 }
 
 /// A path of a [`PublishRequest`].

@@ -1,5 +1,5 @@
 //! Pages with more tags than the store keeps of one page, or than the shared cache accepts in one answer. Such a page
-//! carries the broad tag [`MANY`] instead, and every publish of any tag also publishes the broad tag.
+//! carries the broad tag [`BROAD_TAG`] instead, and every publish of any tag also publishes the broad tag.
 //!
 //! There is one broad tag and not several buckets of tags: CloudFront accepts 50 tags in an answer, and a page with a
 //! hundred tags would be in nearly every one of 50 buckets.
@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::key::tags::{MANY, is_user_tag, user_tag};
+use crate::key::tags::{BROAD_TAG, is_user_tag, user_tag};
 use crate::ports::edge::{Edge, fits};
 use crate::ports::error::StoreError;
 use crate::ports::pages::Pages;
@@ -40,13 +40,13 @@ impl<S: Stores> ManyTags<S> {
 
     /// Makes publishers' calls publish the broad tag from now on, if this page needs it. Call this before the commit.
     pub(crate) async fn note_many(&self, page: &Resolved, record: &Record) -> Result<(), StoreError> {
-        let in_store = record.tags == [MANY];
+        let in_store = record.tags == [BROAD_TAG];
         // Checked even if this process has no shared cache in front: the process that serves the page may have one.
         if !in_store && fits(&record.tags) {
             return Ok(());
         }
         if !self.is_many_noted().await? {
-            self.process.stores.pages().invalidate(&[user_tag(MANY)], Stamp::Stale).await?;
+            self.process.stores.pages().invalidate(&[user_tag(BROAD_TAG)], Stamp::Stale).await?;
         }
         let has_effect = in_store || self.process.stores.edge().tag_header().is_some();
         if has_effect && !self.logged.swap(true, Ordering::Relaxed) {
@@ -82,12 +82,12 @@ impl<S: Stores> ManyTags<S> {
     pub(crate) async fn broadened(&self, tags: &[String]) -> Result<Vec<String>, StoreError> {
         let mut all = tags.to_vec();
         if tags.iter().any(|tag| is_user_tag(tag)) && self.is_many_noted().await? {
-            all.push(user_tag(MANY));
+            all.push(user_tag(BROAD_TAG));
         }
         Ok(all)
     }
 
     async fn is_many_noted(&self) -> Result<bool, StoreError> {
-        Ok(self.process.stores.pages().epochs(&[MANY.to_owned()]).await?.newest > 0)
+        Ok(self.process.stores.pages().epochs(&[BROAD_TAG.to_owned()]).await?.newest > 0)
     }
 }

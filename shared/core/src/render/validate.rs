@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::clock::Millis;
 use crate::base::limits::Limits;
-use crate::key::tags::{EMPTY_TAG, MANY, stored_tag};
+use crate::key::tags::{BROAD_TAG, EMPTY_TAG, stored_tag};
 use crate::record::headers;
 use crate::record::headers::Headers;
 use crate::site::destination::checked;
@@ -96,7 +96,7 @@ fn check_tags(given: Vec<String>, limits: &Limits) -> Result<Vec<String>, String
     tags.sort();
     tags.dedup();
     if is_too_long || tags.len() > limits.max_tags {
-        return Ok(vec![MANY.to_owned()]);
+        return Ok(vec![BROAD_TAG.to_owned()]);
     }
     Ok(tags)
 }
@@ -157,8 +157,8 @@ mod tests {
         assert_eq!(user_tag(&long[0]), user_tag(&"x".repeat(limits.max_tag_bytes)));
         let many = |n| (0..n).map(|i: usize| i.to_string()).collect::<Vec<_>>();
         assert_eq!(tags(many(limits.max_tags)).len(), limits.max_tags);
-        assert_eq!(tags(many(limits.max_tags + 1)), [MANY]);
-        assert_eq!(tags(vec!["a".into(), "x".repeat(limits.max_tag_bytes + 1)]), [MANY]);
+        assert_eq!(tags(many(limits.max_tags + 1)), [BROAD_TAG]);
+        assert_eq!(tags(vec!["a".into(), "x".repeat(limits.max_tag_bytes + 1)]), [BROAD_TAG]);
         let too_long = check_tag(&"x".repeat(limits.max_tag_bytes + 1), &limits).unwrap_err();
         assert!(too_long.contains("PERENNIAL_MAX_TAG_BYTES"), "{too_long}");
     }

@@ -20,7 +20,7 @@ impl<T> Default for ResultSetter<T> {
 }
 
 impl<T> ResultSetter<T> {
-    pub(crate) fn landing(&self) -> SharedResult<T> {
+    pub(crate) fn result(&self) -> SharedResult<T> {
         self.0.clone()
     }
 
@@ -69,7 +69,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
                 Some(result) => (result.clone(), true),
                 None => {
                     let setter = ResultSetter::default();
-                    let result = setter.landing();
+                    let result = setter.result();
                     running.insert(key.clone(), result.clone());
                     let registration = Registration { running: self.running.clone(), key: key.clone() };
                     let call = start();
@@ -148,7 +148,7 @@ impl<T: Clone + Send + Sync + 'static> Turns<T> {
                 }
                 None => {
                     let setter = ResultSetter::default();
-                    let result = setter.landing();
+                    let result = setter.result();
                     turn.next = Some((result.clone(), number));
                     turn.users += 1;
                     let user = TurnUser { turns: self.turns.clone(), key: key.clone() };

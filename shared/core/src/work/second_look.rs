@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::clock::Millis;
-use crate::key::tags::{MANY, is_user_tag, page_tags, path_tag, user_tag};
+use crate::key::tags::{BROAD_TAG, is_user_tag, page_tags, path_tag, user_tag};
 use crate::ports::error::StoreError;
 use crate::ports::job::SecondLook;
 use crate::ports::pages::Pages;
@@ -43,7 +43,7 @@ pub(crate) fn is_for(
     let Some(record) = snapshot.shown() else { return false };
     let is_renewed = record.epoch >= epoch || snapshot.slot.lease_at(now).is_some();
     let is_due = record.started_at < look.due || record.modified_at >= look.due;
-    let many_tags = look.tags.iter().any(|tag| is_user_tag(tag)).then(|| user_tag(MANY));
+    let many_tags = look.tags.iter().any(|tag| is_user_tag(tag)).then(|| user_tag(BROAD_TAG));
     let carries = |tag: &String| look.tags.contains(tag) || many_tags.as_ref() == Some(tag);
     let mut user_tags = record.tags.iter().map(|tag| user_tag(tag));
     is_renewed && is_due && (page_tags(&page.key).iter().any(carries) || user_tags.any(|tag| carries(&tag)))

@@ -149,7 +149,7 @@ impl<S: Stores> Walks<S> {
         let mut changed = BTreeSet::new();
         let next = self.step(&route, &mut walk, now, &mut changed).await;
         // Also after a step that failed: these pages have changed.
-        if let Some(second_look) = &walk.again {
+        if let Some(second_look) = &walk.second_look {
             self.second_looks.purge_step(second_look, changed).await?;
         }
         match next? {
@@ -239,7 +239,7 @@ impl<S: Stores> Walks<S> {
 
     /// Whether the walk must render this page.
     fn is_due(&self, walk: &Walk, page: &Resolved, snapshot: &Snapshot) -> bool {
-        match &walk.again {
+        match &walk.second_look {
             None => is_marked(snapshot, walk.epoch),
             Some(second_look) => is_for(second_look, page, snapshot, walk.epoch, self.process.now()),
         }
@@ -247,7 +247,7 @@ impl<S: Stores> Walks<S> {
 
     /// Renders one page of a walk.
     async fn render_page(&self, walk: &Walk, page: &Resolved) -> LookOutcome {
-        let look = match &walk.again {
+        let look = match &walk.second_look {
             None => {
                 let job = renew_page(&self.renderer, page, walk.epoch).await;
                 job.map(|job| LookOutcome { job, is_changed: false })
@@ -305,11 +305,11 @@ impl<S: Stores> Walks<S> {
             failed,
             looked,
             left_out,
-            again = walk.again.is_some(),
+            second_look = walk.second_look.is_some(),
             "the walk over a route's pages has ended"
         );
         self.mark_walk(walk, true, left_out).await;
-        if walk.again.is_none() {
+        if walk.second_look.is_none() {
             end_entry(&self.process, &walk.publish).await;
         }
     }
@@ -317,7 +317,7 @@ impl<S: Stores> Walks<S> {
     /// Writes the progress of a walk into the journal. A failure is logged, and the walk goes on. A second look writes nothing:
     /// the journal tells the progress of the renewal, which comes first.
     async fn mark_walk(&self, walk: &Walk, ended: bool, left_out: bool) {
-        if walk.again.is_some() {
+        if walk.second_look.is_some() {
             return;
         }
         let progress = RouteProgress {

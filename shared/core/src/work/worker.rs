@@ -68,7 +68,9 @@ impl<S: Stores> Worker<S> {
                 self.walks.work_walk(walk.clone()).await.map(|()| JobOutcome::Walked)
             }
             // The publisher was promised that visitors get renewed pages: those are now the pages of this build.
-            Task::Walk(walk) => self.walks.work_walk(walk.begun_anew()).await.map(|()| JobOutcome::Walked),
+            Task::Walk(walk) => {
+                self.walks.work_walk(walk.of_another_build()).await.map(|()| JobOutcome::Walked)
+            }
             Task::Remove(removal) => {
                 self.removals.work_removal(&job.build, removal.clone()).await.map(|()| JobOutcome::Walked)
             }
@@ -82,7 +84,7 @@ impl<S: Stores> Worker<S> {
                 Some(page) => work_refresh(&self.renderer, &page, *ticket, *reason).await,
                 None => return JobOutcome::Gone,
             },
-            Task::Again { due } => match page() {
+            Task::SecondLook { due } => match page() {
                 Some(page) => self.second_looks.look_again(&page, *due).await,
                 None => return JobOutcome::Gone,
             },

@@ -20,7 +20,7 @@ pub fn job(name: &str, task: Task) -> Job {
 }
 
 fn again(name: &str) -> Job {
-    job(name, Task::Again { due: Millis(1) })
+    job(name, Task::SecondLook { due: Millis(1) })
 }
 
 /// Runs every check against an empty queue for jobs of build `b`. `open` opens it as another process does; `pass` lets

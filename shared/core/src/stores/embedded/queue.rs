@@ -223,7 +223,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = |build: &str| SqliteQueue::open(folder.path(), build.into(), Arc::new(SystemClock));
         let (jobs, other) = (open("b"), open("c"));
-        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::SecondLook { due: Millis(1) } };
         jobs.send(&job, Duration::ZERO).await.unwrap();
         jobs.send(&job, Duration::from_secs(60)).await.unwrap();
         assert!(other.take(Duration::ZERO, Duration::ZERO).await.unwrap().is_none(), "another build's");
@@ -247,7 +247,7 @@ mod tests {
     async fn a_job_that_is_given_back_comes_again_after_its_pause_however_often() {
         let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
         let jobs = SqliteQueue::open(folder.path(), "b".into(), Arc::new(clock.clone()));
-        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::SecondLook { due: Millis(1) } };
         jobs.send(&job, Duration::ZERO).await.unwrap();
         for returned in 0..3 * TRIES_MAX {
             let taken =
@@ -266,7 +266,7 @@ mod tests {
         let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
         let open = |build: &str| SqliteQueue::open(folder.path(), build.into(), Arc::new(clock.clone()));
         let (old, new) = (open("b"), open("c"));
-        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::SecondLook { due: Millis(1) } };
         old.send(&job, Duration::from_secs(10)).await.unwrap();
         clock.advance(Duration::from_secs(10) + LEFT_AFTER - Duration::from_millis(1));
         assert!(
@@ -308,7 +308,7 @@ mod tests {
                 v: 1,
                 build: "b".into(),
                 key: format!("/job-{i}"),
-                task: Task::Again { due: Millis(1) },
+                task: Task::SecondLook { due: Millis(1) },
             };
             jobs.send(&job, Duration::ZERO).await.unwrap();
         }
@@ -333,7 +333,7 @@ mod tests {
     async fn a_job_that_kills_its_workers_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let jobs = SqliteQueue::open(folder.path(), "b".into(), Arc::new(SystemClock));
-        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::Again { due: Millis(1) } };
+        let job = Job { v: 1, build: "b".into(), key: "/".into(), task: Task::SecondLook { due: Millis(1) } };
         jobs.send(&job, Duration::ZERO).await.unwrap();
         for _ in 0..TRIES_MAX {
             assert!(jobs.take(Duration::ZERO, Duration::ZERO).await.unwrap().is_some());
