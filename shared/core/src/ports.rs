@@ -1,4 +1,5 @@
-//! What Perennial asks of the world outside: a trait for each thing, with its contract, and a suite that every implementation passes.
+//! The ports: a trait for each thing outside of the process, with its contract, and a test suite that every implementation
+//! passes.
 
 pub mod bodies;
 pub mod edge;

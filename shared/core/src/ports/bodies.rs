@@ -9,27 +9,27 @@ use crate::base::clock::Millis;
 use crate::key::page_key::PageKey;
 use crate::ports::error::StoreError;
 
-/// A body that is there, as it comes from the store: nothing of it has been checked.
+/// A stored body that is being read. Its bytes are not checked yet.
 #[derive(Debug)]
 pub struct Opened<C> {
-    /// How long the store says that it is.
+    /// The length that the store reports.
     pub bytes: u64,
-    /// Its bytes.
+    /// The body's bytes.
     pub chunks: C,
 }
 
-/// The bytes of an open body, in their order, some tens of kilobytes at a time.
+/// The bytes of an open body, in order, in chunks of some tens of kilobytes.
 pub trait Chunks: Send + 'static {
-    /// The next ones; `None` after the last. Nothing is read ahead of who asks.
+    /// The next chunk; `None` after the last one. The store reads nothing ahead, so that a slow reader takes no memory.
     ///
     /// # Errors
-    /// The store's. Then there are no more.
+    /// The store's error. No chunk follows an error.
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, StoreError>> + Send;
 }
 
-/// Immutable bytes of one build, named by their page and their SHA-256.
+/// Immutable bytes of one build. Their page and their SHA-256 name them.
 pub trait Bodies: Send + Sync + 'static {
-    /// An open body's.
+    /// The chunks of an open body.
     type Chunks: Chunks;
 
     /// The same store, as a process of another build sees it.
@@ -38,8 +38,8 @@ pub trait Bodies: Send + Sync + 'static {
     where
         Self: Sized;
 
-    /// Stores bytes under their name, whole or not at all; stored already, it notes that they were wanted `now`. Who
-    /// knows the name has all the bytes, so they are sent from where they are.
+    /// Stores bytes under their name, whole or not at all. If they are stored already, the store only notes that they
+    /// were put `now`, for [`Bodies::remove`]. `sha256` must be the hash of `bytes`; the store does not check that.
     fn put(
         &self,
         page: &PageKey,
@@ -48,22 +48,22 @@ pub trait Bodies: Send + Sync + 'static {
         now: Millis,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The bytes of that name, checked against it; `None` if they are missing or damaged.
+    /// The bytes with this name. The store checks their hash. `None` if they are missing or damaged.
     fn get(
         &self,
         page: &PageKey,
         sha256: &str,
     ) -> impl Future<Output = Result<Option<Bytes>, StoreError>> + Send;
 
-    /// Begins to read the bytes of that name, for who wants to pass them on, and to check them on the way; `None` if
-    /// they are missing.
+    /// Begins to read the bytes with this name; `None` if they are missing. The caller checks the hash while the chunks
+    /// pass through.
     fn open(
         &self,
         page: &PageKey,
         sha256: &str,
     ) -> impl Future<Output = Result<Option<Opened<Self::Chunks>>, StoreError>> + Send;
 
-    /// Removes bytes that nobody has put since `unused_since`.
+    /// Removes the bytes with this name, unless they were put after `unused_since`.
     fn remove(
         &self,
         page: &PageKey,

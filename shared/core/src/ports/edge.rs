@@ -13,41 +13,40 @@ use crate::key::page_key::PageKey;
 use crate::key::tags::{BROAD_TAG, page_tags, user_tag};
 use crate::ports::error::StoreError;
 
-/// A shared cache that can be told to forget.
+/// A shared cache from which answers can be purged by tag.
 pub trait Edge: Send + Sync + 'static {
-    /// Accepts that no answer carrying any of these tags may be served from the cache any more. Called after the
-    /// new page is committed; returns once the cache has accepted the order, not once it has carried it out.
+    /// Purges every answer that carries one of these tags. The caller has committed the new page before. Returns once the
+    /// cache has accepted the purge; the cache may carry it out later.
     fn purge(&self, tags: &[String]) -> impl Future<Output = Result<Purged, StoreError>> + Send;
 
-    /// The response header in which this cache looks for an answer's tags, each spelt as [`cache_tag`] has it and
-    /// separated by commas. `None` if it knows none.
+    /// The response header in which this cache looks for an answer's tags, separated by commas and spelt by [`cache_tag`].
+    /// `None` if the cache knows no such header.
     fn tag_header(&self) -> Option<&'static str> {
         None
     }
 
-    /// Tags of one order; orders are gathered up to this many.
+    /// The most tags in one purge. Waiting purges are merged up to this number of tags.
     fn items_max(&self) -> usize {
         usize::MAX
     }
 
-    /// How long after the beginning of an order the next one of this process begins at the earliest; what is asked for
-    /// meanwhile is in it.
+    /// The shortest time between the starts of two purges of this process. Tags that arrive meanwhile go into the next purge.
     fn window(&self) -> Duration {
         Duration::ZERO
     }
 }
 
-/// What an order to forget came to.
+/// The result of a purge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purged {
-    /// The cache has accepted it.
+    /// The cache has accepted the purge.
     Accepted,
-    /// There is no cache to tell.
+    /// The site has no shared cache.
     #[default]
     NoCache,
 }
 
-/// No shared cache in front.
+/// The port of a site without a shared cache.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoEdge;
 
@@ -57,8 +56,8 @@ impl Edge for NoEdge {
     }
 }
 
-/// Some shared cache, which one the settings say: programs are not compiled once for each. What it tells of itself is asked
-/// once, so that an answer to a visitor costs no more than with a known one.
+/// A shared cache whose type is erased. The settings choose the cache at the start, so that a program is not compiled for each
+/// cache. Header name and limits are read once: answers to visitors cost no dynamic call.
 #[derive(Clone)]
 pub struct AnyEdge {
     tag_header: Option<&'static str>,
@@ -67,7 +66,7 @@ pub struct AnyEdge {
     edge: Arc<dyn Purge>,
 }
 
-/// [`Edge::purge`] of a type that is forgotten.
+/// [`Edge::purge`] of an erased type.
 trait Purge: Send + Sync {
     fn purge<'a>(&'a self, tags: &'a [String]) -> Purging<'a>;
 }
@@ -81,7 +80,7 @@ impl<E: Edge> Purge for E {
 }
 
 impl AnyEdge {
-    /// This shared cache.
+    /// Erases the type of a shared cache.
     pub fn new(edge: impl Edge) -> Self {
         let (tag_header, items_max, window) = (edge.tag_header(), edge.items_max(), edge.window());
         Self { tag_header, items_max, window, edge: Arc::new(edge) }
@@ -106,13 +105,12 @@ impl Edge for AnyEdge {
     }
 }
 
-/// CloudFront's limit of one tag, in characters
+/// CloudFront's limit on one tag, in characters
 /// (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-tags.html>).
 const CACHE_TAG_MAX: usize = 256;
 
-/// A tag as a shared cache spells it, in an answer's `cache-tag` header and in an order to forget: visible ASCII without
-/// commas. What has anything else, or is too long, goes by its hash. Two tags that differ in nothing but the case of
-/// their letters are one to CloudFront, which then forgets too much.
+/// The spelling of a tag for a shared cache, in an answer's header and in a purge: visible ASCII without commas. A tag with
+/// other characters, or a longer one, is replaced by its hash. CloudFront ignores case: a purge of `a` also purges `A`.
 pub fn cache_tag(tag: &str) -> Cow<'_, str> {
     let plain = tag.bytes().all(|b| b.is_ascii_graphic() && b != b',');
     if plain && !tag.is_empty() && tag.len() <= CACHE_TAG_MAX {
@@ -121,17 +119,19 @@ pub fn cache_tag(tag: &str) -> Cow<'_, str> {
     Cow::Owned(format!("h:{}", hex(&Sha256::digest(tag.as_bytes())[..16])))
 }
 
-/// CloudFront's limit of one answer, in tags (as above). An answer's own are three of them.
+/// CloudFront's limit on one answer, in tags (as above).
 const CACHE_TAGS_MAX: usize = 50;
+
+/// The implicit tags of a page, which every answer carries.
 const PAGE_TAGS: usize = 3;
 
-/// Whether a shared cache takes all these tags of one answer.
+/// Whether a shared cache accepts an answer with all these tags, beside the implicit ones.
 pub(crate) fn fits(user_tags: &[String]) -> bool {
     user_tags.len() <= CACHE_TAGS_MAX - PAGE_TAGS
 }
 
-/// The tags of an answer in its header: those of its page, and those its render gave, or if they are too many, the
-/// [broad one](BROAD_TAG).
+/// The value of an answer's tag header: the implicit tags of the page, and the render's own tags. With too many own tags,
+/// the [broad tag](BROAD_TAG) replaces them.
 pub fn cache_tags(page: &PageKey, user_tags: &[String]) -> String {
     let broad = [BROAD_TAG.to_owned()];
     let user_tags = if fits(user_tags) { user_tags } else { &broad };

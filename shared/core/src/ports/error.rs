@@ -1,4 +1,4 @@
-//! The error of every port: what happened, and what its caller does about it.
+//! The error of every port. Its kind tells the caller how to react.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-/// A store that fails is reported this often, however many requests meet it.
+/// The shortest pause between two log lines about a failing store, whatever number of requests meet it.
 #[cfg(feature = "aws")]
 pub(crate) const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
-/// A store that did not do what it was asked. The text is for the log: it says what could not be done, why, and what to do.
+/// A failed call of a store. The text is for the log: it says what failed, why, and what to do.
 #[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -18,69 +18,69 @@ pub struct StoreError {
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// What a caller does about a [`StoreError`]. Nothing was changed, unless the kind is [`Unsure`](StoreErrorKind::Unsure).
+/// The kind of a [`StoreError`], which tells the caller how to react. The failed call has changed nothing, unless the kind is
+/// [`Unsure`](StoreErrorKind::Unsure).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// The store cannot be reached, or does not answer. Do without it, and leave it alone for a while.
+    /// The store cannot be reached, or does not answer. Go on without the store, and do not call it for a while.
     Unavailable,
-    /// The store has too many calls. Do without it, and ask again later and less often.
+    /// The store gets too many calls. Go on without the store; call later, and less often.
     Throttled,
-    /// The answer is lost: a write may have landed. Repeat the call, which is always safe.
+    /// The answer is lost, so that the write may have landed. Repeat the call: every call may be repeated.
     Unsure,
-    /// Others use what the call needs: a lock, or one key that has too many readers. The store is well. Ask again in a
-    /// moment.
+    /// Other callers hold a lock, or read one key too often. The store itself works. Call again in a moment.
     Busy,
-    /// Keys, a role, or the permissions of a file do not allow it. Tell the operator: a repetition is denied as well.
+    /// Credentials, a role, or file permissions do not allow the call. Tell the operator: a repetition would be denied, too.
     Denied,
-    /// There is no room. Tell the operator, and serve what is stored.
+    /// The disk or a quota is full. Tell the operator, and serve the stored pages.
     Full,
-    /// The medium fails, or the system does not carry the call out. Tell the operator.
+    /// The disk or the operating system fails. Tell the operator.
     Faulty,
-    /// What is stored cannot be read. Render it again.
+    /// The stored data cannot be read. Render the page again.
     Damaged,
-    /// The table, bucket, queue or file is not there. Tell the operator.
+    /// The table, bucket, queue or file does not exist. Tell the operator.
     Gone,
-    /// No, for another reason, which the text tells. Do without.
+    /// The store refuses for another reason, which the text tells. Go on without the store.
     Refused,
 }
 
 impl StoreErrorKind {
-    /// Whether the store is in trouble, so that it is left alone after some of these in a row. Any other kind is an
-    /// answer: the store is there.
+    /// Whether errors of this kind count as failures of the store, so that the breaker opens after some in a row. With any
+    /// other kind the store has answered.
     pub fn is_trouble(self) -> bool {
         matches!(self, Self::Unavailable | Self::Throttled | Self::Unsure)
     }
 }
 
 impl StoreError {
-    /// An error of this kind. `text` ends no sentence, and holds what its source says.
+    /// An error of this kind. `text` has no full stop at its end, and includes the text of its source.
     pub fn new(kind: StoreErrorKind, text: impl Into<String>) -> Self {
         Self { kind, text: text.into().into(), source: None }
     }
 
-    /// [`StoreErrorKind::Unavailable`].
+    /// An error of the kind [`StoreErrorKind::Unavailable`].
     pub fn unavailable(text: impl Into<String>) -> Self {
         Self::new(StoreErrorKind::Unavailable, text)
     }
 
-    /// [`StoreErrorKind::Unsure`].
+    /// An error of the kind [`StoreErrorKind::Unsure`].
     pub fn unsure(text: impl Into<String>) -> Self {
         Self::new(StoreErrorKind::Unsure, text)
     }
 
-    /// [`StoreErrorKind::Refused`].
+    /// An error of the kind [`StoreErrorKind::Refused`].
     pub fn refused(text: impl Into<String>) -> Self {
         Self::new(StoreErrorKind::Refused, text)
     }
 
-    /// The same error with the one that it was made of.
+    /// The same error with its cause.
     #[must_use]
     pub fn caused_by(self, source: Arc<dyn Error + Send + Sync>) -> Self {
         Self { source: Some(source), ..self }
     }
 
-    /// What its caller does about it.
+    /// The error's kind.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }

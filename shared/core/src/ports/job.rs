@@ -1,4 +1,4 @@
-//! Messages of the queue.
+//! Jobs: the messages of the queue.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,69 +7,69 @@ use crate::record::page_record::Ticket;
 use crate::record::publish_request::ScheduledPublish;
 use crate::record::reason::Reason;
 
-/// One piece of work. Its JSON is the message in the queue.
+/// One job. Its JSON is the message in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Version of the message; this is 1.
     pub v: u32,
-    /// The build that sent it; empty if that does not matter. A program of another build carries out what was promised
-    /// to a publisher, and removes what that build has stored; renewals for visitors are that build's alone.
+    /// The build that sent the job; empty for a job of any build. A program of another build carries out jobs for publishers
+    /// and removals. A renewal for a visitor is carried out by its own build alone.
     pub build: String,
-    /// The page's key.
+    /// The page's key; empty for a job of many pages.
     pub key: String,
-    /// What to do.
+    /// The work to do.
     #[serde(flatten)]
     pub task: Task,
 }
 
-/// What a job asks for.
+/// The work of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "snake_case")]
 pub enum Task {
     /// Render the page under this ticket.
     Refresh {
-        /// The ticket the sender was granted.
+        /// The ticket that the sender was granted.
         ticket: Ticket,
-        /// Why.
+        /// The reason of the render.
         reason: Reason,
     },
-    /// Renew the pages that an invalidation has marked. It belongs to no page: the job's key is empty.
+    /// Renew the pages that an invalidation has marked. The job's key is empty.
     Walk(Walk),
-    /// Remove what is stored of pages that are gone. It belongs to no page: the job's key is empty.
+    /// Remove the stored content of deleted pages. The job's key is empty.
     Remove(Removal),
-    /// Carry out what was wished for that time. It belongs to no page and no build: the job's key and build are empty.
+    /// Carry out a publish that was scheduled. The job's key and build are empty.
     Publish(ScheduledPublish),
-    /// Render the page once more, unless it has been since that instant.
+    /// Render the page once more, unless a render has begun since the instant `due`. The stored name is `again`.
     #[serde(rename = "again")]
     SecondLook {
-        /// When its source is asked again.
+        /// The instant of the second look.
         due: Millis,
     },
-    /// Remove a body that the page no longer shows.
+    /// Remove a body that the page's record no longer names.
     RemoveBody {
-        /// Its name.
+        /// The body's name.
         sha256: String,
-        /// When it was replaced.
+        /// When the body was replaced.
         replaced_at: Millis,
     },
 }
 
-/// How far the renewal of what an invalidation has marked is: one job after the other, each with what the one before it
-/// has come to, so that it goes on in any process.
+/// A walk over the pages that an invalidation has marked, and its progress. Each step of the walk sends the next step as a
+/// job with its own progress, so that any process can go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Walk {
-    /// The publish it belongs to, in the journal.
+    /// The id of its publish in the journal.
     pub publish: String,
-    /// Until when the journal keeps it.
+    /// Until when the journal keeps the publish.
     pub kept_until: Millis,
     /// The epoch of the invalidation.
     pub epoch: u64,
-    /// The route whose pages it renews; none: all routes, each by a walk of its own.
+    /// The route whose pages the walk renews. `None`: the job starts a walk for each route.
     pub route: Option<String>,
-    /// The place of the last page that was dealt with; none at the start.
+    /// The place of the last page that was looked at; `None` at the start.
     pub after: Option<String>,
-    /// When it began.
+    /// When the walk began.
     pub began_at: Millis,
     /// Pages that were looked at.
     pub looked: u64,
@@ -77,75 +77,75 @@ pub struct Walk {
     pub renewed: u64,
     /// Renders that failed.
     pub failed: u64,
-    /// Pauses in a row in which nothing was renewed.
+    /// Pauses in a row without a renewed page between them.
     pub pauses: u32,
-    /// It pauses until then.
+    /// The end of the present pause.
     pub waits_until: Option<Millis>,
-    /// It looks a second time at pages that have been renewed.
+    /// Makes this walk a second look at pages that have been renewed. The stored name is `again`.
     #[serde(rename = "again", skip_serializing_if = "Option::is_none")]
     pub second_look: Option<SecondLook>,
 }
 
 impl Walk {
-    /// The same walk over another build's pages: how far it was says nothing about them.
+    /// The same walk over another build's pages, from their beginning.
     pub(crate) fn of_another_build(&self) -> Self {
         let Self { publish, kept_until, epoch, route, began_at, waits_until, second_look, .. } = self.clone();
         Self { publish, kept_until, epoch, route, began_at, waits_until, second_look, ..Self::default() }
     }
 }
 
-/// How far the removal of what a deletion has marked is: one job after the other, as a [`Walk`] is. What it removes is of
-/// the build that has sent it, whichever program carries it out.
+/// A removal of the pages that a deletion has marked, and its progress, in steps like a [`Walk`]. It removes pages of the build
+/// that sent the job, even if a program of another build carries the job out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Removal {
-    /// The publish it belongs to, in the journal; empty if it tells the journal nothing.
+    /// The id of its publish in the journal; empty if the removal notes no progress.
     pub publish: String,
-    /// Until when the journal keeps it.
+    /// Until when the journal keeps the publish.
     pub kept_until: Millis,
     /// The epoch of the deletion.
     pub epoch: u64,
-    /// What the keys of its pages begin with; empty for all pages.
+    /// The prefix of its pages' keys; empty for all pages.
     pub prefix: String,
-    /// The key of the last page that was looked at; none at the start of a pass.
+    /// The key of the last page that was looked at; `None` at the start of a pass.
     pub after: Option<String>,
-    /// When the deletion came.
+    /// When the deletion began.
     pub began_at: Millis,
     /// Pages that were looked at.
     pub looked: u64,
     /// Pages that were removed.
     pub removed: u64,
-    /// Pages that this pass has left to the last one, because somebody rendered them.
+    /// Pages that this pass has left to the last pass, because they were being rendered.
     pub passed_over: u64,
-    /// Whether this is the last pass: no render is under way any more that began before the deletion.
+    /// Whether this is the last pass. It begins when all renders from before the deletion have ended.
     pub is_last: bool,
-    /// The last pass waits until then.
+    /// When the last pass begins.
     pub waits_until: Option<Millis>,
 }
 
-/// A second look at the pages of tags.
+/// A second look at the pages of some tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SecondLook {
-    /// Tags as the store knows them.
+    /// The tags, with their prefixes.
     pub tags: Vec<String>,
-    /// When their source is asked again: what was rendered since is left alone.
+    /// The instant of the second look. Pages whose render began later are left alone.
     pub due: Millis,
 }
 
-/// A message that is not a job this program knows.
+/// Why a message is no job of this program.
 #[derive(Debug, thiserror::Error)]
 pub enum BadJob {
-    /// Sent by a newer version of Perennial.
+    /// A newer version of Perennial sent the message.
     #[error("the job has version {0}; this program reads version 1")]
     Version(u32),
-    /// Not a job.
+    /// The message is no job.
     #[error("the message is not a job: {0}")]
     Damaged(#[from] serde_json::Error),
 }
 
 impl Job {
-    /// The message.
+    /// The message's JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a job has string keys and no failing parts")
     }
@@ -153,7 +153,7 @@ impl Job {
     /// Reads a message.
     ///
     /// # Errors
-    /// [`BadJob`].
+    /// [`BadJob`]: the message is of a newer version, or no job.
     pub fn from_json(text: &str) -> Result<Self, BadJob> {
         #[derive(Deserialize)]
         struct Head {

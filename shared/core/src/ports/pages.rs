@@ -1,4 +1,4 @@
-//! The port to records, leases and epochs: all coordination goes through it.
+//! The port to records, leases and epochs. Processes coordinate through this port alone.
 
 pub mod grant;
 pub mod slot;
@@ -24,11 +24,11 @@ use crate::record::page_record::{Epoch, Record, Ticket};
 
 /// Records, leases and epochs of one build. Tags and their epochs are shared by all builds.
 ///
-/// Every method is one atomic step as far as its contract says, and every reader sees a write from the moment
-/// its call returns. A call whose error is [`StoreErrorKind::Unsure`] may have been carried out; repeating it is harmless.
+/// Each method is atomic unless its contract says otherwise. Once a write has returned, every reader sees the write. A call
+/// that fails with [`StoreErrorKind::Unsure`] may have been carried out; repeating the call is harmless.
 pub trait Pages: Send + Sync + 'static {
-    /// A number that differs from every earlier one once any process has changed anything; cheap enough for every
-    /// request. `None` if the store cannot tell: then nothing read may be used again.
+    /// The store's version: a new number after any change by any process. The call is cheap enough for every request. `None`
+    /// if the store has no version, or cannot read it: then no earlier read may be used again.
     fn version(&self) -> Option<u64>;
 
     /// The same store, as a process of another build sees it.
@@ -37,12 +37,12 @@ pub trait Pages: Send + Sync + 'static {
     where
         Self: Sized;
 
-    /// The page's record, its slot and the newest epoch of its tags. Each is at least as new as the call. A record
-    /// that is damaged counts as none, and is logged. One round trip: a store that learns of tags only by reading
-    /// the record leaves those that were not `wanted` to [`Pages::epochs`].
+    /// Reads the page's record, its slot and the newest epochs of its tags, each as of this call or later. A damaged record
+    /// is logged and counts as none. The call takes one round trip: a store that knows the tags only from the record reads
+    /// the epochs of the `wanted` tags, and leaves the others to [`Pages::epochs`].
     ///
-    /// A store that could read the record, and not all that is beside it, says what it has: then the epochs are
-    /// [`partial`](Epochs::partial), the slot is as if nobody had ever asked to render, or there is no body.
+    /// A store that has read the record and fails to read the rest returns the record: then the epochs are
+    /// [`partial`](Epochs::partial), the slot is that of a new page, or the body is missing.
     fn read(
         &self,
         page: &PageKey,
@@ -52,18 +52,17 @@ pub trait Pages: Send + Sync + 'static {
     /// The newest epochs of these [`Snapshot::unread_tags`]; [`partial`](Epochs::partial) if only some could be read.
     fn epochs(&self, tags: &[String]) -> impl Future<Output = Result<Epochs, StoreError>> + Send;
 
-    /// Asks for the right to render. Granted iff no lease and no back-off holds (see [`Urgency`](crate::ports::pages::urgency::Urgency)) and the record is
-    /// still the one that was judged. A grant increments the ticket and writes the lease in one conditional write; a
-    /// refusal writes nothing.
+    /// Requests the lease to render a page. The store grants it if no lease and no back-off holds (which of them count, the
+    /// [`Urgency`](crate::ports::pages::urgency::Urgency) tells) and the page still has the generation that the caller has
+    /// seen. A grant increments the ticket and writes the lease in one conditional write. A refusal writes nothing.
     fn begin(
         &self,
         page: &PageKey,
         request: LeaseRequest,
     ) -> impl Future<Output = Result<LeaseDecision, StoreError>> + Send;
 
-    /// Takes up a ticket that somebody else got and passed on: exchanges it for the next one and a new lease. `None`
-    /// if a newer ticket has been handed out or this one is already committed; so of all deliveries of one job, one
-    /// renders.
+    /// Exchanges the ticket of a job for the next ticket and a new lease. `None` if a newer ticket was granted, or if this one
+    /// is committed: of all deliveries of one job, only one renders.
     fn resume(
         &self,
         page: &PageKey,
@@ -72,15 +71,15 @@ pub trait Pages: Send + Sync + 'static {
         now: Millis,
     ) -> impl Future<Output = Result<Option<Ticket>, StoreError>> + Send;
 
-    /// What the render of a granted ticket starts from. Called after the grant and before any content is fetched, so
-    /// that an invalidation since then finds the render's epoch older.
+    /// Reads the state from which a granted render starts. The caller fetches content only afterwards, so that any later
+    /// invalidation has a newer epoch than the render.
     fn prepare(
         &self,
         page: &PageKey,
         ticket: Ticket,
     ) -> impl Future<Output = Result<Grant, StoreError>> + Send;
 
-    /// Extends the lease of this ticket. `false` if it is no longer the newest.
+    /// Extends the lease of this ticket. `false` if the ticket is no longer the newest, or is committed.
     fn extend(
         &self,
         page: &PageKey,
@@ -89,8 +88,8 @@ pub trait Pages: Send + Sync + 'static {
         now: Millis,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Makes `record` the page's iff its generation (the ticket) is above the stored one's, and then forgets past
-    /// failures. Releases the lease of that ticket.
+    /// Stores `record` if its generation (the ticket) is above the stored one. A commit ends the leases and forgets the failures
+    /// of that ticket and of older ones.
     fn commit(
         &self,
         page: &PageKey,
@@ -98,8 +97,8 @@ pub trait Pages: Send + Sync + 'static {
         inline: &Inline,
     ) -> impl Future<Output = Result<Committed, StoreError>> + Send;
 
-    /// Notes that the render of this ticket failed, and releases its lease; tells what was noted. Ignored if a newer
-    /// ticket was handed out. `retry_at` holds renders back only where there is a record to show.
+    /// Notes the failed render of this ticket, releases its lease, and returns the note. `None`, and no effect, if a newer
+    /// ticket was granted or this one is committed. The back-off of the note applies only to pages with a record.
     fn fail(
         &self,
         page: &PageKey,
@@ -107,12 +106,12 @@ pub trait Pages: Send + Sync + 'static {
         failed: Failed,
     ) -> impl Future<Output = Result<Option<FailureNote>, StoreError>> + Send;
 
-    /// Gives the lease of this ticket back, as if it had not been granted: a page nobody knew is forgotten. Ignored
-    /// if it is not the newest.
+    /// Gives back the lease of this ticket. A page of which the store knew nothing before the grant is forgotten again. No
+    /// effect if the ticket is not the newest.
     fn release(&self, page: &PageKey, ticket: Ticket) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Advances the site's epoch, then stamps every tag with it, then returns it. Whatever number of pages carry a
-    /// tag, it is one write, or two for those that are to be gone. Tags are those of
+    /// Advances the site's epoch, stamps every tag with the new epoch, and returns the epoch. A tag takes one write (two with
+    /// [`Stamp::Gone`]), whatever number of pages carry the tag. Tags have the spelling of
     /// [`page_tags`](crate::key::tags::page_tags) and [`user_tag`](crate::key::tags::user_tag).
     fn invalidate(
         &self,
@@ -120,11 +119,11 @@ pub trait Pages: Send + Sync + 'static {
         how: Stamp,
     ) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
 
-    /// The site's epoch: no invalidation has been given a greater number; 0 before the first.
+    /// The site's epoch: that of the newest invalidation; 0 before the first.
     fn epoch(&self) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
 
-    /// Pages in the order of their keys' texts: those that begin with `prefix` and come after `after`, with no unread
-    /// tags. A page that became known a moment ago may be left out.
+    /// At most `limit` pages whose keys begin with `prefix`, in the order of their keys, from behind the key `after`. Their
+    /// snapshots have no unread tags. A page that was stored a moment ago may be missing.
     fn list(
         &self,
         prefix: &str,
@@ -132,10 +131,11 @@ pub trait Pages: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(String, Snapshot)>, StoreError>> + Send;
 
-    /// Pages of a route that have a record, those first that a visitor has wanted last, as far as the store knows: it notes
-    /// the hour of each commit whose reason is a visitor's ([`Reason::First`](crate::record::reason::Reason::First),
-    /// [`Reason::Stale`](crate::record::reason::Reason::Stale)), and keeps it through commits for publishers and builds. From after
-    /// the place of an earlier answer on, with no unread tags. A page whose place changes meanwhile may be left out.
+    /// At most `limit` pages of a route that have a record, warmest first, from behind the place `after`
+    /// ([`Warmest::next`] of an earlier call). A page is as warm as the last hour in which a commit had a visitor's reason
+    /// ([`Reason::First`](crate::record::reason::Reason::First), [`Reason::Stale`](crate::record::reason::Reason::Stale));
+    /// commits for publishers and builds do not change that hour. Snapshots have no unread tags. A page whose place changes
+    /// between two calls may be missing.
     fn warmest(
         &self,
         route: &str,
@@ -143,15 +143,15 @@ pub trait Pages: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Warmest, StoreError>> + Send;
 
-    /// How many pages of a route are stored as not found, counted up to `most`.
+    /// The number of pages of a route that are stored as not found; `most` if there are more.
     fn count_not_found(
         &self,
         route: &str,
         most: usize,
     ) -> impl Future<Output = Result<usize, StoreError>> + Send;
 
-    /// How many pages of a route are stored while one more of them is rendered, counted up to `most`. Others that are
-    /// rendered for the first time may count.
+    /// The number of stored pages of a route; `most` if there are more. Pages that are being rendered for the first time may
+    /// count, too.
     fn count_stored(
         &self,
         route: &str,
@@ -160,14 +160,14 @@ pub trait Pages: Send + Sync + 'static {
         async move { Ok(self.list(&format!("{route}|"), None, most).await?.len()) }
     }
 
-    /// Whether the store knows which pages the build's routes list. One that was damaged may have lost it: then any server
-    /// of the build tells it again.
+    /// Whether the store knows the pages that the build's routes list. A damaged store may have lost them; a server of the
+    /// build then publishes the list again.
     fn knows_listed(&self) -> impl Future<Output = Result<bool, StoreError>> + Send {
         async { Ok(true) }
     }
 
-    /// Commits a build: its records, and then which pages its routes list. Records older than what is stored are left
-    /// out. In one step where the store has such steps; where it has not, repeating completes what failed.
+    /// Commits a build: first its records, then the list of pages of its routes. Records that are older than the stored ones
+    /// are left out. The call is atomic where the store has transactions; elsewhere a repetition completes a failed call.
     fn publish(
         &self,
         records: &[(PageKey, Record, Inline)],

@@ -1,4 +1,4 @@
-//! The port to the queue: work that need not be done while a visitor waits.
+//! The port to the queue, for work that no visitor waits for.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,46 +8,45 @@ use crate::ports::job::Job;
 
 /// The queue. Each job is delivered at least once, in any order.
 ///
-/// A delivery hides its job from everybody else for a while. Its worker [keeps](Queue::keep) it for longer if need be, and
-/// then [finishes](Queue::finish) it or [gives it back](Queue::give_back). A worker that dies does neither: its job comes
-/// again when that while is over. On AWS Lambda an event source takes the jobs, and nobody calls [`Queue::take`].
+/// A delivery hides its job from other workers for a time (SQS: visibility timeout). The worker extends that time with
+/// [`Queue::keep`] if need be, and then calls [`Queue::finish`] or [`Queue::give_back`]. If the worker dies, the job is
+/// delivered again when the time has passed. On AWS Lambda an event source takes the jobs: no program calls [`Queue::take`].
 ///
-/// Times may be rounded up to whole seconds, which is what SQS counts in.
+/// Times may be rounded up to whole seconds, the unit of SQS.
 pub trait Queue: Send + Sync + 'static {
-    /// Accepts a job, to be delivered after `delay` and not before (at most 15 minutes, SQS's limit).
+    /// Accepts a job. It is delivered no earlier than after `delay`, which is at most 15 minutes (SQS's limit).
     fn send(&self, job: &Job, delay: Duration) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Takes a job that is due, and hides it from others for `hidden`. Where there is none, waits for one to become due
-    /// for about `wait` (at most 20 seconds, SQS's limit): `None` if none has.
+    /// Takes a job that is due, and hides it from other workers for `hidden`. Without such a job the call waits for about
+    /// `wait` (at most 20 seconds, SQS's limit), and returns `None` if no job becomes due.
     ///
-    /// A call that does not wait may overlook a job that is there. A call that is dropped takes no job, or one that
-    /// comes again after `hidden`.
+    /// A call that does not wait may miss a job that is due. A dropped call takes no job, or one that is delivered again
+    /// after `hidden`.
     fn take(
         &self,
         hidden: Duration,
         wait: Duration,
     ) -> impl Future<Output = Result<Option<Delivery>, StoreError>> + Send;
 
-    /// Hides a delivered job from others for `hidden` from now on, in place of what is left.
+    /// Hides a delivered job from other workers for `hidden` from now on, instead of for the rest of the earlier time.
     fn keep(
         &self,
         delivery: &Delivery,
         hidden: Duration,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Removes a delivered job: it was carried out, and does not come again.
+    /// Removes a delivered job that was carried out.
     fn finish(&self, delivery: Delivery) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Has a job that was delivered, and could not be carried out, delivered again after `delay`. The receipt is the
-    /// [delivery's](Delivery::receipt).
+    /// Returns a job that could not be carried out. It is delivered again after `delay`. `receipt` is [`Delivery::receipt`].
     fn give_back(
         &self,
         receipt: &str,
         delay: Duration,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Whether the queue itself sets a job aside that was delivered too often, where a person can look at it. The worker
-    /// of a queue that does not drops such a job.
+    /// Whether the queue itself moves a job that was delivered too often to a dead-letter queue. Otherwise the worker drops
+    /// such a job.
     fn sets_aside(&self) -> bool {
         false
     }
@@ -58,24 +57,24 @@ pub trait Queue: Send + Sync + 'static {
 pub struct Delivery {
     /// The message as it was sent; see [`Job::from_json`].
     pub message: String,
-    /// What the queue calls this delivery.
+    /// The queue's name for this delivery.
     pub receipt: String,
-    /// How often the job was delivered, this time included, as far as the queue knows; 1 the first time.
+    /// The number of deliveries of the job, this one included, as far as the queue counts them.
     pub deliveries: u32,
 }
 
-/// The queue delivers a job this often at most. With the pauses of [`retry_after`] that takes three hours: an outage of a
-/// store costs no job. `maxReceiveCount` in `infra/template.yaml` is the same number.
+/// The most deliveries of a job. With the pauses of [`retry_after`] they take three hours, so that an outage of a store
+/// costs no job. `maxReceiveCount` in `infra/template.yaml` is the same number.
 pub const DELIVERIES_MAX: u32 = 20;
 
-/// The pause after the first delivery that met a failing store; each further one is twice as long.
+/// The pause after the first delivery of a job that meets a failing store. Each further pause is twice as long.
 pub const RETRY_FIRST: Duration = Duration::from_secs(5);
 
 /// The longest of those pauses.
 pub const RETRY_MAX: Duration = Duration::from_secs(900);
 
-/// When to deliver a job again that could not be carried out for the `count`-th time: [`RETRY_FIRST`], doubling to
-/// [`RETRY_MAX`]. Up to a quarter is taken off, by `seed`, so that jobs that failed together do not come back together.
+/// The pause before the next delivery of a job that has failed `count` times: [`RETRY_FIRST`], doubling to [`RETRY_MAX`]. `seed`
+/// takes off up to a quarter, so that jobs that failed together are not delivered together.
 pub fn retry_after(count: u32, seed: &str) -> Duration {
     let doubled = RETRY_FIRST.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1))).min(RETRY_MAX);
     // FNV-1a.

@@ -1,4 +1,4 @@
-//! The group of ports that a deployment runs on.
+//! The five ports of a deployment, in one struct.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::ports::journal::Journal;
 use crate::ports::pages::Pages;
 use crate::ports::queue::Queue;
 
-/// The five ports of a deployment, and what holds for all of them.
+/// The five ports of a deployment, with their build and whether they are local.
 ///
 /// A backend is a function that returns this struct. Each port can be exchanged or wrapped alone:
 ///
@@ -34,8 +34,8 @@ pub struct Ports<P, B, Q, E, J> {
     pub journal: J,
     /// The build whose records these ports show.
     pub build: Arc<str>,
-    /// Whether the stores are on this machine. A visitor waits for such stores for as long as they take: a machine that
-    /// is slow for a moment would only get slower by rendering what it has stored.
+    /// Whether the stores are on this machine. A visitor waits for local stores without a limit: to render a stored page
+    /// instead would make a slow machine even slower.
     pub are_local: bool,
 }
 
@@ -46,35 +46,35 @@ impl<P, B, Q, E, J> Ports<P, B, Q, E, J> {
         self.map_edge(|_| edge)
     }
 
-    /// The same ports with another store of pages, made of the present one.
+    /// The same ports with another store of pages, made from the present one.
     #[must_use]
     pub fn map_pages<P2>(self, map: impl FnOnce(P) -> P2) -> Ports<P2, B, Q, E, J> {
         let Self { pages, bodies, queue, edge, journal, build, are_local } = self;
         Ports { pages: map(pages), bodies, queue, edge, journal, build, are_local }
     }
 
-    /// The same ports with another store of bodies, made of the present one.
+    /// The same ports with another store of bodies, made from the present one.
     #[must_use]
     pub fn map_bodies<B2>(self, map: impl FnOnce(B) -> B2) -> Ports<P, B2, Q, E, J> {
         let Self { pages, bodies, queue, edge, journal, build, are_local } = self;
         Ports { pages, bodies: map(bodies), queue, edge, journal, build, are_local }
     }
 
-    /// The same ports with another queue, made of the present one.
+    /// The same ports with another queue, made from the present one.
     #[must_use]
     pub fn map_queue<Q2>(self, map: impl FnOnce(Q) -> Q2) -> Ports<P, B, Q2, E, J> {
         let Self { pages, bodies, queue, edge, journal, build, are_local } = self;
         Ports { pages, bodies, queue: map(queue), edge, journal, build, are_local }
     }
 
-    /// The same ports with another shared cache in front, made of the present one.
+    /// The same ports with another shared cache in front, made from the present one.
     #[must_use]
     pub fn map_edge<E2>(self, map: impl FnOnce(E) -> E2) -> Ports<P, B, Q, E2, J> {
         let Self { pages, bodies, queue, edge, journal, build, are_local } = self;
         Ports { pages, bodies, queue, edge: map(edge), journal, build, are_local }
     }
 
-    /// The same ports with another journal, made of the present one.
+    /// The same ports with another journal, made from the present one.
     #[must_use]
     pub fn map_journal<J2>(self, map: impl FnOnce(J) -> J2) -> Ports<P, B, Q, E, J2> {
         let Self { pages, bodies, queue, edge, journal, build, are_local } = self;
@@ -82,8 +82,7 @@ impl<P, B, Q, E, J> Ports<P, B, Q, E, J> {
     }
 }
 
-/// Some [`Ports`]: the bound of whatever runs on any stores. It names their types, so that one parameter does for five.
-/// Nothing else implements it.
+/// The bound for code that runs on any stores: one type parameter instead of five. [`Ports`] alone implements this trait.
 pub trait Stores: sealed::Sealed + Sized + Send + Sync + 'static {
     /// Records, leases, epochs.
     type Pages: Pages;
@@ -114,7 +113,7 @@ pub trait Stores: sealed::Sealed + Sized + Send + Sync + 'static {
     fn into_ports(self) -> PortsOf<Self>;
 }
 
-/// The struct behind a type that is known as some [`Stores`].
+/// The [`Ports`] of some [`Stores`].
 pub type PortsOf<S> = Ports<
     <S as Stores>::Pages,
     <S as Stores>::Bodies,

@@ -1,4 +1,4 @@
-//! A render's course: the right to it, and what it came to.
+//! The start and the end of a render: the grant, the answer to a commit, and a failure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,36 +6,36 @@ use std::time::Duration;
 use crate::base::clock::Millis;
 use crate::record::page_record::{Epoch, Record, Ticket};
 
-/// The right to render, and what is known as it starts.
+/// The state from which a granted render starts.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// The render's number.
+    /// The render's ticket.
     pub ticket: Ticket,
     /// The site's epoch, read after the grant.
     pub epoch: Epoch,
-    /// The record that will be replaced.
+    /// The record that the render will replace; `None` for a page without one.
     pub replaces: Option<Arc<Record>>,
 }
 
-/// Answer to a commit.
+/// The answer to a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Committed {
-    /// It is the page's record now.
+    /// The record is now the page's.
     Stored {
-        /// The record it replaced. None for none, and if the answer that told was lost.
+        /// The replaced record. `None` if there was none, or if the store's first answer was lost and the call was repeated.
         replaced: Option<Arc<Record>>,
     },
-    /// A newer render was committed before.
+    /// A newer render was committed before: nothing was written.
     Superseded,
 }
 
-/// How a render failed.
+/// A failed render.
 #[derive(Clone, Debug)]
 pub struct Failed {
-    /// What it said.
+    /// The error's message.
     pub message: String,
-    /// What the upstream said about when to come back.
+    /// The pause that the upstream asked for (`Retry-After`).
     pub retry_after: Option<Duration>,
-    /// The present.
+    /// The time of the failure.
     pub now: Millis,
 }

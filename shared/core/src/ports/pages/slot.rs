@@ -1,4 +1,4 @@
-//! Who may render a page: the conditions of the protocol.
+//! Leases and tickets of a page: the conditions of the protocol. Pure.
 
 use std::time::Duration;
 
@@ -8,84 +8,86 @@ use crate::ports::pages::grant::Failed;
 use crate::ports::pages::urgency::Urgency;
 use crate::record::page_record::{Epoch, Ticket};
 
-/// Who may render a page, and what became of those who did.
+/// The state of a page's renders: the newest ticket, its lease, and the newest failure.
 ///
-/// Its methods are the conditions of the protocol, and `tests/proof` goes through every order of events with them. A
-/// store decides by them, or by conditional writes that say the same.
+/// The methods are the conditions of the protocol; `tests/proof` runs them through every order of events. A store decides
+/// with these methods, or with conditional writes of the same meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Slot {
-    /// The newest ticket handed out; 0 for none.
+    /// The newest granted ticket; 0 for none.
     pub ticket: Ticket,
-    /// Its lease, unless it was released. It may have ended: see [`Slot::leased_until`].
+    /// The lease of that ticket; `None` once released. The lease may have expired: see [`Slot::lease_at`].
     pub lease: Option<Lease>,
-    /// The epoch of [`Urgency::Demand`] that it was granted for: its render began no earlier. 0 for any other.
+    /// The epoch of the [`Urgency::Demand`] for which the ticket was granted; its render began at this epoch or later. 0 for any
+    /// other urgency.
     pub demanded: Epoch,
     /// The newest failure since the last commit.
     pub failure: Option<FailureNote>,
 }
 
-/// Who may render until when.
+/// The right to render a page until an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
-    /// The ticket it belongs to.
+    /// The ticket of the render.
     pub ticket: Ticket,
-    /// When it was granted or last extended.
+    /// When the lease was granted or last extended.
     pub from: Millis,
-    /// When it ends by itself.
+    /// When the lease expires.
     pub until: Millis,
 }
 
-/// A failed render.
+/// The note of a failed render.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FailureNote {
-    /// Whose render.
+    /// The ticket of the render.
     pub ticket: Ticket,
-    /// How many in a row.
+    /// The number of failures in a row.
     pub count: u32,
-    /// When.
+    /// The time of the failure.
     pub at: Millis,
-    /// Not before then.
+    /// The end of the back-off: the next render begins no earlier.
     pub retry_at: Millis,
-    /// What it said.
+    /// The error's message.
     pub message: String,
 }
 
 impl Slot {
-    /// The lease that holds now.
+    /// The lease, unless it has expired.
     pub fn lease_at(&self, now: Millis) -> Option<Lease> {
         self.lease.filter(|l| holds(l.from, l.until, now))
     }
 
-    /// The end of the lease that holds now.
+    /// The end of the lease, unless it has expired.
     pub fn leased_until(&self, now: Millis) -> Option<Millis> {
         self.lease_at(now).map(|l| l.until)
     }
 
-    /// The lease that holds now, if it is a publisher's call that has it.
+    /// The lease, if a publisher's call holds it and it has not expired.
     pub fn demand_at(&self, now: Millis) -> Option<Lease> {
         self.lease_at(now).filter(|_| self.demanded > 0)
     }
 
-    /// Whether what is shown, of a render that began at the epoch `shown`, answers a publisher's call of that epoch.
-    /// Not while a newer ticket is about: its render may have begun earlier nevertheless, and would replace it.
+    /// Whether the shown record answers a publisher's call of that epoch, without another render. `shown` is the epoch at which
+    /// the record's render began. While a newer ticket exists the record does not count: the newer ticket's render may have
+    /// begun earlier, and would replace the record.
     pub fn answers_demand(&self, epoch: Epoch, generation: Ticket, shown: Epoch) -> bool {
         shown >= epoch && generation >= self.ticket
     }
 
-    /// The failure of a render that would have done for a publisher's call of that epoch as well.
+    /// The failure of a render that would have answered a publisher's call of that epoch.
     pub fn failed_demand(&self, epoch: Epoch) -> Option<&FailureNote> {
         self.failure.as_ref().filter(|failure| self.is_newest(failure.ticket) && self.demanded >= epoch)
     }
 
-    /// The end of the back-off that holds now.
+    /// The end of the back-off, unless it has passed.
     pub fn backed_off_until(&self, now: Millis) -> Option<Millis> {
         self.failure.as_ref().filter(|f| holds(f.at, f.retry_at, now)).map(|f| f.retry_at)
     }
 
-    /// What is noted of a failed render: the next one in a row, and when to try again.
+    /// The note of a further failed render, with the count in a row and the end of the back-off.
     pub fn failed(self, page: &str, ticket: Ticket, failed: Failed) -> FailureNote {
         let count = self.failure.map_or(1, |f| f.count.saturating_add(1));
-        // A number of the page's own, to spread back-offs with: FNV-1a.
+        // A hash of the page (FNV-1a) spreads the back-offs of pages that failed together.
         let seed = page.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -93,8 +95,8 @@ impl Slot {
         FailureNote { ticket, count, at: failed.now, retry_at, message: failed.message }
     }
 
-    /// The decision of [`Pages::begin`](crate::ports::pages::Pages::begin): in these words for a store that holds a slot and its record in one place, and
-    /// to tell why for one that decides by a conditional write.
+    /// The decision of [`Pages::begin`](crate::ports::pages::Pages::begin). A store that decides with a conditional write
+    /// calls this afterwards, to find the reason of a refusal.
     pub fn may_begin(&self, generation: Ticket, request: &LeaseRequest) -> Result<(), LeaseDecision> {
         if request.seen.is_some_and(|seen| seen != generation) {
             return Err(LeaseDecision::RecordChanged);
@@ -114,7 +116,7 @@ impl Slot {
         }
     }
 
-    /// The ticket of a grant: above every one before it, and above what is shown even if the slot was lost.
+    /// The ticket of the next grant: above all earlier tickets, and above the shown generation even if the slot was lost.
     pub fn next_ticket(&self, generation: Ticket) -> Ticket {
         self.ticket.max(generation) + 1
     }
@@ -125,25 +127,25 @@ impl Slot {
         self.is_newest(ticket) && supersedes(ticket, generation)
     }
 
-    /// The condition of [`Pages::release`](crate::ports::pages::Pages::release): nobody was granted a lease since.
+    /// The condition of [`Pages::release`](crate::ports::pages::Pages::release): no newer ticket was granted.
     pub fn is_newest(&self, ticket: Ticket) -> bool {
         self.ticket == ticket
     }
 
-    /// Whether it is known what came of the job with this ticket: a render since then was committed, or has failed.
+    /// Whether the job with this ticket has ended: a render with this or a newer ticket was committed, or has failed.
     pub fn has_ended(&self, ticket: Ticket, generation: Ticket) -> bool {
         let failed = self.failure.as_ref().is_some_and(|failure| failure.ticket >= ticket);
         failed || !supersedes(ticket, generation)
     }
 
-    /// Whether a page is forgotten that gives this ticket back: it was its first ever, so nobody else can hold one, and
-    /// the numbers may start again.
+    /// Whether releasing this ticket leaves nothing to remember of the page. The ticket was the page's first, so that no
+    /// process holds another one, and the numbers may start again.
     pub fn is_forgotten(&self, ticket: Ticket, generation: Ticket) -> bool {
         ticket == 1 && self.is_newest(ticket) && generation == 0 && self.failure.is_none()
     }
 
-    /// The slot beside a record of that generation, for a store that writes them one after the other: a commit ends the
-    /// leases and failures of its own and of older tickets.
+    /// The slot without the leases and failures that the commit of that generation has ended: those of its own ticket and of
+    /// older ones. For a store that writes the record and the slot one after the other.
     pub fn reconciled(self, generation: Ticket) -> Self {
         let lease = self.lease.filter(|lease| supersedes(lease.ticket, generation));
         let failure = self.failure.filter(|failure| supersedes(failure.ticket, generation));
@@ -151,36 +153,37 @@ impl Slot {
     }
 }
 
-/// The condition of [`Pages::commit`](crate::ports::pages::Pages::commit): a render is shown only in the place of one with an older ticket.
+/// The condition of [`Pages::commit`](crate::ports::pages::Pages::commit): a render replaces only renders with older tickets.
 pub fn supersedes(ticket: Ticket, generation: Ticket) -> bool {
     ticket > generation
 }
 
-/// A wish to render.
+/// A request for the lease to render a page.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseRequest {
-    /// The generation the caller saw (0 for none); `None` if it does not matter.
+    /// The generation that the caller has seen (0 for no record). The request is refused if the page has another one by now.
+    /// `None` accepts any generation.
     pub seen: Option<Ticket>,
-    /// Whose leases and back-offs hold it up.
+    /// Decides which leases and back-offs refuse the request.
     pub urgency: Urgency,
-    /// How long the lease is to last.
+    /// The length of the lease.
     pub lease: Duration,
-    /// The present.
+    /// The caller's time.
     pub now: Millis,
 }
 
-/// Answer to a wish to render.
+/// The answer to a [`LeaseRequest`].
 #[derive(Clone, Debug)]
 pub enum LeaseDecision {
-    /// Render, under this ticket.
+    /// The caller renders, with this ticket.
     Granted(Ticket),
-    /// Somebody else does, until this lease's end at the latest.
+    /// Another render holds this lease.
     Busy(Lease),
-    /// The last render failed; not before then.
+    /// The last render failed, and its back-off has not ended.
     BackedOff {
         /// The end of the back-off.
         until: Millis,
     },
-    /// The record is not the one that was judged: look again.
+    /// The page's generation is not [`LeaseRequest::seen`]: read the page again.
     RecordChanged,
 }

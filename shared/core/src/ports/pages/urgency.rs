@@ -1,24 +1,24 @@
-//! What holds a wish to render up.
+//! Urgencies of lease requests.
 
 use crate::record::page_record::Epoch;
 
-/// How pressing a wish to render is.
+/// The urgency of a lease request: which leases and back-offs refuse it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// A visitor's, or the queue's: leases and back-offs hold it up.
+    /// For a visitor of a stale page, or for the queue. Leases and back-offs refuse the request.
     Ordinary,
-    /// A visitor's who has nothing to be shown, be there a record or not (it is deleted or expired, its body lost):
-    /// leases hold it up, back-offs do not.
+    /// For a visitor who can be shown nothing: the page has no record, or is deleted or expired, or its body is lost. Leases
+    /// refuse the request, back-offs do not.
     Missing,
-    /// A publisher's call, to be answered by a render that began at this epoch of the site or later. Only the lease of
-    /// another such call holds it up: their render may do for both.
+    /// For a publisher's call, which needs a render that begins at this epoch or later. Only the lease of another such call
+    /// refuses the request, because that call's render may answer both.
     Demand(Epoch),
-    /// A deletion, a build, or a second look: nothing holds it up.
+    /// For a deletion, a build or a second look. Nothing refuses the request.
     Overriding,
 }
 
 impl Urgency {
-    /// The epoch that is kept beside the lease, in the page's slot; 0 if it is no publisher's call.
+    /// The epoch to store in [`Slot::demanded`](crate::ports::pages::slot::Slot::demanded); 0 unless the request is a publisher's.
     pub fn demanded(self) -> Epoch {
         match self {
             Urgency::Demand(epoch) => epoch,

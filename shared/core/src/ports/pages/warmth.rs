@@ -1,4 +1,4 @@
-//! Which pages visitors have wanted last, as far as commits tell.
+//! The order in which a walk renews pages: those first that visitors have asked for last, as far as commits tell.
 
 use crate::ports::pages::snapshot::Snapshot;
 #[cfg(any(feature = "aws", feature = "embedded"))]
@@ -6,38 +6,38 @@ use crate::record::page_record::Record;
 #[cfg(any(feature = "aws", feature = "embedded"))]
 use crate::record::reason::Reason;
 
-/// A page among those of its route, by how long ago a visitor has wanted it.
+/// One page in that order.
 #[derive(Clone, Debug)]
 pub struct Warm {
-    /// Where it is: to go on from.
+    /// The page's place in the order.
     pub place: String,
-    /// Its key's text.
+    /// The page's key, as text.
     pub page: String,
-    /// What is stored of it.
+    /// The page as read from the store, without unread tags.
     pub snapshot: Snapshot,
 }
 
 /// Some of the pages of a route.
 #[derive(Clone, Debug, Default)]
 pub struct Warmest {
-    /// Warmest first.
+    /// The pages, warmest first.
     pub pages: Vec<Warm>,
-    /// The place to go on from; none after the last.
+    /// The `after` of the next call; `None` after the last page.
     pub next: Option<String>,
 }
 
-/// What is noted of a page that no visitor has wanted, as far as the store knows.
+/// The hour that is stored for a page that no visitor has asked for.
 #[cfg(any(feature = "aws", feature = "embedded"))]
 pub(crate) const COLD: u64 = 0;
 
-/// What a commit tells of visitors: the hour in which one has wanted the page; none if it was not for one.
+/// The hour since 1970 in which a visitor asked for the page; `None` if the render was for no visitor.
 #[cfg(any(feature = "aws", feature = "embedded"))]
 pub(crate) fn wanted_in_hour(record: &Record) -> Option<u64> {
     let by_visitor = matches!(record.reason, Reason::First | Reason::Stale);
     by_visitor.then_some(record.started_at.0 / 3_600_000)
 }
 
-/// The place of a page that was wanted in that hour. Warmer ones have greater texts.
+/// The place of a page that a visitor asked for in that hour. Warmer pages have greater places.
 #[cfg(any(feature = "aws", feature = "embedded"))]
 pub(crate) fn place(hour: u64, page: &str) -> String {
     format!("{hour:08}#{page}")
