@@ -1,8 +1,8 @@
-//! The stores as the engine uses them: one that fails again and again is left alone for a while, and no visitor waits long
-//! for one that does not answer.
+//! Guards the ports with circuit breakers and a bound on visitors' waits. A store that fails several times in a row gets no
+//! calls for a while, and no visitor waits long for a store that does not answer.
 //!
-//! Any store is guarded in the same way, because this stands before the ports. A call that is answered at once costs nothing
-//! here: no clock is read, and nothing is locked or allocated.
+//! The guard wraps the ports, so that it works for any store. A call that the store answers at once costs nothing here: the
+//! guard reads no clock, takes no lock and allocates nothing.
 
 pub mod breaker;
 pub mod guarded;
@@ -20,7 +20,7 @@ use crate::guard::guarded::{Guard, Guarded, Probe};
 use crate::ports::pages::Pages as _;
 use crate::ports::stores::{Ports, Stores};
 
-/// Stores of which each port is guarded.
+/// Stores with a guard before each port.
 pub type GuardedStores<S> = Ports<
     Guarded<<S as Stores>::Pages>,
     Guarded<<S as Stores>::Bodies>,
@@ -29,7 +29,7 @@ pub type GuardedStores<S> = Ports<
     Guarded<<S as Stores>::Journal>,
 >;
 
-/// Guards each port of some stores, within these limits. Their probes are among the tasks.
+/// Guards each port of some stores. The probes run among `tasks`.
 pub(crate) fn guard<S: Stores>(
     stores: S,
     clock: &Arc<dyn Clock>,
@@ -50,7 +50,7 @@ pub(crate) fn guard<S: Stores>(
     let ports = stores.into_ports().map_pages(|pages| {
         let pages = Arc::new(pages);
         let probed = pages.clone();
-        // Whatever a visitor asks of the pages would be as good; but a visitor does not wait for the end of it.
+        // Any read would do. The probe is a call of its own, so that no visitor has to wait for its end.
         let probe: Probe = Box::new(move || {
             let pages = probed.clone();
             Box::pin(async move { pages.epoch().await.map(drop) })

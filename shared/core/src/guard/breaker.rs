@@ -1,4 +1,5 @@
-//! Whether a store is asked: closed while it answers, open while it is left alone, half-open while one call tries it.
+//! A circuit breaker: closed while the store answers, open while the store gets no calls, half-open while one call tries
+//! the store.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,19 +9,19 @@ use crate::base::clock::{Clock, Millis};
 use crate::base::limits::Limits;
 use crate::ports::error::StoreError;
 
-/// A trial that has come to no end for so long was forgotten, or stood still with its process: longer than any call of a
-/// store is under way.
+/// The longest time of a trial, longer than any call of a store takes. A trial that lasts longer was dropped, or its process
+/// was frozen.
 const TRIAL_MAX: Duration = Duration::from_secs(20);
 
-/// One store's breaker.
+/// The circuit breaker of one store.
 #[derive(Debug)]
 pub struct Breaker {
     store: &'static str,
     failures_max: u32,
     pause: Duration,
-    /// Of calls in a row.
+    /// Failed calls in a row.
     failures: AtomicU32,
-    /// Whether the state is [`State::Closed`]: all that a call of a healthy store looks at.
+    /// Whether the state is [`State::Closed`]. A call of a healthy store reads nothing else.
     is_closed: AtomicBool,
     state: Mutex<State>,
     opened: AtomicU64,
@@ -34,7 +35,7 @@ enum State {
     Trial { since: Millis },
 }
 
-/// What a breaker lets through.
+/// The state of a breaker: the calls that it lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
     /// Every call.
@@ -49,12 +50,12 @@ pub enum BreakerState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     Go,
-    /// As the only one, to try the store.
+    /// The call may be made, as the only one: it tries the store.
     Try {
-        /// The trial before this one never ended.
+        /// Whether the trial before this one never ended.
         stood_still: bool,
     },
-    /// Not now.
+    /// The call must not be made now.
     LeftAlone,
 }
 
@@ -77,7 +78,7 @@ impl Breaker {
         self.store
     }
 
-    /// What it lets through now.
+    /// The present state.
     pub fn state(&self) -> BreakerState {
         match *self.lock() {
             State::Closed => BreakerState::Closed,
@@ -86,12 +87,12 @@ impl Breaker {
         }
     }
 
-    /// How often it has opened, since the process started.
+    /// How often the breaker has opened since the process started.
     pub fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
 
-    /// Calls that the store has failed, since the process started.
+    /// Failed calls since the process started.
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
@@ -100,7 +101,7 @@ impl Breaker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asked before each call.
+    /// Decides whether a call may be made. Called before each call of the store.
     pub(super) fn admit(&self, clock: &dyn Clock) -> Admission {
         if self.is_closed.load(Ordering::Relaxed) {
             return Admission::Go;
@@ -111,7 +112,7 @@ impl Breaker {
             State::Open { since } => (since, self.pause, false),
             State::Trial { since } => (since, TRIAL_MAX, true),
         };
-        // A clock that was set back lets nobody wait for longer.
+        // If the clock was set back, the pause ends at once instead of lasting longer.
         if now >= since && now.since(since) < lasts {
             return Admission::LeftAlone;
         }
@@ -120,7 +121,7 @@ impl Breaker {
         Admission::Try { stood_still }
     }
 
-    /// Told of each call's end. An answer that says no is an answer: the store is there.
+    /// Notes the end of a call. An error that is no trouble ([`is_trouble`](crate::ports::error::StoreErrorKind::is_trouble)) counts as an answer.
     pub(crate) fn note<T>(&self, done: &Result<T, StoreError>, clock: &dyn Clock) {
         match done {
             Err(error) if error.kind().is_trouble() => self.fails(error, clock),
@@ -129,7 +130,7 @@ impl Breaker {
     }
 
     fn answered(&self) {
-        // Mostly there is nothing to change, and nothing to write to what other threads read.
+        // In most calls nothing changes: then nothing is written to memory that other threads read.
         if self.failures.load(Ordering::Relaxed) > 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
@@ -148,9 +149,9 @@ impl Breaker {
         let mut state = self.lock();
         let opens = match *state {
             State::Closed => failures >= self.failures_max,
-            // Of a call that was made before it opened.
+            // The call began before the breaker opened.
             State::Open { .. } => false,
-            // One that ends late stood still with its process: that says nothing of the store.
+            // The trial ended too late: its process was frozen, which says nothing about the store.
             State::Trial { since } => clock.now().since(since) < TRIAL_MAX,
         };
         if opens {
@@ -167,7 +168,7 @@ impl Breaker {
         }
     }
 
-    /// What a caller is told who comes meanwhile.
+    /// The error text for calls that are not made.
     pub(super) fn left_alone(&self) -> String {
         format!(
             "the store of {} is left alone for a while, because {} calls in a row have failed (PERENNIAL_STORE_FAILURES, PERENNIAL_STORE_PAUSE_MS)",

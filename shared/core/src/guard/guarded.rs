@@ -1,4 +1,4 @@
-//! One guarded port: what stands before its calls.
+//! A guarded port, and the guard before its calls.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -14,7 +14,7 @@ use crate::guard::breaker::{Admission, Breaker, BreakerState};
 use crate::guard::patience;
 use crate::ports::error::StoreError;
 
-/// A guarded port: the same port, of which a store that fails is left alone.
+/// A port behind a guard, which makes no calls while the store's breaker is open.
 pub struct Guarded<P> {
     pub(super) port: Arc<P>,
     pub(super) guard: Arc<Guard>,
@@ -30,32 +30,32 @@ impl<P> Guarded<P> {
         Self::new(Arc::new(port), self.guard.clone())
     }
 
-    /// The port itself. Its calls are made even while the store is left alone, and are not counted.
+    /// The port without its guard. Its calls are always made, and the breaker does not count them.
     pub fn unguarded(&self) -> &P {
         &self.port
     }
 }
 
-/// A call that tells whether a store is well again.
+/// A call that finds out whether a store answers again.
 pub(super) type Probe =
     Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>> + Send + Sync>;
 
-/// What stands before one port.
+/// The guard of one port.
 pub(super) struct Guard {
     pub(super) breaker: Arc<Breaker>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) limits: Limits,
-    /// Where one can be made beside a visitor's own call, and among which tasks.
+    /// The probe, and the tasks among which it runs. `None`: a visitor's own call tries the store.
     pub(super) probe: Option<(Probe, TaskTracker)>,
-    /// Whether a visitor waits for as long as a call takes; see [`Ports::are_local`](crate::ports::stores::Ports::are_local).
+    /// Whether visitors wait without a limit; see [`Ports::are_local`](crate::ports::stores::Ports::are_local).
     pub(super) are_local: bool,
 }
 
-/// A wait is made of so many parts.
+/// The number of parts of a bounded wait: see [`patiently`].
 const WAIT_PARTS: u32 = 16;
 
-/// Waits for a call for as long as there is patience, and tells how much of that it took. Counted in parts: a process that
-/// was frozen meanwhile has lost one of them, and does not take the time that it slept for time that the store took.
+/// Waits for a call for `left` at most, and returns its result and the time waited. The wait has parts, and each counts for no
+/// more than its own length: if the process is frozen meanwhile, the frozen time does not count as the store's.
 async fn patiently<T>(
     clock: &dyn Clock,
     left: Duration,
@@ -82,7 +82,7 @@ pub(super) enum Effect {
 }
 
 impl Guard {
-    /// Makes a call, unless the store is to be left alone; and for no longer than its visitor still waits.
+    /// Makes a call, unless the breaker is open. The call may take no longer than its visitor still waits.
     pub(super) async fn call<T>(
         &self,
         effect: Effect,
@@ -97,7 +97,7 @@ impl Guard {
         }
         match self.breaker.admit(&*self.clock) {
             Admission::Go => {}
-            // Boxed, because the future of each hit has room for this one.
+            // Boxed: the future of every hit would need space for this one.
             otherwise => Box::pin(self.tries(otherwise)).await?,
         }
         let mut call = pin!(call);
@@ -119,12 +119,12 @@ impl Guard {
         done
     }
 
-    /// Tries a store that was left alone, if it is time for that: an error, unless the call may be made. Where there is a
-    /// probe, it tries the store beside the call, which does not wait long for it.
+    /// Tries the store if its pause is over. `Ok` if the call may now be made. With a probe, the probe tries the store, and the
+    /// call waits for the probe for `store_trial_wait` at most.
     async fn tries(&self, admission: Admission) -> Result<(), StoreError> {
         match (admission, &self.probe) {
             (Admission::Go, _) => return Ok(()),
-            // What was begun beside an answer came to no end, because the process was frozen after it.
+            // The probe of the last trial never ended, because the process was frozen after its answer: the call itself tries.
             (Admission::Try { stood_still: true }, _) | (Admission::Try { .. }, None) => return Ok(()),
             (Admission::Try { .. }, Some((probe, tasks))) => {
                 let (probe, breaker, clock) = (probe(), self.breaker.clone(), self.clock.clone());
@@ -139,7 +139,8 @@ impl Guard {
         Err(StoreError::refused(self.breaker.left_alone()))
     }
 
-    /// The visitor waits no longer. That is the store's fault if it had most of the time.
+    /// The error of a call whose visitor waits no longer. It counts as a failure of the store if the store had at least half
+    /// of the visitor's time.
     fn gave_up(&self, effect: Effect, waited: Duration) -> StoreError {
         let text = format!("no answer within {waited:?} (PERENNIAL_STORE_WAIT_MS)");
         let error = match effect {

@@ -1,4 +1,4 @@
-//! Each port, guarded.
+//! The guarded ports: every call goes through the guard of its port.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Functions and commands on the stores that their settings name.
+//! Starts a function or a command on the stores and the shared cache that the settings name.
 
 use std::error::Error;
 use std::future::Future;
@@ -18,12 +18,12 @@ use crate::stores;
 #[cfg(feature = "aws")]
 use crate::stores::aws::account::Account;
 
-/// Why a function cannot start, or go on.
+/// The error of a function that cannot start or go on.
 pub type FunctionError = Box<dyn Error + Send + Sync>;
 
-/// What is done on a site's stores, whichever they are.
+/// A program that runs on any stores: a function of Lambda or a command.
 pub trait OnStores {
-    /// Whether it also works the queue, where no event source of AWS Lambda delivers what is in it.
+    /// Whether the program also carries out the queue's jobs, unless an event source of AWS Lambda delivers them.
     const WORKS_QUEUE: bool = false;
 
     /// Whether the site is under development; see [`Engine::dev`].
@@ -31,7 +31,7 @@ pub trait OnStores {
         false
     }
 
-    /// Does it: a function answers events until the process ends.
+    /// Runs the program. A function answers events until the process ends.
     fn run<S: Stores>(
         self,
         engine: Arc<Engine<S>>,
@@ -39,21 +39,22 @@ pub trait OnStores {
     ) -> impl Future<Output = Result<(), FunctionError>>;
 }
 
-/// Where the secrets of the revalidate endpoint are.
+/// The source of the secrets of the revalidate endpoint.
 pub enum SecretSource {
-    /// In the settings, or in the embedded store.
+    /// The settings, or the embedded store.
     #[cfg(feature = "embedded")]
     Here(Box<Settings>),
-    /// In the settings, in Secrets Manager or in an SSM parameter.
+    /// The settings, Secrets Manager, or an SSM parameter.
     #[cfg(feature = "aws")]
     Elsewhere(Box<(Settings, crate::stores::aws::account::Account)>),
 }
 
 impl SecretSource {
-    /// What is made of the live ones. Those that are kept elsewhere are read when they are first needed.
+    /// The live secrets, each time converted by `make`. Secrets outside of the settings and the store are read when they are
+    /// first needed.
     ///
     /// # Errors
-    /// There are none, or nothing can be made of those that are given; and what to do.
+    /// There is no secret, or `make` refuses the given ones. The message says what to do.
     pub fn live<T>(&self, make: fn(&[String]) -> Result<T, String>) -> Result<LiveSecrets<T>, FunctionError> {
         match self {
             #[cfg(feature = "embedded")]
@@ -90,17 +91,17 @@ const NO_SECRET: &str = "nobody may call the revalidate endpoint yet: set PERENN
 /// Runs a function on the stores that the environment names.
 ///
 /// # Errors
-/// Settings that cannot be used, or a site that contradicts itself; and what the function ends with.
+/// The settings are invalid, or the site contradicts itself, or the function ends with an error.
 pub async fn run(site: Site, function: impl OnStores) -> Result<(), FunctionError> {
     let settings = Settings::from_env(&[])?;
     let site = ready(site, &settings)?;
     on_stores(Arc::new(site), settings, function).await
 }
 
-/// A site as its settings have it.
+/// The site with the settings that concern it: webhook rules, base path, trailing slashes.
 ///
 /// # Errors
-/// The file of `PERENNIAL_WEBHOOKS` cannot be read, or the site contradicts itself, or it.
+/// The file of `PERENNIAL_WEBHOOKS` cannot be read, or the site contradicts itself or these settings.
 pub fn ready(site: Site, settings: &Settings) -> Result<ReadySite, FunctionError> {
     let site = match &settings.webhooks {
         None => site,
@@ -116,10 +117,10 @@ pub fn ready(site: Site, settings: &Settings) -> Result<ReadySite, FunctionError
     Ok(site.ready(settings.base_path.as_deref(), settings.trailing_slash)?)
 }
 
-/// Puts a site on the stores that its settings name, behind the shared cache that they name, and has something done there.
+/// Runs a function with a site on the stores and the shared cache that the settings name.
 ///
 /// # Errors
-/// This program was built without those stores, or that cache; and what is done ends with.
+/// The program was built without those stores or that cache, or the function ends with an error.
 pub async fn on_stores(
     site: Arc<ReadySite>,
     settings: Settings,
@@ -152,11 +153,11 @@ pub async fn on_stores(
     }
 }
 
-/// Puts a site on stores of your own, and has something done there. The secrets are those of the settings, or one that is
-/// kept in the folder of `PERENNIAL_STORE`.
+/// Runs a function with a site on stores of your own. The secrets are those of the settings, or the one in the folder of
+/// `PERENNIAL_STORE`.
 ///
 /// # Errors
-/// What is done ends with one.
+/// The function ends with an error.
 #[cfg(feature = "embedded")]
 pub async fn on_own_stores(
     site: Arc<ReadySite>,
@@ -168,7 +169,7 @@ pub async fn on_own_stores(
     function.run(engine, SecretSource::Here(Box::new(settings))).await
 }
 
-/// The account that the settings need, if any. Opens no connection yet.
+/// The AWS account that the settings need; `None` if they need none. Opens no connection yet.
 #[cfg(feature = "aws")]
 fn open_account(settings: &Settings) -> Result<Option<Account>, FunctionError> {
     Ok(settings.account().map(Account::open).transpose()?)
@@ -187,7 +188,7 @@ fn open_account(settings: &Settings) -> Result<Option<Account>, FunctionError> {
     }
 }
 
-/// An engine as a function needs it.
+/// The engine for a function. Starts workers of the queue if the function needs them.
 fn engine_for<F: OnStores, S: Stores>(
     function: &F,
     site: Arc<ReadySite>,
@@ -199,8 +200,7 @@ fn engine_for<F: OnStores, S: Stores>(
         true => Engine::dev(site, stores, clock, limits),
         false => Engine::new(site, stores, clock, limits),
     };
-    // A function of Lambda is frozen between requests, and an event source takes the jobs; but of a store on this machine
-    // nobody else takes any.
+    // A function of Lambda needs no workers: an event source delivers the jobs. On a local store no event source does.
     let is_served = settings.is_function && !engine.stores().are_local();
     if F::WORKS_QUEUE && !is_served {
         engine.start_workers(&tokio_util::sync::CancellationToken::new());

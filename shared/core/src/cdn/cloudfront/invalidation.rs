@@ -1,4 +1,4 @@
-//! CloudFront, told what changed by invalidations: by cache tag, or by path
+//! Purges a CloudFront distribution by invalidations: by cache tag, or by path
 //! (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Invalidation.html>).
 
 use std::fmt::Write as _;
@@ -20,50 +20,51 @@ use crate::stores::aws::errors::write_error;
 /// The tag that every page carries.
 const SITE: &str = "site";
 
-/// What the tag of one path begins with.
+/// The prefix of a path's tag.
 const PATH: &str = "path:";
 
-/// The [`Edge`] of an AWS account: one CloudFront distribution.
+/// The [`Edge`] that is one CloudFront distribution.
 #[derive(Clone)]
 pub struct CloudFront {
     account: Account,
-    order: Order,
+    invalidations: Invalidations,
     distribution: Distribution,
-    /// Its id, once it is known.
+    /// The distribution's id, once it is known.
     id: Arc<OnceCell<String>>,
 }
 
-/// Which distribution is told.
+/// The distribution to purge.
 #[derive(Clone, Debug)]
 enum Distribution {
-    /// There is none, or it finds out by itself.
+    /// No distribution, or one that is not purged (`PERENNIAL_EDGE_PURGE` is `off`).
     None,
-    /// The one of this id.
+    /// The distribution with this id.
     Id(String),
-    /// The one whose id an SSM parameter of this name holds: a distribution that has the function for its origin
-    /// cannot be named in the function's own settings.
+    /// The distribution whose id is in the SSM parameter with this name. CloudFormation cannot put the id into the settings of
+    /// a function that is the distribution's origin.
     Parameter(String),
 }
 
 /// The response header that the distribution's `CacheTagConfig` names.
 const CACHE_TAG: &str = "cache-tag";
 
-/// How the distribution is told.
+/// The form of invalidations.
 #[derive(Clone, Debug)]
-struct Order {
-    /// By tag, or else by path. A distribution knows tags if its `CacheTagConfig` names the header `cache-tag`.
+struct Invalidations {
+    /// Whether items are tags; otherwise they are paths. A distribution knows tags if its `CacheTagConfig` names the header
+    /// `cache-tag`.
     by_tag: bool,
-    /// Items of one order; more become one for the whole site.
+    /// The most items of one invalidation. With more, the whole site is one item.
     items_max: usize,
-    /// How long after one order the next one is sent at the earliest.
+    /// The shortest time between the starts of two invalidations.
     window: Duration,
-    /// How pages are spelt, for orders by path.
+    /// The spelling of pages' addresses, for items that are paths.
     urls: Urls,
 }
 
-impl Order {
-    /// What is to be invalidated for these tags. A page's path is one item for its HTML and one for its data, without
-    /// their variants by query: only tags reach those.
+impl Invalidations {
+    /// The items that invalidate these tags. By path, a page has one item for its HTML and one for its data JSON. Variants with
+    /// a query are reached by tags alone.
     fn items(&self, tags: &[String]) -> Vec<String> {
         let mut items: Vec<String> = Vec::new();
         for tag in tags {
@@ -90,8 +91,8 @@ impl Order {
 }
 
 impl CloudFront {
-    /// The distribution that the settings name, told with the keys of this account. `urls` spells a page as its visitors'
-    /// addresses have it.
+    /// The distribution that the settings name, purged with the credentials of this account. `urls` spells the addresses of
+    /// pages as visitors see them.
     pub fn new(account: Account, settings: &CloudFrontSettings, urls: Urls) -> Self {
         let distribution = match (&settings.distribution, &settings.distribution_from) {
             _ if settings.purge == EdgePurge::Off => Distribution::None,
@@ -100,11 +101,12 @@ impl CloudFront {
             (None, None) => Distribution::None,
         };
         let by_tag = settings.purge == EdgePurge::Tags;
-        let order = Order { by_tag, items_max: settings.max_purges, window: settings.window, urls };
-        Self { account, order, distribution, id: Arc::default() }
+        let invalidations =
+            Invalidations { by_tag, items_max: settings.max_purges, window: settings.window, urls };
+        Self { account, invalidations, distribution, id: Arc::default() }
     }
 
-    /// The distribution's id; `None` if there is no distribution to tell.
+    /// The distribution's id; `None` if there is no distribution to purge.
     async fn id(&self) -> Result<Option<&str>, StoreError> {
         let read = async || match &self.distribution {
             Distribution::Parameter(name) => self.parameter(name).await,
@@ -124,25 +126,29 @@ impl CloudFront {
 
 impl Edge for CloudFront {
     fn tag_header(&self) -> Option<&'static str> {
-        self.order.by_tag.then_some(CACHE_TAG)
+        self.invalidations.by_tag.then_some(CACHE_TAG)
     }
 
     fn items_max(&self) -> usize {
-        self.order.items_max
+        self.invalidations.items_max
     }
 
     fn window(&self) -> Duration {
-        // Nobody waits for orders that are not sent.
-        if matches!(self.distribution, Distribution::None) { Duration::ZERO } else { self.order.window }
+        // Without a distribution no call waits.
+        if matches!(self.distribution, Distribution::None) {
+            Duration::ZERO
+        } else {
+            self.invalidations.window
+        }
     }
 
     async fn purge(&self, tags: &[String]) -> Result<Purged, StoreError> {
-        let items = self.order.items(tags);
+        let items = self.invalidations.items(tags);
         let Some(id) = self.id().await?.filter(|_| !items.is_empty()) else { return Ok(Purged::NoCache) };
         let mut path = "/2020-05-31/distribution/".to_owned();
         encode_into(&mut path, id);
         path.push_str("/invalidation");
-        // Repeated with the same reference, an order is still one order.
+        // CloudFront carries out a repeated invalidation with the same reference only once.
         let mut reference = [0; 16];
         getrandom::fill(&mut reference).map_err(|e| StoreError::refused(e.to_string()))?;
         let (action, caller) = ("cloudfront:CreateInvalidation", &self.account.caller);
@@ -160,7 +166,7 @@ impl Edge for CloudFront {
     }
 }
 
-/// The order's XML (<https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>).
+/// The invalidation's XML (<https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>).
 fn batch(items: &[String], reference: &str) -> String {
     let mut xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><InvalidationBatch xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"><Paths><Quantity>{}</Quantity><Items>",
@@ -180,17 +186,17 @@ mod tests {
     use crate::key::tags::{page_tags, user_tag};
     use crate::ports::suite::pages::kit::page;
 
-    fn order(by_tag: bool, base_path: &str) -> Order {
+    fn invalidations(by_tag: bool, base_path: &str) -> Invalidations {
         let urls = Urls { base_path: base_path.into(), trailing_slash: false, build: "b1".into() };
-        Order { by_tag, items_max: 4, window: Duration::ZERO, urls }
+        Invalidations { by_tag, items_max: 4, window: Duration::ZERO, urls }
     }
 
     #[test]
-    fn an_order_names_what_changed() {
+    fn an_invalidation_names_what_changed() {
         let [path, route, site] = page_tags(&page("é"));
         assert_eq!((&*site, path.starts_with(PATH)), (SITE, true));
         let items = |by_tag, base_path: &str, tags: &[&String]| {
-            order(by_tag, base_path).items(&tags.iter().map(|tag| (*tag).clone()).collect::<Vec<_>>())
+            invalidations(by_tag, base_path).items(&tags.iter().map(|tag| (*tag).clone()).collect::<Vec<_>>())
         };
         assert_eq!(items(true, "/docs", &[&path]), ["#path:/suite/%C3%A9"]);
         let posts = user_tag("posts");
@@ -204,16 +210,16 @@ mod tests {
     }
 
     #[test]
-    fn a_long_order_is_one_for_the_whole_site() {
+    fn a_long_invalidation_is_one_item_for_the_whole_site() {
         let tags: Vec<_> = (0..5).map(|n| format!("{PATH}/{n}")).collect();
-        assert_eq!(order(true, "").items(&tags[..4]).len(), 4);
-        assert_eq!(order(true, "").items(&tags), ["#site"]);
-        assert_eq!(order(false, "").items(&tags[..2]).len(), 4, "HTML and data");
-        assert_eq!(order(false, "").items(&tags[..3]), ["/*"]);
+        assert_eq!(invalidations(true, "").items(&tags[..4]).len(), 4);
+        assert_eq!(invalidations(true, "").items(&tags), ["#site"]);
+        assert_eq!(invalidations(false, "").items(&tags[..2]).len(), 4, "HTML and data");
+        assert_eq!(invalidations(false, "").items(&tags[..3]), ["/*"]);
     }
 
     #[test]
-    fn an_order_is_xml() {
+    fn an_invalidation_is_xml() {
         let xml = batch(&["#a&b<c>".into(), "#d".into()], "ref");
         let items = "<Paths><Quantity>2</Quantity><Items><Path>#a&amp;b&lt;c&gt;</Path><Path>#d</Path></Items></Paths>";
         assert!(

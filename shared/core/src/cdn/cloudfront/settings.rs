@@ -1,4 +1,4 @@
-//! Which CloudFront distribution is told what changed, and how.
+//! The settings of purges: the CloudFront distribution, and the form of its invalidations.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,34 +7,33 @@ use crate::base::reader::Reader;
 use crate::base::text::{Written, read_own};
 use crate::stores::aws::settings::AccountSettings;
 
-/// A distribution in front, and how it is told what changed.
+/// A distribution in front of the site, and the form of its invalidations.
 #[derive(Clone, Debug)]
 pub struct CloudFrontSettings {
-    /// The account whose keys send the orders.
+    /// The account whose credentials send invalidations.
     pub account: AccountSettings,
-    /// `PERENNIAL_DISTRIBUTION` (none): id of the CloudFront distribution in front.
+    /// `PERENNIAL_DISTRIBUTION` (none): the id of the CloudFront distribution in front of the site.
     pub distribution: Option<String>,
-    /// `PERENNIAL_DISTRIBUTION_FROM` (none): name of the SSM parameter that holds that id instead.
+    /// `PERENNIAL_DISTRIBUTION_FROM` (none): the name of an SSM parameter with that id.
     pub distribution_from: Option<String>,
-    /// `PERENNIAL_EDGE_PURGE` (`tags`): how the distribution is told what changed: by cache `tags`, by `paths`, or `off`.
+    /// `PERENNIAL_EDGE_PURGE` (`tags`): invalidates by cache `tags` or by `paths`, or not at all (`off`).
     pub purge: EdgePurge,
-    /// `PERENNIAL_MAX_PURGES` (100): tags or paths named in one order to the distribution; more make it one for the whole
-    /// site.
+    /// `PERENNIAL_MAX_PURGES` (100): the most tags or paths in one invalidation. With more, the whole site is invalidated.
     pub max_purges: usize,
-    /// `PERENNIAL_EDGE_WINDOW_MS` (250): so long after an order to the distribution began, the next one of this process
-    /// begins at the earliest, and has what is asked for meanwhile; 65535 at most. CloudFront bills each item of an order, and
-    /// takes seconds to carry one out: a quarter of a second more is hardly seen, and a burst is four orders a second.
+    /// `PERENNIAL_EDGE_WINDOW_MS` (250): the shortest time between the starts of two invalidations of this process; 65535 at
+    /// most. Tags that arrive meanwhile go into the next one. CloudFront bills each item, and takes seconds to carry an
+    /// invalidation out: a quarter of a second more is hardly noticed, and a burst becomes four invalidations a second.
     pub window: Duration,
 }
 
-/// How a CloudFront distribution is told what changed.
+/// The form of invalidations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EdgePurge {
-    /// Invalidation by cache tag: one item a tag, whatever number of pages carry it.
+    /// By cache tag: each tag is one item, whatever number of pages carry the tag.
     Tags,
-    /// Invalidation by path: single pages by their path, everything else by all paths.
+    /// By path: single pages have items of their own; for anything else the whole site is one item.
     Paths,
-    /// Not at all: the distribution finds out when its copy gets old.
+    /// No invalidations: the distribution renews its copies when they expire.
     Off,
 }
 
@@ -61,14 +60,14 @@ const DISTRIBUTION: &str = "PERENNIAL_DISTRIBUTION";
 const DISTRIBUTION_FROM: &str = "PERENNIAL_DISTRIBUTION_FROM";
 
 impl CloudFrontSettings {
-    /// The setting that names a distribution to be told, if one does.
+    /// The name of the setting that names a distribution to purge; `None` without such a setting.
     pub(crate) fn asked_by(r: &mut Reader) -> Option<&'static str> {
         let names = [DISTRIBUTION, DISTRIBUTION_FROM].into_iter().find(|name| r.text(name).is_some());
         names.filter(|_| r.text("PERENNIAL_EDGE_PURGE").as_deref() != Some("off"))
     }
 
-    /// Reads them from settings. Beside the stores of an account there is always a distribution: without a name it is told
-    /// nothing, and finds the tags of an answer in its header nevertheless.
+    /// Reads the settings. With the stores of an account the result is never `None`: answers then carry the tag header even if
+    /// no distribution is named.
     pub(crate) fn read(r: &mut Reader, account: &AccountSettings, beside_stores: bool) -> Option<Self> {
         let is_asked = Self::asked_by(r).is_some();
         let settings = Self {
