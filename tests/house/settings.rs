@@ -30,7 +30,8 @@ fn text(file: &File) -> &str {
 
 /// Whether a text is the name of a variable that Perennial, AWS or a site reads.
 fn is_name(text: &str) -> bool {
-    let is_ours = text.starts_with("PERENNIAL_") || text.starts_with("AWS_") || text == "BUILD_ID";
+    let is_ours =
+        text.starts_with("PERENNIAL_") || text.starts_with("AWS_") || ["BUILD_ID", "PORT"].contains(&text);
     is_ours
         && !text.ends_with('_')
         && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')

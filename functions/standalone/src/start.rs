@@ -57,7 +57,7 @@ async fn start<S: Stores>(start: &Start, engine: Arc<Engine<S>>, secrets: &Secre
     let max_connections = connections::most(settings.limits.max_connections, files);
     let own = own_secret(secrets).context("the revalidate endpoint has no secret")?;
     let listener = listen(settings.listen)
-        .with_context(|| format!("cannot listen on {} (PERENNIAL_LISTEN)", settings.listen))?;
+        .with_context(|| format!("cannot listen on {} (PERENNIAL_LISTEN, PORT)", settings.listen))?;
     let revalidate_secrets = secrets.live(Secrets::new).map_err(anyhow::Error::from_boxed)?;
     if own.is_none() {
         revalidate_secrets.get(engine.now()).await?.warn();

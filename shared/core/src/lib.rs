@@ -24,6 +24,11 @@
 //! - [`cdn`]: shared caches in front of a site.
 //! - [`run`]: what a process needs to run a site: settings, secrets, logs, metrics, events of AWS Lambda.
 
+#[cfg(not(unix))]
+compile_error!(
+    "Perennial runs on Linux and macOS. On Windows, build and run it in WSL (https://learn.microsoft.com/windows/wsl/install)."
+);
+
 pub mod base;
 pub mod build;
 pub mod cdn;

@@ -1,7 +1,7 @@
 //! Values as text, in settings, on the command line and in queries: parsed, or refused with a message that says what is
 //! expected.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 /// A value that people write as text.
@@ -34,9 +34,21 @@ impl Written for bool {
     }
 }
 
+/// Where a server listens. A port alone is a port of this machine (`3000`); without an address before the colon, of all
+/// its addresses (`:3000`).
 impl Written for SocketAddr {
     fn read(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| "must be an IP address and a port, like 127.0.0.1:3000".to_owned())
+        let port = |text: &str| text.parse::<u16>().ok();
+        let address = match text.rsplit_once(':') {
+            None => port(text).map(|port| (Ipv4Addr::LOCALHOST, port).into()),
+            Some(("", text)) => port(text).map(|port| (Ipv4Addr::UNSPECIFIED, port).into()),
+            Some(("localhost", text)) => port(text).map(|port| (Ipv4Addr::LOCALHOST, port).into()),
+            Some(_) => text.parse().ok(),
+        };
+        address.ok_or_else(|| {
+            "must be a port, or an IP address and a port, like 3000, localhost:3000, 0.0.0.0:8080 or [::1]:3000"
+                .to_owned()
+        })
     }
 }
 
@@ -126,8 +138,23 @@ mod tests {
             "n is `65536`: it must be a whole number, at most 65535"
         );
         assert_eq!(read::<bool>("b", "yes").unwrap_err(), "b is `yes`: it must be `true` or `false`");
-        assert!(read::<SocketAddr>("a", "localhost").unwrap_err().contains("like 127.0.0.1:3000"));
+        for text in ["localhost", "", ":", "web:3000", "127.0.0.1", "1.2.3.4:65536", "::1:3000"] {
+            assert!(SocketAddr::read(text).unwrap_err().contains("like 3000, localhost:3000,"), "{text}");
+        }
         assert_eq!(read::<u32>("n", "a\nb").unwrap_err(), r"n is `a\nb`: it must be a whole number");
+    }
+
+    #[test]
+    fn an_address_may_be_short() {
+        for (text, address) in [
+            ("3000", "127.0.0.1:3000"),
+            ("localhost:3000", "127.0.0.1:3000"),
+            (":3000", "0.0.0.0:3000"),
+            ("0.0.0.0:8080", "0.0.0.0:8080"),
+            ("[::1]:3000", "[::1]:3000"),
+        ] {
+            assert_eq!(SocketAddr::read(text).unwrap().to_string(), address, "{text}");
+        }
     }
 
     #[test]

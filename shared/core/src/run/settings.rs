@@ -17,7 +17,8 @@ pub struct Settings {
     pub build_id: Arc<str>,
     /// `PERENNIAL_STORE` (`.perennial`): folder of the embedded store.
     pub store: PathBuf,
-    /// `PERENNIAL_LISTEN` (`127.0.0.1:3000`): where the standalone server listens.
+    /// `PERENNIAL_LISTEN` (`127.0.0.1:3000`): where the standalone server listens. Without it, `PORT` (none), which many
+    /// platforms give: that port of all the machine's addresses.
     pub listen: SocketAddr,
     /// `PERENNIAL_BASE_PATH` (the site's own): the path before every page's, like `/docs`.
     pub base_path: Option<String>,
@@ -94,7 +95,7 @@ impl Settings {
             ));
         }
         let store = PathBuf::from(r.text("PERENNIAL_STORE").unwrap_or_else(|| ".perennial".to_owned()));
-        let listen = r.or("PERENNIAL_LISTEN", SocketAddr::from(([127, 0, 0, 1], 3000)));
+        let listen = read_listen(&mut r);
         let base_path = r.text("PERENNIAL_BASE_PATH");
         let origin = r.text("PERENNIAL_ORIGIN");
         let trailing_slash = r.optional("PERENNIAL_TRAILING_SLASH");
@@ -132,6 +133,14 @@ impl Settings {
             limits,
         })
     }
+}
+
+fn read_listen(r: &mut Reader) -> SocketAddr {
+    let default = SocketAddr::from(([127, 0, 0, 1], 3000));
+    if r.text("PERENNIAL_LISTEN").is_some() {
+        return r.or("PERENNIAL_LISTEN", default);
+    }
+    r.optional("PORT").map_or(default, |port: u16| SocketAddr::from(([0, 0, 0, 0], port)))
 }
 
 #[cfg(test)]
@@ -186,7 +195,7 @@ mod tests {
             "PERENNIAL_LEASE_MS is `soon`: it must be a whole number",
             "PERENNIAL_MAX_CONCURRENT_RENDERS is `0`",
             "PERENNIAL_TRAILING_SLASH is `yes`: it must be `true` or `false`",
-            "PERENNIAL_LISTEN is `localhost`: it must be an IP address and a port",
+            "PERENNIAL_LISTEN is `localhost`: it must be a port, or an IP address and a port, like 3000, ",
             "empty secret",
             "PERENNIAL_MEMORY_CASH_BYTES is no setting; did you mean PERENNIAL_MEMORY_CACHE_BYTES?",
             "PERENNIAL_SECRET is no setting; did you mean PERENNIAL_REVALIDATE_SECRETS?",
@@ -216,6 +225,17 @@ mod tests {
         assert_eq!(settings.limits.memory_cache_bytes, 0);
         assert_eq!(&*settings.build_id, "dev-build");
         assert!(settings.aws.is_none());
+    }
+
+    #[test]
+    fn a_platforms_port_counts_where_no_address_is_given() {
+        let listen = |given: &[(&str, &str)]| read(given).map(|settings| settings.listen.to_string());
+        assert_eq!(listen(&[]).unwrap(), "127.0.0.1:3000");
+        assert_eq!(listen(&[("PORT", "8080")]).unwrap(), "0.0.0.0:8080");
+        let both = [("PORT", "8080"), ("PERENNIAL_LISTEN", "localhost:3001")];
+        assert_eq!(listen(&both).unwrap(), "127.0.0.1:3001");
+        let error = listen(&[("PORT", "web")]).unwrap_err().to_string();
+        assert!(error.contains("PORT is `web`: it must be a whole number"), "{error}");
     }
 
     #[test]
