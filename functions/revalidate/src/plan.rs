@@ -193,7 +193,7 @@ fn checked_plan(call: Call, site: &ReadySite, limits: &Limits) -> Result<Plan, S
     }
     for route in call.route.into_iter().chain(call.routes) {
         if !site.routes().iter().any(|r| r.id() == route) {
-            return Err(format!("the site has no route `{}`", route.escape_debug()));
+            return Err(unknown_route(&route, site));
         }
         tags.push(route_tag(&route));
     }
@@ -204,6 +204,23 @@ fn checked_plan(call: Call, site: &ReadySite, limits: &Limits) -> Result<Plan, S
     let (mode, only_generated) = (call.mode, call.only_generated);
     let look_again_after_s = call.look_again_after;
     check(Plan { mode, only_generated, paths, tags, at, look_again_after_s }, limits)
+}
+
+/// What a caller is told who names a route that there is not: a route with nearly that name, if there is one.
+fn unknown_route(named: &str, site: &ReadySite) -> String {
+    let shown = named.escape_debug();
+    let without_braces = |id: &str| id.replace(['{', '}'], "");
+    let routes = || site.routes().iter().map(|route| route.id());
+    if let Some(meant) = routes().find(|id| without_braces(id) == named) {
+        return format!(
+            "the site has no route `{shown}`, but `{meant}`: write the braces, and call curl with `-g`, \
+             because it takes braces for its own"
+        );
+    }
+    match text::nearest(named, routes(), 1)[..] {
+        [nearest] => format!("the site has no route `{shown}`; did you mean `{nearest}`?"),
+        _ => format!("the site has no route `{shown}`"),
+    }
 }
 
 /// Parses a call from a JSON object. Serde alone would accept a list, too.
@@ -439,7 +456,10 @@ mod tests {
             ("/?pfad=/a", "", "`pfad` is no parameter"),
             ("/?tag=", "", "a tag is empty"),
             ("/", &*format!("{{\"tag\":\"{}\"}}", "x".repeat(8193)), "PERENNIAL_MAX_TAG_BYTES"),
-            ("/?route=/nowhere", "", "no route"),
+            ("/?route=/a/very/other/one", "", "no route"),
+            ("/?route=/nevr", "", "no route `/nevr`; did you mean `/never`?"),
+            ("/?route=/blog/slug", "", "no route `/blog/slug`, but `/blog/{slug}`"),
+            ("/?route=/blog/slug", "", "curl with `-g`"),
             ("/?path=/a&at=tomorrow", "", "like 2026-11-23T09:00:00Z"),
             ("/?path=/a&look_again_after=soon", "", "must be a whole number"),
             ("/?path=/a&look_again_after=0", "", "1 to 900"),
