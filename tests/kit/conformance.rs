@@ -33,6 +33,7 @@ pub fn site(upstream_url: String) -> Site {
         Route::new(pattern, Controlled { upstream: upstream.clone(), pattern, period })
     };
     Site::new()
+        .version("3.2.1")
         .route(route("/", Some(2)))
         .route(route("/never", None))
         .route(route("/maybe404", Some(2)))

@@ -8,6 +8,7 @@
 
 mod builds;
 mod damaged_stores;
+mod elsewhere;
 mod kills;
 mod messages;
 mod moved_stores;

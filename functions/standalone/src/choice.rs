@@ -1,5 +1,6 @@
 //! Which stores the commands work on.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use perennial_core::base::clock::Clock;
@@ -17,6 +18,9 @@ pub(crate) trait Choice {
         settings: Settings,
         work: impl OnStores,
     ) -> Result<(), FunctionError>;
+
+    /// The folder of the embedded store, if these are that store.
+    fn embedded<'a>(&self, settings: &'a Settings) -> Option<&'a Path>;
 }
 
 /// The stores that the settings name: the embedded store, or the stores of an AWS account.
@@ -30,6 +34,10 @@ impl Choice for NamedStores {
         work: impl OnStores,
     ) -> Result<(), FunctionError> {
         function::on_stores(site, settings, work).await
+    }
+
+    fn embedded<'a>(&self, settings: &'a Settings) -> Option<&'a Path> {
+        settings.aws.is_none().then_some(&*settings.store)
     }
 }
 
@@ -45,5 +53,9 @@ impl<S: Stores, O: Fn(&Settings, Arc<dyn Clock>) -> S> Choice for OwnStores<O> {
     ) -> Result<(), FunctionError> {
         let stores = (self.0)(&settings, site.clock().clone());
         function::on_own_stores(site, settings, stores, work).await
+    }
+
+    fn embedded<'a>(&self, _: &'a Settings) -> Option<&'a Path> {
+        None
     }
 }

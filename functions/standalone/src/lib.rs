@@ -1,6 +1,6 @@
 //! Serve, regenerate and revalidate in one process, and the command line of every site.
 //!
-//! A site's whole program is `fn main() -> ExitCode { perennial_standalone::run(site()) }`.
+//! A site's whole program is `fn main() -> ExitCode { perennial::run(site()) }`.
 
 mod build;
 mod choice;
@@ -11,6 +11,7 @@ mod heads;
 mod pages;
 mod program;
 mod publishes;
+mod remote;
 mod revalidate;
 mod server;
 mod start;
@@ -18,11 +19,12 @@ mod webhook;
 mod wire;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use perennial_core::base::clock::Clock;
 use perennial_core::ports::error::StoreError;
 use perennial_core::ports::stores::Stores;
@@ -36,7 +38,7 @@ use crate::program::Program;
 
 /// A site with Incremental Static Regeneration. Settings are environment variables; the guide on settings lists them.
 #[derive(Parser)]
-#[command(name = "perennial", version, about)]
+#[command(about)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -77,7 +79,9 @@ pub fn run_on<S: Stores>(site: Site, open: impl Fn(&Settings, Arc<dyn Clock>) ->
 }
 
 fn run_command(site: Site, defaults: &[(&str, &str)], stores: &impl Choice) -> ExitCode {
-    let command = CommandLine::parse().command;
+    let command = command_line(&site).command;
+    #[cfg(feature = "tls")]
+    remote::tls::choose_provider();
     telemetry::start(LogFormat::Text);
     match execute(command, site, defaults, stores) {
         Ok(code) => code,
@@ -87,6 +91,21 @@ fn run_command(site: Site, defaults: &[(&str, &str)], stores: &impl Choice) -> E
             ExitCode::FAILURE
         }
     }
+}
+
+/// The arguments, read by a program that has its file's name and its site's version. Help and mistakes end the process.
+fn command_line(site: &Site) -> CommandLine {
+    let file = std::env::args_os().next().map(PathBuf::from);
+    let name = file.as_deref().and_then(|file| file.file_name()?.to_str()).unwrap_or("perennial").to_owned();
+    let of_library = concat!("(Perennial ", env!("CARGO_PKG_VERSION"), ")");
+    let version = match site.own_version() {
+        Some(version) => format!("{version} {of_library}"),
+        None => of_library.to_owned(),
+    };
+    // Kept for as long as the process lives: clap borrows names for ever.
+    let (name, version): (&'static str, &'static str) = (name.leak(), version.leak());
+    let matches = CommandLine::command().name(name).version(version).get_matches();
+    CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 fn execute(
@@ -109,8 +128,8 @@ fn execute(
             Some(Command::Dev) => start(&program, stores, true).await,
             Some(Command::Build) => program.on(stores, build::Build).await,
             Some(Command::Start) => start(&program, stores, false).await,
-            Some(Command::Pages(args)) => program.on(stores, pages::Pages(args)).await,
-            Some(Command::Publishes(args)) => program.on(stores, publishes::Journal(args)).await,
+            Some(Command::Pages(args)) => program.on_existing(stores, pages::Pages(args)).await,
+            Some(Command::Publishes(args)) => program.on_existing(stores, publishes::Journal(args)).await,
             Some(Command::Revalidate(args)) => revalidate::run(&program, args).await,
             Some(Command::Webhook(args)) => webhook::run(&program, &args),
         }

@@ -4,11 +4,12 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use perennial_core::run::function::OnStores;
 use perennial_core::run::settings::Settings;
 use perennial_core::run::telemetry::on_one_line;
 use perennial_core::site::ReadySite;
+use perennial_core::stores::embedded;
 
 use crate::choice::Choice;
 
@@ -23,6 +24,20 @@ impl Program {
     pub(crate) async fn on(&self, stores: &impl Choice, work: impl OnStores) -> Result<ExitCode> {
         let done = stores.run(self.site.clone(), self.settings.clone(), work).await;
         done.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from_boxed)
+    }
+
+    /// [`Program::on`] for work that only looks: it makes no store where there is none.
+    pub(crate) async fn on_existing(&self, stores: &impl Choice, work: impl OnStores) -> Result<ExitCode> {
+        if let Some(folder) = stores.embedded(&self.settings)
+            && !embedded::is_there(folder)
+        {
+            let shown = folder.display();
+            bail!(
+                "there is no store at `{shown}` (PERENNIAL_STORE): run this in the folder where `start` runs, or set \
+                 PERENNIAL_STORE to the store's folder; `build` and `start` make a store"
+            );
+        }
+        self.on(stores, work).await
     }
 }
 

@@ -1,26 +1,23 @@
 //! The command `revalidate`: calls the revalidate endpoint of a running server.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use perennial_core::base::clock::{Clock as _, Millis, SystemClock};
 use perennial_core::base::rfc3339::to_rfc3339;
 use perennial_core::base::text::{Written, counted};
 use perennial_core::publish::carriers::Uncarried;
 use perennial_core::stores::embedded::secret::secret_file;
 use perennial_core::webhooks::secret::Secret;
-use perennial_revalidate::ENDPOINT;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
 use crate::program::{Program, say};
+use crate::remote::Address;
 
 /// The pause between two progress requests of `--wait`.
 const POLL_PAUSE: Duration = Duration::from_millis(500);
@@ -57,13 +54,13 @@ pub(crate) struct Args {
     /// Show how far the renewal is until it has ended
     #[arg(long)]
     wait: bool,
-    /// Where the server listens [default: PERENNIAL_LISTEN]
-    #[arg(long, value_parser = <SocketAddr as Written>::read)]
-    server: Option<SocketAddr>,
+    /// URL of the server, with its base path, or where it listens [default: PERENNIAL_LISTEN]
+    #[arg(long, value_name = "URL", value_parser = Address::read)]
+    server: Option<Address>,
 }
 
 pub(crate) async fn run(program: &Program, args: Args) -> Result<ExitCode> {
-    let server = Server::of(program, args.server)?;
+    let server = Server::of(program, args.server.clone())?;
     if let Some(id) = &args.progress {
         return if args.wait {
             server.wait(id).await
@@ -107,41 +104,29 @@ fn exit_code(is_success: bool) -> ExitCode {
 
 /// A running server, and the secret for its endpoint.
 struct Server {
-    address: SocketAddr,
+    address: Address,
     authorization: HeaderValue,
 }
 
 impl Server {
-    fn of(program: &Program, address: Option<SocketAddr>) -> Result<Self> {
+    fn of(program: &Program, address: Option<Address>) -> Result<Self> {
         let secret = secret(program)?;
         let mut authorization = HeaderValue::try_from(format!("Bearer {secret}"))
             .context("the secret cannot be sent in a header")?;
         authorization.set_sensitive(true);
-        Ok(Self { address: address.unwrap_or(program.settings.listen), authorization })
+        let address = address.unwrap_or_else(|| Address::of(program.settings.listen));
+        Ok(Self { address, authorization })
     }
 
     /// Sends a request to the endpoint, or to the path `subpath` below it. Returns the status and the body.
     async fn ask(&self, method: Method, subpath: &str, body: String) -> Result<(StatusCode, String)> {
-        let address = self.address;
-        let target = if subpath.is_empty() { ENDPOINT.to_owned() } else { format!("{ENDPOINT}/{subpath}") };
         let request = Request::builder()
             .method(method)
-            .uri(target)
-            .header(HOST, address.to_string())
+            .uri(self.address.target(subpath))
             .header(AUTHORIZATION, self.authorization.clone())
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))?;
-        let stream = TcpStream::connect(address).await.with_context(|| {
-            format!("no server at {address}; start one, or name its address with --server")
-        })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(connection);
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        drop(sender);
-        connection.await??;
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        self.address.send(request).await
     }
 
     async fn show(&self, method: Method, subpath: &str, body: String) -> Result<ExitCode> {

@@ -83,6 +83,7 @@ pub struct Site {
     tables: DraftTables,
     origin: Option<String>,
     clock: Arc<dyn Clock>,
+    version: Option<Cow<'static, str>>,
 }
 
 impl Default for Site {
@@ -106,7 +107,24 @@ impl Site {
             tables: DraftTables::default(),
             origin: None,
             clock: Arc::new(SystemClock),
+            version: None,
         }
+    }
+
+    /// Sets the site's version, which its program shows for `--version` beside its own name.
+    ///
+    /// ```
+    /// let site = perennial::Site::new().version(env!("CARGO_PKG_VERSION"));
+    /// ```
+    pub fn version(mut self, version: impl Into<Cow<'static, str>>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// The version that was set.
+    #[doc(hidden)]
+    pub fn own_version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     /// Adds a route. Their order does not matter.

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    perennial::run(site::site())
+    perennial::run(site::site().version(env!("CARGO_PKG_VERSION")))
 }

@@ -47,6 +47,12 @@ pub fn open(folder: &Path, build: &Arc<str>, clock: Arc<dyn Clock>, lock_wait: D
     stores
 }
 
+/// Whether there is a store at `folder`. Makes nothing.
+pub fn is_there(folder: &Path) -> bool {
+    // A damaged database that was set aside keeps its file.
+    folder.join("pages.db").exists()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
