@@ -1,7 +1,7 @@
-//! An AWS account: its keys, and the clients of its services.
+//! An AWS account: its credentials, and the SDK's clients of its services.
 //!
-//! Calls of the SDK are boxed. Each is dozens of futures within one another, and whoever awaits an answer of the site
-//! would have to raise the compiler's `recursion_limit`.
+//! Calls of the SDK are boxed. Each consists of dozens of nested futures: without boxes, every crate that awaits an answer of
+//! the site would have to raise the compiler's `recursion_limit`.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -18,19 +18,20 @@ use crate::stores::aws::http;
 use crate::stores::aws::retries::ATTEMPTS;
 use crate::stores::aws::settings::AccountSettings;
 
-/// For one answer of DynamoDB or SQS, which take milliseconds. A visitor waits, and another attempt finds another server.
+/// The time for one answer of DynamoDB or SQS, which normally takes milliseconds. It is short because a visitor waits, and the
+/// next attempt reaches another server.
 pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// For one answer of S3: a body of 16 MB at the 50 Mbit/s of a small function.
+/// The time for one answer of S3: a small function, at 50 Mbit/s, receives 16 MB in half of it.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Before the second attempt, with jitter; the SDK's own second is longer than a visitor waits.
+/// The pause before the second attempt, with jitter. The SDK's default of a second is longer than a visitor waits.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(50);
 
-/// Before the third.
+/// The pause before the third attempt.
 const LAST_BACK_OFF: Duration = Duration::from_millis(100);
 
-/// An account: its keys, and the one HTTP client through which it is called.
+/// An account: its credentials, and the HTTP client for all its services.
 #[derive(Clone, Debug)]
 pub struct Account {
     settings: AccountSettings,
@@ -39,7 +40,7 @@ pub struct Account {
     pub(crate) caller: Caller,
 }
 
-/// A client of the SDK, whose making takes a quarter of a millisecond.
+/// A client of the SDK that is made at its first use, because making one takes a quarter of a millisecond.
 pub(crate) type Lazily<C> = Arc<LazyLock<C, Box<dyn FnOnce() -> C + Send>>>;
 
 /// Configures a client of the SDK. Each service has its own type for the same settings.
@@ -49,12 +50,12 @@ macro_rules! configured {
             .behavior_version($sdk::config::BehaviorVersion::v2026_01_12())
             .region($sdk::config::Region::new($account.settings.region.clone()))
             .credentials_provider($account.credentials.clone())
-            // The keys are good for the life of the process.
+            // The credentials stay valid for the life of the process.
             .identity_cache($sdk::config::IdentityCache::no_cache())
             .http_client($account.http.clone())
             .timeout_config(timeouts($attempt))
             .retry_config(retries())
-            // What stands still is given up by those who read it.
+            // Readers time out on a stalled stream by themselves.
             .stalled_stream_protection($sdk::config::StalledStreamProtectionConfig::disabled());
         config.set_endpoint_url($account.settings.endpoint_url.clone());
         config
@@ -86,7 +87,7 @@ impl Account {
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
-    /// A client that is made when it is first needed: most visitors need the table alone.
+    /// A client that is made at its first use: most visitors need the table's client alone.
     pub(crate) fn lazily<C: 'static>(&self, make: fn(&Self) -> C) -> Lazily<C> {
         let account = self.clone();
         Arc::new(LazyLock::new(Box::new(move || make(&account))))
@@ -94,11 +95,11 @@ impl Account {
 
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
         use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
-        // Bodies have their SHA-256 for a name, and are checked against it: another sum would be counted for nothing.
+        // A body's name is its SHA-256, and readers check it. A further checksum would only cost time.
         let config = configured!(aws_sdk_s3, self, BODY_TIMEOUT)
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            // A server of one's own has no name for each bucket.
+            // Local servers do not give each bucket a host name.
             .force_path_style(self.settings.endpoint_url.is_some());
         aws_sdk_s3::Client::from_conf(config.build())
     }
@@ -121,13 +122,12 @@ fn retries() -> RetryConfig {
         .with_max_backoff(LAST_BACK_OFF)
 }
 
-/// The text of an SSM parameter, named by its ARN or its name; `None` if it has none.
+/// The value of the SSM parameter with this ARN or name; `None` if it has no value.
 ///
 /// # Errors
-/// It cannot be read.
+/// The parameter cannot be read.
 pub(crate) async fn read_parameter(account: &Account, name: &str) -> Result<Option<String>, StoreError> {
     let what = format!("read the parameter {name}");
-    // Of one that is encrypted, too.
     let asked = json!({ "Name": name, "WithDecryption": true }).to_string();
     let answer = account.caller.json("ssm:GetParameter", "AmazonSSM.GetParameter", &what, asked).await?;
     let answer: Option<Value> = serde_json::from_slice(&answer).ok();
@@ -139,8 +139,8 @@ pub(crate) async fn read_parameter(account: &Account, name: &str) -> Result<Opti
 mod tests {
     use super::*;
 
-    /// Who asks for a lease says what time it is. The last attempt must not take a lease that was granted since for the
-    /// promise of a clock that is ahead.
+    /// A lease request carries the caller's time. All attempts together must be shorter than the allowed clock skew: else a
+    /// late attempt would take a newer lease for one of a clock that is ahead.
     #[test]
     fn a_call_for_a_lease_is_shorter_than_clocks_may_differ() {
         assert!((ATTEMPT_TIMEOUT + LAST_BACK_OFF) * ATTEMPTS < crate::freshness::CLOCK_SKEW_MAX);

@@ -1,7 +1,7 @@
 //! Bodies in S3: `<build>/<page hash>/<sha256>`.
 //!
-//! An object holds a body as it is stored, in brotli. It is read by this library alone, so it has no
-//! `content-encoding`: whoever else downloads it gets exactly the bytes that its name is the hash of.
+//! An object holds a body's stored bytes, in brotli. The object has no `content-encoding`: a download gets exactly the bytes
+//! whose hash is the object's name.
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ use crate::stores::aws::account::{BODY_TIMEOUT, Lazily};
 use crate::stores::aws::errors::{Cause, Failure, read_error, write_error};
 use crate::stores::aws::retries::ATTEMPTS;
 
-/// Metadata: when the body was last put, in milliseconds since the Unix epoch.
+/// The name of the metadata that holds when the body was last put, in milliseconds since the Unix epoch.
 const WANTED_AT: &str = "wanted-at";
 
-/// A brotli stream is at most this much longer than what it holds.
+/// The most by which a brotli stream is longer than its content.
 const CODING_BYTES_MAX: usize = 1 << 10;
 
 /// The [`Bodies`] of an AWS account.
@@ -37,7 +37,7 @@ pub struct S3Bodies {
 }
 
 impl S3Bodies {
-    /// The bodies of `build` in a bucket. Objects over `max_body_bytes` are nothing that this library has put there.
+    /// The bodies of `build` in a bucket. Objects that are larger than bodies of `max_body_bytes` can be are not this library's.
     pub(crate) fn new(client: Lazily<Client>, bucket: &str, build: &Arc<str>, max_body_bytes: usize) -> Self {
         let bytes_max = max_body_bytes + CODING_BYTES_MAX;
         Self { client, bucket: bucket.to_owned(), build: build.clone(), bytes_max }
@@ -55,7 +55,7 @@ impl S3Bodies {
         format!("{verb} the body {key} in bucket {}", self.bucket)
     }
 
-    /// An object, begun to be read; `None` if it is not there.
+    /// Begins to read an object; `None` if it does not exist.
     async fn object_at(&self, key: &str) -> Result<Option<GetObjectOutput>, StoreError> {
         match Box::pin(self.client.get_object().bucket(&self.bucket).key(key).send()).await {
             Ok(object) => Ok(Some(object)),
@@ -68,7 +68,7 @@ impl S3Bodies {
         read_error("s3:GetObject", self.object("read", key), failure)
     }
 
-    /// The bytes of an object; `None` if it is not what its name says.
+    /// The bytes of an object; `None` if its name is not their hash, or if it is too large.
     async fn checked(
         &self,
         key: &str,
@@ -77,7 +77,7 @@ impl S3Bodies {
     ) -> Result<Option<Bytes>, Failure> {
         let length = object.content_length.and_then(|length| usize::try_from(length).ok());
         let Some(length) = length.filter(|length| *length <= self.bytes_max) else {
-            tracing::warn!(key, "a body is longer than PERENNIAL_MAX_BODY_BYTES, and taken for missing");
+            tracing::warn!(key, "a body is longer than PERENNIAL_MAX_BODY_BYTES and counts as missing");
             return Ok(None);
         };
         let (mut bytes, mut hash, mut body) = (BytesMut::with_capacity(length), Sha256::new(), object.body);
@@ -88,16 +88,16 @@ impl S3Bodies {
         if hex(&hash.finalize()) == name {
             return Ok(Some(bytes.freeze()));
         }
-        tracing::warn!(key, "a body is damaged, and taken for missing");
+        tracing::warn!(key, "a body is damaged and counts as missing");
         Ok(None)
     }
 
-    /// When a body was last put; `None` if it is not there.
+    /// When a body was last put; `None` if it does not exist.
     async fn wanted_at(&self, key: &str) -> Result<Option<Millis>, StoreError> {
         match Box::pin(self.client.head_object().bucket(&self.bucket).key(key).send()).await {
             Ok(head) => {
                 let noted = head.metadata.as_ref().and_then(|metadata| metadata.get(WANTED_AT)?.parse().ok());
-                // What this library has not put, nobody wants.
+                // An object without this metadata is not this library's.
                 Ok(Some(Millis(noted.unwrap_or(0))))
             }
             Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
@@ -106,20 +106,20 @@ impl S3Bodies {
     }
 }
 
-/// The next bytes of an object; none after the last.
+/// The next bytes of an object; `None` after the last ones.
 async fn next(body: &mut ByteStream) -> Result<Option<Bytes>, Failure> {
     body.try_next().await.map_err(|e| Failure::Lost(Cause::of(e)))
 }
 
-/// An object that is read as it arrives.
+/// An object that is read while it arrives.
 pub struct ObjectChunks {
     body: ByteStream,
-    /// What is done with it, for an error.
+    /// The end of an error's sentence "cannot …".
     what: String,
 }
 
 impl Chunks for ObjectChunks {
-    /// Each have the time of a whole object, while somebody waits for them.
+    /// Each chunk may take as long as a whole object, counted while the caller waits for the chunk.
     async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         let chunk = within(&SystemClock, BODY_TIMEOUT, next(&mut self.body)).await;
         let chunk = chunk.unwrap_or_else(|| Err(Failure::late()));
@@ -134,7 +134,7 @@ impl Bodies for S3Bodies {
         Self { build: build.clone(), ..self.clone() }
     }
 
-    /// Written anew each time: to look first, or to change the metadata of what is there, would be a call of its own.
+    /// Writes the object each time: to look for it first, or to change only its metadata, would take a further call.
     async fn put(&self, page: &PageKey, sha256: &str, bytes: Bytes, now: Millis) -> Result<(), StoreError> {
         let key = self.key(page, sha256);
         let put = self.client.put_object().bucket(&self.bucket).key(&key).body(bytes.into());
@@ -150,7 +150,7 @@ impl Bodies for S3Bodies {
             let Some(object) = self.object_at(&key).await? else { return Ok(None) };
             let read = within(&SystemClock, BODY_TIMEOUT, self.checked(&key, sha256, object)).await;
             match read.unwrap_or_else(|| Err(Failure::late())) {
-                // The SDK repeats a call that has no answer; the answer to this one broke off.
+                // The SDK repeats calls without an answer, but not one whose answer breaks off.
                 Err(_) if attempt < ATTEMPTS => attempt += 1,
                 read => return read.map_err(|e| self.unread(&key, &e)),
             }
@@ -165,8 +165,8 @@ impl Bodies for S3Bodies {
         Ok(bytes.map(|bytes| Opened { bytes, chunks }))
     }
 
-    /// A put that comes between the look and the removal loses its body: whoever finds it missing has the page
-    /// rendered again. That takes a page that goes back to a content it had a minute ago, in the same instant.
+    /// A put between the look and the removal loses its body, and the next reader of the body has the page rendered again. That
+    /// happens only if a page returns, in this very moment, to a content that it had before.
     async fn remove(&self, page: &PageKey, sha256: &str, unused_since: Millis) -> Result<(), StoreError> {
         let key = self.key(page, sha256);
         if self.wanted_at(&key).await?.is_none_or(|wanted_at| wanted_at > unused_since) {

@@ -1,4 +1,4 @@
-//! Calls signed by hand, to services whose SDK would be compiled for one operation.
+//! Signed calls without an SDK client, for services of which one operation is needed.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -22,13 +22,13 @@ use crate::stores::aws::http::Http;
 use crate::stores::aws::retries::ATTEMPTS;
 use crate::stores::aws::settings::AccountSettings;
 
-/// For one answer. These services take some hundred milliseconds.
+/// The time for one answer. These services take some hundred milliseconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Before the second attempt; doubled before the third.
+/// The pause before the second attempt; doubled before the third.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Larger answers are left unread.
+/// The largest answer that is read.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
 /// Sends signed calls.
@@ -42,12 +42,12 @@ pub(crate) struct Caller {
 
 /// One call.
 pub(crate) struct Call<'a> {
-    /// The permission it needs: `service:Operation`. The service is the one it is signed for.
+    /// The permission for the call: `service:Operation`. The signature is for that service.
     pub(crate) action: &'static str,
     pub(crate) method: Method,
-    /// See [`Caller::url`].
+    /// The URL, from [`Caller::url`].
     pub(crate) url: &'a str,
-    /// `content-type`, and what else is needed.
+    /// `content-type`, and further header fields of the operation.
     pub(crate) headers: &'a [(&'static str, &'a str)],
     pub(crate) body: Bytes,
 }
@@ -66,7 +66,7 @@ impl Caller {
         }
     }
 
-    /// Where a service is, with an encoded path.
+    /// The URL of a path of a service. The path is percent-encoded already.
     pub(crate) fn url(&self, service: &str, path: &str) -> String {
         match &self.endpoint_url {
             Some(url) => format!("{}{path}", url.trim_end_matches('/')),
@@ -74,10 +74,10 @@ impl Caller {
         }
     }
 
-    /// Where a bucket is, without a path.
+    /// The URL of a bucket.
     pub(crate) fn bucket_url(&self, bucket: &str) -> String {
         match &self.endpoint_url {
-            // A server of one's own has no name for each bucket, and no certificate has names with more dots.
+            // Local servers do not give each bucket a host name. A bucket's name with a dot does not match AWS's certificates.
             None if !bucket.contains('.') => {
                 format!("https://{bucket}.{}", endpoint("s3", &self.region).0)
             }
@@ -85,10 +85,10 @@ impl Caller {
         }
     }
 
-    /// Asks a service that speaks JSON 1.1 something that changes nothing.
+    /// Makes a reading call of a service with the protocol AWS JSON 1.1.
     ///
     /// # Errors
-    /// What the service says, and what to do about it.
+    /// The service refuses or does not answer. The message says what to do.
     pub(crate) async fn json(
         &self,
         action: &'static str,
@@ -102,10 +102,10 @@ impl Caller {
         self.call(call).await.map_err(|failure| failure.judge(action, &what, false))
     }
 
-    /// Calls, and again if another attempt may bring another answer. A call that writes must be one that may be repeated.
+    /// Makes a call, and repeats it after a failure that may pass. A writing call must be one that may be repeated.
     ///
     /// # Errors
-    /// That of the last attempt.
+    /// The error of the last attempt.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Bytes, Failure> {
         let (mut attempt, mut back_off) = (1, BACK_OFF);
         loop {
@@ -120,7 +120,7 @@ impl Caller {
         }
     }
 
-    /// Opens a connection to a host, and leaves it to be used; whatever is answered.
+    /// Opens a connection to a host, and leaves it in the client's pool. The answer does not matter.
     pub(crate) async fn open(&self, url: &str) -> Result<(), Failure> {
         let request = Request::head(url).body(SdkBody::empty());
         let request = request.map_err(|e| Failure::NotSent(Cause::of(e)))?;
@@ -167,7 +167,7 @@ impl Caller {
         for (name, value) in call.headers {
             request = request.header(*name, *value);
         }
-        // As the SDKs tell it, for whoever reads a trace.
+        // The SDKs send this field, too; it shows in traces.
         request = request.header("amz-sdk-request", format!("attempt={attempt}; max={ATTEMPTS}"));
         let mut request = request.body(SdkBody::from(call.body.clone()))?;
         instructions.apply_to_request_http1x(&mut request);
@@ -175,7 +175,7 @@ impl Caller {
     }
 }
 
-/// An answer's body; empty if it is larger than [`ANSWER_BYTES_MAX`].
+/// The body of an answer; empty if it is larger than [`ANSWER_BYTES_MAX`].
 async fn read(answer: Response<Incoming>) -> Result<Bytes, Failure> {
     let length = answer.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     match length {
@@ -188,15 +188,15 @@ async fn in_time<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T,
     within(&SystemClock, ATTEMPT_TIMEOUT, call).await.unwrap_or_else(|| Err(Failure::late()))
 }
 
-/// Between none and all of a pause, so that those who were refused together do not come back together.
+/// A random part of a pause, so that callers that were refused together do not return together.
 pub(crate) fn some_of(pause: Duration) -> Duration {
     let mut random = [u8::MAX];
-    // Without randomness it is the whole pause.
+    // Without randomness the result is the whole pause.
     let _ = getrandom::fill(&mut random);
     pause * u32::from(random[0]) / u32::from(u8::MAX)
 }
 
-/// The host of a service, and the region its calls are signed for
+/// The host of a service, and the region for which its calls are signed
 /// (<https://docs.aws.amazon.com/general/latest/gr/rande.html>).
 fn endpoint<'a>(service: &str, region: &'a str) -> (String, &'a str) {
     let china = region.starts_with("cn-");
@@ -206,14 +206,14 @@ fn endpoint<'a>(service: &str, region: &'a str) -> (String, &'a str) {
         _ => "amazonaws.com",
     };
     match service {
-        // One for all regions of a partition.
+        // CloudFront has one endpoint for all regions of a partition.
         "cloudfront" if china => (format!("cloudfront.cn-northwest-1.{domain}"), "cn-northwest-1"),
         "cloudfront" => (format!("cloudfront.{domain}"), "us-east-1"),
         service => (format!("{service}.{region}.{domain}"), region),
     }
 }
 
-/// Name and message of an error, which is JSON or XML.
+/// The name and the message of a service's error, from JSON or XML.
 fn error_of(body: &str) -> (String, String) {
     let json: Option<serde_json::Value> = serde_json::from_str(body).ok();
     let field = |names: [&str; 2]| {
@@ -226,7 +226,7 @@ fn error_of(body: &str) -> (String, String) {
     };
     let code = field(["__type", "code"]).or_else(|| element("Code")).unwrap_or_default();
     let message = field(["message", "Message"]).or_else(|| element("Message")).unwrap_or_default();
-    // `com.amazonaws.ssm#ParameterNotFound` of some services.
+    // Some services send a name like `com.amazonaws.ssm#ParameterNotFound`.
     (code.rsplit('#').next().unwrap_or_default().to_owned(), message)
 }
 

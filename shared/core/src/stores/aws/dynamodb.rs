@@ -1,4 +1,4 @@
-//! One table, and the few kinds of calls that are made to it.
+//! A DynamoDB table, and the few kinds of calls that the stores make to it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,35 +16,35 @@ use aws_smithy_types::retry::RetryConfig;
 use crate::stores::aws::errors::{Cause, Failure};
 use crate::stores::aws::item::{AttributeValue, Item};
 
-/// An attribute of bytes.
+/// An attribute that holds bytes.
 pub(crate) fn blob(bytes: &[u8]) -> AttributeValue {
     AttributeValue::B(Blob::new(bytes))
 }
 
-/// How often a call is made before it has failed.
+/// The number of attempts of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempts {
-    /// As often as the SDK is told: another attempt finds another connection.
+    /// As many as the SDK is configured for.
     Several,
-    /// Once, because the caller repeats it.
+    /// One, because the caller repeats the call.
     One,
 }
 
-/// One table.
+/// A table.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     client: Client,
     name: Arc<str>,
 }
 
-/// One call, and what it asks for. Absent fields are left to DynamoDB.
+/// A call, with its parameters. DynamoDB's defaults apply to absent ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     table: Table,
     operation: Operation,
-    /// The key, or the item that is put; none of a query.
+    /// The key, or the item to put; empty for a query.
     item: Item,
-    asked: Asked,
+    parameters: Parameters,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ enum Operation {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Asked {
+struct Parameters {
     update: Option<String>,
     condition: Option<String>,
     names: Option<HashMap<String, String>>,
@@ -72,15 +72,15 @@ struct Asked {
     start: Option<Item>,
 }
 
-/// Carries out a write. Each kind has its own types for the same conditions, answers and errors.
+/// Sends a write. The SDK has other types for each kind of write, with the same conditions, answers and errors.
 macro_rules! written {
-    ($write:expr, $asked:ident, $error:ident) => {{
+    ($write:expr, $parameters:ident, $error:ident) => {{
         let call = $write
-            .set_condition_expression($asked.condition)
-            .set_expression_attribute_names($asked.names)
-            .set_expression_attribute_values($asked.values)
-            .set_return_values($asked.return_values)
-            .set_return_values_on_condition_check_failure($asked.on_refusal);
+            .set_condition_expression($parameters.condition)
+            .set_expression_attribute_names($parameters.names)
+            .set_expression_attribute_values($parameters.values)
+            .set_return_values($parameters.return_values)
+            .set_return_values_on_condition_check_failure($parameters.on_refusal);
         match call.send().await {
             Ok(answer) => Ok(Answer { attributes: answer.attributes, ..Answer::default() }),
             Err(error) => Err(match error.as_service_error() {
@@ -93,18 +93,18 @@ macro_rules! written {
     }};
 }
 
-/// What DynamoDB answers to a [`Request`].
+/// DynamoDB's answer to a [`Request`].
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
-    /// Of a read of one item, if it is there.
+    /// The item of a read; `None` if it does not exist.
     pub(crate) item: Option<Item>,
-    /// Of an update or a put: what was asked for with [`Request::return_values`].
+    /// The attributes that [`Request::return_values`] of a write has asked for.
     pub(crate) attributes: Option<Item>,
-    /// Of a query.
+    /// The items that a query has found.
     pub(crate) items: Vec<Item>,
-    /// Of a query.
+    /// The number of items that a query has found.
     pub(crate) count: usize,
-    /// Of a query that has not come to its end: where to go on.
+    /// The start of the next query; `None` at the end.
     pub(crate) last_evaluated_key: Option<Item>,
 }
 
@@ -114,7 +114,7 @@ impl Table {
     }
 
     fn request(&self, operation: Operation, item: Item) -> Request {
-        Request { table: self.clone(), operation, item, asked: Asked::default() }
+        Request { table: self.clone(), operation, item, parameters: Parameters::default() }
     }
 
     pub(crate) fn get_item(&self, key: Item) -> Request {
@@ -133,24 +133,24 @@ impl Table {
         self.request(Operation::Delete, key)
     }
 
-    /// Of an index, by the condition on its key.
+    /// A query of an index, with a condition on the key.
     pub(crate) fn query(&self, index: &str, condition: &str) -> Request {
-        self.request(Operation::Query, Item::new()).with(|asked| {
-            asked.index = Some(index.to_owned());
-            asked.condition = Some(condition.to_owned());
+        self.request(Operation::Query, Item::new()).with(|parameters| {
+            parameters.index = Some(index.to_owned());
+            parameters.condition = Some(condition.to_owned());
         })
     }
 
-    /// Of the table itself, by the condition on its key. Strongly consistent.
+    /// A strongly consistent query of the table itself, with a condition on the key.
     pub(crate) fn query_items(&self, condition: &str) -> Request {
-        self.request(Operation::Query, Item::new()).with(|asked| {
-            asked.condition = Some(condition.to_owned());
-            asked.consistent = Some(true);
+        self.request(Operation::Query, Item::new()).with(|parameters| {
+            parameters.condition = Some(condition.to_owned());
+            parameters.consistent = Some(true);
         })
     }
 
-    /// Reads items, each strongly consistent and once: what was found, in any order, and the keys that were not looked
-    /// for.
+    /// Reads items in one strongly consistent call: the items that were found, in any order, and the keys that DynamoDB left
+    /// unread.
     pub(crate) async fn get_some(
         &self,
         keys: Vec<Item>,
@@ -174,60 +174,60 @@ impl Table {
 }
 
 impl Request {
-    fn with(mut self, set: impl FnOnce(&mut Asked)) -> Self {
-        set(&mut self.asked);
+    fn with(mut self, set: impl FnOnce(&mut Parameters)) -> Self {
+        set(&mut self.parameters);
         self
     }
 
     pub(crate) fn update_expression(self, text: impl Into<String>) -> Self {
-        self.with(|asked| asked.update = Some(text.into()))
+        self.with(|parameters| parameters.update = Some(text.into()))
     }
 
     pub(crate) fn condition_expression(self, text: impl Into<String>) -> Self {
-        self.with(|asked| asked.condition = Some(text.into()))
+        self.with(|parameters| parameters.condition = Some(text.into()))
     }
 
     pub(crate) fn expression_attribute_names(self, name: &str, attribute: &str) -> Self {
-        self.with(|asked| {
-            asked.names.get_or_insert_default().extend([(name.to_owned(), attribute.to_owned())])
+        self.with(|parameters| {
+            parameters.names.get_or_insert_default().extend([(name.to_owned(), attribute.to_owned())])
         })
     }
 
     pub(crate) fn expression_attribute_values(self, name: &str, value: AttributeValue) -> Self {
-        self.with(|asked| asked.values.get_or_insert_default().extend([(name.to_owned(), value)]))
+        self.with(|parameters| parameters.values.get_or_insert_default().extend([(name.to_owned(), value)]))
     }
 
-    /// Has a write tell what was there, or is now.
+    /// Makes a write return the item before or after it.
     pub(crate) fn return_values(self, which: ReturnValue) -> Self {
-        self.with(|asked| asked.return_values = Some(which))
+        self.with(|parameters| parameters.return_values = Some(which))
     }
 
-    /// Has a refusal tell the item that was in the way: [`Failure::Refused`].
+    /// Makes a refused write return the item that refused its condition: [`Failure::Refused`].
     pub(crate) fn return_refusing_item(self) -> Self {
-        self.with(|asked| asked.on_refusal = Some(ReturnValuesOnConditionCheckFailure::AllOld))
+        self.with(|parameters| parameters.on_refusal = Some(ReturnValuesOnConditionCheckFailure::AllOld))
     }
 
-    /// Has a query count alone.
+    /// Makes a query count items instead of returning them.
     pub(crate) fn only_count(self) -> Self {
-        self.with(|asked| asked.select = Some(Select::Count))
+        self.with(|parameters| parameters.select = Some(Select::Count))
     }
 
     pub(crate) fn limit(self, items: usize) -> Self {
-        self.with(|asked| asked.limit = Some(i32::try_from(items).unwrap_or(i32::MAX)))
+        self.with(|parameters| parameters.limit = Some(i32::try_from(items).unwrap_or(i32::MAX)))
     }
 
-    /// Has a query begin at its end.
+    /// Makes a query go backwards.
     pub(crate) fn backwards(self) -> Self {
-        self.with(|asked| asked.forward = Some(false))
+        self.with(|parameters| parameters.forward = Some(false))
     }
 
-    /// Has a single item read as it is now.
+    /// Makes the read of an item strongly consistent.
     pub(crate) fn consistent(self) -> Self {
-        self.with(|asked| asked.consistent = Some(true))
+        self.with(|parameters| parameters.consistent = Some(true))
     }
 
     pub(crate) fn set_exclusive_start_key(self, key: Option<Item>) -> Self {
-        self.with(|asked| asked.start = key)
+        self.with(|parameters| parameters.start = key)
     }
 
     pub(crate) async fn send(self) -> Result<Answer, Failure> {
@@ -241,46 +241,50 @@ impl Request {
     }
 
     async fn get(self) -> Result<Answer, Failure> {
-        let Self { table: Table { client, name }, item, asked, .. } = self;
+        let Self { table: Table { client, name }, item, parameters, .. } = self;
         let call = client.get_item().table_name(&*name).set_key(Some(item));
-        let answer = call.set_consistent_read(asked.consistent).send().await;
+        let answer = call.set_consistent_read(parameters.consistent).send().await;
         let answer = answer.map_err(Failure::of)?;
         Ok(Answer { item: answer.item, ..Answer::default() })
     }
 
     async fn put(self) -> Result<Answer, Failure> {
-        let Self { table: Table { client, name }, item, asked, .. } = self;
-        written!(client.put_item().table_name(&*name).set_item(Some(item)), asked, PutItemError)
+        let Self { table: Table { client, name }, item, parameters, .. } = self;
+        written!(client.put_item().table_name(&*name).set_item(Some(item)), parameters, PutItemError)
     }
 
     async fn update(self) -> Result<Answer, Failure> {
-        let Self { table: Table { client, name }, item, asked, .. } = self;
+        let Self { table: Table { client, name }, item, parameters, .. } = self;
         written!(
-            client.update_item().table_name(&*name).set_key(Some(item)).set_update_expression(asked.update),
-            asked,
+            client
+                .update_item()
+                .table_name(&*name)
+                .set_key(Some(item))
+                .set_update_expression(parameters.update),
+            parameters,
             UpdateItemError
         )
     }
 
     async fn delete(self) -> Result<Answer, Failure> {
-        let Self { table: Table { client, name }, item, asked, .. } = self;
-        written!(client.delete_item().table_name(&*name).set_key(Some(item)), asked, DeleteItemError)
+        let Self { table: Table { client, name }, item, parameters, .. } = self;
+        written!(client.delete_item().table_name(&*name).set_key(Some(item)), parameters, DeleteItemError)
     }
 
     async fn query(self) -> Result<Answer, Failure> {
-        let Self { table: Table { client, name }, asked, .. } = self;
+        let Self { table: Table { client, name }, parameters, .. } = self;
         let call = client
             .query()
             .table_name(&*name)
-            .set_index_name(asked.index)
-            .set_key_condition_expression(asked.condition)
-            .set_expression_attribute_names(asked.names)
-            .set_expression_attribute_values(asked.values)
-            .set_select(asked.select)
-            .set_limit(asked.limit)
-            .set_consistent_read(asked.consistent)
-            .set_scan_index_forward(asked.forward)
-            .set_exclusive_start_key(asked.start);
+            .set_index_name(parameters.index)
+            .set_key_condition_expression(parameters.condition)
+            .set_expression_attribute_names(parameters.names)
+            .set_expression_attribute_values(parameters.values)
+            .set_select(parameters.select)
+            .set_limit(parameters.limit)
+            .set_consistent_read(parameters.consistent)
+            .set_scan_index_forward(parameters.forward)
+            .set_exclusive_start_key(parameters.start);
         let answer = call.send().await.map_err(Failure::of)?;
         Ok(Answer {
             items: answer.items.unwrap_or_default(),

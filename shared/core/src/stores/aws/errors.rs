@@ -1,4 +1,4 @@
-//! What an error of AWS means to a caller of a port: did the call certainly not happen, and what is to be done.
+//! Turns errors of AWS into errors of the ports: whether a write may have landed, and what to do.
 
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -12,38 +12,38 @@ use hyper_util::client::legacy::Error as ClientError;
 use crate::ports::error::{StoreError, StoreErrorKind};
 use crate::stores::aws::item::Item;
 
-/// The error of a call that changes nothing. `action` is the permission it needs (`dynamodb:GetItem`), `what` ends the
+/// The error of a reading call. `action` is the permission that the call needs (`dynamodb:GetItem`); `what` completes the
 /// sentence "cannot …".
 pub(crate) fn read_error(action: &str, what: impl Display, failure: &Failure) -> StoreError {
     failure.judge(action, &what, false)
 }
 
-/// The error of a call that writes: [`StoreErrorKind::Unsure`](crate::ports::error::StoreErrorKind::Unsure) if the write may have landed.
+/// The error of a writing call: [`StoreErrorKind::Unsure`](crate::ports::error::StoreErrorKind::Unsure) if the write may have landed.
 pub(crate) fn write_error(action: &str, what: impl Display, failure: &Failure) -> StoreError {
     failure.judge(action, &what, true)
 }
 
-/// How a call failed.
+/// The failure of a call.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It never left: no connection, or nothing to send.
+    /// The call was not sent: there was no connection, or the request could not be made.
     NotSent(Cause),
-    /// It left, and its answer is lost or cannot be read.
+    /// The call was sent, and its answer is lost or unreadable.
     Lost(Cause),
     /// The service answered with an error.
     Answered {
-        /// HTTP status.
+        /// The HTTP status.
         status: u16,
-        /// The service's name for the error; empty if it gave none.
+        /// The service's name for the error; empty without one.
         code: String,
-        /// What the service says, and the SDK's error.
+        /// The service's message, with the SDK's error.
         message: Cause,
     },
-    /// The condition of a write to the table did not hold. The item that was in the way, if it was asked for and told.
+    /// The condition of a write to the table did not hold. Holds the item that refused it, if DynamoDB has returned it.
     Refused(Option<Item>),
 }
 
-/// What is said of a failure, and the error that said it.
+/// The text of a failure, and its source.
 #[derive(Clone, Default)]
 pub(crate) struct Cause {
     text: String,
@@ -51,7 +51,7 @@ pub(crate) struct Cause {
 }
 
 impl Cause {
-    /// What this error says.
+    /// The text of this error.
     pub(crate) fn of(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let source: Arc<dyn Error + Send + Sync> = Arc::from(error.into());
         Self { text: source.to_string(), source: Some(source) }
@@ -77,7 +77,7 @@ impl fmt::Display for Cause {
 }
 
 impl Failure {
-    /// How a call of the SDK failed, after all its attempts.
+    /// The failure of an SDK call, after all attempts.
     pub(crate) fn of<E>(error: SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -89,7 +89,7 @@ impl Failure {
         }
     }
 
-    /// The same failure with the error that it was made of.
+    /// The same failure with its source.
     pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         match &mut self {
             Self::NotSent(cause) | Self::Lost(cause) | Self::Answered { message: cause, .. } => {
@@ -119,7 +119,7 @@ impl Failure {
         }
     }
 
-    /// How a request failed that the client was given by the SDK.
+    /// The failure of a request that the SDK has sent through the HTTP client.
     pub(crate) fn of_connector(error: &ConnectorError) -> Self {
         match chain(error).find_map(|cause| cause.downcast_ref::<ClientError>()) {
             Some(client) => Self::of_client(client),
@@ -128,7 +128,7 @@ impl Failure {
         }
     }
 
-    /// How a request failed that the client was given.
+    /// The failure of a request of the HTTP client.
     pub(crate) fn of_client(error: &ClientError) -> Self {
         if error.is_connect() {
             Self::NotSent(causes(error).into())
@@ -137,12 +137,12 @@ impl Failure {
         }
     }
 
-    /// Nothing came in time.
+    /// The failure of a call without an answer in time.
     pub(crate) fn late() -> Self {
         Self::Lost("no answer came in time".into())
     }
 
-    /// Whether another attempt may bring another answer.
+    /// Whether another attempt may succeed.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Answered { status, code, .. } => *status >= 500 || is_throttling(code),
@@ -151,7 +151,7 @@ impl Failure {
         }
     }
 
-    /// What the caller of a port is told.
+    /// The error for the caller of a port.
     pub(crate) fn judge(&self, action: &str, what: &dyn Display, writes: bool) -> StoreError {
         let service = action.split(':').next().unwrap_or_default();
         let text = match self {
@@ -177,7 +177,7 @@ impl Failure {
         }
     }
 
-    /// What the caller of a port does about it.
+    /// The kind of the error for the caller of a port.
     fn kind(&self, writes: bool) -> StoreErrorKind {
         match self {
             Self::Lost(_) if writes => StoreErrorKind::Unsure,
@@ -195,7 +195,7 @@ impl Failure {
     }
 }
 
-/// The service did nothing because it was asked too often.
+/// Whether the service refused the call because it gets too many calls.
 fn is_throttling(code: &str) -> bool {
     let names = [
         "LimitExceededException",
@@ -208,7 +208,7 @@ fn is_throttling(code: &str) -> bool {
     names.contains(&code) || code.contains("Throttl") || code.contains("ThroughputExceeded")
 }
 
-/// ": " and what whoever runs the site can do about an answer; nothing if there is nothing but to try again.
+/// Advice for the operator about an answer, after a colon; empty if the only cure is another attempt.
 fn advice(action: &str, code: &str, status: u16) -> String {
     let (service, setting) = setting_of(action);
     let text = match code {
@@ -239,7 +239,7 @@ fn advice(action: &str, code: &str, status: u16) -> String {
 }
 
 fn allow(action: &str) -> String {
-    // Who may not list a bucket is told 403 of what is not there.
+    // Without the permission to list the bucket, S3 answers 403 instead of 404 for a missing object.
     let also = if action == "s3:GetObject" { " and `s3:ListBucket`" } else { "" };
     format!("allow `{action}`{also} in the policy of this function's role")
 }
@@ -248,7 +248,7 @@ fn is_denied(code: &str) -> bool {
     ["AccessDenied", "AccessDeniedException", "AuthorizationError"].contains(&code)
 }
 
-/// The keys are not valid, or not any more.
+/// Whether the credentials are invalid or expired.
 fn is_of_keys(code: &str) -> bool {
     let names = [
         "ExpiredToken",
@@ -263,7 +263,7 @@ fn is_of_keys(code: &str) -> bool {
     names.contains(&code)
 }
 
-/// What is named is in another region.
+/// Whether the named resource is in another region.
 fn is_elsewhere(code: &str) -> bool {
     ["AuthorizationHeaderMalformed", "PermanentRedirect"].contains(&code)
 }
@@ -273,7 +273,7 @@ fn is_missing(code: &str) -> bool {
     names.contains(&code) || code.ends_with("QueueDoesNotExist") || code.ends_with("NonExistentQueue")
 }
 
-/// The service of an action, and the setting that names what it acts on.
+/// The service of an action, and the setting that names its resource.
 fn setting_of(action: &str) -> (&str, &'static str) {
     let service = action.split(':').next().unwrap_or_default();
     let setting = match service {
@@ -299,7 +299,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// An error and what caused it, each once.
+/// The texts of an error and of its sources, without repetitions.
 fn causes(error: &(dyn Error + 'static)) -> String {
     let mut told: Vec<String> = Vec::new();
     for cause in chain(error).map(ToString::to_string) {

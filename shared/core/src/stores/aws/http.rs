@@ -1,4 +1,4 @@
-//! The one HTTP client: all calls share its connections, TLS (on ring) and roots.
+//! The HTTP client. All calls to AWS share its connections, its TLS stack (on ring) and its roots.
 
 use std::error::Error;
 use std::path::Path;
@@ -27,23 +27,23 @@ use crate::base::clock::{SystemClock, within};
 use crate::ports::error::StoreError;
 use crate::stores::aws::settings::AccountSettings;
 
-/// What the certificates of AWS's endpoints lead to (<https://www.amazontrust.com/repository/>). Compiled in: to look
-/// through the system's hundred and more would cost every new process some milliseconds.
+/// The roots of the certificates of AWS's endpoints (<https://www.amazontrust.com/repository/>). They are compiled in: to read
+/// the system's hundred and more roots would cost every new process some milliseconds.
 const ROOTS: &[u8] = include_bytes!("roots.pem");
 
-/// For name, TCP and TLS together. A region's own endpoints answer in milliseconds; a function of 128 MB, with a
-/// fourteenth of a processor, needs a while for its side of the handshake.
+/// The time for DNS, TCP and TLS together. The endpoints of a region answer in milliseconds; a function with 128 MB has a
+/// fourteenth of a processor, and its side of the handshake takes a while.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The client. Cheap to clone; the connections are shared.
+/// The client. Clones share their connections.
 pub(crate) type Http = Client<Connector, SdkBody>;
 
-/// Opens no connection yet.
+/// Makes the client. Opens no connection yet.
 ///
 /// # Errors
 /// `AWS_CA_BUNDLE` cannot be used.
 pub(crate) fn client(settings: &AccountSettings) -> Result<Http, StoreError> {
-    // Named, because a program may have several: none is then the process's default.
+    // Ring is named here: a program with several providers has no default one.
     let tls = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
         .with_safe_default_protocol_versions()
         .map_err(|e| StoreError::refused(format!("TLS cannot be set up: {e}")))?
@@ -57,7 +57,7 @@ pub(crate) fn client(settings: &AccountSettings) -> Result<Http, StoreError> {
     Ok(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(Connector(https)))
 }
 
-/// The same client, as the SDK's clients take one.
+/// The client in the form that the SDK takes.
 pub(crate) fn for_sdk(http: &Http) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Shared(http.clone()));
     http_client_fn(move |_, _| connector.clone())
@@ -74,7 +74,7 @@ impl SdkConnector for Shared {
         };
         let answer = self.0.request(request);
         HttpConnectorFuture::new(async move {
-            // Of whatever kind, another attempt finds another connection.
+            // The SDK repeats I/O errors. Any failure may pass on another connection.
             let answer = answer.await.map_err(|e| ConnectorError::io(e.into()))?;
             HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
                 .map_err(|e| ConnectorError::other(e.into(), None))
@@ -110,7 +110,7 @@ impl Service<Uri> for Connector {
 fn trusted(settings: &AccountSettings) -> Result<RootCertStore, StoreError> {
     let plain = settings.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
     match &settings.ca_bundle {
-        // Nothing is ever looked up: reading roots would only take time.
+        // Without TLS no root is needed.
         _ if plain => Ok(RootCertStore::empty()),
         Some(path) => bundle(path),
         None => roots(ROOTS).map_err(StoreError::refused),

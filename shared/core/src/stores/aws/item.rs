@@ -1,4 +1,4 @@
-//! Keys and attributes of the table's items, for every port that keeps some there.
+//! Keys and attributes of the table's items, for every port that uses the table.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,8 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 pub(crate) const PK: &str = "pk";
 pub(crate) const SK: &str = "sk";
 
-/// DynamoDB takes 1,024 bytes of a sort key and 2,048 of a partition key; what is longer is cut and told apart by a hash.
+/// The longest text in a key, in bytes. DynamoDB takes 1,024 bytes of a sort key and 2,048 of a partition key. Longer texts
+/// are cut, and end with a hash.
 const LONGEST_NAME_BYTES: usize = 900;
 
 pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
@@ -28,7 +29,7 @@ fn hash(text: &str) -> String {
     hex(&Sha256::digest(text)[..16])
 }
 
-/// A text that fits a key: itself, or its beginning and its hash.
+/// A text for a key: the text itself, or its beginning and its hash.
 pub(crate) fn name(text: &str) -> String {
     if text.len() <= LONGEST_NAME_BYTES {
         return text.to_owned();

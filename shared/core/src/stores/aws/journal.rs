@@ -3,12 +3,12 @@
 //! | `pk` | `sk` | holds |
 //! |---|---|---|
 //! | `publishes` | `TIME#ID` | an entry, in the order of arrival |
-//! | `publish#ID` | `publish` | the same, to be found by its id |
-//! | | `mark#ROUTE` | how far the renewal of a route's pages is |
-//! | | `fate` | whether a scheduled one was begun or cancelled |
-//! | `delivery#ID` | `delivery` | by which publish a delivery was carried out |
+//! | `publish#ID` | `publish` | the same entry, by its id |
+//! | | `mark#ROUTE` | the progress on a route |
+//! | | `fate` | the decision about a scheduled publish: begun or cancelled |
+//! | `delivery#ID` | `delivery` | the publish that carried out a delivery |
 //!
-//! All have `expires`, after which DynamoDB removes them, within days.
+//! Every item has `expires`. DynamoDB removes an expired item within days.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ fn delivery_key(delivery: &str) -> Item {
     key(format!("delivery#{}", name(delivery)), "delivery")
 }
 
-/// What is kept until then. Attributes of DynamoDB's time to live are in seconds.
+/// An item that is kept until an instant. The attribute of DynamoDB's time to live is in seconds.
 fn item(mut key: Item, until: Millis, what: &str, json: String) -> Item {
     key.insert("expires".into(), n(until.0.div_ceil(1000)));
     key.insert("until".into(), n(until.0));
@@ -56,7 +56,7 @@ impl DynamoJournal {
         written.map(drop).map_err(|e| write_error("dynamodb:PutItem", "write the journal", &e))
     }
 
-    /// Whether an item is to be forgotten: DynamoDB does that in its own time.
+    /// Whether an item has expired. DynamoDB removes it only later.
     fn is_expired(item: &Item, now: Millis) -> bool {
         number(item, "until").is_none_or(|until| until <= now.0)
     }
@@ -137,7 +137,7 @@ impl Journal for DynamoJournal {
             Err(Failure::Refused(_)) => {}
             Err(error) => return Err(write_error("dynamodb:PutItem", "write the journal", &error)),
         }
-        // Another call's, or this one's whose answer was lost.
+        // The stored decision is another call's, or this call's own, whose first answer was lost.
         let asked = self.table.get_item(fate_key).consistent().send().await;
         let answer = asked.map_err(|e| read_error("dynamodb:GetItem", "read the journal", &e))?;
         ScheduleDecision::read(answer.item.as_ref().and_then(|item| text(item, "fate")).unwrap_or_default())

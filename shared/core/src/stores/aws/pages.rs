@@ -1,11 +1,11 @@
 //! Records, leases and epochs in one DynamoDB table; `item` has its layout.
 //!
-//! Every decision is one conditional write on one item. The slot's item decides who renders: it repeats the generation
-//! that is shown, so that a grant need not look at the record. The record's item decides which render is shown. Between
-//! the two writes of a commit a process may die: the lease then ends by itself.
+//! Each decision is one conditional write of one item. The slot's item decides about leases. It repeats the shown
+//! generation, so that a grant need not read the record. The record's item decides about commits. If a process dies between
+//! the two writes of a commit, the lease expires.
 //!
-//! A call is repeated whose answer was lost, and the repetition meets what the first one has written. Leases
-//! therefore carry the name of who wrote them, and a commit recognises its own generation.
+//! A call whose answer was lost is repeated, and finds its own first write. Leases therefore carry the name of the call that
+//! wrote them, and a commit recognises its own record.
 
 mod batch;
 mod begin;
@@ -49,12 +49,12 @@ use crate::stores::aws::retries::Retries;
 pub struct DynamoPages(PagesTable);
 
 impl DynamoPages {
-    /// The records of `build` in a table. The clock paces what is logged.
+    /// The records of `build` in a table. The clock limits the rate of log lines.
     pub(crate) fn new(table: Table, build: Arc<str>, clock: Arc<dyn Clock>, retries: Retries) -> Self {
         Self(PagesTable::new(table, build, clock, retries))
     }
 
-    /// The cheapest call that goes all the way: half a read unit.
+    /// Reads an item that does not exist, to open a connection: the cheapest call, half a read unit.
     pub(crate) async fn read_nothing(&self) -> Result<(), StoreError> {
         let nothing = ["pk", "sk"].map(|name| (name.to_owned(), AttributeValue::S("nothing".into())));
         let asked = self.0.table.get_item(nothing.into()).send().await;
@@ -81,7 +81,7 @@ impl Pages for DynamoPages {
         all.extend(body_key.iter().map(|(_, key)| key.clone()));
         all.extend_from_slice(&tag_keys);
         let mut found = self.0.reads.get_some(all).await?;
-        // Without its record, or with neither record nor slot, nothing can be told of a page.
+        // The record is needed; without a record, the slot is.
         let needs_slot = found.get(&record_key).is_none();
         if found.is_unread(&record_key) || (needs_slot && found.is_unread(&slot_key)) {
             return Err(found.throttled());
@@ -89,7 +89,7 @@ impl Pages for DynamoPages {
         let slot = found.get(&slot_key).map(SlotItem::read).unwrap_or_default();
         let (generation, record) = match found.get(&record_key) {
             Some(item) => (number(item, "generation").unwrap_or(0), record(item)),
-            // If it was lost, the slot still knows what nobody may render below.
+            // If the record was lost, the slot still has the generation above which the next ticket must be.
             None => (slot.shown, None),
         };
         let epochs = found.epochs(&tag_keys);
@@ -162,9 +162,9 @@ impl Pages for DynamoPages {
             give_back(&self.0, page, record.generation).await?;
             return Ok(Committed::Superseded);
         };
-        // It is shown from here on, whatever becomes of the rest.
+        // From here on the record is shown, even if the next write fails.
         if let Err(error) = note_commit(&self.0, page, record.generation).await {
-            tracing::warn!(page = %page.path(), "its lease is not given back, it will end by itself: {error}");
+            tracing::warn!(page = %page.path(), "the page's lease cannot be given back and will expire: {error}");
         }
         if let Some(replaced) = &replaced {
             tidy_bodies(&self.0, page, replaced, record, inline).await;
@@ -202,7 +202,7 @@ impl Pages for DynamoPages {
 
     async fn release(&self, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
         give_back(&self.0, page, ticket).await?;
-        // The page's first ticket ever: nobody else can hold one, so the numbers may start again.
+        // The page's first ticket: no process holds another one, so that the numbers may start again.
         if ticket == 1 { forget(&self.0, page).await } else { Ok(()) }
     }
 

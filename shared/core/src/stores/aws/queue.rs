@@ -1,4 +1,4 @@
-//! The queue in SQS: a standard one, with a dead-letter queue behind it.
+//! The queue in SQS: a standard queue with a dead-letter queue.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::ports::queue::{Delivery, Queue};
 use crate::stores::aws::account::{ATTEMPT_TIMEOUT, Lazily};
 use crate::stores::aws::errors::{Failure, write_error};
 
-/// SQS's limit of how long a call waits for a message
+/// SQS's limit on the wait of one call for a message
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html>).
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// SQS's limit of a message's delay.
+/// SQS's limit on a message's delay.
 const DELAY_MAX: Duration = Duration::from_secs(900);
 
 /// The [`Queue`] of an AWS account.
@@ -28,12 +28,12 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// Sends to this queue.
+    /// The queue with this URL.
     pub(crate) fn new(client: Lazily<Client>, queue_url: String) -> Self {
         Self { client, queue_url }
     }
 
-    /// Hides a message from now on.
+    /// Sets a message's visibility timeout, from now on.
     async fn hide(&self, receipt: &str, hidden: Duration, what: &str) -> Result<(), StoreError> {
         let hide = self.client.change_message_visibility().queue_url(&self.queue_url).receipt_handle(receipt);
         let done = Box::pin(hide.visibility_timeout(seconds(hidden)).send()).await;
@@ -41,7 +41,7 @@ impl SqsQueue {
     }
 }
 
-/// Whole seconds, rather too many than too few.
+/// A time in whole seconds, rounded up.
 fn seconds(time: Duration) -> i32 {
     time.as_secs_f64().ceil() as i32
 }
@@ -49,13 +49,13 @@ fn seconds(time: Duration) -> i32 {
 impl Queue for SqsQueue {
     async fn send(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
         debug_assert!(delay <= DELAY_MAX, "a job cannot be delayed by {delay:?}");
-        // Too early is harmless: a job says what it is for, and is dropped if that is not so.
+        // SQS delays for 15 minutes at most. An early delivery is harmless: the worker looks at the job's time.
         let send = self.client.send_message().queue_url(&self.queue_url).message_body(job.to_json());
         let sent = Box::pin(send.delay_seconds(seconds(delay.min(DELAY_MAX))).send()).await;
         sent.map(drop).map_err(|e| write_error("sqs:SendMessage", "send a job to the queue", &Failure::of(e)))
     }
 
-    /// Waits at SQS itself: a long poll, which asks all of its servers, and is one call however long it waits.
+    /// A long poll: it asks all of SQS's servers, and is one call however long it waits.
     async fn take(&self, hidden: Duration, wait: Duration) -> Result<Option<Delivery>, StoreError> {
         let wait = wait.min(WAIT_MAX);
         let timeout = TimeoutConfig::builder().operation_attempt_timeout(wait + ATTEMPT_TIMEOUT).build();
@@ -89,13 +89,13 @@ impl Queue for SqsQueue {
             .map_err(|e| write_error("sqs:DeleteMessage", "remove a job from the queue", &Failure::of(e)))
     }
 
-    /// By the queue's redrive policy.
+    /// The queue's redrive policy does.
     fn sets_aside(&self) -> bool {
         true
     }
 
-    /// A message that a function does not carry out stays hidden for the queue's visibility time-out otherwise, which is
-    /// many minutes: <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>.
+    /// Without this call, a message that a function has not carried out stays hidden for the queue's visibility timeout, which
+    /// is many minutes: <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>.
     async fn give_back(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
         self.hide(receipt, delay, "give a job back to the queue").await
     }

@@ -1,40 +1,41 @@
-//! How often calls are repeated: not so often that what has too many calls gets many more.
+//! A budget of retries, so that an overloaded store does not get many more calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A function that was frozen finds its connections closed: the second attempt is for that, the third for real trouble.
+/// The number of attempts of a call. A frozen function finds its connections closed: the second attempt is for that, the third
+/// for real trouble.
 pub(crate) const ATTEMPTS: u32 = 3;
 
-/// A call that needed no repetition earns this part of one.
+/// The number of calls without a repetition that earn one retry.
 const CALLS_A_RETRY: u32 = 10;
 
-/// Retries that one process may still make of one store's calls: a few at once, and then one for ten calls that needed
-/// none. Without it, a store that refuses calls would get several times as many, and would never recover.
+/// The retries that one process may still make of one store's calls: a few at once, and then one for each ten calls that
+/// needed no retry. Without this budget a store that refuses calls would get several times as many, and would not recover.
 #[derive(Clone, Debug)]
 pub(crate) struct Retries {
-    /// In tenths.
+    /// The retries that are left, in tenths.
     left: Arc<AtomicU32>,
     most: u32,
 }
 
 impl Retries {
-    /// As many at once, at most.
+    /// A budget of at most this many retries.
     pub(crate) fn new(most: u32) -> Self {
         let most = most.saturating_mul(CALLS_A_RETRY);
         Self { left: Arc::new(AtomicU32::new(most)), most }
     }
 
-    /// A call needed no repetition.
+    /// Notes a call that needed no retry.
     pub(crate) fn earn(&self) {
-        // Mostly there is nothing to earn, and nothing to write to what other threads read.
+        // A full budget is not written, so that other threads' caches keep it.
         if self.left.load(Ordering::Relaxed) < self.most {
             let more = |left: u32| (left < self.most).then_some(left + 1);
             let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         }
     }
 
-    /// Takes one, if there is one.
+    /// Takes a retry from the budget. `false` if it is empty.
     pub(crate) fn spend(&self) -> bool {
         let less = |left: u32| left.checked_sub(CALLS_A_RETRY);
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()

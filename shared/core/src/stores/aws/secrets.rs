@@ -7,10 +7,11 @@ use crate::stores::aws::account::{Account, read_parameter};
 
 const ACTION: &str = "secretsmanager:GetSecretValue";
 
-/// The secrets in the secret, or in the parameter, of that ARN; a parameter may be named as well (`/site/secrets`).
+/// Reads the secrets from the Secrets Manager secret, or from the SSM parameter, with this ARN. A parameter's name
+/// (`/site/secrets`) will do, too.
 ///
 /// # Errors
-/// It cannot be read, or holds none; and what to do.
+/// The secret or parameter cannot be read, or holds no secrets. The message says what to do.
 pub async fn read_secrets(id: &str, account: &Account) -> Result<Vec<String>, StoreError> {
     let text = if is_parameter(id) {
         read_parameter(account, id).await?
@@ -26,7 +27,8 @@ pub async fn read_secrets(id: &str, account: &Account) -> Result<Vec<String>, St
     })
 }
 
-/// Names of secrets in Secrets Manager do not begin with a slash by custom, and those of parameters do.
+/// Whether the id is that of an SSM parameter. By custom, names of parameters begin with a slash, and names in Secrets Manager
+/// do not.
 fn is_parameter(id: &str) -> bool {
     id.starts_with('/') || id.split(':').nth(2) == Some("ssm")
 }
@@ -36,7 +38,7 @@ fn secret_text(answer: &[u8]) -> Option<String> {
     Some(answer.get("SecretString")?.as_str()?.to_owned())
 }
 
-/// The secrets in a text; `None` if there are none, or an empty one among them, with which anybody could call.
+/// The secrets in a text; `None` without any, or with an empty one, which anybody could guess.
 fn listed(text: &str) -> Option<Vec<String>> {
     let secrets: Vec<_> = text.split(',').map(|secret| secret.trim().to_owned()).collect();
     (!secrets.iter().any(String::is_empty)).then_some(secrets)

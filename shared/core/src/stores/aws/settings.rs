@@ -1,31 +1,31 @@
-//! Where an AWS account is, and its stores.
+//! The settings of an AWS account, and of the stores in it.
 
 use std::path::PathBuf;
 
 use crate::base::reader::Reader;
 
-/// An AWS account, and how to reach it.
+/// An AWS account.
 #[derive(Clone, Debug)]
 pub struct AccountSettings {
-    /// `AWS_REGION`, as Lambda gives it.
+    /// `AWS_REGION`: Lambda sets it.
     pub region: String,
-    /// `AWS_ENDPOINT_URL` (none): instead of AWS's own endpoints.
+    /// `AWS_ENDPOINT_URL` (none): a URL that replaces AWS's endpoints.
     pub endpoint_url: Option<String>,
-    /// `AWS_CA_BUNDLE` (none): PEM file of the only roots to trust, instead of those compiled in.
+    /// `AWS_CA_BUNDLE` (none): a PEM file with roots that replace the compiled ones.
     pub ca_bundle: Option<PathBuf>,
-    /// The keys.
+    /// The credentials.
     pub credentials: AwsCredentials,
 }
 
-/// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, as Lambda gives them. They stay valid for the
-/// life of a Lambda process.
+/// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`. Lambda sets them; they stay valid for the life of
+/// its process.
 #[derive(Clone)]
 pub struct AwsCredentials {
-    /// The key's id.
+    /// The id of the access key.
     pub access_key_id: String,
-    /// The key.
+    /// The secret access key.
     pub secret_access_key: String,
-    /// The token of temporary keys.
+    /// The session token of temporary credentials.
     pub session_token: Option<String>,
 }
 
@@ -35,21 +35,22 @@ impl std::fmt::Debug for AwsCredentials {
     }
 }
 
-/// Where the stores of an AWS account are.
+/// The stores of an AWS account.
 #[derive(Clone, Debug)]
 pub struct AwsSettings {
-    /// The account that they are in.
+    /// The account of the stores.
     pub account: AccountSettings,
-    /// `PERENNIAL_TABLE` (none): DynamoDB table of records, leases and epochs. Asks for the bucket and the queue as well.
+    /// `PERENNIAL_TABLE` (none): the DynamoDB table of records, leases, epochs and the journal. Needs the bucket and the queue,
+    /// too.
     pub table: String,
-    /// `PERENNIAL_BUCKET` (none): S3 bucket of bodies.
+    /// `PERENNIAL_BUCKET` (none): the S3 bucket of bodies.
     pub bucket: String,
-    /// `PERENNIAL_QUEUE_URL` (none): SQS queue of jobs.
+    /// `PERENNIAL_QUEUE_URL` (none): the URL of the SQS queue of jobs.
     pub queue_url: String,
 }
 
 impl AccountSettings {
-    /// Reads them from settings. `needed_by` is a setting that is given and asks for an account.
+    /// Reads the settings. `needed_by` is a given setting that needs an account.
     pub(crate) fn read(r: &mut Reader, needed_by: Option<&'static str>) -> Self {
         Self {
             region: needed(r, "AWS_REGION", needed_by),
@@ -64,7 +65,7 @@ impl AccountSettings {
     }
 }
 
-/// What Lambda sets by itself.
+/// A setting that Lambda sets by itself. It is an error only if another setting needs it.
 fn needed(r: &mut Reader, name: &'static str, needed_by: Option<&'static str>) -> String {
     let given = r.text(name);
     if let (None, Some(by)) = (&given, needed_by) {
@@ -74,12 +75,12 @@ fn needed(r: &mut Reader, name: &'static str, needed_by: Option<&'static str>) -
 }
 
 impl AwsSettings {
-    /// The setting that asks for these stores, if it is given.
+    /// The name of the setting that chooses these stores, if it is given.
     pub(crate) fn asked_by(r: &mut Reader) -> Option<&'static str> {
         r.text("PERENNIAL_TABLE").map(|_| "PERENNIAL_TABLE")
     }
 
-    /// Reads them from settings; none without a table.
+    /// Reads the settings; `None` without a table.
     pub(crate) fn read(r: &mut Reader, account: &AccountSettings) -> Option<Self> {
         let [table, bucket, queue_url] = AWS_STORES.map(|name| r.text(name));
         let aws = Self {
@@ -94,7 +95,7 @@ impl AwsSettings {
 
 const AWS_STORES: [&str; 3] = ["PERENNIAL_TABLE", "PERENNIAL_BUCKET", "PERENNIAL_QUEUE_URL"];
 
-/// A setting of the stores on AWS, which are used all together or not at all.
+/// Reads a setting that must be given with `PERENNIAL_TABLE`, and only with it.
 fn with_table(r: &mut Reader, table: &Option<String>, name: &str, given: Option<String>) -> String {
     if table.is_some() != given.is_some() {
         let names = AWS_STORES.join(", ");

@@ -1,8 +1,8 @@
-//! Reads of many items in one round trip, some of which the table may leave unread.
+//! Reads many items in one round trip. The table may leave some of them unread.
 //!
-//! One key takes 3,000 reads a second, whatever the table's own limits are
-//! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html>). A call that asks for
-//! such a key and for others is answered, without that key.
+//! One key takes 3,000 reads a second, whatever the table's limits are
+//! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html>). A call for such a hot key
+//! and others is answered without the hot key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,16 +21,16 @@ use crate::stores::aws::retries::Retries;
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>).
 const BATCH_KEYS_MAX: usize = 100;
 
-/// Calls for the same keys by somebody who cannot do without them: by a render or by the queue, never by every visitor.
+/// The most calls for the same keys by a caller that needs all of them: a render or a job, never every visitor.
 const ROUNDS_MAX: u32 = 5;
 
-/// Calls for the same keys by somebody who can do without some, as long as the retry budget has enough for them.
+/// The most calls for the same keys by a caller that can do without some of them. The retry budget must allow each.
 const VISITOR_ROUNDS_MAX: u32 = 3;
 
 /// The longest pause before the second call; doubled before each call after that.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
-/// Items that were found, in the order of their keys, and the keys that nobody looked for.
+/// The items that were found, in the order of their keys, and the keys that the table has left unread.
 pub(super) struct BatchAnswer {
     items: Vec<Item>,
     unread: Vec<Item>,
@@ -41,12 +41,12 @@ fn order(item: &Item) -> (Option<&str>, Option<&str>) {
 }
 
 impl BatchAnswer {
-    /// The item of a key.
+    /// The item with a key.
     pub(super) fn get(&self, key: &Item) -> Option<&Item> {
         self.items.binary_search_by(|item| order(item).cmp(&order(key))).ok().map(|at| &self.items[at])
     }
 
-    /// The same, taken out.
+    /// The item with a key, moved out.
     pub(super) fn take(&mut self, key: &Item) -> Option<Item> {
         self.items.binary_search_by(|item| order(item).cmp(&order(key))).ok().map(|at| self.items.remove(at))
     }
@@ -57,25 +57,25 @@ impl BatchAnswer {
         tag_keys.iter().map(of_tag).fold(Epochs::default(), Epochs::max)
     }
 
-    /// Whether the table has left the key unread: then nobody knows whether it has an item.
+    /// Whether the table has left the key unread, so that its item is unknown.
     pub(super) fn is_unread(&self, key: &Item) -> bool {
         self.unread.iter().any(|unread| order(unread) == order(key))
     }
 
-    /// Whether the table has read others of the same call, and only what many pages share is unread.
+    /// Whether only keys that many pages share are unread, and the table has read other keys of the same call.
     fn is_hot(&self) -> bool {
         let mut keys = self.unread.iter().filter_map(|key| text(key, PK));
         !self.items.is_empty() && keys.all(|key| key.starts_with("tag#") || key == "epoch")
     }
 
-    /// The error of somebody who cannot do without what is unread.
+    /// The error for a caller that needs the unread keys.
     pub(super) fn throttled(&self) -> StoreError {
         let text = self.advice();
         let kind = if self.is_hot() { StoreErrorKind::Busy } else { StoreErrorKind::Throttled };
         StoreError::new(kind, text)
     }
 
-    /// What the table does not do, and what to do about it.
+    /// What the table has left unread, and what to do about that.
     fn advice(&self) -> String {
         let keys: Vec<_> = self.unread.iter().filter_map(|key| text(key, PK)).collect();
         let keys = keys.join("`, `");
@@ -90,35 +90,35 @@ impl BatchAnswer {
     }
 }
 
-/// Reads of many items.
+/// Reads many items at once.
 #[derive(Clone)]
 pub(super) struct Reads {
     table: Table,
     clock: Arc<dyn Clock>,
-    /// Of visitors' reads.
+    /// The retry budget of visitors' reads.
     retries: Retries,
     complaints: Arc<Rarely>,
 }
 
 impl Reads {
-    /// Reads of this table. The clock paces what is logged.
+    /// Reads of this table. The clock limits the rate of log lines.
     pub(super) fn new(table: Table, clock: Arc<dyn Clock>, retries: Retries) -> Self {
         Self { table, clock, retries, complaints: Arc::new(Rarely::every(COMPLAIN_EVERY)) }
     }
 
-    /// Reads items, each strongly consistent and once.
+    /// Reads items, strongly consistent.
     ///
     /// # Errors
-    /// The table cannot be read, or it leaves some of them unread.
+    /// The table cannot be read, or leaves some items unread.
     pub(super) async fn get_all(&self, keys: Vec<Item>) -> Result<BatchAnswer, StoreError> {
         let found = self.get(keys, ROUNDS_MAX).await?;
         if found.unread.is_empty() { Ok(found) } else { Err(found.throttled()) }
     }
 
-    /// The same for somebody who can do without some of the items.
+    /// Reads items for a caller that can do without some of them.
     ///
     /// # Errors
-    /// None of them can be read.
+    /// No item can be read.
     pub(super) async fn get_some(&self, keys: Vec<Item>) -> Result<BatchAnswer, StoreError> {
         let found = self.get(keys, VISITOR_ROUNDS_MAX).await?;
         if !found.unread.is_empty() && self.complaints.is_due(self.clock.now()) {
@@ -131,7 +131,7 @@ impl Reads {
     }
 
     async fn get(&self, mut keys: Vec<Item>, rounds_max: u32) -> Result<BatchAnswer, StoreError> {
-        // One key twice is an error of the whole call.
+        // DynamoDB refuses a call with one key twice.
         keys.sort_by(|a, b| order(a).cmp(&order(b)));
         keys.dedup();
         let mut found = BatchAnswer { items: Vec::with_capacity(keys.len()), unread: Vec::new() };
@@ -165,13 +165,13 @@ impl Reads {
         }
         let mut pause = FIRST_PAUSE;
         for _ in 1..rounds_max {
-            // Whoever cannot do without is paced by its own rounds: there are as many as renders, not as visitors.
+            // Only visitors' reads need the budget: other reads are few, and have their own limit of rounds.
             if rounds_max == VISITOR_ROUNDS_MAX && !self.retries.spend() {
                 break;
             }
             SystemClock.sleep(some_of(pause)).await;
             pause *= 2;
-            // A call for hot keys alone is refused as a whole; that is the same answer, and this loop repeats it.
+            // DynamoDB refuses a call for hot keys alone. This loop repeats that, too.
             if let Ok((items, still)) = self.table.get_some(left.clone(), Attempts::One).await {
                 found.items.extend(items);
                 left = still;

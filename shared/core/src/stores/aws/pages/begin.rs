@@ -1,7 +1,7 @@
-//! Who may render: the conditions under which a slot's item changes hands.
+//! Grants leases with conditional writes of a slot's item.
 //!
-//! They say in DynamoDB's words what [`Slot::may_begin`](crate::ports::pages::slot::Slot::may_begin) says, which tells a caller that
-//! was refused why.
+//! The conditions are [`Slot::may_begin`](crate::ports::pages::slot::Slot::may_begin) in DynamoDB's language. After a refusal,
+//! `may_begin` itself finds the reason.
 
 use std::time::Duration;
 
@@ -19,25 +19,25 @@ use crate::stores::aws::item::{Item, n, number, s};
 use crate::stores::aws::pages::item::SlotItem;
 use crate::stores::aws::pages::table::{LISTED, PagesTable, UNCOMMITTED_KEPT_MS, listed_item, write_if};
 
-/// What became of a conditional update: the new item, or the one that was in the way.
+/// The result of a conditional update: the new item, or the item that refused the update.
 enum Changed {
     Yes(Item),
     No(Item),
 }
 
-/// A name for one call, so that its repetition recognises what the first try has written.
+/// A random name for one call. A repetition of the call recognises its first write by the name.
 fn holder() -> String {
     let mut bytes = [0; 8];
-    // Without randomness a lost answer costs what a dead renderer costs: the lease's time.
+    // Without randomness a lost answer costs the time of the lease, like a renderer that died.
     let _ = getrandom::fill(&mut bytes);
     hex(&bytes)
 }
 
-/// What [`Slot::is_current`](crate::ports::pages::slot::Slot::is_current) says.
+/// The condition [`Slot::is_current`](crate::ports::pages::slot::Slot::is_current).
 pub(super) const IS_CURRENT: &str = "ticket = :ticket AND (attribute_not_exists(shown) OR shown < :ticket)";
 
-/// What [`Slot::is_forgotten`](crate::ports::pages::slot::Slot::is_forgotten) says; and that its lease was given back before, so that
-/// a repetition of this very call does not forget whose first ticket came after it.
+/// The condition [`Slot::is_forgotten`](crate::ports::pages::slot::Slot::is_forgotten), and that the lease was given back before: a
+/// repetition of this call must not forget a later first ticket.
 const IS_FORGOTTEN: &str = "ticket = :first AND attribute_not_exists(shown) AND attribute_not_exists(failed_ticket) \
                             AND attribute_not_exists(keep) AND attribute_not_exists(lease_until)";
 
@@ -47,7 +47,7 @@ const LEASE_HAS_ENDED: &str = "(attribute_not_exists(lease_until) OR lease_until
 const BACK_OFF_HAS_ENDED: &str = "(attribute_not_exists(retry_at) OR retry_at <= :now OR failed_at > :skewed \
                                   OR failed_ticket <= shown OR failed_ticket <= :seen)";
 
-/// The condition of a grant: what [`Slot::may_begin`](crate::ports::pages::slot::Slot::may_begin) says.
+/// The condition of a grant, [`Slot::may_begin`](crate::ports::pages::slot::Slot::may_begin).
 fn condition(request: &LeaseRequest) -> String {
     let mut all = vec![];
     if request.seen.is_some() {
@@ -59,8 +59,8 @@ fn condition(request: &LeaseRequest) -> String {
         Urgency::Missing => all.push(LEASE_HAS_ENDED.to_owned()),
         Urgency::Ordinary => {
             all.push(LEASE_HAS_ENDED.to_owned());
-            // Nothing is held back that has nothing to show. Who has judged a record has seen that there is one, even if
-            // the slot was not told.
+            // A back-off holds only for a page with a record. A caller with a generation above zero has seen a record, even
+            // if the slot does not know of it.
             match request.seen {
                 Some(0) => {}
                 Some(_) => all.push(BACK_OFF_HAS_ENDED.to_owned()),
@@ -71,7 +71,7 @@ fn condition(request: &LeaseRequest) -> String {
     all.join(" AND ")
 }
 
-/// A conditional update that gives a lease; its answer tells what is there now.
+/// A conditional update that grants a lease. A refusal returns the item that refused it.
 async fn change(table: &PagesTable, page: &PageKey, update: Request) -> Result<Changed, StoreError> {
     let update = update.return_values(ReturnValue::AllNew).return_refusing_item();
     match update.send().await {
@@ -80,7 +80,7 @@ async fn change(table: &PagesTable, page: &PageKey, update: Request) -> Result<C
         Err(Failure::Refused(None)) => {}
         Err(error) => return Err(write_error("dynamodb:UpdateItem", "ask for a lease", &error)),
     }
-    // A server that does not tell what is in the way.
+    // The server has not returned the item.
     let key = table.keys().slot(page);
     let mut found = table.reads.get_all(vec![key.clone()]).await?;
     Ok(Changed::No(found.take(&key).unwrap_or_default()))
@@ -95,15 +95,14 @@ pub(super) async fn grant(
     let LeaseDecision::Granted(ticket) = granted else { return Ok(granted) };
     let shown = match request.seen {
         Some(seen) => seen,
-        // Its first ticket, although nobody looked whether there is a record.
+        // The first ticket, and the caller has not looked for a record.
         None if ticket == 1 => stored_generation(table, page).await?,
         None => 0,
     };
     if supersedes(ticket, shown) {
         return Ok(granted);
     }
-    // The slot's item was lost, and its tickets have begun again below what is shown. No lease counts that such a
-    // ticket has.
+    // The slot's item was lost, and its tickets began again below the shown generation. Leases of such tickets do not count.
     let update = table
         .update(table.keys().slot(page))
         .update_expression("SET ticket = :shown REMOVE lease_from, lease_until")
@@ -119,7 +118,7 @@ async fn stored_generation(table: &PagesTable, page: &PageKey) -> Result<Ticket,
     Ok(found.get(&key).and_then(|item| number(item, "generation")).unwrap_or(0))
 }
 
-/// Asks for a ticket above all before it; above `floor` if there were none.
+/// Requests a ticket above all earlier ones, and above `floor` if the slot knows of none.
 async fn request_above(
     table: &PagesTable,
     page: &PageKey,
@@ -185,7 +184,7 @@ pub(super) async fn exchange(
     })
 }
 
-/// Ends the lease of a ticket, if it is the newest.
+/// Ends the lease of a ticket, if the ticket is the newest.
 pub(super) async fn give_back(table: &PagesTable, page: &PageKey, ticket: Ticket) -> Result<(), StoreError> {
     let update = table
         .update(table.keys().slot(page))
@@ -195,14 +194,14 @@ pub(super) async fn give_back(table: &PagesTable, page: &PageKey, ticket: Ticket
     table.update_if(update).await.map(drop)
 }
 
-/// Forgets a page of which nothing is known but its first ticket.
+/// Removes the slot of a page of which the store knows nothing but its first ticket.
 pub(super) async fn forget(table: &PagesTable, page: &PageKey) -> Result<(), StoreError> {
     let delete = table.table.delete_item(table.keys().slot(page));
     let delete = delete.condition_expression(IS_FORGOTTEN).expression_attribute_values(":first", n(1));
     write_if(delete, "dynamodb:DeleteItem", "forget a page").await.map(drop)
 }
 
-/// Why a grant was refused; or that it was not, and only its answer was lost.
+/// The reason of a refused grant; or the grant itself, if only its answer was lost.
 fn why(there: SlotItem, request: &LeaseRequest, holder: &str) -> LeaseDecision {
     let ours = there.holder.as_deref() == Some(holder);
     let generation = there.shown.max(request.seen.unwrap_or(0));
@@ -210,7 +209,7 @@ fn why(there: SlotItem, request: &LeaseRequest, holder: &str) -> LeaseDecision {
     if ours {
         return LeaseDecision::Granted(slot.ticket);
     }
-    // What was in the way may have gone since: who looks again will see.
+    // If nothing refuses the request by now, the caller reads the page again.
     slot.may_begin(generation, request).err().unwrap_or(LeaseDecision::RecordChanged)
 }
 
@@ -258,7 +257,7 @@ mod tests {
         assert_ne!(holder(), holder());
     }
 
-    /// Whether a condition holds for an item, as DynamoDB judges it: a comparison with what is not there does not hold.
+    /// Whether a condition holds for an item by DynamoDB's rules. A comparison with an absent attribute does not hold.
     fn holds(condition: &str, item: &Item, values: &HashMap<&str, u64>) -> bool {
         let spaced = condition.replace('(', " ( ").replace(')', " ) ");
         let mut words = spaced.split_whitespace().peekable();
@@ -312,7 +311,7 @@ mod tests {
         }
     }
 
-    /// Every slot with a few tickets and instants.
+    /// All slots with a few tickets and instants.
     fn slots(now: u64) -> Vec<Item> {
         let far = now + 60_000;
         let times: [&[(&str, u64)]; 4] = [

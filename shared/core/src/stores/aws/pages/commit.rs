@@ -1,4 +1,4 @@
-//! A commit, one item after the other: bodies beside the record, the record, the slot.
+//! Commits a render, one item after the other: the inline bodies, the record, the slot.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::stores::aws::pages::table::{
 };
 use crate::stores::aws::pages::warmth::update;
 
-/// Keeps a body beside the record, unless that of a newer commit is there.
+/// Writes an inline body, unless that of a newer commit is stored.
 pub(super) async fn put_body(
     table: &PagesTable,
     page: &PageKey,
@@ -36,7 +36,7 @@ pub(super) async fn put_body(
     write_if(put, "dynamodb:PutItem", "keep a body beside its record").await.map(drop)
 }
 
-/// Makes the record the page's. `None`: a newer one is there.
+/// Writes the record, unless a newer one is stored (`None`).
 pub(super) async fn put_record(
     table: &PagesTable,
     page: &PageKey,
@@ -54,7 +54,7 @@ pub(super) async fn put_record(
     match put.send().await {
         Ok(put) => Ok(Some(put.attributes.as_ref().and_then(record_of))),
         Err(Failure::Refused(item)) => {
-            // This very record: the call was repeated because the answer to the first was lost.
+            // The stored record is this one: the call was repeated because its first answer was lost.
             let ours = item.is_some_and(|item| text(&item, "record") == Some(&*json));
             Ok(ours.then_some(None))
         }
@@ -62,7 +62,7 @@ pub(super) async fn put_record(
     }
 }
 
-/// Tells the slot what is shown: that ends the lease and forgets the failures of this commit and older ones.
+/// Writes the shown generation into the slot, which ends the leases and forgets the failures of this and of older tickets.
 pub(super) async fn note_commit(
     table: &PagesTable,
     page: &PageKey,
@@ -76,7 +76,7 @@ pub(super) async fn note_commit(
     table.update_if(update).await.map(drop)
 }
 
-/// A body that was kept beside the record before this one must not be read in vain at each hit.
+/// Removes the inline body of an older record, which every hit would read in vain.
 pub(super) async fn remove_body(
     table: &PagesTable,
     page: &PageKey,
@@ -102,7 +102,7 @@ pub(super) async fn tidy_bodies(
         let (old, new) = (replaced.stored.body(form), record.stored.body(form));
         let gone = kept.is_none() && old.is_some() && old.map(|b| &b.sha256) != new.map(|b| &b.sha256);
         if gone && let Err(error) = remove_body(table, page, form, record.generation).await {
-            tracing::warn!(page = %page.path(), "a body that is no longer shown stays beside the record: {error}");
+            tracing::warn!(page = %page.path(), "an inline body that is no longer shown cannot be removed: {error}");
         }
     }
 }

@@ -1,17 +1,18 @@
-//! The table's items: their keys, and what a slot's item holds.
+//! The table's items: their keys, and the attributes of a slot's item.
 //!
 //! | `pk` | `sk` | holds |
 //! |---|---|---|
 //! | `page#BUILD#HASH` | `record` | the record as JSON and its generation |
-//! | | `slot` | ticket, lease, what was demanded of it, newest failure, the generation it knows of, whether the page is listed |
-//! | | `html`, `data` | a small body and the generation it came with |
+//! | | `slot` | ticket, lease, demanded epoch, newest failure, known generation, whether the page is listed |
+//! | | `html`, `data` | an inline body and its generation |
 //! | `tag#TAG` | `epoch` | the newest epoch of a tag, and of its deletions (`gone`) |
 //! | `epoch` | `epoch` | the site's epoch |
 //!
-//! Records, slots and bodies are items of their own because DynamoDB bills a write by the size of its whole item.
-//! The index `list` has every page's slot under `pages#BUILD#SHARD`, the records that are not found under
-//! `gone#BUILD#ROUTE`, and all others under `warm#BUILD#ROUTE`, by the hour in which a visitor has wanted them last; it
-//! holds keys alone, so that writes which change no key cost it nothing. That is why it is the hour.
+//! Records, slots and bodies are separate items, because DynamoDB bills a write by the size of the whole item.
+//!
+//! The index `list` has the slots under `pages#BUILD#SHARD`, not-found records under `gone#BUILD#ROUTE`, and all other records
+//! under `warm#BUILD#ROUTE`, in the order of the hour of their last visitor. The index holds keys alone. A write that changes
+//! no key costs nothing in the index: that is why it has hours and no exact times.
 
 use std::sync::Arc;
 
@@ -29,11 +30,11 @@ pub(super) const INDEX: &str = "list";
 pub(super) const LIST_PK: &str = "lpk";
 pub(super) const LIST_SK: &str = "lsk";
 
-/// Pages of one build are listed in as many parts, because one part of an index takes 1,000 writes a second
+/// The number of index keys for the pages of one build, because one key takes 1,000 writes a second
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html>).
 pub(super) const SHARDS: u8 = 8;
 
-/// Keys of one build's pages.
+/// The keys of one build's pages.
 pub(super) struct Keys<'a> {
     pub(super) build: &'a str,
 }
@@ -55,23 +56,23 @@ impl Keys<'_> {
         key(self.page(page), if form == Form::Html { "html" } else { "data" })
     }
 
-    /// The index key of one part of the build's pages.
+    /// The index key of one shard of the build's pages.
     pub(super) fn shard(&self, shard: u8) -> String {
         format!("pages#{}#{shard}", self.build)
     }
 
-    /// The index key that a page is listed under.
+    /// The index key of a page's shard.
     pub(super) fn shard_of(&self, page: &PageKey) -> String {
         let first = u8::from_str_radix(&page.hash()[..2], 16).unwrap_or(0);
         self.shard(first % SHARDS)
     }
 
-    /// The index key of a route's pages, by how long ago a visitor has wanted them.
+    /// The index key of a route's pages in the order of their warmth.
     pub(super) fn warm(&self, route: &str) -> String {
         format!("warm#{}#{}", self.build, name(route))
     }
 
-    /// The index key of a route's pages that are not found.
+    /// The index key of a route's not-found pages.
     pub(super) fn gone(&self, route: &str) -> String {
         format!("gone#{}#{}", self.build, name(route))
     }
@@ -85,7 +86,7 @@ pub(super) fn epoch_key() -> Item {
     key("epoch".into(), "epoch")
 }
 
-/// Of a tag.
+/// The epochs in a tag's item.
 pub(super) fn epochs(item: Option<&Item>) -> Epochs {
     let gone = item.and_then(|item| number(item, "gone")).unwrap_or(0);
     Epochs { newest: epoch(item), gone, partial: false }
@@ -95,7 +96,7 @@ pub(super) fn epoch(item: Option<&Item>) -> Epoch {
     item.and_then(|item| number(item, "epoch")).unwrap_or(0)
 }
 
-/// The record in an item, unless it is damaged: then there is none, and the next render replaces it.
+/// The record in an item. `None` for a damaged record, which the next render replaces.
 pub(super) fn record(item: &Item) -> Option<Arc<Record>> {
     match Record::from_bytes(text(item, "record")?.as_bytes()) {
         Ok(record) => Some(Arc::new(record)),
@@ -107,7 +108,7 @@ pub(super) fn record(item: &Item) -> Option<Arc<Record>> {
     }
 }
 
-/// The bytes of a small body, if they are the ones of that name.
+/// The bytes of an inline body; `None` if they do not have this hash.
 pub(super) fn body(item: Item, sha256: &str) -> Option<Bytes> {
     let same = text(&item, "sha256") == Some(sha256);
     let bytes = item.into_iter().find(|(name, _)| name == "body")?.1;
@@ -117,15 +118,15 @@ pub(super) fn body(item: Item, sha256: &str) -> Option<Bytes> {
     }
 }
 
-/// What a slot's item says.
+/// The content of a slot's item.
 #[derive(Default)]
 pub(super) struct SlotItem {
-    /// As it is stored: a lease or failure whose ticket is committed already may still be in it.
+    /// The slot as stored. It may still have the lease or failure of a committed ticket.
     slot: Slot,
-    /// The newest commit that it knows of. A process that died between its commit and this leaves it behind.
+    /// The newest generation that the slot knows of. It is behind the record if a process died between the two writes.
     pub(super) shown: Ticket,
     pub(super) listed: bool,
-    /// Who wrote its lease.
+    /// The name of the call that wrote the lease.
     pub(super) holder: Option<String>,
 }
 
@@ -151,7 +152,7 @@ impl SlotItem {
         }
     }
 
-    /// The slot beside a record of that generation, or of the newer one that it knows of.
+    /// The slot, given the record's generation: see [`Slot::reconciled`].
     pub(super) fn slot(self, generation: Ticket) -> Slot {
         self.slot.reconciled(self.shown.max(generation))
     }

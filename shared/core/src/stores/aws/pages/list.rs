@@ -1,4 +1,4 @@
-//! All pages of a build, through the index.
+//! Lists the pages of a build through the index.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,21 +15,21 @@ use crate::stores::aws::item::{AttributeValue, Item, PK, SK, n, name, number, s,
 use crate::stores::aws::pages::item::{INDEX, LIST_SK, SHARDS, SlotItem, epochs, record, tag_key};
 use crate::stores::aws::pages::table::{LISTED, NEVER_EXPIRES_S, PagesTable, WRITES_AT_ONCE, listed_item};
 
-/// Keys that one page of a query gives at most; DynamoDB ends it at a megabyte by itself.
+/// The most keys in one answer of a query. DynamoDB also ends an answer at a megabyte.
 const QUERY_KEYS_MAX: usize = 1_000;
 
-/// Before all keys of pages, which begin with a slash; a key cannot be empty.
+/// A sort key before all pages' keys, which begin with a slash. DynamoDB allows no empty key.
 const FIRST: &str = "\u{1}";
 
-/// The last text that begins with a prefix, in the order of bytes.
+/// Appended to a prefix, this gives the end of the range of texts with that prefix.
 const LAST: char = '\u{10FFFF}';
 
-/// Which keys of the index are wanted.
+/// A range of keys of the index.
 #[derive(Clone)]
 struct Range {
     first: String,
     last: String,
-    /// Whether `first` itself is left out.
+    /// Whether the range begins behind `first`.
     after: bool,
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn list_pages(
         None => Range { first, last, after: false },
     };
     let mut pages = Vec::new();
-    // Keys of pages that have been forgotten since give none, so that one round may not be enough.
+    // Some keys may be of pages that have been forgotten since, so that one round may not suffice.
     while pages.len() < limit {
         let wanted = limit - pages.len();
         let mut keys = listed_keys(table, &range, wanted).await?;
@@ -72,7 +72,7 @@ pub(super) async fn list_pages(
     Ok(pages)
 }
 
-/// Keys of the slots' items, in the order of the index, at least as many as asked for if there are.
+/// The keys of slots in a range, in the order of the index: at least `limit`, if the range has that many.
 async fn listed_keys(table: &PagesTable, range: &Range, limit: usize) -> Result<Vec<Item>, StoreError> {
     let mut queries = JoinSet::new();
     for shard in 0..SHARDS {
@@ -117,7 +117,7 @@ async fn shard_keys(
     }
 }
 
-/// Slots, records and tags of listed pages, each with its key in the index.
+/// The snapshots of listed pages, each with its key in the index.
 pub(super) async fn snapshots<'k>(
     table: &PagesTable,
     keys: &'k [Item],
@@ -130,7 +130,7 @@ pub(super) async fn snapshots<'k>(
     let mut pages = Vec::with_capacity(keys.len());
     for key in keys {
         let (slot, stored) = (found.get(&part(key, "slot")), found.get(&part(key, "record")));
-        // The index is a little behind: the page may have been forgotten since.
+        // The index lags behind the table: the page may have been forgotten since.
         let Some(page) = slot.or(stored).and_then(|item| text(item, "page")) else { continue };
         let generation = stored.and_then(|item| number(item, "generation")).unwrap_or(0);
         let (record, slot) = (stored.and_then(record), slot.map(SlotItem::read).unwrap_or_default());
@@ -168,7 +168,8 @@ pub(super) async fn count_gone(table: &PagesTable, route: &str, most: usize) -> 
     count(query, most).await
 }
 
-/// The slots of a route's pages, by the index alone. The page that is to be stored next has one already.
+/// Counts the slots of a route's pages in the index, up to `most`. A page that is being rendered for the first time has a slot,
+/// too.
 pub(super) async fn count_slots(table: &PagesTable, route: &str, most: usize) -> Result<usize, StoreError> {
     let first = name(&format!("{route}|"));
     let last = format!("{first}{LAST}");
@@ -190,7 +191,7 @@ pub(super) async fn count_slots(table: &PagesTable, route: &str, most: usize) ->
     Ok(counts.into_iter().sum::<usize>().saturating_sub(1).min(most))
 }
 
-/// Notes which pages the routes list, and that others are not listed any more.
+/// Stores which pages the routes list, and removes that note from all other pages.
 pub(super) async fn publish_listing(table: &PagesTable, listed: &[PageKey]) -> Result<(), StoreError> {
     let before = list_pages(table, "", None, usize::MAX).await?;
     let before: HashMap<_, _> =
@@ -219,7 +220,7 @@ pub(super) async fn publish_listing(table: &PagesTable, listed: &[PageKey]) -> R
     Ok(())
 }
 
-/// Counts what a query finds, no further than `most`.
+/// The number of items that a query finds; `most` if there are more.
 async fn count(query: impl Fn() -> Request, most: usize) -> Result<usize, StoreError> {
     let (mut count, mut start) = (0, None);
     loop {

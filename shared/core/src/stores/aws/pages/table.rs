@@ -1,4 +1,4 @@
-//! The table, as the records of one build see it.
+//! The table, with the build whose records are read and written.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::stores::aws::pages::batch::Reads;
 use crate::stores::aws::pages::item::{Keys, SlotItem};
 use crate::stores::aws::retries::Retries;
 
-/// A slot without a commit is forgotten this long after it was last asked for: its page has never been there.
+/// How long a slot without a commit is kept after its last lease request.
 pub(super) const UNCOMMITTED_KEPT_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// `expires` of what is kept, in seconds: the year 2200. DynamoDB's time to live removes what has passed it.
+/// The `expires` of items without an end, in seconds since 1970: the year 2200. DynamoDB's time to live removes expired items.
 pub(super) const NEVER_EXPIRES_S: u64 = 7_258_118_400;
 
-/// Writes under way at once for one call.
+/// The most concurrent writes of one call.
 pub(super) const WRITES_AT_ONCE: usize = 16;
 
 /// A table and the build whose records are read and written in it.
@@ -30,7 +30,7 @@ pub(super) struct PagesTable {
 }
 
 impl PagesTable {
-    /// The records of `build`. The clock paces what is logged.
+    /// The records of `build`. The clock limits the rate of log lines.
     pub(super) fn new(table: Table, build: Arc<str>, clock: Arc<dyn Clock>, retries: Retries) -> Self {
         Self { reads: Reads::new(table.clone(), clock, retries), table, build }
     }
@@ -64,10 +64,10 @@ pub(super) async fn write_if(write: Request, action: &str, what: &str) -> Result
     }
 }
 
-/// What [`supersedes`](crate::ports::pages::slot::supersedes) says.
+/// The condition [`supersedes`](crate::ports::pages::slot::supersedes).
 pub(super) const SUPERSEDES: &str = "attribute_not_exists(generation) OR generation < :generation";
 
-/// Sets what an update of a page's slot says in any case: the page and its place in the index.
+/// The part of an update that every write of a slot has: the page's key, and its place in the index.
 pub(super) const LISTED: &str = "SET page = :page, lpk = :lpk, lsk = :lsk";
 
 pub(super) fn listed_item(update: Request, keys: &Keys<'_>, page: &PageKey) -> Request {

@@ -1,4 +1,4 @@
-//! Tags and their epochs.
+//! Writes the epochs of tags.
 
 use tokio::task::JoinSet;
 
@@ -11,7 +11,7 @@ use crate::stores::aws::item::{n, s};
 use crate::stores::aws::pages::item::{epoch, epoch_key, tag_key};
 use crate::stores::aws::pages::table::{PagesTable, WRITES_AT_ONCE};
 
-/// See [`Pages::invalidate`](crate::ports::pages::Pages::invalidate).
+/// Implements [`Pages::invalidate`](crate::ports::pages::Pages::invalidate).
 pub(super) async fn mark(table: &PagesTable, tags: &[String], how: Stamp) -> Result<Epoch, StoreError> {
     let update = table
         .update(epoch_key())
@@ -28,7 +28,7 @@ pub(super) async fn mark(table: &PagesTable, tags: &[String], how: Stamp) -> Res
     Err(StoreError::unsure(message))
 }
 
-/// Writes every tag's epoch, unless a newer one is there; tells which could not be written.
+/// Writes the epoch of every tag that has no newer one. Returns the tags whose writes failed.
 async fn stamp(table: &PagesTable, tags: &[String], epoch: Epoch, how: Stamp) -> Vec<(String, StoreError)> {
     let mut failed = Vec::new();
     for some in tags.chunks(WRITES_AT_ONCE) {
@@ -45,7 +45,7 @@ async fn stamp(table: &PagesTable, tags: &[String], epoch: Epoch, how: Stamp) ->
     failed
 }
 
-/// Each epoch on its own: a newer invalidation that has come before does not stand in the way of a deletion.
+/// Writes each epoch on its own, so that a newer invalidation does not prevent a deletion.
 async fn stamp_tag(table: &PagesTable, tag: &str, epoch: Epoch, how: Stamp) -> Result<(), StoreError> {
     let stamp = |name: &str| {
         table

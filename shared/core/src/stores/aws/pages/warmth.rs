@@ -1,4 +1,4 @@
-//! Pages of a route, by how long ago a visitor has wanted them.
+//! The pages of a route in the order of their warmth.
 
 use crate::key::page_key::PageKey;
 use crate::ports::error::StoreError;
@@ -11,11 +11,11 @@ use crate::stores::aws::pages::item::{INDEX, Keys, LIST_PK, LIST_SK};
 use crate::stores::aws::pages::list::{Listed, snapshots};
 use crate::stores::aws::pages::table::PagesTable;
 
-/// Begins the places of pages that are not found, which come after all others.
+/// The first character of the places of not-found pages, which come after all others.
 const GONE: char = '!';
 
-/// Sets what an update of a page's record says, with its place in the index. The hour in which a visitor has wanted it
-/// outlives the commits that are not for one.
+/// Adds to an update the page's record and its place in the index. A commit that is not for a visitor leaves the hour of the
+/// last visitor as it is.
 pub(super) fn update(update: Request, keys: &Keys<'_>, page: &PageKey, record: &Record) -> Request {
     const RECORD: &str = "SET generation = :generation, #record = :record, page = :page";
     let place = |hour| s(place(hour, &name(page.as_str())));
@@ -65,7 +65,7 @@ pub(super) async fn warmest_pages(
     Ok(Warmest { pages: pages.collect(), next })
 }
 
-/// Keys of the index before a place, backwards.
+/// The keys of the index before a place, backwards.
 async fn keys_before(
     table: &PagesTable,
     lpk: String,
