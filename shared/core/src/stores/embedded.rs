@@ -21,16 +21,16 @@ use crate::stores::embedded::journal::SqliteJournal;
 use crate::stores::embedded::pages::SqlitePages;
 use crate::stores::embedded::queue::SqliteQueue;
 
-/// SQLite and files in one folder. Any number of processes may use it at the same time.
+/// The stores of one machine: SQLite and files in one folder. Any number of processes may share them.
 pub type EmbeddedStores = Ports<SqlitePages, FileBodies, SqliteQueue, NoEdge, SqliteJournal>;
 
-/// Opens or creates the store at `folder` for one build. Its calls wait for `lock_wait` at most for a lock that another
-/// process holds on a database ([`Limits::store_lock_wait`](crate::base::limits::Limits)). A folder that cannot be written
-/// is reported in the log; what it holds is served.
+/// Opens or creates the stores at `folder` for one build. A call waits for `lock_wait` at most for a database's lock that another
+/// process holds ([`Limits::store_lock_wait`](crate::base::limits::Limits)). If the
+/// folder cannot be written, the log says so, and the stored pages are served.
 ///
-/// The folder is its owner's alone afterwards (`0700`), unless it gives its group access on purpose (`2770`).
+/// Afterwards only its owner can open the folder (`0700`), unless the folder was made for a group (`2770`).
 pub fn open(folder: &Path, build: &Arc<str>, clock: Arc<dyn Clock>, lock_wait: Duration) -> EmbeddedStores {
-    // If it cannot be made, opening the databases fails and says so.
+    // If the folder cannot be made, opening the databases fails, too, and that error is logged.
     let _ = prepare(folder);
     let stores = Ports {
         pages: SqlitePages::open(folder, build.clone(), clock.clone()),

@@ -1,16 +1,15 @@
-//! Who may open the files of the embedded store: its owner alone, whatever the umask is.
+//! The permissions of the embedded store's files: its owner's alone, whatever the umask is.
 //!
-//! What is in the store is not for everybody: drafts that became pages, the journal, a secret. And whoever can open a
-//! database can lock it. So folders are `0700` and files `0600`. A group gets access only where somebody has given it
-//! on purpose: the folder was made `2770` (`chgrp web .perennial && chmod 2770 .perennial`), so that what is made in it
-//! belongs to the folder's group.
+//! The store holds unpublished pages, the journal and a secret, and a process that can open a database can lock it. Folders are
+//! therefore `0700` and files `0600`. A group has access only if the operator has made the folder `2770`
+//! (`chgrp web .perennial && chmod 2770 .perennial`): then everything in the folder belongs to its group.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Who may open what is in a store.
+/// The users who may open a store's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Owner,
@@ -18,11 +17,11 @@ pub(crate) enum Access {
     Group,
 }
 
-/// A folder's mode that gives its group access on purpose: set-group-id, and everything for the group.
+/// The mode bits of a folder that was made for a group: set-group-id, and all permissions of the group.
 const GROUP_FOLDER_MODE: u32 = 0o2070;
 
 impl Access {
-    /// Who may open what is in the store at `folder`.
+    /// The users who may open the store at `folder`.
     pub(crate) fn of(folder: &Path) -> Self {
         match fs::metadata(folder) {
             Ok(folder) if folder.permissions().mode() & GROUP_FOLDER_MODE == GROUP_FOLDER_MODE => Self::Group,
@@ -44,10 +43,10 @@ impl Access {
         }
     }
 
-    /// Makes a folder of the store with those above it that are missing.
+    /// Makes a folder of the store, with its missing parents.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The folder cannot be made.
     pub(crate) fn make_folder(self, folder: &Path) -> io::Result<()> {
         if folder.is_dir() {
             return Ok(());
@@ -56,27 +55,27 @@ impl Access {
             self.make_folder(above)?;
         }
         match DirBuilder::new().mode(0o700).create(folder) {
-            // Another process was faster.
+            // Another process has made the folder meanwhile.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Ok(()) if self == Self::Group => set_mode(folder, self.folder_mode()),
             made => made,
         }
     }
 
-    /// Makes a file of the store that is not there yet.
+    /// Makes a new file of the store.
     ///
     /// # Errors
-    /// It cannot be made, or is there.
+    /// The file exists, or cannot be made.
     pub(crate) fn create_new(self, path: &Path) -> io::Result<File> {
         let file = self.options().write(true).create_new(true).open(path)?;
         self.settle(&file)?;
         Ok(file)
     }
 
-    /// Opens a file of the store to be read and written, and makes it if it is not there.
+    /// Opens a file of the store for reading and writing, and makes it if it does not exist.
     ///
     /// # Errors
-    /// It cannot be opened or made.
+    /// The file cannot be opened or made.
     pub(crate) fn open(self, path: &Path) -> io::Result<File> {
         match self.options().read(true).write(true).open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -90,12 +89,12 @@ impl Access {
 
     fn options(self) -> OpenOptions {
         let mut options = File::options();
-        // Nobody else can open it even for a moment.
+        // From the beginning no other user can open the file.
         options.mode(0o600);
         options
     }
 
-    /// The umask may have taken from a group what it is to have.
+    /// Gives the group its permissions, which the umask may have removed.
     fn settle(self, file: &File) -> io::Result<()> {
         match self {
             Self::Owner => Ok(()),
@@ -103,18 +102,18 @@ impl Access {
         }
     }
 
-    /// Takes from others what earlier versions gave them: the right to open a file of the store. Tells whether it had
-    /// to. What is not there, or another user's, stays as it is.
+    /// Removes other users' permissions, which earlier versions left on a file of the store. `true` if there were any. A missing
+    /// file, or one of another user, stays as it is.
     pub(crate) fn tighten_file(self, path: &Path) -> bool {
         tighten(path, self.file_mode()).unwrap_or(false)
     }
 }
 
-/// Makes the store's folder, or takes from others what earlier versions of it gave them: nobody else can then open what
-/// is in it, whatever the modes of the files are.
+/// Makes the store's folder, or removes other users' permissions from an existing one. Then no other user can open the files
+/// in the folder, whatever their modes are.
 ///
 /// # Errors
-/// It cannot be made.
+/// The folder cannot be made.
 pub(crate) fn prepare(folder: &Path) -> io::Result<Access> {
     let access = Access::of(folder);
     access.make_folder(folder)?;
@@ -131,7 +130,7 @@ pub(crate) fn prepare(folder: &Path) -> io::Result<Access> {
     Ok(access)
 }
 
-/// Leaves a mode no bits but these. Tells whether there were others.
+/// Removes all mode bits but `most`. `true` if there were others.
 fn tighten(path: &Path, most: u32) -> io::Result<bool> {
     let mode = match fs::metadata(path) {
         Ok(found) => found.permissions().mode(),

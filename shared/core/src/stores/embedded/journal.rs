@@ -1,4 +1,4 @@
-//! The journal in SQLite: a database of its own, so that writing it disturbs no reader of pages.
+//! The journal in SQLite. It is a database of its own, so that its writes do not hold up those of pages.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, params};
 use crate::base::clock::{Clock, Millis};
 use crate::ports::error::StoreError;
 use crate::ports::journal::{DELIVERY_KEPT, Journal, JournalEntry, Publish, RouteProgress, ScheduleDecision};
-use crate::stores::embedded::sqlite::anew::{Schema, save_rows};
+use crate::stores::embedded::sqlite::rebuild::{Schema, save_rows};
 use crate::stores::embedded::sqlite::{Db, Durable};
 
 const SCHEMA: Schema =
@@ -31,10 +31,10 @@ CREATE TABLE IF NOT EXISTS deliveries (
 ) WITHOUT ROWID;
 ";
 
-/// Its tables; all have `kept_until`.
+/// The database's tables, each with a column `kept_until`.
 const KEPT: [&str; 4] = ["publishes", "marks", "fates", "deliveries"];
 
-/// Entries on one machine; older ones are forgotten however long they were to be kept.
+/// The most entries on one machine. Older ones are removed even before their time.
 pub const ENTRIES_MAX: usize = 10_000;
 
 /// The [`Journal`] of one machine.
@@ -59,7 +59,7 @@ fn ms(instant: Millis) -> i64 {
     i64::try_from(instant.0).unwrap_or(i64::MAX)
 }
 
-/// Removes what has been kept for long enough, or is too much.
+/// Removes expired rows, and the oldest entries beyond [`ENTRIES_MAX`].
 fn forget(tx: &rusqlite::Transaction<'_>, now: Millis) -> rusqlite::Result<()> {
     for table in KEPT {
         tx.execute(&format!("DELETE FROM {table} WHERE kept_until <= ?1"), [ms(now)])?;

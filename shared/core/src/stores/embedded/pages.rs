@@ -1,4 +1,4 @@
-//! Records, leases and epochs in SQLite, for several processes of one machine.
+//! Records, leases and epochs in SQLite, for the processes of one machine.
 
 mod failed;
 mod number;
@@ -30,7 +30,7 @@ use crate::stores::embedded::pages::number::signed;
 use crate::stores::embedded::pages::row::{COLUMNS, PageRow, above, knows_listed};
 use crate::stores::embedded::pages::tags::{epoch, epochs, mark};
 use crate::stores::embedded::pages::warmth::{note_warmth, warmest};
-use crate::stores::embedded::sqlite::anew::{Column, Schema};
+use crate::stores::embedded::sqlite::rebuild::{Column, Schema};
 use crate::stores::embedded::sqlite::{Db, Durable};
 
 const SCHEMA: Schema = Schema { sql: TABLES, added: &ADDED, save: save::save };
@@ -59,7 +59,7 @@ INSERT OR IGNORE INTO above VALUES (1, 0);
 CREATE TABLE IF NOT EXISTS published (build TEXT PRIMARY KEY) WITHOUT ROWID;
 ";
 
-/// Columns that stores of earlier versions lack.
+/// The columns that stores of earlier versions lack.
 const ADDED: [Column; 2] = [
     Column { table: "pages", name: "demanded", kind: "INTEGER" },
     Column { table: "tags", name: "gone", kind: "INTEGER NOT NULL DEFAULT 0" },
@@ -70,7 +70,7 @@ const ADDED: [Column; 2] = [
 pub struct SqlitePages {
     db: Arc<Db>,
     build: Arc<str>,
-    /// Noted by this process.
+    /// The failed first renders that this process has noted.
     failed_firsts: Arc<AtomicU32>,
 }
 
@@ -129,7 +129,7 @@ fn release(tx: &Connection, build: &str, page: &str, ticket: Ticket) -> rusqlite
     Ok(())
 }
 
-/// Gives a ticket a lease from now on.
+/// Writes a ticket with its lease.
 fn grant(
     tx: &Connection,
     build: &str,
@@ -147,14 +147,14 @@ fn grant(
     Ok(())
 }
 
-/// The keys of a route with parameters: all begin with its pattern and a bar; `}` is the next character.
+/// The range of the keys of a route with parameters. The keys begin with the route's pattern and `|`; the next character is `}`.
 fn keys_of(route: &str) -> (String, String) {
     (format!("{route}|"), format!("{route}}}"))
 }
 
 impl Pages for SqlitePages {
-    /// A store that went on without what was damaged does not, until they are published again; then no page counts as one
-    /// that is not listed.
+    /// `false` in a database that has replaced a damaged one, until the list is published again. Until then every page counts as
+    /// listed.
     async fn knows_listed(&self) -> Result<bool, StoreError> {
         self.db.read(|c| knows_listed(c, &self.build)).await
     }
@@ -404,7 +404,6 @@ impl Pages for SqlitePages {
 mod tests {
     use super::*;
     use crate::base::clock::SystemClock;
-    use crate::ports::error::StoreErrorKind;
     use crate::ports::pages::urgency::Urgency;
 
     #[tokio::test]
@@ -438,163 +437,6 @@ mod tests {
         pages.commit(&page, &Record { generation: again, ..record }, &none).await.unwrap();
         assert_eq!(pages.read(&page, Wanted::default()).await.unwrap().record.unwrap().generation, again);
     }
-    /// A store of many pages of which some cannot be read any more, and a process that has it open.
-    async fn half_lost() -> (tempfile::TempDir, SqlitePages, Vec<PageKey>, Ticket) {
-        let folder = tempfile::tempdir().unwrap();
-        let open = || SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
-        let pages = open();
-        let keys: Vec<_> =
-            (100..400).map(|i| crate::ports::suite::pages::kit::page(&format!("p{i}"))).collect();
-        let (request, record) = crate::ports::suite::pages::kit::lease_request_and_record();
-        let mut commits = Vec::new();
-        for page in &keys {
-            let LeaseDecision::Granted(generation) = pages.begin(page, request).await.unwrap() else {
-                panic!("refused")
-            };
-            let epoch = pages.invalidate(&["tag:x".to_owned()], Stamp::Stale).await.unwrap();
-            commits.push((page.clone(), Record { generation, epoch, ..record.clone() }, Inline::default()));
-        }
-        pages.publish(&commits, &keys).await.unwrap();
-        let LeaseDecision::Granted(under_way) = pages
-            .begin(&keys[0], LeaseRequest { seen: None, urgency: Urgency::Overriding, ..request })
-            .await
-            .unwrap()
-        else {
-            panic!("refused")
-        };
-        // Closed, so that all is in one file.
-        drop(pages);
-        let path = folder.path().join("pages.db");
-        let mut bytes = std::fs::read(&path).unwrap();
-        // Where pages are, not where it is noted which of them visitors have wanted.
-        let holds = |block: &[u8], text: &[u8]| block.windows(text.len()).any(|found| found == text);
-        let middle =
-            bytes.chunks(4096).rposition(|b| holds(b, b"p250") && !holds(b, b"#/suite")).unwrap() * 4096;
-        bytes[middle..middle + 4096].fill(0xa5);
-        std::fs::write(&path, bytes).unwrap();
-        let pages = open();
-        (folder, pages, keys, under_way)
-    }
-
-    #[tokio::test]
-    async fn of_a_damaged_store_what_can_be_read_is_stale_and_the_rest_missing() {
-        let (_folder, pages, keys, _) = half_lost().await;
-        let mut saved = 0;
-        for page in &keys {
-            let snapshot = pages.read(page, Wanted::default()).await.unwrap();
-            saved += usize::from(snapshot.record.is_some());
-        }
-        // From where the damage was met on.
-        assert!((1..keys.len()).contains(&saved), "{saved}");
-        for page in &keys {
-            let snapshot = pages.read(page, Wanted::default()).await.unwrap();
-            assert!(snapshot.generation > 300 && snapshot.epochs.newest > 300, "numbers go on: {snapshot:?}");
-            if let Some(record) = snapshot.record {
-                assert!(record.generation == snapshot.generation && record.epoch < snapshot.epochs.newest);
-            }
-            assert!(snapshot.listed, "whether it was cannot be told");
-        }
-        let stranger = crate::ports::suite::pages::kit::page("stranger");
-        assert!(
-            pages.read(&stranger, Wanted::default()).await.unwrap().listed
-                && !pages.knows_listed().await.unwrap()
-        );
-        pages.publish(&[], &keys).await.unwrap();
-        assert!(pages.knows_listed().await.unwrap());
-        assert!(pages.read(&keys[0], Wanted::default()).await.unwrap().listed);
-        assert!(!pages.read(&stranger, Wanted::default()).await.unwrap().listed);
-    }
-
-    #[tokio::test]
-    async fn a_render_from_before_the_damage_is_refused_and_later_ones_are_kept() {
-        let (_folder, pages, keys, under_way) = half_lost().await;
-        for page in &keys {
-            pages.read(page, Wanted::default()).await.unwrap();
-        }
-        let (request, record) = crate::ports::suite::pages::kit::lease_request_and_record();
-        let late = Record { generation: under_way, ..record.clone() };
-        let none = Inline::default();
-        let error = pages.commit(&keys[0], &late, &none).await.unwrap_err();
-        assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");
-        pages.publish(&[(keys[0].clone(), late, none.clone())], &[]).await.unwrap_err();
-        assert_eq!(pages.resume(&keys[0], under_way, request.lease, request.now).await.unwrap(), None);
-        assert!(!pages.extend(&keys[0], under_way, request.lease, request.now).await.unwrap());
-        let stranger = crate::ports::suite::pages::kit::page("stranger");
-        for page in [&keys[0], &keys[150], &stranger] {
-            let seen = pages.read(page, Wanted::default()).await.unwrap();
-            let request = LeaseRequest { seen: Some(seen.generation), ..request };
-            let LeaseDecision::Granted(ticket) = pages.begin(page, request).await.unwrap() else {
-                panic!("refused")
-            };
-            let epoch = pages.prepare(page, ticket).await.unwrap().epoch;
-            let record = Record { generation: ticket, epoch, ..record.clone() };
-            pages.commit(page, &record, &none).await.unwrap();
-            let shown = pages.read(page, Wanted::default()).await.unwrap();
-            assert_eq!((shown.generation, shown.epochs.newest), (ticket, epoch), "fresh");
-        }
-    }
-
-    #[tokio::test]
-    async fn after_damage_a_page_nobody_knew_is_forgotten_and_not_held_back() {
-        let (_folder, pages, keys, _) = half_lost().await;
-        for page in &keys {
-            pages.read(page, Wanted::default()).await.unwrap();
-        }
-        let before = pages.list("", None, 1000).await.unwrap().len();
-        let (request, _) = crate::ports::suite::pages::kit::lease_request_and_record();
-        let request = LeaseRequest { seen: None, urgency: Urgency::Missing, ..request };
-        let stranger = crate::ports::suite::pages::kit::page("stranger");
-        let LeaseDecision::Granted(ticket) = pages.begin(&stranger, request).await.unwrap() else {
-            panic!("refused")
-        };
-        pages.release(&stranger, ticket).await.unwrap();
-        assert_eq!(pages.list("", None, 1000).await.unwrap().len(), before, "random paths fill no store");
-        let LeaseDecision::Granted(ticket) = pages.begin(&stranger, request).await.unwrap() else {
-            panic!("refused")
-        };
-        let failed = Failed { message: "no".into(), retry_after: None, now: request.now };
-        pages.fail(&stranger, ticket, failed).await.unwrap().unwrap();
-        assert!(
-            matches!(pages.begin(&stranger, request).await.unwrap(), LeaseDecision::Granted(_)),
-            "nothing to show"
-        );
-    }
-
-    #[tokio::test]
-    async fn failed_first_renders_are_forgotten_but_for_the_newest() {
-        let folder = tempfile::tempdir().unwrap();
-        let pages = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
-        let (request, record) = crate::ports::suite::pages::kit::lease_request_and_record();
-        let page = |n: usize| crate::ports::suite::pages::kit::page(&format!("p{n}"));
-        let fail = async |n: usize, at: u64| {
-            let request =
-                LeaseRequest { seen: None, urgency: Urgency::Overriding, now: Millis(at), ..request };
-            let LeaseDecision::Granted(ticket) = pages.begin(&page(n), request).await.unwrap() else {
-                panic!("refused")
-            };
-            let failed = Failed { message: "no".into(), retry_after: None, now: Millis(at) };
-            pages.fail(&page(n), ticket, failed).await.unwrap().unwrap();
-        };
-        for n in 0..9 {
-            fail(n, 1_000 + n as u64).await;
-        }
-        // Asked for again; shown; listed; under way; and one of whose renders another may still be.
-        fail(0, 2_000).await;
-        let shown = Record { generation: 9, ..record };
-        pages.commit(&page(1), &shown, &Inline::default()).await.unwrap();
-        fail(1, 1_000).await;
-        pages.publish(&[], &[page(2)]).await.unwrap();
-        let urgent = LeaseRequest { seen: None, urgency: Urgency::Overriding, ..request };
-        pages.begin(&page(3), urgent).await.unwrap();
-        pages.begin(&page(4), urgent).await.unwrap();
-        fail(4, 1_000).await;
-        let forget = |tx: &rusqlite::Transaction<'_>| forget_failed_firsts(tx, "b", 3);
-        assert_eq!(pages.db.write(Durable::No, forget).await.unwrap(), 2);
-        let left = pages.list("", None, 100).await.unwrap();
-        let left: Vec<_> = left.iter().map(|(key, _)| &key[key.len() - 1..]).collect();
-        assert_eq!(left, ["0", "1", "2", "3", "4", "7", "8"]);
-    }
-
     #[tokio::test]
     async fn a_store_of_an_earlier_version_is_read_and_goes_on() {
         let folder = tempfile::tempdir().unwrap();
@@ -612,72 +454,5 @@ mod tests {
         assert!(matches!(pages.begin(&page, request).await.unwrap(), LeaseDecision::Busy(_)));
         let again = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
         assert_eq!(again.read(&page, Wanted::default()).await.unwrap().slot.demanded, 1);
-    }
-
-    /// How many pages the test of scale has; 1,000,000 takes a minute.
-    #[allow(clippy::disallowed_methods, reason = "a setting of this test alone")]
-    fn pages_of_scale() -> u64 {
-        std::env::var("SCALE_PAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(50_000)
-    }
-
-    /// `SCALE_PAGES=1000000 cargo test --release -p perennial --lib for_any_number -- --nocapture` prints what a tag, the
-    /// first read after it and the first look of its renewal cost beside 1,000 pages.
-    #[tokio::test]
-    #[allow(clippy::print_stdout, reason = "a measurement is printed")]
-    #[allow(clippy::disallowed_methods, reason = "it takes less than the clock port's milliseconds")]
-    async fn a_tag_costs_the_same_for_any_number_of_pages() {
-        use std::time::Instant;
-        let (_, record) = crate::ports::suite::pages::kit::lease_request_and_record();
-        let bytes = Record { generation: 1, ..record }.to_bytes();
-        let mut costs = Vec::new();
-        for count in [1_000, pages_of_scale()] {
-            let folder = tempfile::tempdir().unwrap();
-            let pages = SqlitePages::open(folder.path(), "b".into(), Arc::new(SystemClock));
-            let record = bytes.clone();
-            let fill = move |tx: &rusqlite::Transaction<'_>| {
-                let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)";
-                let page = "'/suite/{name}|' || i";
-                let sql = format!(
-                    "INSERT INTO pages (build, page, record, generation) {numbers} SELECT 'b', {page}, ?2, 1 FROM n"
-                );
-                tx.execute(&sql, params![signed(count), record])?;
-                let sql = format!(
-                    "INSERT INTO warmth {numbers} SELECT 'b', {page}, '/suite/{{name}}', printf('%08d#%s', i % 99, {page}) FROM n"
-                );
-                tx.execute(&sql, [signed(count)])
-            };
-            pages.db.write(Durable::No, fill).await.unwrap();
-            let mut fastest = [std::time::Duration::MAX; 3];
-            for _ in 0..20 {
-                let began = Instant::now();
-                let epoch = pages.invalidate(&["tag:t".into()], Stamp::Stale).await.unwrap();
-                let one = crate::ports::suite::pages::kit::page("7");
-                let marked = Instant::now();
-                let seen = pages.read(&one, Wanted::default()).await.unwrap().epochs.newest;
-                let read = Instant::now();
-                assert_eq!(seen, epoch, "seen by the next read");
-                let warm = pages.warmest("/suite/{name}", None, 100).await.unwrap();
-                assert_eq!(warm.pages.len(), 100);
-                let took = [marked - began, read - marked, read.elapsed()];
-                fastest = std::array::from_fn(|n| fastest[n].min(took[n]));
-            }
-            println!(
-                "{count} pages: a tag {:?}, the next read {:?}, 100 warmest {:?}",
-                fastest[0], fastest[1], fastest[2]
-            );
-            let plan = pages.db.read(|c| {
-                let mut plan = c.prepare(&format!("EXPLAIN QUERY PLAN {}", warmth::warmest_sql()))?;
-                let rows =
-                    plan.query_map(params!["b", "/suite/{name}", None::<String>, 100], |row| row.get(3))?;
-                rows.collect::<rusqlite::Result<Vec<String>>>()
-            });
-            costs.push(plan.await.unwrap());
-        }
-        let plan = costs[0].join("; ");
-        assert!(
-            !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
-            "no look goes through all pages: {plan}"
-        );
-        assert_eq!(costs[0], costs[1]);
     }
 }

@@ -1,4 +1,4 @@
-//! The queue in SQLite: durable, worked by any process of the build on the machine.
+//! The queue in SQLite: durable, and shared by the processes of the machine.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::base::clock::{Clock, Millis};
 use crate::ports::error::StoreError;
 use crate::ports::job::Job;
 use crate::ports::queue::{Delivery, Queue};
-use crate::stores::embedded::sqlite::anew::{Column, Schema, save_rows};
+use crate::stores::embedded::sqlite::rebuild::{Column, Schema, save_rows};
 use crate::stores::embedded::sqlite::{Db, Durable};
 
-/// What is lost with a damaged queue was asked for by pages that are still stale: their next visitors ask again.
+/// Jobs that a damaged database loses were for pages that are still stale: their next visits send new jobs.
 const SCHEMA: Schema = Schema { sql: TABLES, added: &ADDED, save: |old, new, _| save_rows(old, new, "jobs") };
 
 const TABLES: &str = "
@@ -26,19 +26,21 @@ CREATE INDEX IF NOT EXISTS jobs_due ON jobs (build, due);
 CREATE INDEX IF NOT EXISTS jobs_left ON jobs (due);
 ";
 
-/// Columns that queues of earlier versions lack.
+/// The columns that queues of earlier versions lack.
 const ADDED: [Column; 1] = [Column { table: "jobs", name: "returned", kind: "INTEGER NOT NULL DEFAULT 0" }];
 
-/// A job that was taken this often without being finished (its worker died each time) is dropped.
+/// The most deliveries of a job that end with the death of its worker. Then the job is dropped.
 const TRIES_MAX: u32 = 5;
 
-/// A job that no process of its own build has taken for so long after it was due is anybody's: that build was replaced.
+/// How long a due job waits for a process of its own build. Afterwards any build's process takes the job: its build was
+/// probably replaced.
 const LEFT_AFTER: Duration = Duration::from_secs(60);
 
-/// How often a call that waits looks for jobs that another process has sent, or left behind when it died.
+/// The pause after which a waiting call looks again for jobs of other processes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Which jobs a process may take: those of its build and those of no build, and what other builds have left behind.
+/// The condition for jobs that a process may take: those of its build, those of no build, and those that other builds have left
+/// ([`LEFT_AFTER`]).
 const TAKES: &str = "((build IN (?1, '') AND due <= ?2) OR due <= ?3)";
 
 /// The queue of one machine.
@@ -61,10 +63,10 @@ impl SqliteQueue {
         self.db.wait_for_locks(most);
     }
 
-    /// Takes the job that has been due the longest, if there is one.
+    /// Takes the job that has been due for the longest time; `None` if no job is due.
     async fn take_due(&self, hidden: Duration) -> Result<Option<Delivery>, StoreError> {
         let now = self.clock.now();
-        // Most looks find nothing: a read is enough to know.
+        // Mostly no job is due: a read finds that out without a write lock.
         if self.due(now).await?.is_none() {
             return Ok(None);
         }
@@ -94,10 +96,10 @@ impl SqliteQueue {
         self.db.write(Durable::No, take).await
     }
 
-    /// How many jobs are waiting or being worked on, delayed ones included.
+    /// The number of jobs that wait or are being carried out, delayed ones included.
     ///
     /// # Errors
-    /// The store's.
+    /// The database cannot be read.
     pub fn len(&self) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) FROM jobs WHERE build IN (?1, '')";
         self.db
@@ -108,12 +110,12 @@ impl SqliteQueue {
     /// Whether [`SqliteQueue::len`] is 0.
     ///
     /// # Errors
-    /// The store's.
+    /// The database cannot be read.
     pub fn is_empty(&self) -> Result<bool, StoreError> {
         self.len().map(|n| n == 0)
     }
 
-    /// Puts a message into the queue that this program may not be able to read.
+    /// Sends any text as a message.
     #[cfg(test)]
     pub(crate) async fn send_text(&self, message: &'static str) {
         let sql = "INSERT INTO jobs (build, due, message) VALUES ('', 0, ?1)";
@@ -131,14 +133,14 @@ impl SqliteQueue {
     }
 }
 
-/// A receipt is the number of the job's row.
+/// The number of the job's row, which is its receipt.
 fn id_of(receipt: &str) -> Result<i64, StoreError> {
     receipt
         .parse()
         .map_err(|_| StoreError::refused(format!("`{}` is no receipt of this queue", receipt.escape_debug())))
 }
 
-/// What was due by then is left behind.
+/// The time at which a job of another build must have been due for this process to take it.
 fn left_before(now: Millis) -> Millis {
     Millis(now.0.saturating_sub(LEFT_AFTER.as_millis() as u64))
 }
@@ -161,10 +163,10 @@ impl Queue for SqliteQueue {
         Ok(())
     }
 
-    /// Jobs of this process are noticed at once, and those of others, or that a worker has left behind as it died, after
-    /// half a second.
+    /// Notices jobs of this process at once. Jobs of other processes, and jobs whose worker has died, are noticed after half a
+    /// second.
     async fn take(&self, hidden: Duration, wait: Duration) -> Result<Option<Delivery>, StoreError> {
-        // Counted, since a clock may be set back meanwhile.
+        // Counts pauses, because the clock may be set back meanwhile.
         let looks = wait.as_millis().div_ceil(LOOK_EVERY.as_millis());
         for _ in 0..looks {
             if let Some(delivery) = self.take_due(hidden).await? {
@@ -192,7 +194,7 @@ impl Queue for SqliteQueue {
         self.db.write(Durable::No, finish).await.map(drop)
     }
 
-    /// Its worker lives: the job is not one that kills its workers.
+    /// Resets the count of deliveries towards [`TRIES_MAX`]: the job's worker has not died.
     async fn give_back(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
         let id = id_of(receipt)?;
         let due = self.clock.now().plus(delay);
@@ -279,7 +281,7 @@ mod tests {
         assert!(old.take(Duration::ZERO, Duration::ZERO).await.unwrap().is_none(), "taken");
     }
 
-    /// As they were before jobs were given back.
+    /// A queue of a version that could not give jobs back.
     #[tokio::test]
     async fn jobs_of_an_earlier_version_are_taken() {
         let folder = tempfile::tempdir().unwrap();

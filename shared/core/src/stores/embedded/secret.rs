@@ -1,4 +1,4 @@
-//! The secret of a store whose deployment was given none.
+//! The secret of a store whose settings name none.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -9,11 +9,11 @@ use tempfile::NamedTempFile;
 use crate::key::encode::hex;
 use crate::stores::embedded::folder::Access;
 
-/// The secrets that are live: those that are given, or else the store's own. On AWS there is no store that only the
-/// owner can read, so there the settings must give one.
+/// The live secrets: the given ones, or else the store's own. On Lambda no store keeps a secret: there the settings must give
+/// one.
 ///
 /// # Errors
-/// There is none, and what to do.
+/// There is no secret. The message says what to do.
 pub fn live_secrets(given: &[String], store: &Path, on_lambda: bool) -> io::Result<Vec<String>> {
     if !given.is_empty() {
         return Ok(given.to_vec());
@@ -31,8 +31,8 @@ pub fn secret_file(store: &Path) -> PathBuf {
     store.join("revalidate-secret")
 }
 
-/// The store's own secret, made at random if there is none yet and readable by its owner alone: so that the endpoint
-/// of a site without settings is neither open nor has a secret that others know.
+/// The store's own secret. The first call makes it at random, readable by the store's owner alone. So a site without settings has
+/// neither an open endpoint nor a default secret that others know.
 ///
 /// # Errors
 /// The file cannot be read or made.
@@ -50,8 +50,8 @@ fn own_secret(store: &Path) -> io::Result<String> {
     write_secret(store, hex(&random))
 }
 
-/// Has a store whose folder was removed under its processes keep the secret that they know. Tells whether the store has
-/// that one; if not, another process has made one of its own, and only a restart makes both live with the same.
+/// Writes the known secret into a store whose folder was removed under its processes. `true` if the store then has this secret.
+/// `false` if another process has made a new one: the processes agree again after a restart.
 ///
 /// # Errors
 /// The file cannot be read or made.
@@ -63,13 +63,13 @@ pub fn keep_secret(store: &Path, secret: &str) -> io::Result<bool> {
     }
 }
 
-/// Writes a secret where there is none; tells which one is there then.
+/// Writes a secret unless there is one. Returns the stored one.
 fn write_secret(store: &Path, secret: String) -> io::Result<String> {
     let path = secret_file(store);
     let wrong = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
     Access::of(store).make_folder(store).map_err(wrong)?;
-    // Written whole beside its place: another process that starts now finds all of it or nothing. The file has a name that
-    // nobody knows beforehand, and is opened with `O_EXCL`: no file or link that somebody has put there is written to.
+    // The secret is written to a temporary file and then renamed: other processes find all of it or nothing. The file's name is
+    // random, and the file is opened with `O_EXCL`: an attacker cannot have put a file or a link there.
     let mut part = NamedTempFile::with_prefix_in(".revalidate-secret-", store).map_err(wrong)?;
     part.write_all(secret.as_bytes()).map_err(wrong)?;
     match part.persist_noclobber(&path) {
@@ -106,12 +106,12 @@ mod tests {
     fn a_link_in_the_place_of_the_temporary_file_is_not_followed() {
         let [folder, elsewhere] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let target = elsewhere.path().join("target");
-        // As earlier versions called it, whose name everybody could tell.
+        // The temporary name of earlier versions, which an attacker could guess.
         let known = folder.path().join(format!(".revalidate-secret-{}", std::process::id()));
         std::os::unix::fs::symlink(&target, known).unwrap();
         assert_eq!(own_secret(folder.path()).unwrap().len(), 48);
         assert!(!target.exists());
-        // A link in the place of the secret itself is kept: a volume of secrets is full of them. It is never written to.
+        // A link in the place of the secret itself is read and never written: volumes of secrets consist of links.
         let volume = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(&target, secret_file(volume.path())).unwrap();
         assert!(own_secret(volume.path()).is_err() && !target.exists());

@@ -1,13 +1,14 @@
-//! One SQLite database in WAL mode, shared by several processes of one machine.
+//! A SQLite database in WAL mode, shared by the processes of one machine.
 //!
-//! Reads run where they are called: a point read of a warm database takes microseconds. Writes run one at a time
-//! in each process, on a thread where waiting for other processes' locks is allowed.
+//! Reads run on the calling thread: a point read of a warm database takes microseconds. Writes run one at a time in each
+//! process, on a thread that may block on other processes' locks.
 
-pub(crate) mod anew;
 mod changes;
+mod heal;
 mod kinds;
 mod patience;
 mod place;
+pub(crate) mod rebuild;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,27 +17,21 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use crate::base::clock::{Clock, Millis};
+use crate::base::clock::Clock;
 use crate::ports::error::{StoreError, StoreErrorKind};
 use crate::stores::embedded::folder::Access;
-use crate::stores::embedded::sqlite::anew::{Files, Schema, emptied, is_damage, is_emptied, is_out_of_reach};
-use crate::stores::embedded::sqlite::changes::{Changes, Held, Identity, Kind};
+use crate::stores::embedded::sqlite::changes::{Changes, Identity, Kind};
 use crate::stores::embedded::sqlite::kinds::{is_locked, kind_of};
 use crate::stores::embedded::sqlite::patience::Patience;
+use crate::stores::embedded::sqlite::rebuild::{Files, Schema, emptied, is_emptied, is_out_of_reach};
 
-/// How long a call waits for another process's lock, unless [`Db::wait_for_locks`] says otherwise.
+/// The longest wait of a call for another process's lock, unless [`Db::wait_for_locks`] sets another.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
-/// The pause between two tries to read what a lock keeps readers out of.
+/// The pause between two tries to read a locked database.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
-/// How long whoever meets damage waits for those who write.
-const REPLACE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// A damaged database that could not be replaced is not tried again for so long.
-const REPLACE_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// Open readers that are kept for the next read.
+/// The most open connections that are kept for later reads.
 const READERS_KEPT_MAX: usize = 16;
 
 /// Whether a commit must survive a power cut before it is acknowledged. All commits survive a killed process.
@@ -57,21 +52,21 @@ pub(crate) struct Db {
     not_replaced_at: AtomicU64,
     reading: Patience,
     writing: Patience,
-    /// How often the files at the store's path have become others.
+    /// The number of times that other files have taken the store's path.
     life: AtomicU64,
     looked_at: AtomicU64,
-    /// The database that was opened last to be written: its number, and the file.
+    /// The number and the file of the database that was opened last for writing.
     written: Mutex<Option<(u64, Identity)>>,
 }
 
-/// A connection to the database of that number, in that life of the store.
+/// A connection to the database with this number, in this life of the store.
 struct Opened {
     connection: Connection,
     number: u64,
     life: u64,
 }
 
-/// What kept a call from being carried out.
+/// A failed call: the error, the number of its database, and whether a write may have landed.
 struct Broken {
     error: rusqlite::Error,
     number: u64,
@@ -79,11 +74,10 @@ struct Broken {
 }
 
 impl Db {
-    /// Opens or creates the database. One that cannot be opened now is tried again on each call, so that a full
-    /// disk or a read-only one does not keep a server from starting.
+    /// Opens or creates the database. If that fails, each call tries again: a server can start on a full or read-only disk.
     pub(crate) fn open(path: &Path, schema: &'static Schema, clock: Arc<dyn Clock>) -> Arc<Self> {
         if let Some(folder) = path.parent() {
-            // If it cannot be made, opening the files fails and says so.
+            // If the folder cannot be made, opening the files fails, too, and that error is logged.
             let _ = Access::of(folder).make_folder(folder);
         }
         let files = Files::of(path);
@@ -105,7 +99,7 @@ impl Db {
         });
         if let Err(Broken { error, number, .. }) = db.open_writer() {
             if db.is_damage(&error) {
-                // If somebody writes now, the first call that meets the damage tries again.
+                // If another process writes now, the first call that meets the damage tries again.
                 db.changes
                     .try_hold(Kind::Replace)
                     .into_iter()
@@ -121,18 +115,18 @@ impl Db {
         db
     }
 
-    /// Has calls wait so long for another process's lock. After that they fail.
+    /// Sets the longest wait of a call for another process's lock. After that the call fails.
     pub(crate) fn wait_for_locks(&self, most: Duration) {
         self.reading.set(most);
         self.writing.set(most);
     }
 
-    /// See [`Changes::now`].
+    /// The version of the database: [`Changes::now`].
     pub(crate) fn version(&self) -> Option<u64> {
         self.changes.now()
     }
 
-    /// Runs a few point reads as of one instant.
+    /// Runs a few point reads in one transaction.
     pub(crate) async fn read<T>(
         self: &Arc<Self>,
         work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + Sync,
@@ -156,7 +150,7 @@ impl Db {
         .map_err(|broken| self.failed("read", broken))
     }
 
-    /// Tries again and again while a lock of another process keeps readers out. No thread waits for it.
+    /// Reads, and tries again while another process's lock keeps readers out. The wait blocks no thread.
     async fn read_patiently<T>(
         &self,
         work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + Sync,
@@ -166,7 +160,7 @@ impl Db {
             |read: &Result<T, Broken>| matches!(read, Err(broken) if is_locked(&broken.error));
         if is_locked_out(&read) {
             let wait = self.reading.left(self.clock.now()).unwrap_or_default();
-            // Counted, since a clock may be set back meanwhile.
+            // Counts pauses, because the clock may be set back meanwhile.
             for _ in 0..wait.as_millis() / READ_AGAIN_AFTER.as_millis() {
                 self.clock.sleep(READ_AGAIN_AFTER).await;
                 read = self.try_read(&work);
@@ -182,7 +176,7 @@ impl Db {
         read
     }
 
-    /// [`Db::read`] for those who need not know: damage is an error.
+    /// Like [`Db::read`], without repair: a damaged or locked database is an error.
     pub(crate) fn read_now<T>(
         &self,
         work: impl Fn(&Connection) -> rusqlite::Result<T>,
@@ -211,7 +205,7 @@ impl Db {
                 Ok(value)
             }
             Err(error) if is_out_of_reach(&error) => match self.files.open_at_rest(number) {
-                // Not kept: the next read finds out whether somebody writes by then.
+                // The connection is not kept: by the next read another process may write.
                 Some(at_rest) => read(&at_rest, &work).map_err(broken),
                 None => Err(broken(error)),
             },
@@ -219,8 +213,7 @@ impl Db {
         }
     }
 
-    /// Runs `work` in a transaction that no other writer overlaps. Again in another database, if this one turns out
-    /// to be damaged.
+    /// Runs `work` in a transaction that no other writer overlaps. If the database is damaged, replaces it and runs `work` again.
     pub(crate) async fn write<T: Send + 'static>(
         self: &Arc<Self>,
         durable: Durable,
@@ -245,10 +238,10 @@ impl Db {
         durable: Durable,
         work: Arc<impl Fn(&Transaction<'_>) -> rusqlite::Result<T> + Send + Sync + 'static>,
     ) -> Result<Result<T, Broken>, StoreError> {
-        // Queued here, not on threads: a writer that waits for another process holds up one thread and no reader.
+        // Writers wait here and not on threads: only one thread blocks on another process's lock.
         let mut writer = self.writer.clone().lock_owned().await;
         let Some(wait) = self.writing.left(self.clock.now()) else { return Err(self.locked("write")) };
-        // From here on nobody replaces the database.
+        // While this is held, no process replaces the database.
         let Some(held) = self.changes.hold(Kind::Write, wait, &*self.clock).await else {
             self.writing.note_in_vain(self.clock.now());
             return Err(self.locked("write"));
@@ -303,7 +296,7 @@ impl Db {
         Ok(value)
     }
 
-    /// The number of the database that is in use. Others may have begun another.
+    /// The number of the newest database. Another process may have made a newer one since the last call.
     fn newest(&self) -> u64 {
         let known = self.newest.load(Ordering::Relaxed);
         if !self.path(known + 1).exists() {
@@ -333,8 +326,8 @@ impl Db {
             let connection = Connection::open(self.path(number))?;
             connection.busy_timeout(wait)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
-            // One that was written before has its tables. An emptied one is as damaged as any other: its numbers must
-            // not start again.
+            // A database that was written before has tables. Without them it counts as damaged: its numbers must not start
+            // again.
             if self.changes.above_all().is_some() {
                 connection
                     .query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(()))
@@ -351,49 +344,10 @@ impl Db {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let life = self.life.load(Ordering::Relaxed);
         let connection = Connection::open_with_flags(self.path(number), flags)?;
-        // Readers run where they are called: see `Db::read_patiently`.
+        // Reads run on the calling thread and must not block it: see `Db::read_patiently`.
         connection.busy_timeout(Duration::ZERO)?;
         connection.set_prepared_statement_cache_capacity(32);
         Ok(Opened { connection, number, life })
-    }
-
-    /// Whether an error says that the database is damaged, and not only out of reach.
-    fn is_damage(&self, error: &rusqlite::Error) -> bool {
-        is_damage(error) || (is_emptied(error) && self.changes.above_all().is_some())
-    }
-
-    /// Sets a database aside that is damaged, unless somebody has done it.
-    async fn heal(self: &Arc<Self>, met: &Broken) {
-        let last = Millis(self.not_replaced_at.load(Ordering::Relaxed));
-        let now = self.clock.now();
-        if last <= now && now.since(last) < REPLACE_AGAIN_AFTER {
-            return;
-        }
-        let Some(held) = self.changes.hold(Kind::Replace, REPLACE_TIMEOUT, &*self.clock).await else {
-            return;
-        };
-        let (db, number, error) = (self.clone(), met.number, met.error.to_string());
-        // If it panics, the database is as damaged as before.
-        let _ = tokio::task::spawn_blocking(move || db.replace(number, &error, held)).await;
-    }
-
-    fn replace(&self, number: u64, error: &dyn std::fmt::Display, _alone: Held) {
-        if self.newest() != number {
-            return;
-        }
-        let (path, next) = (self.path(number), self.path(number + 1));
-        let (path, next) = (path.display(), next.display());
-        match self.files.begin_after(number, self.schema, &self.changes) {
-            Ok(saved) => tracing::error!(
-                "the store {path} is damaged ({error}): it is set aside, and {next} goes on with what could be saved, {saved} rows"
-            ),
-            Err(e) => {
-                self.not_replaced_at.store(self.clock.now().0, Ordering::Relaxed);
-                tracing::error!(
-                    "the store {path} is damaged ({error}), and {next} cannot be made in its place: {e}"
-                );
-            }
-        }
     }
 
     fn locked(&self, verb: &str) -> StoreError {
@@ -415,10 +369,10 @@ impl Db {
     }
 }
 
-/// What keeps a call from being carried out, and what to do.
+/// The end of the error text for a locked database.
 const LOCKED: &str = "another process holds its lock for longer than PERENNIAL_STORE_LOCK_WAIT_MS; see who has it open (`fuser`), and end that process";
 
-/// As of one instant.
+/// Runs reads in one transaction, so that all see the same state.
 fn read<T>(
     connection: &Connection,
     work: impl Fn(&Connection) -> rusqlite::Result<T>,
@@ -457,13 +411,6 @@ mod tests {
         read.await.unwrap()
     }
 
-    fn damage(path: PathBuf) {
-        let bytes = std::fs::metadata(&path).map_or(0, |file| file.len());
-        // In place, as a failing disk does: the processes that have it open see it.
-        let file = std::fs::File::options().write(true).open(path).unwrap();
-        std::os::unix::fs::FileExt::write_all_at(&file, &vec![7; bytes as usize], 0).unwrap();
-    }
-
     #[tokio::test]
     async fn a_lock_that_another_process_holds_delays_one_call_only() {
         let folder = tempfile::tempdir().unwrap();
@@ -489,7 +436,7 @@ mod tests {
         }
     }
 
-    /// Whoever holds the lock that even readers need keeps no thread: there is one here.
+    /// This test has one thread: a wait for a lock that blocked the thread would stop the other task.
     #[tokio::test]
     async fn a_lock_against_readers_stops_nobody_else() {
         let folder = tempfile::tempdir().unwrap();
@@ -513,68 +460,6 @@ mod tests {
         assert!(error.to_string().contains("another process"), "{error}");
         assert_eq!(error.kind(), StoreErrorKind::Busy);
         assert_eq!(db.reading.left(SystemClock.now()), None, "the next one does not wait");
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_no_database_is_set_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("pages.db"), vec![7; 5000]).unwrap();
-        let db = open(folder.path());
-        add(&db, 1).await.unwrap();
-        let lost = i64::try_from(changes::LOST).unwrap();
-        assert_eq!(
-            all(&db).await,
-            [lost, 1],
-            "without a counter numbers go on above all there can have been"
-        );
-        assert_eq!(std::fs::read(folder.path().join("pages.db")).unwrap(), vec![7; 5000], "it is kept");
-        assert_eq!(all(&open(folder.path())).await, [lost, 1]);
-    }
-
-    #[tokio::test]
-    async fn damage_that_is_met_heals_for_all_processes_and_nobody_writes_to_what_was_set_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        let [a, b, c] = [0, 1, 2].map(|_| open(folder.path()));
-        for db in [&a, &b, &c] {
-            add(db, 1).await.unwrap();
-        }
-        assert_eq!(all(&c).await, [1, 1, 1]);
-        for round in 0..3 {
-            let (version, counter) = (c.version().unwrap(), a.changes.get().unwrap());
-            for side in ["", "-wal"] {
-                let mut name = a.path(round).into_os_string();
-                name.push(side);
-                damage(name.into());
-            }
-            // One reads, another writes, the third does nothing until then. What SQLite still knows is not damaged.
-            lock(&a.readers).clear();
-            drop(b.writer.lock().await.take());
-            let (read, written) = tokio::join!(all(&a), add(&b, 2));
-            written.unwrap();
-            let above = i64::try_from(counter).unwrap();
-            assert!(read[0] > above, "{read:?} after {counter}");
-            assert_ne!(c.version().unwrap(), version, "what it holds in memory counts no more");
-            let kept = std::fs::read(a.path(round)).unwrap();
-            add(&c, 3).await.unwrap();
-            assert_eq!(all(&a).await[1..], [2, 3]);
-            assert_eq!(all(&b).await, all(&c).await);
-            assert!(std::fs::read(a.path(round)).unwrap() == kept, "written to what was set aside");
-        }
-        assert_eq!(std::fs::read(a.path(1)).unwrap(), b"", "only the last damaged one is kept");
-    }
-
-    #[tokio::test]
-    async fn an_emptied_database_does_not_begin_its_numbers_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = open(folder.path());
-        add(&db, 1).await.unwrap();
-        let counter = i64::try_from(db.changes.get().unwrap()).unwrap();
-        drop(db);
-        for gone in [false, true] {
-            let path = open(folder.path()).path(u64::from(gone));
-            if gone { std::fs::remove_file(path) } else { std::fs::write(path, "") }.unwrap();
-            assert!(all(&open(folder.path())).await[0] > counter, "gone: {gone}");
-        }
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! A row of the table of pages, read.
+//! A row of the table `pages`.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(super) const COLUMNS: &str = "record, generation, listed, ticket, lease_from
 #[derive(Default)]
 pub(super) struct PageRow {
     record: Option<Vec<u8>>,
-    /// The number of the newest commit, or what numbers go on above.
+    /// The generation of the newest commit, or the number above which tickets go on.
     pub(super) generation: Ticket,
     pub(super) listed: bool,
     pub(super) slot: Slot,
@@ -55,24 +55,24 @@ impl PageRow {
         })
     }
 
-    /// The row in a store whose numbers go on above those of one that was damaged: a page that was not saved is like
-    /// one whose record cannot be read.
+    /// The row in a database that has replaced a damaged one, where tickets go on above `above`. A page that could not be saved is
+    /// like one with a damaged record.
     pub(super) fn above(self, above: Ticket) -> Self {
         Self { generation: self.generation.max(above), above, ..self }
     }
 
-    /// Whether a ticket was handed out by the store that was damaged.
+    /// Whether the damaged database granted this ticket.
     pub(super) fn is_from_before(&self, ticket: Ticket) -> bool {
         ticket <= self.above
     }
 
-    /// [`Slot::is_forgotten`], with numbers counted from where this store's begin.
+    /// [`Slot::is_forgotten`], with the numbers of this database, which may begin above 1.
     pub(super) fn is_forgotten(&self, ticket: Ticket) -> bool {
         let slot = Slot { ticket: self.slot.ticket.saturating_sub(self.above), ..self.slot.clone() };
         slot.is_forgotten(ticket.saturating_sub(self.above), self.committed)
     }
 
-    /// The record, unless it is damaged: then there is none, and the next render replaces it.
+    /// The record. `None` for a damaged record, which the next render replaces.
     pub(super) fn record(&self, page: &str) -> Option<Arc<Record>> {
         match Record::from_bytes(self.record.as_deref()?) {
             Ok(record) => Some(Arc::new(record)),
@@ -83,7 +83,7 @@ impl PageRow {
         }
     }
 
-    /// What the row says by itself, without the tags.
+    /// The snapshot without the epochs of tags.
     pub(super) fn alone(self, record: Option<Arc<Record>>) -> Snapshot {
         let Self { generation, listed, slot, .. } = self;
         Snapshot { record, generation, slot, listed, ..Snapshot::default() }
@@ -98,14 +98,14 @@ impl PageRow {
     }
 }
 
-/// What tickets go on above: 0 but in a store that was begun in the place of a damaged one.
+/// The number above which tickets go on: 0, except in a database that has replaced a damaged one.
 pub(super) fn above(connection: &Connection) -> rusqlite::Result<Ticket> {
     let above =
         connection.prepare_cached("SELECT ticket FROM above")?.query_row([], |row| unsigned(row, 0))?;
     Ok(above.unwrap_or(0))
 }
 
-/// See [`Pages::knows_listed`](crate::ports::pages::Pages::knows_listed).
+/// Implements [`Pages::knows_listed`](crate::ports::pages::Pages::knows_listed).
 pub(super) fn knows_listed(connection: &Connection, build: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT ticket = 0 OR EXISTS (SELECT 1 FROM published WHERE build = ?1) FROM above";
     connection.prepare_cached(sql)?.query_row([build], |row| row.get(0))

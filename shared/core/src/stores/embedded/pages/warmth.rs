@@ -1,4 +1,4 @@
-//! Which pages visitors have wanted last.
+//! The pages of a route in the order of their warmth.
 
 use rusqlite::{Connection, params};
 
@@ -7,7 +7,7 @@ use crate::ports::pages::warmth::{COLD, Warm, Warmest, place, wanted_in_hour};
 use crate::record::page_record::{Record, Stored};
 use crate::stores::embedded::pages::row::{COLUMNS, PageRow};
 
-/// Notes when a visitor has wanted the page, if this commit is for one.
+/// Stores the hour of a commit for a visitor.
 pub(super) fn note_warmth(tx: &Connection, build: &str, page: &str, record: &Record) -> rusqlite::Result<()> {
     if record.stored == Stored::Deleted {
         let sql = "DELETE FROM warmth WHERE build = ?1 AND page = ?2";
@@ -21,8 +21,8 @@ pub(super) fn note_warmth(tx: &Connection, build: &str, page: &str, record: &Rec
     tx.prepare_cached(&sql)?.execute(row).map(drop)
 }
 
-/// Pages of a build and a route before a place, warmest first, so many. The places are gone through in their order, and
-/// each page is found by its key: CROSS JOIN says so.
+/// Selects the warmest pages of a route behind a place. CROSS JOIN makes SQLite go through the places in their order, and look
+/// each page up by its key.
 pub(super) fn warmest_sql() -> String {
     let columns = COLUMNS.split(',').map(|column| format!("pages.{}", column.trim()));
     let columns = columns.collect::<Vec<_>>().join(", ");

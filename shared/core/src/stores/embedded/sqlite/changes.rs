@@ -1,4 +1,4 @@
-//! The file beside a database that tells of changes, and by which its processes keep out of one another's way.
+//! The file beside a database that counts its changes, and whose locks keep writers and replacements apart.
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -9,13 +9,13 @@ use std::time::Duration;
 use crate::base::clock::Clock;
 use crate::stores::embedded::folder::Access;
 
-/// A counter in a file beside the database that tells readers of all processes, with one small read, whether
-/// anything was committed since they last looked.
+/// A counter in a file beside the database. With one small read, any process learns whether anything was committed since its
+/// last look.
 ///
-/// The low bit says that a commit is under way. A writer, holding the database's write lock, sets the next odd
-/// number before it commits, and the even one after it, before its caller is answered. So a reader that notes an
-/// even number before it reads the database may reuse what it read for as long as the number stays. A process
-/// killed between the two leaves an odd number: readers then ask the database each time, until the next commit.
+/// The counter is odd while a commit is under way. A writer holds the database's write lock, sets a greater odd number before its
+/// commit, and the even number after that one afterwards, before it answers its caller. A reader that has seen an even number before its
+/// read may reuse the result as long as the number stays. If a process is killed between the two, the number stays odd: readers
+/// then read the database each time, until the next commit.
 pub(super) struct Changes {
     path: PathBuf,
     file: RwLock<Option<File>>,
@@ -23,37 +23,37 @@ pub(super) struct Changes {
 
 fn open(path: &Path) -> std::io::Result<File> {
     let opened = Access::of(path.parent().unwrap_or(path)).open(path);
-    // Where nothing can be written, it tells of changes all the same.
+    // On a read-only disk the counter can still be read.
     opened.or_else(|_| File::open(path))
 }
 
-/// What tells a file from all others of the machine while it is open: its device and its number there.
+/// The identity of an open file: its device and its inode number.
 pub(super) type Identity = (u64, u64);
 
 pub(super) fn identity(file: &std::fs::Metadata) -> Identity {
     (file.dev(), file.ino())
 }
 
-/// Whether this file has the path.
+/// Whether the file at this path is the one with this identity.
 pub(super) fn has_path(path: &Path, file: Identity) -> bool {
     std::fs::metadata(path).is_ok_and(|there| identity(&there) == file)
 }
 
-/// Held until it is dropped. Given back by the system if its process dies.
+/// A lock, held until it is dropped. The system releases it if the process dies.
 pub(super) struct Held {
     _file: Option<File>,
 }
 
-/// Who may hold it at the same time.
+/// The kind of a lock: who else may hold one at the same time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Other writers.
+    /// To write. Other writers may hold the lock, too; SQLite keeps them apart.
     Write,
-    /// Nobody: the database is replaced.
+    /// To replace the database. No other process may hold the lock.
     Replace,
 }
 
-/// The pause between two tries to get hold of it.
+/// The pause between two tries to get the lock.
 const TRY_EVERY: Duration = Duration::from_millis(2);
 
 impl Changes {
@@ -62,17 +62,17 @@ impl Changes {
         Self { path, file }
     }
 
-    /// Goes on with the file that has the path now, or with a new one.
+    /// Opens the file that is at the path now, or makes one.
     pub(super) fn reopen(&self) {
         let file = open(&self.path).ok();
         *self.file.write().unwrap_or_else(PoisonError::into_inner) = file;
     }
 
-    /// Whether the file that has the path is another than the one that is open, or is gone.
+    /// Whether the open file is no longer the one at the path.
     pub(super) fn is_replaced(&self) -> bool {
         match &*self.file() {
             Some(file) => file.metadata().is_ok_and(|open| !has_path(&self.path, identity(&open))),
-            // It could not be opened so far.
+            // The file could not be opened so far.
             None => File::open(&self.path).is_ok(),
         }
     }
@@ -81,7 +81,7 @@ impl Changes {
         self.file.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number that stays only while nothing is committed; `None` while something may be.
+    /// The counter; `None` while it is odd or cannot be read.
     pub(super) fn now(&self) -> Option<u64> {
         self.get().filter(|number| number % 2 == 0)
     }
@@ -94,8 +94,8 @@ impl Changes {
 
     fn set(&self, number: u64) {
         if let Some(file) = &*self.file() {
-            // Its failure shows as an odd or missing number, or as the old one while the commit fails as well:
-            // both live on the same disk, and overwriting eight bytes in place needs no space.
+            // If this write fails, the number is odd or missing, or it stays the old one. In the last case the commit fails, too:
+            // both are on the same disk, and this write of eight bytes in place needs no space.
             let _ = file.write_at(&number.to_le_bytes(), 0);
         }
     }
@@ -104,31 +104,31 @@ impl Changes {
         self.begin_above(self.get().unwrap_or(0))
     }
 
-    /// [`Changes::begin`] where the counter itself may be lost.
+    /// Like [`Changes::begin`], for a counter that may be lost: the number is above `number`.
     pub(super) fn begin_above(&self, number: u64) -> u64 {
         let odd = number.wrapping_add(2) | 1;
         self.set(odd);
         odd
     }
 
-    /// Only the writer that set the odd number ends it: another's, later, is another commit under way.
+    /// Ends a commit. Does nothing if the number is no longer the one of this writer: then another commit is under way.
     pub(super) fn end(&self, odd: u64) {
         if self.get() == Some(odd) {
             self.set(odd.wrapping_add(1));
         }
     }
 
-    /// A number above every ticket and every epoch that was ever handed out: each of them was a commit, and so counted
-    /// here. `None` if there was no commit yet.
+    /// A number above every ticket and every epoch so far: each of them took a commit, which this counter has counted. `None` before
+    /// the first commit.
     pub(super) fn above_all(&self) -> Option<u64> {
         self.get().filter(|number| (1..MOST).contains(number)).map(|number| number + 1)
     }
 
-    /// Holds the file, to write the database or to replace it. `None` if others do now.
+    /// Takes the lock, to write or to replace the database. `None` if other processes hold it.
     pub(super) fn try_hold(&self, kind: Kind) -> Option<Held> {
-        // A file of its own each time: a lock belongs to an opened file, not to whoever asks.
+        // The file is opened each time: a lock belongs to an open file, not to its holder.
         let Ok(file) = open(&self.path) else {
-            // Where no file can be made, no database can be replaced either.
+            // If no file can be made here, no process can replace the database either.
             return Some(Held { _file: None });
         };
         let locked = match kind {
@@ -137,14 +137,14 @@ impl Changes {
         };
         match locked {
             Err(TryLockError::WouldBlock) => None,
-            // A file system without such locks is one machine's problem, not a reason not to write.
+            // A file system without locks is no reason to refuse writes.
             Ok(()) | Err(TryLockError::Error(_)) => Some(Held { _file: Some(file) }),
         }
     }
 
-    /// The same, waiting for others for so long.
+    /// Like [`Changes::try_hold`], but waits for other holders for `wait` at most.
     pub(super) async fn hold(&self, kind: Kind, wait: Duration, clock: &dyn Clock) -> Option<Held> {
-        // Counted, since a clock may be set back meanwhile.
+        // Counts pauses, because the clock may be set back meanwhile.
         for _ in 0..wait.as_millis() / TRY_EVERY.as_millis() {
             if let Some(held) = self.try_hold(kind) {
                 return Some(held);
@@ -155,10 +155,10 @@ impl Changes {
     }
 }
 
-/// More than any store has ever handed out: where the counter is lost, numbers go on above it.
+/// A number above all that any store has granted. If the counter is lost, numbers go on above this one.
 pub(super) const LOST: u64 = 1 << 52;
 
-/// A counter beyond this is damage; numbers have to fit the database's, with room to grow.
+/// The largest valid counter. Numbers must fit SQLite's, with room to grow.
 const MOST: u64 = 1 << 62;
 
 #[cfg(test)]

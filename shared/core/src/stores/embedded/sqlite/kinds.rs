@@ -1,15 +1,15 @@
-//! What an error of SQLite asks of a caller (<https://sqlite.org/rescode.html>).
+//! The kinds of SQLite's errors (<https://sqlite.org/rescode.html>).
 
 use rusqlite::{Error, ErrorCode};
 
 use crate::ports::error::StoreErrorKind;
 
-/// Whether an error says that another process holds a lock.
+/// Whether an error means that another process holds a lock.
 pub(super) fn is_locked(error: &Error) -> bool {
     kind_of(error) == StoreErrorKind::Busy
 }
 
-/// The kind of a call that was not carried out.
+/// The kind of the error of a call that was not carried out.
 pub(super) fn kind_of(error: &Error) -> StoreErrorKind {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {

@@ -1,21 +1,21 @@
-//! How long a call waits for a lock that another process holds.
+//! Bounds the waits for locks that other processes hold.
 //!
-//! A process that stands still with the lock, or an attacker who holds it, must not stand still everybody else: whoever
-//! has waited in vain makes those after it fail at once for a second, and then try for a moment only, until one call
-//! gets the lock again. So a render, which writes several times, waits once.
+//! A frozen process, or an attacker, that holds a lock must not block all others. After a wait in vain, further calls fail at once
+//! for a second. Then they wait for a moment only, until one of them gets the lock. So a render, which writes several times,
+//! waits only once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::clock::Millis;
 
-/// After a wait in vain nobody tries for so long.
+/// The time after a wait in vain for which calls fail at once.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Until a call has got the lock again, the others wait for it no longer than this.
+/// The longest wait after that time, until a call gets the lock.
 const MOMENT: Duration = Duration::from_millis(50);
 
-/// What stands for "nobody has waited in vain".
+/// The value that means that no call has waited in vain.
 const NEVER: u64 = u64::MAX;
 
 pub(super) struct Patience {
@@ -30,19 +30,19 @@ impl Patience {
         patience
     }
 
-    /// Has calls wait for so long at most.
+    /// Sets the longest wait of a call.
     pub(super) fn set(&self, most: Duration) {
         self.most_ms.store(u64::try_from(most.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// How long a call waits that begins now; `None` if it need not try.
+    /// The longest wait of a call that begins now; `None` if the call must fail at once.
     pub(super) fn left(&self, now: Millis) -> Option<Duration> {
         let most = Duration::from_millis(self.most_ms.load(Ordering::Relaxed));
         let in_vain_at = self.in_vain_at.load(Ordering::Relaxed);
         if in_vain_at == NEVER {
             return Some(most);
         }
-        // A clock that was set back does not keep anybody waiting.
+        // If the clock was set back, the time counts as over.
         let is_past = now.0 < in_vain_at || now.since(Millis(in_vain_at)) >= TRY_AGAIN_AFTER;
         is_past.then_some(most.min(MOMENT))
     }
@@ -54,7 +54,7 @@ impl Patience {
 
     /// Notes that a call has got the lock.
     pub(super) fn note_got(&self) {
-        // Most calls find it so already, and need not write what all threads share.
+        // Mostly the value is set already: then nothing is written to memory that other threads read.
         if self.in_vain_at.load(Ordering::Relaxed) != NEVER {
             self.in_vain_at.store(NEVER, Ordering::Relaxed);
         }

@@ -1,8 +1,8 @@
-//! The store's files are removed, or moved away and made anew, while processes have them open.
+//! Notices that the store's files were removed or replaced while processes have them open.
 //!
-//! Each process would go on with the files that it has open, and never meet another one again. So whoever reads or
-//! writes looks whether they still have their names, a reader once a second. If not, the process goes on with the files
-//! that have these names now, or makes them.
+//! Otherwise each process would go on with its open files, apart from all others. Each write therefore checks that the open files
+//! are still those at the store's path; reads check once a second. If they are not, the process opens the files that are there
+//! now, or makes them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,11 +15,11 @@ use crate::stores::embedded::folder::Access;
 use crate::stores::embedded::sqlite::changes::{has_path, identity};
 use crate::stores::embedded::sqlite::{Db, Opened, lock};
 
-/// How often readers look.
+/// The pause between two checks by reads.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Db {
-    /// Looks whether the files have their names, unless somebody has just done it.
+    /// Checks the files, unless a read has just done so.
     pub(super) async fn look(self: &Arc<Self>) {
         let now = self.clock.now();
         let last = Millis(self.looked_at.load(Ordering::Relaxed));
@@ -32,21 +32,21 @@ impl Db {
         }
     }
 
-    /// Whether the files that are open have lost their names.
+    /// Whether the open files are no longer those at the store's path.
     pub(super) fn is_elsewhere(&self) -> bool {
         let written = *lock(&self.written);
         self.changes.is_replaced()
             || written.is_some_and(|(number, file)| !has_path(&self.path(number), file))
     }
 
-    /// Notes which file is about to be opened to be written, and makes it if there is none.
+    /// Remembers the file that is about to be opened for writing, and makes it if it is missing.
     pub(super) fn note_file(&self, number: u64) {
         let path = self.path(number);
         self.files.create(&path);
         *lock(&self.written) = std::fs::metadata(path).ok().map(|file| (number, identity(&file)));
     }
 
-    /// Goes on with the files that have the names now, unless somebody has done it.
+    /// Opens the files that are at the store's path now, unless another call has done so.
     pub(super) async fn go_on_there(self: &Arc<Self>) {
         let mut writer = self.writer.clone().lock_owned().await;
         let db = self.clone();
@@ -56,11 +56,11 @@ impl Db {
                 *writer = db.open_there();
             }
         };
-        // If it panics, the next call finds the same.
+        // If this panics, the next call tries again.
         let _ = tokio::task::spawn_blocking(work).await;
     }
 
-    /// Has the tables made of a database that somebody is just beginning: its file is there before them.
+    /// Makes the tables of a database whose file another process has just made.
     pub(super) async fn make_tables(self: &Arc<Self>) {
         let mut writer = self.writer.clone().lock_owned().await;
         let db = self.clone();
@@ -69,13 +69,13 @@ impl Db {
                 *writer = Some(opened);
             }
         };
-        // If it panics, the next call finds the same.
+        // If this panics, the next call tries again.
         let _ = tokio::task::spawn_blocking(work).await;
     }
 
     fn open_there(&self) -> Option<Opened> {
         let folder = self.files.folder();
-        // If it cannot be made, opening fails and says so.
+        // If the folder cannot be made, opening fails, too, and that error is logged.
         let _ = Access::of(folder).make_folder(folder);
         self.life.fetch_add(1, Ordering::Relaxed);
         lock(&self.readers).clear();
@@ -92,7 +92,7 @@ impl Db {
                 );
                 Some(opened)
             }
-            // The next call meets the same, and sets it aside.
+            // The next call meets the damage, too, and replaces the database.
             Err(broken) if self.is_damage(&broken.error) => None,
             Err(broken) => {
                 tracing::error!(
@@ -106,9 +106,10 @@ impl Db {
     }
 }
 
-/// Closes a connection to a file that may have lost its name, and leaves alone what has the name now.
+/// Closes a connection to a file that may have been removed, without touching the file that now has its name.
 fn let_go(opened: Opened) {
-    // Otherwise the last one to close would remove the log by its name. SQLite looks, too; this does not depend on it.
+    // Otherwise closing the last connection could remove the new file's log, by its name. SQLite checks that, too; this does not
+    // rely on it.
     let _ = opened.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
 }
 
@@ -131,7 +132,7 @@ mod tests {
             } else {
                 fs::remove_dir_all(&folder).unwrap();
             }
-            // One that begins now, one that writes, and one that only reads.
+            // One process starts now, one writes, and one only reads.
             let c = if round == 0 { Some(open(&folder)) } else { None };
             add(&a, 2).await.unwrap();
             b.looked_at.store(0, std::sync::atomic::Ordering::Relaxed);
@@ -156,7 +157,7 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
         fs::create_dir(&folder).unwrap();
         db.go_on_there().await;
-        // As another process leaves it that has just begun it.
+        // The state in which another process leaves the folder when it has just made the file.
         drop(db.writer.lock().await.take());
         for side in ["-wal", "-shm"] {
             let _ = fs::remove_file(folder.join(format!("pages.db{side}")));
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_removed_database_is_begun_anew_above_its_numbers() {
+    async fn a_removed_database_is_replaced_by_one_with_greater_numbers() {
         let root = tempfile::tempdir().unwrap();
         let [a, b] = [0, 1].map(|_| open(root.path()));
         add(&a, 1).await.unwrap();

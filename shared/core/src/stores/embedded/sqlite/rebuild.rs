@@ -1,8 +1,8 @@
-//! A damaged database is set aside, and another begun in its place that holds what can still be read.
+//! Replaces a damaged database by a new one with all rows that can still be read.
 //!
-//! Nothing is renamed: whoever has the old file open would, when closing it, remove the new one's log by its name. The
-//! new database has the next name instead, `pages-1.db` after `pages.db`; processes know from its being there that
-//! theirs was set aside. A write is made while [`Changes`] is held, so that none goes to a file that was set aside.
+//! No file is renamed: a process with the old file open would remove the new file's log, by its name, when it closes the old
+//! one. The new database has the next name instead, `pages-1.db` after `pages.db`. Its existence tells processes that the old
+//! database was replaced. Writers hold [`Changes`], so that no write goes to a replaced file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,18 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 use crate::stores::embedded::folder::Access;
 use crate::stores::embedded::sqlite::changes::{Changes, LOST};
 
-/// What a database is made of.
+/// The schema of a database, and the way to save its rows.
 pub(crate) struct Schema {
-    /// Makes what is not there yet.
+    /// SQL that makes missing tables and indexes.
     pub(crate) sql: &'static str,
-    /// Columns that databases of earlier versions lack.
+    /// The columns that databases of earlier versions lack.
     pub(crate) added: &'static [Column],
-    /// Copies what can be read of a damaged database into the one begun in its place, and has its numbers go on above
-    /// the one given. Tells how many rows it has saved.
+    /// Copies the readable rows of a damaged database into the new one, whose numbers then go on above `above`. Returns the number
+    /// of saved rows.
     pub(crate) save: fn(old: &Connection, new: &Transaction<'_>, above: u64) -> rusqlite::Result<usize>,
 }
 
-/// A column that came after its table: added where a table of an earlier version lacks it.
+/// A column that is added to tables of earlier versions.
 pub(crate) struct Column {
     pub(crate) table: &'static str,
     pub(crate) name: &'static str,
@@ -36,7 +36,7 @@ impl Schema {
             if !has_column(connection, table, name)? {
                 let added =
                     connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {name} {kind}"));
-                // Another process may have been faster.
+                // Another process may have added the column meanwhile.
                 if !has_column(connection, table, name)? {
                     added?;
                 }
@@ -51,7 +51,7 @@ fn has_column(connection: &Connection, table: &str, name: &str) -> rusqlite::Res
     connection.query_row(sql, [table, name], |row| row.get(0))
 }
 
-/// Copies the rows of a table that can be read: from both ends, up to the damage.
+/// Copies the readable rows of a table: from both ends, up to the damage.
 pub(crate) fn save_rows(old: &Connection, new: &Transaction<'_>, table: &str) -> rusqlite::Result<usize> {
     let mut saved = 0;
     for order in ["ASC", "DESC"] {
@@ -65,12 +65,12 @@ pub(crate) fn save_rows(old: &Connection, new: &Transaction<'_>, table: &str) ->
         let Ok(mut rows) = statement.query([]) else { break };
         loop {
             let Ok(row) = rows.next() else { break };
-            // All of them were read.
+            // The whole table was read.
             let Some(row) = row else { return Ok(saved) };
             let values = (0..count).map(|i| row.get::<_, rusqlite::types::Value>(i));
             let Ok(values) = values.collect::<rusqlite::Result<Vec<_>>>() else { continue };
             match new.execute(&insert, rusqlite::params_from_iter(values))? {
-                // Both ends have met.
+                // The reads from both ends have met.
                 0 => return Ok(saved),
                 _ => saved += 1,
             }
@@ -79,7 +79,7 @@ pub(crate) fn save_rows(old: &Connection, new: &Transaction<'_>, table: &str) ->
     Ok(saved)
 }
 
-/// The files of a database: the first, and those that were begun in its place.
+/// The files of a database: the first one, and its replacements.
 pub(super) struct Files {
     folder: PathBuf,
     name: String,
@@ -91,20 +91,20 @@ impl Files {
         Self { folder, name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned() }
     }
 
-    /// The folder they are in.
+    /// The folder of the files.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Makes a database's file where there is none, so that it is nobody else's: SQLite would give it what the umask
-    /// leaves. The files that SQLite makes beside it have its mode.
+    /// Makes a missing database file with the owner's permissions alone; SQLite would use the umask. SQLite gives its log files
+    /// the same mode.
     pub(super) fn create(&self, path: &Path) {
-        // Never opened where it exists: closing it would end the locks that SQLite holds on it (`fcntl`, POSIX). If it
-        // cannot be made, SQLite says so.
+        // An existing file is not opened: closing it would end SQLite's locks on it (`fcntl`, POSIX). If the file cannot be
+        // made, SQLite's own error says so.
         let _ = Access::of(&self.folder).create_new(path);
     }
 
-    /// Takes from others what earlier versions gave them.
+    /// Removes other users' permissions, which earlier versions left.
     pub(super) fn tighten(&self) {
         let access = Access::of(&self.folder);
         let database = self.path(self.newest());
@@ -121,7 +121,7 @@ impl Files {
         self.folder.join(if number == 0 { format!("{name}.db") } else { format!("{name}-{number}.db") })
     }
 
-    /// The newest one's number, looked for in the folder.
+    /// The number of the newest database in the folder.
     pub(super) fn newest(&self) -> u64 {
         let number = |file: &str| -> Option<u64> {
             file.strip_prefix(&*self.name)?.strip_prefix('-')?.strip_suffix(".db")?.parse().ok()
@@ -130,8 +130,7 @@ impl Files {
         found.filter_map(|entry| number(entry.file_name().to_str()?)).max().unwrap_or(0)
     }
 
-    /// A database that nobody writes, as a file that does not change. `None` if somebody may: what they wrote last is in
-    /// a log beside it.
+    /// Opens a database as a file that does not change. `None` if a log beside the file shows that a process may be writing.
     pub(super) fn open_at_rest(&self, number: u64) -> Option<Connection> {
         let path = self.path(number).to_str()?.to_owned();
         if fs::metadata(format!("{path}-wal")).is_ok_and(|log| log.len() > 0) {
@@ -142,7 +141,7 @@ impl Files {
         Connection::open_with_flags(format!("file:{path}?immutable=1"), flags).ok()
     }
 
-    /// Makes the database after `number`. It appears whole or not at all. The caller holds [`Changes`] alone.
+    /// Makes the database after `number`. It appears whole or not at all. The caller holds [`Changes`] with `Kind::Replace`.
     pub(super) fn begin_after(
         &self,
         number: u64,
@@ -153,23 +152,23 @@ impl Files {
         let part = self.folder.join(format!("{}.part", self.name));
         let journal = self.folder.join(format!("{}.part-journal", self.name));
         for left in [&part, &journal] {
-            // What a killed process has left behind. There may be nothing.
+            // A killed process may have left these files.
             let _ = fs::remove_file(left);
         }
         let made = self.make(&part, number, schema, above);
         if made.is_err() {
-            // On a full disk it only takes space.
+            // The incomplete file would only take space.
             let _ = fs::remove_file(&part).and(fs::remove_file(&journal));
         }
         let saved = made?;
-        // Odd from before it appears until it is there: nobody uses what they read of the other any more.
+        // The counter is odd while the new database appears, so that no process reuses earlier reads.
         let change = changes.begin_above(above);
         let appeared = fs::rename(&part, self.path(number + 1));
         changes.end(change);
         appeared?;
         if let Some(before) = number.checked_sub(1) {
-            // One damaged database is kept, for whoever wants to look into it. The name of one before it stays, and
-            // says to those who sleep since then that it was set aside.
+            // Only the last damaged database is kept, for a diagnosis. An older one is emptied; its name stays, and tells
+            // processes that sleep since then that it was replaced.
             let _ = fs::write(self.path(before), "");
             for side in ["-wal", "-shm"] {
                 let mut name = self.path(before).into_os_string();
@@ -190,32 +189,32 @@ impl Files {
         Ok(saved)
     }
 
-    /// Only to be read. One that cannot even be opened is like an empty one.
+    /// Opens a damaged database for reading. If that fails, returns an empty one.
     fn old(&self, number: u64) -> rusqlite::Result<Connection> {
         Connection::open_with_flags(self.path(number), OpenFlags::SQLITE_OPEN_READ_ONLY)
             .or_else(|_| Connection::open_in_memory())
     }
 }
 
-/// Whether an error says that a database cannot be opened as it is: where nothing can be written, the files cannot be
-/// made that its readers share with writers.
+/// Whether an error means that the database cannot be opened, because the disk is not writable: SQLite's readers need files that they
+/// share with writers.
 pub(super) fn is_out_of_reach(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
     matches!(error.sqlite_error_code(), Some(CannotOpen | DiskFull | ReadOnly | SystemIoFailure))
 }
 
-/// Whether an error says that a database is damaged.
+/// Whether an error means that the database is damaged.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
 
-/// Whether an error says that a database has not the tables that every one has before anybody reads it.
+/// Whether an error means that the database lacks the tables that every database has before its first read.
 pub(super) fn is_emptied(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::SqliteFailure(_, Some(message)) if message.starts_with("no such table"))
 }
 
-/// What an error means where a database has to have something in it.
+/// The error for a database without tables that must have some.
 pub(super) fn emptied(error: rusqlite::Error) -> rusqlite::Error {
     match error {
         rusqlite::Error::QueryReturnedNoRows => rusqlite::Error::SqliteFailure(
