@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use crate::key::tags::{SITE_TAG, route_tag, user_tag};
 use crate::record::publish_request::Mode;
 
-/// Reasons that are kept for one rule.
+/// The most reasons that are kept for one rule.
 pub(super) const REASONS_MAX: usize = 100;
 
-/// The pages that change.
+/// The pages that a payload changes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// How pages are revalidated.
     pub mode: Mode,
-    /// Leave pages alone that nobody has generated.
+    /// Whether pages without a stored render are left alone.
     pub only_generated: bool,
     /// Canonical paths, without the base path.
     pub paths: Vec<String>,
@@ -21,11 +21,11 @@ pub struct Changes {
     pub tags: Vec<String>,
     /// Routes, by their pattern.
     pub routes: Vec<String>,
-    /// Every page of the site.
+    /// Whether every page of the site changes.
     pub site: bool,
-    /// Texts of the payload that are no path and no tag, and fields that are missing, each with a reason.
+    /// Texts of the payload that cannot be a path or a tag, and missing fields, each with a reason.
     pub left_out: Vec<String>,
-    /// The payload names more than one call may: the lists here are incomplete.
+    /// Whether the payload names more than one call may: then the lists here are incomplete.
     pub too_many: bool,
     /// For a rule that goes through a list: the last element that named each path and tag.
     pub last: Option<LastElements>,

@@ -1,11 +1,11 @@
-//! Fields of a payload, by JSON pointer (RFC 6901), in which `*` means each. Pure.
+//! JSON pointers (RFC 6901) to fields of a payload, in which `*` means each element or member. Pure.
 
 use serde_json::Value;
 
-/// What begins a pointer into the whole payload, where others begin at one element of a list.
+/// The prefix of a pointer into the whole payload, in a rule whose other pointers begin at an element of a list.
 const WHOLE: char = '$';
 
-/// Where a field is.
+/// A pointer to a field.
 #[derive(Clone, Debug)]
 pub(super) struct Pointer {
     pub(super) text: String,
@@ -14,14 +14,14 @@ pub(super) struct Pointer {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
-    /// The whole payload.
+    /// Whether the pointer begins at the whole payload.
     Whole,
     Name(String),
     /// Each element of a list, or member of an object.
     Each,
 }
 
-/// What pointers point into: an element of a list in a payload, or the payload itself twice.
+/// The values into which pointers point: the payload, and an element of a list in it. Without such a list both are the payload.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     pub(super) whole: &'a Value,
@@ -29,7 +29,7 @@ pub(super) struct Scope<'a> {
 }
 
 impl Pointer {
-    /// Reads `/a/0/*`, `$/a`, and the empty pointer, which is all that is there.
+    /// Reads a pointer like `/a/0/*` or `$/a`. The empty pointer means the whole value.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (start, rest) = match text.strip_prefix(WHOLE) {
             Some(rest) => (Some(Token::Whole), rest),
@@ -51,12 +51,12 @@ impl Pointer {
         &self.text
     }
 
-    /// Whether the same value is there for each element of a list.
+    /// Whether the pointer finds the same value for each element of the rule's list.
     pub(super) fn is_of_whole(&self) -> bool {
         self.tokens.first() == Some(&Token::Whole)
     }
 
-    /// Whether a value is there that fits; lists at its end are gone through.
+    /// Whether the pointer finds a fitting value. If it finds a list, an element of the list must fit.
     pub(super) fn any(&self, scope: Scope<'_>, fits: &mut dyn FnMut(&Value) -> bool) -> bool {
         fn walk(
             tokens: &[Token],
@@ -79,8 +79,8 @@ impl Pointer {
         walk(&self.tokens, scope.whole, scope.element, fits)
     }
 
-    /// The elements of the lists that it leads to, in the payload's order, each with a pointer to it alone. An object
-    /// that stands where a list may be is a list of one: senders of batches send single events so.
+    /// The elements of the lists that the pointer finds, in the payload's order, each with its own pointer. An object in the place
+    /// of a list counts as a list with this element: senders of batches send single events in this way.
     pub(super) fn elements<'a>(&self, payload: &'a Value) -> Vec<(String, &'a Value)> {
         fn walk<'a>(tokens: &[Token], value: &'a Value, at: &str, found: &mut Vec<(String, &'a Value)>) {
             match (tokens.split_first(), value) {
@@ -113,7 +113,7 @@ impl Pointer {
     }
 }
 
-/// A name as it stands in a pointer.
+/// A name, escaped for a pointer.
 fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

@@ -1,4 +1,4 @@
-//! Texts that name a page by its path or by a whole URL, read by what they mean: RFC 3986. Pure.
+//! References to pages: texts that are a path or a whole URL (RFC 3986). Pure.
 
 use std::borrow::Cow;
 
@@ -6,43 +6,43 @@ use percent_encoding::percent_decode_str;
 
 use crate::key::encode::encode_into;
 
-/// A text without its percent-escapes, each decoded once (RFC 3986, section 2.4). What is no escape stays as it is,
-/// like in the URL Standard; a text whose escapes give no UTF-8 is not escaped at all.
+/// A text whose percent-escapes are decoded once (RFC 3986, section 2.4). An invalid escape stays as it is, like in the URL
+/// Standard. A text whose escapes give no UTF-8 stays as a whole.
 pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     percent_decode_str(text).decode_utf8().unwrap_or(Cow::Borrowed(text))
 }
 
-/// A segment of a path in the one spelling of keys.
+/// A segment of a path in the spelling of keys.
 pub(super) fn segment(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     encode_into(&mut out, &decoded(text));
     out
 }
 
-/// A path with each of its segments in the one spelling of keys. An escaped slash stays in its segment.
+/// A path with each segment in the spelling of keys. An escaped slash stays in its segment.
 pub(super) fn path(text: &str) -> String {
     text.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
-/// A text as a reference to a page: RFC 3986, section 4.1. Query and fragment are no part of it.
+/// A reference to a page (RFC 3986, section 4.1), without query and fragment.
 pub(super) struct Reference<'a> {
-    /// What stands before the path of a whole URL.
+    /// The origin of a whole URL; `None` for a path.
     pub(super) origin: Option<Origin>,
     pub(super) path: &'a str,
 }
 
-/// Whose page it is. `http` and `https` are the same site, and who is logged in is no part of it.
+/// The origin of a page. `http` and `https` count as one site, and user information does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
-    /// In lower case (RFC 3986, section 3.2.2), with a port that is not the scheme's own.
+    /// The host in lower case (RFC 3986, section 3.2.2), with its port unless that is the scheme's default.
     host: String,
 }
 
 impl<'a> Reference<'a> {
-    /// Reads any text.
+    /// Reads a text.
     ///
     /// # Errors
-    /// A whole URL that no page has: of another scheme, or without a host.
+    /// The text is a whole URL with another scheme than `http` and `https`, or without a host.
     pub(super) fn parse(text: &'a str) -> Result<Self, String> {
         let without_query = |text: &'a str| &text[..text.find(['?', '#']).unwrap_or(text.len())];
         let url = without_query(text.trim());
@@ -66,7 +66,7 @@ impl<'a> Reference<'a> {
         Ok(Self { origin: Some(Origin { host: host.to_owned() }), path })
     }
 
-    /// The path without a slash at its end, and without the one at its beginning: empty for the home page.
+    /// The path without its first slash and a slash at its end; empty for the home page.
     pub(super) fn below_root(&self) -> &'a str {
         let path = self.path.strip_prefix('/').unwrap_or(self.path);
         path.strip_suffix('/').unwrap_or(path)
@@ -79,24 +79,24 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// RFC 3986, section 3.1.
+/// Whether a text is a scheme (RFC 3986, section 3.1).
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
 }
 
-/// What stands before and after the part of a text that counts.
+/// The texts before and after the part that counts.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
     text: String,
     before: String,
     after: String,
-    /// Where `before` is of a whole URL.
+    /// The origin in `before`; `None` if `before` is no whole URL.
     origin: Option<Origin>,
 }
 
 impl Shape {
-    /// Reads `docs/*.md`, or `https://www.example.org/*`.
+    /// Reads a shape like `docs/*.md` or `https://www.example.org/*`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (before, after) = match text.split_once('*') {
             Some((before, after)) if !after.contains('*') => (before, after),
@@ -112,7 +112,7 @@ impl Shape {
         Ok(Self { text: text.to_owned(), before, after, origin })
     }
 
-    /// The part of a text that counts, as it stands there.
+    /// The part of a text that counts, unchanged.
     pub(super) fn cut<'a>(&self, text: &'a str) -> Option<&'a str> {
         let part = text.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
         (!part.is_empty()).then_some(part)

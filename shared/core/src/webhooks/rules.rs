@@ -35,7 +35,7 @@ use crate::webhooks::outcome::RuleOutcome;
 use crate::webhooks::payload::Payload;
 use crate::webhooks::rules::rule::{Rule, WrittenRule};
 
-/// Rules of one site.
+/// The most rules of one site.
 const RULES_MAX: usize = 100;
 
 /// A site's rules.
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(now.left_out, ["/events/6: the payload has no text at `/slug`"]);
         let delete = read(&rule("unpublished", "delete"), None, &body).unwrap();
         assert_eq!((delete.mode, &delete.paths[..]), (Mode::Delete, &["/blog/gone".to_owned()][..]));
-        // The later element has the last word, in whichever rule.
+        // The later element wins, whichever rule it matches.
         assert!(!now.is_superseded_by(&now, "/blog/kept") && !now.is_superseded_by(&delete, "/blog/kept"));
         assert!(delete.is_superseded_by(&now, "tag:posts") && !now.is_superseded_by(&delete, "tag:posts"));
         for (each, reason) in [
@@ -206,7 +206,7 @@ mod tests {
         }
         let odd = json!({"each": "/events", "when": {"/type": "page"}, "site": true});
         assert_eq!(read(&odd, None, &body).unwrap_err().reason, "it counts for no element of `/events`");
-        // What is of the whole payload is asked once, and first.
+        // Conditions on the whole payload are checked once, and first.
         let whole = json!({"each": "/events", "when": {"$/site": "shop"}, "site": true});
         assert_eq!(read(&whole, None, &body).unwrap_err().reason, "`$/site` must be \"shop\"");
     }
@@ -225,7 +225,7 @@ mod tests {
         assert!(read(&events, None, &many).unwrap().too_many);
     }
 
-    /// JSON has numbers of any size; a rule may name one.
+    /// A rule may name a number of any size, as JSON allows.
     #[test]
     fn integers_are_compared_and_written_digit_for_digit() {
         let rules =
@@ -287,7 +287,7 @@ mod tests {
         }
     }
 
-    /// A log has the rule's own words, and not the payload's.
+    /// A log line has the rule's words, not the payload's.
     #[test]
     fn why_a_rule_does_not_count_is_told() {
         let body = json!({"type": "se\ncret"});
@@ -328,7 +328,7 @@ mod tests {
         assert!(read(&rule, None, &many).unwrap().too_many);
     }
 
-    /// Who has seen a delivery can send its body again with other fields: that must not remove a page.
+    /// An attacker who has seen a delivery can send its body with other header fields: that must not remove a page.
     #[test]
     fn a_rule_that_deletes_goes_by_what_is_signed() {
         let rule =

@@ -179,7 +179,7 @@ mod tests {
         assert!(paths("/{/b?}", &payload).is_empty());
     }
 
-    /// Of a list whose elements are all of another type, as of one such value, it is told that there is no text.
+    /// A list whose elements all have another type is reported as lacking a text, like a single value of another type.
     #[test]
     fn a_list_without_a_text_lacks_one() {
         for (list, lacks) in [
@@ -269,10 +269,10 @@ mod tests {
         assert_eq!(paths("/{/posts/*/year}/{/posts/*/slug}", &payload), ["/1/x", "/2/y"], "together");
         assert_eq!(paths("/{/posts/*/slug}/{/tags}", &payload).len(), 4, "each with each");
         assert!(paths("/{/none}", &payload).is_empty());
-        // An empty list is there; a field that is missing everywhere is not.
+        // An empty list does not count as missing; a field that every element lacks does.
         assert_eq!(filled(Template::tag("{/none/*/x}"), &payload, 10).missing, None);
         assert_eq!(filled(Template::tag("{/posts/*/z}"), &payload, 10).missing.unwrap(), "/posts/*/z");
-        // What one element lacks is told as well; that an element of a list is no text is not.
+        // A field that one element lacks is reported; an element that is no text is not.
         assert_eq!(path("/{/posts/*/slug}", &payload).missing.unwrap(), "/posts/*/slug");
         assert_eq!(filled(Template::tag("{/posts/*/*}{/tags/*}"), &payload, 10).missing, None);
     }
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(paths("/g/{/files|guides/*.md}", &payload), ["/g/a"]);
         assert_eq!(paths("/g/{*/files|guides/*.md}", &payload), ["/g/a", "/g/b/c"]);
         assert_eq!(tags("{/files|*.rs}", &json!({"files": "lib.rs"})), ["lib"]);
-        // A text that does not look so is not missing.
+        // A text of another shape does not count as missing.
         let none = filled(Template::tag("{/files|x*}"), &payload, 10);
         assert!(none.texts.is_empty() && none.missing.is_none() && none.left_out.is_empty());
     }
@@ -309,7 +309,7 @@ mod tests {
         assert!(ten.too_many && ten.texts.len() == 10);
         let all = filled(Template::tag("{/n}"), &json!({ "n": many }), 11);
         assert!(!all.too_many && all.texts.len() == 11);
-        // Lists of lists that fit nothing take no more time than their bound.
+        // Nested lists without any text are bounded in time, too.
         let wide = json!({"a": vec!["x"; 1000], "b": vec!["x"; 1000], "c": vec!["x"; 1000]});
         let none = filled(Template::tag("{/a}{/b}{/c|y*}"), &wide, 10);
         assert!(none.too_many && none.texts.is_empty());

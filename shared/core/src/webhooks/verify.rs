@@ -17,7 +17,7 @@ use crate::webhooks::secret::{SIGNING_SECRET_PREFIX, Secret};
 use crate::webhooks::signature::header::single;
 use crate::webhooks::signature::scheme::{DeliveryId, Frame, Scheme, SignedRequest};
 
-/// A longer id of a delivery is ignored.
+/// The longest id of a delivery, in bytes. Longer ids are ignored.
 const ID_BYTES_MAX: usize = 255;
 
 /// A delivery with a right signature.

@@ -172,13 +172,13 @@ mod tests {
         Vector { target: target.to_owned(), ..vector }
     }
 
-    /// The query is part of what Contentful signs, and the path is the one it was told, whatever stands in between.
+    /// Contentful signs the query, and the path that its webhook was given, whatever a proxy changes.
     #[test]
     fn contentful_signs_the_address() {
         const WITH_QUERY: &str = "/api/revalidate?path=/blog/a%20b&tag=x";
         let verified = sent_to(WITH_QUERY, WITH_QUERY).judged().unwrap();
         assert!(verified.signed_fields.contains(&"x-contentful-topic".to_owned()));
-        // With more escapes it is the same query.
+        // Further escapes do not change the query's meaning.
         sent_to("/api/revalidate?path=%2Fblog%2Fa%20b&%74ag=x", WITH_QUERY).judged().unwrap();
         for wrong in [
             "/api/revalidate",
@@ -188,7 +188,7 @@ mod tests {
             "/api/revalidate?path=/blog/a%20b%26tag=x",
             "/api/revalidate?path=/blog/a+b&tag=x",
             "/api/revalidates?path=/blog/a%20b&tag=x",
-            // Contentful signs what stands before a second question mark.
+            // Contentful signs the text before a second question mark.
             "/api/revalidate?path=/blog/a%20b&tag=x?&path=/other",
         ] {
             assert!(sent_to(wrong, WITH_QUERY).judged().is_err(), "{wrong}");
@@ -197,7 +197,7 @@ mod tests {
         let plain = |target| sent_to(target, "/api/revalidate");
         assert!(plain("/revalidate").judged().is_err());
         assert!(plain("/revalidate").judged_behind("/api").is_ok());
-        // A header field that an attacker can write says nothing of it.
+        // A header field that an attacker can write does not count.
         for prefix in ["/api", "/api/", "/api/revalidate?x=", "/api,/api"] {
             let mut forwarded = plain("/revalidate");
             forwarded.headers.push(("x-forwarded-prefix".to_owned(), prefix.to_owned()));

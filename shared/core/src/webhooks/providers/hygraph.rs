@@ -93,7 +93,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Against texts that `@hygraph/utils` makes.
+    /// Compares with texts that `@hygraph/utils` makes.
     #[test]
     fn a_body_is_signed_as_a_text() {
         for (raw, json) in [

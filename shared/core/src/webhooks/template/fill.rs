@@ -7,7 +7,7 @@ use crate::webhooks::pointer::{Scope, Token, child, children};
 use crate::webhooks::reference;
 use crate::webhooks::template::piece::{Field, Kind, Piece};
 
-/// Steps through one payload for one rule. A payload that needs more names too many values.
+/// The most steps through one payload for one rule. A payload that needs more names too many values.
 pub(in crate::webhooks) const STEPS_MAX: usize = 200_000;
 
 /// The texts that a template makes of a payload.
@@ -19,11 +19,11 @@ pub(in crate::webhooks) struct Filled {
     pub(in crate::webhooks) left_out: Vec<String>,
     /// A field that the template needs, and that the payload or an element of a list lacks.
     pub(in crate::webhooks) missing: Option<String>,
-    /// The payload has more texts than the caller wants: `texts` is incomplete.
+    /// Whether the payload has more texts than the caller wants: then `texts` is incomplete.
     pub(in crate::webhooks) too_many: bool,
 }
 
-/// A template in the course of being filled.
+/// The state of filling a template.
 pub(super) struct Filling<'a> {
     pieces: &'a [Piece],
     /// The template as written, for messages.
@@ -32,7 +32,7 @@ pub(super) struct Filling<'a> {
     scope: Scope<'a>,
     most: usize,
     steps: &'a mut usize,
-    /// The element that stands for each list at this point.
+    /// The chosen element of each list, at this point.
     taken: Vec<(&'a [Token], &'a Value)>,
     parts: Vec<String>,
     filled: Filled,
@@ -58,7 +58,7 @@ impl<'a> Filling<'a> {
         matches!(self.pieces, [Piece::Literal(slash), Piece::Field(_)] if slash == "/")
     }
 
-    /// Goes on with this piece.
+    /// Fills this piece and all later ones.
     fn from(&mut self, piece: usize) {
         match self.pieces.get(piece) {
             None if self.filled.texts.len() == self.most => self.filled.too_many = true,

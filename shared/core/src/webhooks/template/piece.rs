@@ -71,7 +71,7 @@ impl Field {
             (Kind::Segment, Some(part)) if self.shape.is_none() && part.is_empty() => {
                 return Err("a text is empty".into());
             }
-            // As in a shell, where `*` stays in its folder.
+            // Like in a shell, `*` matches no slash.
             (Kind::Segment, Some(part)) if part.is_empty() || part.contains('/') => None,
             (Kind::Tag, Some(part)) if part.is_empty() || part.contains('/') => None,
             (Kind::Path, Some(part)) => Some(part.strip_prefix('/').unwrap_or(&part).to_owned()),

@@ -1,4 +1,4 @@
-//! Message authentication codes, and how they are written. Pure.
+//! Message authentication codes, and their spelling in header fields. Pure.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
