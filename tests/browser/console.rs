@@ -80,7 +80,7 @@ async fn a_publisher_sees_what_fails_and_renews_it() {
     desk.browser.wait("!document.getElementById('door').hidden").await;
     desk.pictures("door").await;
     desk.enter("wrong").await;
-    desk.browser.wait("document.getElementById('refused').innerText.includes('not known')").await;
+    desk.browser.wait("document.getElementById('refused').innerText.includes('not accepted')").await;
     desk.enter("test-secret").await;
     desk.browser.wait(&says("/never", ".state", "fresh")).await;
     desk.browser.wait("document.getElementById('live').innerText === 'Live'").await;
@@ -344,7 +344,7 @@ async fn without_events_it_looks_now_and_then() {
     let mut desk = Desk::with("start", &[("PERENNIAL_MAX_LISTENERS", "0")]).await;
     desk.open().await;
     desk.enter("test-secret").await;
-    desk.browser.wait("document.getElementById('live').innerText === 'Looks every 3 s'").await;
+    desk.browser.wait("document.getElementById('live').innerText === 'Updated every 3 s'").await;
     desk.site.get("/never").await;
     desk.browser.wait(&says("/never", ".state", "fresh")).await;
     desk.no_complaints();

@@ -1,4 +1,4 @@
-//! What the endpoint does with a request that may be carried out; [`decide`] is what a dry run asks, too. Pure.
+//! Decides what the endpoint does with an authenticated request. A dry run calls [`decide`], too. Pure.
 
 use std::time::Duration;
 
@@ -14,43 +14,42 @@ use crate::delivery::Delivery;
 use crate::payload_plans::{PayloadPlans, payload_plans};
 use crate::plan::{EndpointRequest, Overrides, Plan, parse};
 
-/// Publishes are scheduled for a year from now at most.
+/// The latest time of a scheduled publish: a year from now.
 const SCHEDULED_MAX: Duration = Duration::from_secs(366 * 86_400);
 
-/// What a sender is told whose payload no rule counts for.
+/// The message for a payload for which no rule counts.
 pub const NOTHING_MATCHED: &str = "nothing matched";
 
-/// RFC 7240.
+/// The header field `Prefer` (RFC 7240).
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// What is to be done.
+/// The decision about a request.
 #[derive(Debug)]
 pub struct Decision<'a> {
-    /// For a payload, what the site's rules make of it; `None`: a call.
+    /// For a payload, the results of the site's rules; `None` for a call.
     pub rules: Option<PayloadPlans<'a>>,
-    /// Each part, in this order. Nothing if no rule counts.
+    /// The publishes to carry out, in this order; empty if no rule counts.
     pub publishes: Vec<PlannedPublish>,
-    /// What is answered once something was accepted that is carried out later. A call has 202. Some publishers count
-    /// everything but 200 as a failure, so that a delivery has 200, unless its sender prefers the other (RFC 7240,
-    /// section 4.1: `Prefer: respond-async`).
+    /// The status for a publish that is accepted and carried out later. A call gets 202. Some publishers count any status but 200
+    /// as a failure: a delivery gets 200, unless its sender prefers 202 (RFC 7240, section 4.1: `Prefer: respond-async`).
     pub accepted: StatusCode,
 }
 
-/// One part of it.
+/// A publish to carry out.
 #[derive(Debug)]
 pub struct PlannedPublish {
-    /// What, with the pages of each path.
+    /// The request, with the pages of each path.
     pub request: PublishRequest,
-    /// When, if that is to come.
+    /// The time of a scheduled publish; `None` for now.
     pub at: Option<Millis>,
 }
 
-/// Why nothing is done.
+/// The reason why a request is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The answer's status.
     pub status: StatusCode,
-    /// What is wrong, and what to do.
+    /// The mistake, and what to do.
     pub message: String,
 }
 
@@ -60,10 +59,10 @@ impl From<String> for Refused {
     }
 }
 
-/// Whether a body is larger than the endpoint reads.
+/// Checks the size of a body.
 ///
 /// # Errors
-/// It is.
+/// The body is larger than `PERENNIAL_MAX_WEBHOOK_BYTES`.
 pub fn check_size(body: &[u8], limits: &Limits) -> Result<(), Refused> {
     if body.len() <= limits.max_webhook_bytes {
         return Ok(());
@@ -73,7 +72,7 @@ pub fn check_size(body: &[u8], limits: &Limits) -> Result<(), Refused> {
 }
 
 impl Decision<'_> {
-    /// The answer's status, if all of it succeeds.
+    /// The status of the answer if everything succeeds.
     pub fn status(&self) -> StatusCode {
         let is_later = |planned: &PlannedPublish| {
             planned.at.is_some() || (planned.request.mode == Mode::Now && !planned.request.tags.is_empty())
@@ -82,10 +81,10 @@ impl Decision<'_> {
     }
 }
 
-/// Decides what is done.
+/// Decides about a request.
 ///
 /// # Errors
-/// Nothing is: something in it is wrong.
+/// The request has a mistake: nothing is carried out.
 pub fn decide<'a>(
     request: &Parts,
     body: &[u8],
@@ -167,7 +166,7 @@ mod tests {
         Ok((decided.status(), decided.publishes.len()))
     }
 
-    /// Publishers exist that count everything but 200 as a failure.
+    /// Some publishers count any status but 200 as a failure.
     #[test]
     fn a_delivery_is_answered_200_unless_its_sender_prefers_202() {
         let ask =

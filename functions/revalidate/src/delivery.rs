@@ -1,4 +1,4 @@
-//! A call that may be carried out, and how much of the request its sender has written. Pure.
+//! An authenticated request, and the part of it that its sender must have written. Pure.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use perennial_core::webhooks::provider::Provider;
 use perennial_core::webhooks::providers;
 use perennial_core::webhooks::verify::{SignedText, Verified};
 
-/// How long a delivery that is signed without a time is known by its body, whatever its id. Bodies of GitHub and Shopify
-/// hold times and numbers of their own; a sender who signs like them may send the same body at the next publish, and to
-/// lose that publish would be worse than to carry one out twice. Deliveries of a publisher whose bodies may be the same at
-/// two events are not known at all.
+/// How long a delivery that is signed without a time is recognised by its body, whatever its id. Bodies of GitHub and Shopify
+/// hold times and numbers. A sender who signs like them may send the same body for its next publish: to lose that publish
+/// would be worse than to carry one out twice. Deliveries of a publisher whose bodies may be equal at two events are never
+/// recognised.
 pub const SAME_BODY_KEPT: Duration = Duration::from_secs(5 * 60);
 
-/// A call that may be carried out.
+/// An authenticated request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// The sender.

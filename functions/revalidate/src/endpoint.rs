@@ -1,4 +1,4 @@
-//! The endpoint: verify a call, decide, act, answer.
+//! The revalidate endpoint: verifies a request, decides what to do, does it, and answers.
 
 use std::sync::Arc;
 
@@ -31,31 +31,32 @@ use crate::delivery::Delivery;
 use crate::payload_plans::PayloadPlans;
 use crate::{console, draft, journal, layers};
 
-/// Lines of the log about one payload.
+/// The most log lines about one payload.
 const LEFT_OUT_LOGGED_MAX: usize = 10;
 
-/// Reasons in the answer to one payload.
+/// The most reasons in the answer to one payload.
 const LEFT_OUT_TOLD_MAX: usize = 20;
 
-/// Answers publishers.
+/// The revalidate endpoint, and the addresses that belong to it.
 pub struct Revalidate<S: Stores> {
     engine: Arc<Engine<S>>,
     secrets: LiveSecrets<Secrets>,
 }
 
 impl<S: Stores> Revalidate<S> {
-    /// Answers calls that carry one of the secrets.
+    /// The endpoint for callers with one of these secrets.
     pub fn new(engine: Arc<Engine<S>>, secrets: LiveSecrets<Secrets>) -> Self {
         Self { engine, secrets }
     }
 
-    /// Whether a request carries one of the secrets, or needs none.
+    /// Whether a request shows one of the secrets, or needs none.
     pub async fn admits(&self, request: &Parts) -> bool {
         self.dev_delivery(request).is_some()
             || self.secrets.get(self.engine.now()).await.is_ok_and(|secrets| secrets.admit(request))
     }
 
-    /// Whether a call's body counts: it is signed, or it is one of a caller with a right secret. No other need be read.
+    /// Whether the server must read the body of a request: the request shows a right secret, or has a signature that depends on
+    /// the body.
     pub async fn reads_body(&self, request: &Parts) -> bool {
         if self.dev_delivery(request).is_some() {
             return true;
@@ -69,17 +70,16 @@ impl<S: Stores> Revalidate<S> {
         }
     }
 
-    /// Whether a path is one of this function's: the endpoint itself, the progress of a call, the journal, drafts, the
-    /// publishing page. A slash at its end is tolerated: a redirect to the same without it would hold the secret of the
-    /// call.
+    /// Whether a path belongs to this function: the endpoint itself, the progress of a publish, the journal, drafts, the
+    /// publishing page. A slash at the end is tolerated, because a redirect would repeat a secret in the query.
     pub fn owns(&self, path: &str) -> bool {
         let path = self.own_path(path);
         [ENDPOINT, OPEN_DRAFT, CLOSE_DRAFT, CONSOLE, CONSOLE_PAGES, CONSOLE_EVENTS].contains(&path)
             || below_endpoint(path).is_some()
     }
 
-    /// Answers one call. It returns when everything it asks for is done, or queued where it says so. A path that is
-    /// not one of [`Revalidate::owns`] is taken for the endpoint: behind an address of its own it has any.
+    /// Answers a request, once everything that it asks for is done or, where the answer says so, queued. A path that
+    /// [`Revalidate::owns`] refuses counts as the endpoint's: behind a function URL the endpoint may have any path.
     pub async fn handle(&self, request: &Parts, body: &[u8]) -> Response<Body> {
         let (site, limits) = (self.engine.site(), self.engine.limits());
         let path = self.own_path(request.uri.path());
@@ -87,7 +87,10 @@ impl<S: Stores> Revalidate<S> {
             Ok(secrets) => secrets,
             Err(error) => {
                 self.engine.log(Line::NoSecrets, |left_out| {
-                    tracing::error!(left_out, "no publisher can be told from a stranger: {error}");
+                    tracing::error!(
+                        left_out,
+                        "the secrets cannot be read, so that no publisher is recognised: {error}"
+                    );
                 });
                 return json_response(request, &refused(StatusCode::SERVICE_UNAVAILABLE, "try again"));
             }
@@ -99,7 +102,7 @@ impl<S: Stores> Revalidate<S> {
         let answered = if path == CLOSE_DRAFT {
             draft::close(request, site, limits).map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
         } else if path == OPEN_DRAFT
-            && let Some(key_id) = secrets.shown(request)
+            && let Some(key_id) = secrets.path_json(request)
         {
             let opened = draft::open(request, (secrets.drafts(), key_id), site, limits, self.engine.now());
             opened.map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
@@ -125,7 +128,7 @@ impl<S: Stores> Revalidate<S> {
                 answer: json!({"message": "Use GET, HEAD or POST, or DELETE for the id of a publish"}),
             };
         }
-        // A function's URL takes 6 MB of anybody, and a signature is over all of it.
+        // A function URL accepts 6 MB from anybody, and verifying a signature hashes all of them.
         if let Err(Refused { status, message }) = check_size(body, self.engine.limits()) {
             return refused(status, &message);
         }
@@ -135,17 +138,17 @@ impl<S: Stores> Revalidate<S> {
         let delivery = match from_dev_page.unwrap_or_else(verify) {
             Ok(delivery) => delivery,
             Err(refusal) => {
-                // Only the log has the reason: it would help a stranger as well.
+                // Only the log has the reason, because it would help an attacker.
                 self.engine.log(refusal.line(), |left_out| {
                     tracing::warn!(left_out, "a call of the revalidate endpoint was refused: {refusal}");
                 });
                 return unauthorized();
             }
         };
-        // A signature does not cover the address, and a delivery may have been seen on its way.
-        if reads(path, &request.method) && delivery.is_signed() {
+        // A signature does not cover the address: an attacker who has seen a delivery could send it here.
+        if is_reading(path, &request.method) && delivery.is_signed() {
             self.engine.log(Line::RefusedCall, |left_out| {
-                tracing::warn!(left_out, "a signed call asked for what is read with a secret alone");
+                tracing::warn!(left_out, "a signed call was refused at an address that needs a secret");
             });
             return unauthorized();
         }
@@ -174,7 +177,7 @@ impl<S: Stores> Revalidate<S> {
         }
     }
 
-    /// Does a call, or what the site's rules make of a publisher's payload.
+    /// Carries out a call, or the publishes that the site's rules make of a payload.
     async fn carry_out(&self, decided: Decision<'_>, delivery: &Delivery) -> Done {
         let Decision { rules, publishes, accepted } = decided;
         let is_nothing = publishes.is_empty();
@@ -189,16 +192,16 @@ impl<S: Stores> Revalidate<S> {
             }
             all.push(done);
         }
-        let Some(by_rules) = rules else { return together(all) };
+        let Some(by_rules) = rules else { return combined(all) };
         let mut done = match is_nothing {
             true => refused(StatusCode::OK, NOTHING_MATCHED),
-            false => together(all),
+            false => combined(all),
         };
         if !is_nothing {
             done.answer["rules"] = by_rules.counting().collect::<Vec<_>>().into();
         }
         if !by_rules.left_out.is_empty() {
-            done.answer["left_out"] = told(&by_rules.left_out).into();
+            done.answer["left_out"] = first_reasons(&by_rules.left_out).into();
         }
         done
     }
@@ -206,7 +209,7 @@ impl<S: Stores> Revalidate<S> {
     async fn act(&self, planned: PlannedPublish, delivery: &Delivery) -> Done {
         let (request, who, signed) = (&planned.request, delivery.publisher(), delivery.fingerprint.as_ref());
         if let Some(id) = self.engine.carried_out(request, &who, signed).await {
-            // It came again although it had been answered: a time-out in between, or somebody who has listened.
+            // The sender has missed the first answer, or an attacker repeats the delivery.
             let answer = json!({"revalidated": true, "duplicate": true, "id": shown_id(&id)});
             return Done { status: StatusCode::OK, answer };
         }
@@ -220,7 +223,7 @@ impl<S: Stores> Revalidate<S> {
                 }
                 answer(request, &published)
             }
-            Err(undone) => failed(&undone, json!({"layers": layers::of_unmarked(&undone)})),
+            Err(error) => failed(&error, json!({"layers": layers::of_unmarked(&error)})),
         }
     }
 }
@@ -271,14 +274,15 @@ impl<S: Stores> Revalidate<S> {
     }
 }
 
-/// What a publisher is told.
+/// The answer to a publish.
 fn answer(request: &PublishRequest, published: &Published) -> Done {
     let results = published.results.iter();
-    let shown: Vec<Value> = results.map(|(path, result)| shown(request, path, result, published)).collect();
+    let shown: Vec<Value> =
+        results.map(|(path, result)| path_json(request, path, result, published)).collect();
     let id = shown_id(&published.id);
     let mut answer = match (published.failure(), &shown[..]) {
-        (Some(undone), [only]) => return failed(undone, with_id(only.clone(), id)),
-        (Some(undone), many) => return failed(undone, with_id(json!({"results": many}), id)),
+        (Some(error), [only]) => return failed(error, with_id(only.clone(), id)),
+        (Some(error), many) => return failed(error, with_id(json!({"results": many}), id)),
         (None, [only]) => only.clone(),
         (None, []) => json!({"revalidated": true}),
         (None, many) => json!({"revalidated": true, "results": many}),
@@ -294,7 +298,7 @@ fn answer(request: &PublishRequest, published: &Published) -> Done {
                 answer["more"] = true.into();
             }
         }
-        answer["layers"] = layers::of_marked(request.mode, &marked, has_found(request, published, &marked));
+        answer["layers"] = layers::of_marked(request.mode, &marked, finds_pages(request, published, &marked));
     }
     if !published.uncarried.is_empty() {
         let sentences: Vec<_> = published.uncarried.iter().map(ToString::to_string).collect();
@@ -311,8 +315,8 @@ fn answer(request: &PublishRequest, published: &Published) -> Done {
     Done { status: StatusCode::OK, answer }
 }
 
-/// Whether anything stored belongs to what was marked, as far as a call looks.
-fn has_found(request: &PublishRequest, published: &Published, marked: &Invalidation) -> bool {
+/// Whether stored pages belong to the marked tags, as far as the call has looked.
+fn finds_pages(request: &PublishRequest, published: &Published, marked: &Invalidation) -> bool {
     match request.mode {
         Mode::Now | Mode::Delete => marked.queued > 0 || marked.more,
         Mode::Stale => published.uncarried.len() < request.tags.len() || !request.paths.is_empty(),
@@ -324,21 +328,21 @@ fn with_id(mut answer: Value, id: Value) -> Value {
     answer
 }
 
-/// One path of a call; where the path is only marked, the layers are those of the mark.
-fn shown(
+/// The JSON about one path of a call. In mode `stale` the layers are those of the invalidation.
+fn path_json(
     request: &PublishRequest,
     path: &str,
     result: &Result<Revalidation, PublishError>,
     published: &Published,
 ) -> Value {
     let mut shown = match result {
-        // A page is what one expects; that it is none is said.
+        // The kind is told unless it is the usual one, a page.
         Ok(Revalidation::Revalidated { kind: Some(kind), .. }) if *kind != "page" => {
             json!({"revalidated": true, "path": path, "kind": kind})
         }
         Ok(Revalidation::Revalidated { .. }) => json!({"revalidated": true, "path": path}),
         Ok(Revalidation::NotGenerated) => json!({"revalidated": true, "path": path, "generated": false}),
-        Err(undone) => json!({"revalidated": false, "path": path, "error": undone.to_string()}),
+        Err(error) => json!({"revalidated": false, "path": path, "error": error.to_string()}),
     };
     shown["layers"] = match published.marked.filter(|_| request.mode == Mode::Stale) {
         Some(marked) => layers::of_marked(request.mode, &marked, true),
@@ -347,7 +351,7 @@ fn shown(
     shown
 }
 
-/// A log has the rules' own words, and not the payload's.
+/// Logs the rules that count, or why none does, in the words of the rules and not of the payload.
 fn log_rules(by_rules: &PayloadPlans<'_>, delivery: &Delivery, is_nothing: bool) {
     let provider = delivery.provider.name;
     for left_out in by_rules.left_out.iter().take(LEFT_OUT_LOGGED_MAX) {
@@ -362,8 +366,8 @@ fn log_rules(by_rules: &PayloadPlans<'_>, delivery: &Delivery, is_nothing: bool)
     }
 }
 
-/// The first reasons, and how many more there are.
-fn told(reasons: &[String]) -> Vec<String> {
+/// The first reasons, and the number of further ones.
+fn first_reasons(reasons: &[String]) -> Vec<String> {
     let mut told: Vec<_> = reasons.iter().take(LEFT_OUT_TOLD_MAX).cloned().collect();
     if let more @ 1.. = reasons.len().saturating_sub(LEFT_OUT_TOLD_MAX) {
         told.push(format!("and {more} more"));
@@ -371,13 +375,13 @@ fn told(reasons: &[String]) -> Vec<String> {
     told
 }
 
-/// Why a rule does not count.
+/// The reason why a rule does not count.
 fn mismatch(outcome: &RuleOutcome<'_>) -> Option<String> {
     Some(format!("{}: {}", outcome.rule, outcome.result.as_ref().err()?))
 }
 
-/// Several calls as one: it fails if one fails.
-fn together(mut all: Vec<Done>) -> Done {
+/// The answer to several publishes. It tells a failure if one of them failed.
+fn combined(mut all: Vec<Done>) -> Done {
     if all.len() == 1 {
         return all.remove(0);
     }
@@ -391,8 +395,8 @@ fn together(mut all: Vec<Done>) -> Done {
     Done { status, answer }
 }
 
-/// Whether a call reads: the journal, the progress of a publish, the pages of the publishing page, its events.
-fn reads(path: &str, method: &Method) -> bool {
+/// Whether a request only reads: the journal, the progress of a publish, the publishing page's pages or events.
+fn is_reading(path: &str, method: &Method) -> bool {
     let is_of_publishes = below_endpoint(path).is_some() && method != Method::DELETE;
     is_of_publishes || [CONSOLE_PAGES, CONSOLE_EVENTS].contains(&path)
 }

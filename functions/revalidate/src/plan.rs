@@ -24,33 +24,33 @@ use crate::paths::pages;
 pub enum EndpointRequest {
     /// A call that names what has changed.
     Plan(Plan),
-    /// Something that is for the site's rules to read, and what the query says besides.
+    /// A payload for the site's webhook rules, and the query's settings.
     Payload(Value, Overrides),
 }
 
 /// The settings of a request's query, which win over the rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// How pages are revalidated.
+    /// The mode; `None` leaves the rules' mode.
     pub mode: Option<Mode>,
-    /// Leave pages alone that nobody has generated.
+    /// Whether pages without a stored render are left alone.
     pub only_generated: bool,
-    /// Not before then.
+    /// The time of a scheduled publish; `None` for now.
     pub at: Option<Millis>,
-    /// Look again after so many seconds at the paths that are renewed now.
+    /// Seconds after which the pages are rendered once more (a second look).
     pub look_again_after_s: Option<u32>,
 }
 
-/// A call, checked.
+/// A checked call.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// How pages are revalidated.
     pub mode: Mode,
     /// Whether pages that have not been generated are left alone.
     pub only_generated: bool,
-    /// Page paths, as they were given.
+    /// Paths of pages, as the publisher wrote them.
     pub paths: Vec<String>,
-    /// Tags as the store knows them: of pages, routes, the site.
+    /// Stored tags, with their prefixes: own tags, and implicit ones of routes and the site.
     pub tags: Vec<String>,
     /// The time of a scheduled publish; `None`: now.
     pub at: Option<Millis>,

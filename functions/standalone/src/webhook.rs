@@ -1,4 +1,4 @@
-//! `webhook`: what a publisher's payload would do, by the site's rules.
+//! `webhook`: shows what the site's rules make of a publisher's payload, and what the endpoint would answer.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,28 +19,28 @@ use serde_json::json;
 
 use crate::program::{Program, say};
 
-/// Elements of a list that are named for one rule.
+/// The most elements of a list that are shown for one rule.
 const ELEMENTS_SHOWN_MAX: usize = 20;
 
-/// Which payload.
+/// The arguments of `webhook`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// File with the payload: only say what it would do
+    /// File with the payload; shows what the payload would do, and does nothing
     #[arg(long, value_name = "FILE", required = true)]
     dry_run: PathBuf,
-    /// A field that comes with it, like 'X-GitHub-Event: push' (repeatable)
+    /// Header field of the request, like 'X-GitHub-Event: push' (repeatable)
     #[arg(long, short = 'H', value_name = "FIELD")]
     header: Vec<String>,
-    /// What follows the address after a `?`, like 'rules=true&mode=stale'
+    /// Query of the request's URL, like 'rules=true&mode=stale'
     #[arg(long, short = 'q', default_value = "")]
     query: String,
-    /// Whose it is, where none of the fields tells
+    /// Sender of the payload, if no header field tells the sender
     #[arg(long, value_parser = providers::all().map(|provider| provider.name).collect::<Vec<_>>())]
     provider: Option<String>,
 }
 
-/// Prints the rules that count, why the others do not, the resulting call, and what the endpoint would answer; fails if
-/// it would do nothing.
+/// Prints the rules that count, why the others do not, the resulting calls, and the endpoint's answer. Fails if the endpoint
+/// would do nothing.
 pub(crate) fn run(program: &Program, args: &Args) -> Result<ExitCode> {
     let file = args.dry_run.display();
     let body = std::fs::read(&args.dry_run).with_context(|| format!("cannot read {file}"))?;
@@ -56,7 +56,7 @@ pub(crate) fn run(program: &Program, args: &Args) -> Result<ExitCode> {
         }
     };
     match &decided.rules {
-        None => say(format_args!("it is a call as it stands, and no rule is asked")),
+        None => say(format_args!("the request is a call, and no rule reads it")),
         Some(by_rules) => {
             say(format_args!("payload of {}", delivery.provider.name));
             explain(by_rules);
@@ -72,16 +72,19 @@ pub(crate) fn run(program: &Program, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The delivery, as it would arrive.
+/// The request of the delivery.
 fn request(args: &Args) -> Result<Parts> {
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     let address = format!("{ENDPOINT}?{}", args.query.trim_start_matches('?'));
-    *request.uri_mut() = address.parse().with_context(|| format!("`{}` is no query", args.query))?;
+    *request.uri_mut() =
+        address.parse().with_context(|| format!("`{}` cannot be the query of a URL", args.query))?;
     for field in &args.header {
         let (name, value) = field.split_once(':').unwrap_or((field, ""));
-        let name: HeaderName = name.trim().parse().with_context(|| format!("`{field}` is no field"))?;
-        let value: HeaderValue = value.trim().parse().with_context(|| format!("`{field}` is no field"))?;
+        let name: HeaderName =
+            name.trim().parse().with_context(|| format!("`{field}` is no header field"))?;
+        let value: HeaderValue =
+            value.trim().parse().with_context(|| format!("`{field}` is no header field"))?;
         request.headers_mut().append(name, value);
     }
     Ok(request.into_parts().0)
@@ -94,18 +97,18 @@ fn explain(by_rules: &PayloadPlans<'_>) {
             Err(mismatch) => {
                 let found =
                     mismatch.found.as_ref().map_or_else(String::new, |found| format!("; found {found}"));
-                say(format_args!("  does not: {}: {mismatch}{found}", outcome.rule));
+                say(format_args!("  does not count: {}: {mismatch}{found}", outcome.rule));
             }
         }
-        passes_over(outcome);
+        show_passed_over(outcome);
     }
     for left_out in &by_rules.left_out {
         say(format_args!("  left out: {left_out}"));
     }
 }
 
-/// The elements of a list that a rule does not count for.
-fn passes_over(outcome: &RuleOutcome<'_>) {
+/// Prints the elements of a list for which a rule does not count.
+fn show_passed_over(outcome: &RuleOutcome<'_>) {
     let passed = outcome.elements.iter().filter_map(|(place, mismatch)| Some((place, mismatch.as_ref()?)));
     for (place, mismatch) in passed.clone().take(ELEMENTS_SHOWN_MAX) {
         let found = mismatch.found.as_ref().map_or_else(String::new, |found| format!("; found {found}"));
@@ -116,7 +119,7 @@ fn passes_over(outcome: &RuleOutcome<'_>) {
     }
 }
 
-/// Each call as the endpoint takes it, and the route of each path.
+/// Prints each call in the endpoint's JSON, and the route of each path.
 fn show(program: &Program, publishes: &[PlannedPublish]) {
     for PlannedPublish { request, .. } in publishes {
         let mode = request.mode.as_str();

@@ -10,7 +10,7 @@
   const KEPT = `perennial-secret ${api}`;
   const POLL_MS = 3000, RETRY_MOST_MS = 30000, TYPED_MS = 300, NEWS_MS = 2000, CALLS_SHOWN = 20, NEWS_SHOWN = 8, FOLLOWED_MOST = 4;
 
-  // ------------------------------------------------------------ asking
+  // ------------------------------------------------------------ requests
 
   let secret = '';
   try { secret = sessionStorage.getItem(KEPT) || ''; } catch { /* Without storage the user enters the secret after each reload. */ }
@@ -41,8 +41,8 @@
   // ------------------------------------------------------------ the table
 
   const rows = new Map();
-  // In the words of the command `pages`.
-  const WHY = { old: 'Its period has passed', invalidated: 'Invalidated', 'from the future': 'Stamped by a clock that is ahead' };
+  // The texts of the reasons in `page.why`.
+  const WHY = { old: 'Its period has ended', invalidated: 'Invalidated', 'from the future': 'Stamped by a clock that is ahead' };
   const KINDS = { 'not-found': '404', redirect: 'redirect' };
   const NAMES = { live: 'rendered each time' };
 
@@ -156,7 +156,7 @@
   let next = null;
   function count() {
     const found = rows.size === 1 ? '1 page' : `${rows.size} pages`;
-    const none = dev ? 'The site lists no such page.' : next ? 'None among those looked at so far.' : 'The store holds no such page of this build.';
+    const none = dev ? 'The site lists no such page.' : next ? 'No match among the pages looked at so far.' : 'The store holds no such page of this build.';
     put($('count'), rows.size ? (next || before.length ? `${found} here` : found) : none);
     $('more').hidden = !next;
     $('back').hidden = !before.length;
@@ -172,7 +172,7 @@
     put($('trouble'), '');
   }
 
-  // ------------------------------------------------------------ what was published
+  // ------------------------------------------------------------ recent publishes
 
   const published = new Map(); // Journal entries by epoch.
   let newsAt = 0, newsDue;
@@ -218,13 +218,13 @@
   // The button that cancels a scheduled publish.
   function cancelling(id, what) {
     const button = Object.assign(make('button', 'quiet small', 'Cancel'), { type: 'button' });
-    button.setAttribute('aria-label', `Cancel what is planned for ${what}`);
+    button.setAttribute('aria-label', `Cancel the scheduled publish of ${what}`);
     button.addEventListener('click', async () => {
       const entry = note(`Cancel ${what}`);
       button.disabled = true;
       try {
         const answer = await ask(`/revalidate/${encodeURIComponent(id)}`, { method: 'DELETE' });
-        if (answer.status === 401) return lock('This secret is not known any more.');
+        if (answer.status === 401) return lock('This secret is no longer accepted.');
         if (answer.ok) entry.say('Cancelled'); else entry.say((await json(answer)).message || `The answer was ${answer.status}`, true);
       } catch {
         entry.say('No answer. It may have been cancelled.', true);
@@ -238,7 +238,7 @@
 
   const tellNews = () => $('news').querySelectorAll('time').forEach((time) => put(time, `${span(now() - Number(time.dataset.at))} ago`));
 
-  // ------------------------------------------------------------ which pages
+  // ------------------------------------------------------------ search and paging
 
   let before = [], after = '';
   function query() {
@@ -253,7 +253,7 @@
     typed = setTimeout(() => { before = []; after = ''; watch(); }, TYPED_MS);
   }
 
-  // ------------------------------------------------------------ what changes, as it changes
+  // ------------------------------------------------------------ live changes
 
   const followed = new Map();
   let watching = new AbortController();
@@ -270,7 +270,7 @@
         const asked = query();
         for (const id of followed.keys()) asked.append('call', id);
         const answer = await ask(`/publish/events?${asked}`, { signal });
-        if (answer.status === 401) return lock('This secret is not known any more.');
+        if (answer.status === 401) return lock('This secret is no longer accepted.');
         if (answer.status === 501) await poll(signal, Infinity);
         else if (answer.status === 503) await poll(signal, RETRY_MOST_MS);
         else if (!answer.ok) throw new Error(answer.status);
@@ -312,8 +312,8 @@
   async function poll(signal, forMs) {
     for (const end = now() + forMs; !signal.aborted && now() < end; await sleep(POLL_MS)) {
       const answer = await ask(`/publish/pages?${query()}`, { signal });
-      if (answer.status === 401) return lock('This secret is not known any more.');
-      if (answer.ok) { show(await answer.json()); hearNews(); status(`Looks every ${POLL_MS / 1000} s`, 'on'); }
+      if (answer.status === 401) return lock('This secret is no longer accepted.');
+      if (answer.ok) { show(await answer.json()); hearNews(); status(`Updated every ${POLL_MS / 1000} s`, 'on'); }
       else put($('trouble'), (await json(answer)).error || `The list cannot be read (${answer.status}).`);
       for (const id of followed.keys()) {
         const told = await ask(`/revalidate/${id}`, { signal });
@@ -364,7 +364,7 @@
     try {
       const answer = await ask('/revalidate', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ ...target, mode }) });
       const told = await json(answer), took = `${Math.round(performance.now() - began)} ms`;
-      if (answer.status === 401) return lock('This secret is not known any more.');
+      if (answer.status === 401) return lock('This secret is no longer accepted.');
       if (answer.status === 202) follow(told, entry);
       else if (answer.ok && told.unknown_tags) entry.say(mistyped(told.unknown_tags), true);
       else if (answer.ok && told.deleted !== undefined) entry.say(`Deleted: ${told.more ? 'at least ' : ''}${pages(told.deleted)}, in ${took}`);
@@ -372,7 +372,7 @@
       else entry.say([told.message, told.error].filter(Boolean).join(': ') || `The answer was ${answer.status}`, true);
       entry.layers(told.layers);
     } catch {
-      entry.say('No answer. What was asked for may have been done: look at the page’s generation.', true);
+      entry.say('No answer. The call may have been carried out: look at the page’s generation.', true);
     } finally {
       if (button) button.disabled = false;
       hearNews();
@@ -417,7 +417,7 @@
     try {
       // The answer sets a cookie and redirects to the page; only the cookie is needed here.
       const answer = await ask(`/draft?${new URLSearchParams({ path: href })}`, { redirect: 'manual', credentials: 'same-origin' });
-      if (answer.status === 401) return lock('This secret is not known any more.');
+      if (answer.status === 401) return lock('This secret is no longer accepted.');
       if (answer.type !== 'opaqueredirect') return entry.say((await json(answer)).message || `The answer was ${answer.status}`, true);
       entry.say('For an hour this browser sees pages as they would be rendered now: ');
       const link = (text, to) => Object.assign(make('a', '', text), { href: to, target: '_blank', rel: 'noopener' });
@@ -458,7 +458,7 @@
     call(target, mode, text, $('publish'));
   }
 
-  // ------------------------------------------------------------ the door
+  // ------------------------------------------------------------ the sign-in form
 
   function lock(message = '') {
     watching.abort();
@@ -481,11 +481,11 @@
   async function enter() {
     try {
       const answer = await ask('/publish/pages?limit=1');
-      if (answer.status === 401) return lock(secret && 'This secret is not known.');
+      if (answer.status === 401) return lock(secret && 'This secret is not accepted.');
       if (!answer.ok) return lock((await json(answer)).message || `The answer was ${answer.status}.`);
     } catch (error) {
       // `fetch` also fails for characters that a header field cannot hold; other failures are of the network.
-      return lock(/^[\x21-\x7e]*$/.test(secret) ? 'No answer. Try again.' : 'A secret has no such characters.');
+      return lock(/^[\x21-\x7e]*$/.test(secret) ? 'No answer. Try again.' : 'A secret cannot contain these characters.');
     }
     try { sessionStorage.setItem(KEPT, secret); } catch { /* The user enters the secret again after a reload. */ }
     $('door').hidden = true;
@@ -496,7 +496,7 @@
     $('main').focus();
   }
 
-  // ------------------------------------------------------------ go
+  // ------------------------------------------------------------ start
 
   put($('host'), location.host);
   const on = (id, event, act) => $(id).addEventListener(event, act);
