@@ -121,7 +121,8 @@ impl Breaker {
         Admission::Try { stood_still }
     }
 
-    /// Notes the end of a call. An error that is no trouble ([`is_trouble`](crate::ports::error::StoreErrorKind::is_trouble)) counts as an answer.
+    /// Notes the end of a call. An error that is no trouble
+    /// ([`is_trouble`](crate::ports::error::StoreErrorKind::is_trouble)) counts as an answer.
     pub(crate) fn note<T>(&self, done: &Result<T, StoreError>, clock: &dyn Clock) {
         match done {
             Err(error) if error.kind().is_trouble() => self.fails(error, clock),

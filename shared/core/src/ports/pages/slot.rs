@@ -121,8 +121,9 @@ impl Slot {
         self.ticket.max(generation) + 1
     }
 
-    /// The condition of [`Pages::resume`](crate::ports::pages::Pages::resume), [`Pages::extend`](crate::ports::pages::Pages::extend) and [`Pages::fail`](crate::ports::pages::Pages::fail): the ticket is the newest, and was not
-    /// committed.
+    /// The condition of [`Pages::resume`](crate::ports::pages::Pages::resume),
+    /// [`Pages::extend`](crate::ports::pages::Pages::extend) and [`Pages::fail`](crate::ports::pages::Pages::fail): the
+    /// ticket is the newest, and was not committed.
     pub fn is_current(&self, ticket: Ticket, generation: Ticket) -> bool {
         self.is_newest(ticket) && supersedes(ticket, generation)
     }

@@ -18,7 +18,8 @@ pub enum Urgency {
 }
 
 impl Urgency {
-    /// The epoch to store in [`Slot::demanded`](crate::ports::pages::slot::Slot::demanded); 0 unless the request is a publisher's.
+    /// The epoch to store in [`Slot::demanded`](crate::ports::pages::slot::Slot::demanded); 0 unless the request is a
+    /// publisher's.
     pub fn demanded(self) -> Epoch {
         match self {
             Urgency::Demand(epoch) => epoch,

@@ -18,7 +18,8 @@ pub(crate) fn read_error(action: &str, what: impl Display, failure: &Failure) ->
     failure.judge(action, &what, false)
 }
 
-/// The error of a writing call: [`StoreErrorKind::Unsure`](crate::ports::error::StoreErrorKind::Unsure) if the write may have landed.
+/// The error of a writing call: [`StoreErrorKind::Unsure`](crate::ports::error::StoreErrorKind::Unsure) if the write
+/// may have landed.
 pub(crate) fn write_error(action: &str, what: impl Display, failure: &Failure) -> StoreError {
     failure.judge(action, &what, true)
 }

@@ -36,8 +36,8 @@ fn holder() -> String {
 /// The condition [`Slot::is_current`](crate::ports::pages::slot::Slot::is_current).
 pub(super) const IS_CURRENT: &str = "ticket = :ticket AND (attribute_not_exists(shown) OR shown < :ticket)";
 
-/// The condition [`Slot::is_forgotten`](crate::ports::pages::slot::Slot::is_forgotten), and that the lease was given back before: a
-/// repetition of this call must not forget a later first ticket.
+/// The condition [`Slot::is_forgotten`](crate::ports::pages::slot::Slot::is_forgotten), and that the lease was given
+/// back before: a repetition of this call must not forget a later first ticket.
 const IS_FORGOTTEN: &str = "ticket = :first AND attribute_not_exists(shown) AND attribute_not_exists(failed_ticket) \
                             AND attribute_not_exists(keep) AND attribute_not_exists(lease_until)";
 

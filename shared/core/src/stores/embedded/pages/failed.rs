@@ -8,8 +8,8 @@ pub(super) const FAILED_FIRSTS_MAX: u32 = 10_000;
 /// The number of failed first renders after which old notes are removed.
 pub(super) const FORGET_EVERY: u32 = 256;
 
-/// Removes the notes of failed first renders, but for the newest `most`. All tickets of such a page have failed, so that no process
-/// holds one, and the numbers may start again.
+/// Removes the notes of failed first renders, but for the newest `most`. All tickets of such a page have failed, so
+/// that no process holds one, and the numbers may start again.
 pub(super) fn forget_failed_firsts(tx: &Connection, build: &str, most: u32) -> rusqlite::Result<usize> {
     tx.execute(
         "DELETE FROM pages

@@ -55,8 +55,8 @@ impl PageRow {
         })
     }
 
-    /// The row in a database that has replaced a damaged one, where tickets go on above `above`. A page that could not be saved is
-    /// like one with a damaged record.
+    /// The row in a database that has replaced a damaged one, where tickets go on above `above`. A page that could not
+    /// be saved is like one with a damaged record.
     pub(super) fn above(self, above: Ticket) -> Self {
         Self { generation: self.generation.max(above), above, ..self }
     }

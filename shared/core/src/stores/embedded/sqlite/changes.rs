@@ -13,9 +13,9 @@ use crate::stores::embedded::folder::Access;
 /// last look.
 ///
 /// The counter is odd while a commit is under way. A writer holds the database's write lock, sets a greater odd number before its
-/// commit, and the even number after that one afterwards, before it answers its caller. A reader that has seen an even number before its
-/// read may reuse the result as long as the number stays. If a process is killed between the two, the number stays odd: readers
-/// then read the database each time, until the next commit.
+/// commit, and the even number after that one afterwards, before it answers its caller. A reader that has seen an even
+/// number before its read may reuse the result as long as the number stays. If a process is killed between the two, the
+/// number stays odd: readers then read the database each time, until the next commit.
 pub(super) struct Changes {
     path: PathBuf,
     file: RwLock<Option<File>>,
@@ -118,8 +118,8 @@ impl Changes {
         }
     }
 
-    /// A number above every ticket and every epoch so far: each of them took a commit, which this counter has counted. `None` before
-    /// the first commit.
+    /// A number above every ticket and every epoch so far: each of them took a commit, which this counter has counted.
+    /// `None` before the first commit.
     pub(super) fn above_all(&self) -> Option<u64> {
         self.get().filter(|number| (1..MOST).contains(number)).map(|number| number + 1)
     }

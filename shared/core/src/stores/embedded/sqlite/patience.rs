@@ -1,8 +1,8 @@
 //! Bounds the waits for locks that other processes hold.
 //!
-//! A frozen process, or an attacker, that holds a lock must not block all others. After a wait in vain, further calls fail at once
-//! for a second. Then they wait for a moment only, until one of them gets the lock. So a render, which writes several times,
-//! waits only once.
+//! A frozen process, or an attacker, that holds a lock must not block all others. After a wait in vain, further calls
+//! fail at once for a second. Then they wait for a moment only, until one of them gets the lock. So a render, which
+//! writes several times, waits only once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

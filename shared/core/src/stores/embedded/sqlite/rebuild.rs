@@ -18,8 +18,8 @@ pub(crate) struct Schema {
     pub(crate) sql: &'static str,
     /// The columns that databases of earlier versions lack.
     pub(crate) added: &'static [Column],
-    /// Copies the readable rows of a damaged database into the new one, whose numbers then go on above `above`. Returns the number
-    /// of saved rows.
+    /// Copies the readable rows of a damaged database into the new one, whose numbers then go on above `above`. Returns
+    /// the number of saved rows.
     pub(crate) save: fn(old: &Connection, new: &Transaction<'_>, above: u64) -> rusqlite::Result<usize>,
 }
 
@@ -196,8 +196,8 @@ impl Files {
     }
 }
 
-/// Whether an error means that the database cannot be opened, because the disk is not writable: SQLite's readers need files that they
-/// share with writers.
+/// Whether an error means that the database cannot be opened, because the disk is not writable: SQLite's readers need
+/// files that they share with writers.
 pub(super) fn is_out_of_reach(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
     matches!(error.sqlite_error_code(), Some(CannotOpen | DiskFull | ReadOnly | SystemIoFailure))
