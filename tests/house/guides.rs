@@ -1,13 +1,29 @@
-//! Guides that name tests name tests that exist.
+//! Guides that name tests name tests that exist, and guides that show tests show tests that run.
 
 use crate::source::{File, Tree, places};
 
 const SECURITY: &str = "shared/site/content/guides/security.md";
+/// Guides, and the tests that run what they show.
+const SHOWN: [(&str, &str); 1] = [("shared/site/content/guides/testing.md", "shared/site/tests/testing.rs")];
 
 pub(crate) fn broken(tree: &Tree) -> Vec<String> {
     let guide = tree.get(SECURITY).expect("a guide about security");
     let files: Vec<_> = tree.rust().collect();
-    [without_a_test(guide), unknown_tests(guide, &files)].concat()
+    let shown = SHOWN.iter().flat_map(|(guide, tests)| {
+        let (guide, tests) = (tree.get(guide).expect("a guide"), tree.get(tests).expect("its tests"));
+        not_run(guide, tests)
+    });
+    [without_a_test(guide), unknown_tests(guide, &files), shown.collect()].concat()
+}
+
+/// Rust that a guide shows, and that its tests do not hold word for word.
+fn not_run(guide: &File, tests: &File) -> Vec<String> {
+    const BEGINS: &str = "```rust\n";
+    let blocks = guide.text.match_indices(BEGINS).map(|(at, _)| at + BEGINS.len());
+    let shown = blocks.map(|at| (at, guide.text[at..].split("```").next().unwrap_or_default()));
+    let missing = shown.filter(|(_, code)| !tests.text.contains(code.trim_end()));
+    let advice = format!("this code is not in {}, word for word: nothing runs it", tests.path);
+    missing.map(|(at, _)| guide.complain(at, &advice)).collect()
 }
 
 /// Rows of a table whose last column names no test.
@@ -72,4 +88,7 @@ fn tests_are_found() {
     let rows = "| attack | refused by |\n|---|---|\n| x | `b::it_holds` |\n| y | nothing |\n";
     let complaints = without_a_test(&guide(rows));
     assert!(complaints.len() == 1 && complaints[0].starts_with("g.md:4: "), "{complaints:?}");
+    let shows = guide("text\n```rust\nfn it_holds() {}\n```\n```sh\nls\n```\n```rust\nfn other() {}\n```\n");
+    let complaints = not_run(&shows, &code);
+    assert!(complaints.len() == 1 && complaints[0].starts_with("g.md:9: "), "{complaints:?}");
 }

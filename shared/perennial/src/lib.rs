@@ -38,6 +38,8 @@
 
 #[cfg(feature = "lambda")]
 pub mod lambda;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(feature = "cli")]
 #[doc(inline)]
