@@ -102,7 +102,7 @@ impl<S: Stores> Revalidate<S> {
         let answered = if path == CLOSE_DRAFT {
             draft::close(request, site, limits).map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
         } else if path == OPEN_DRAFT
-            && let Some(key_id) = secrets.path_json(request)
+            && let Some(key_id) = secrets.shown(request)
         {
             let opened = draft::open(request, (secrets.drafts(), key_id), site, limits, self.engine.now());
             opened.map_err(|m| refused(StatusCode::BAD_REQUEST, &m))
