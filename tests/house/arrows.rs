@@ -170,7 +170,7 @@ fn wrong_arrow(graph: &Graph<'_>, arrow: &Arrow<'_>) -> Vec<String> {
 
 fn may_name_backend(from: &Node<'_>, backend: &str) -> bool {
     let own = station(from);
-    ["stores", "cdn", "lib", "functions/standalone"].contains(&own)
+    ["stores", "cdn", "lib", "functions/standalone", "shared/perennial"].contains(&own)
         || from.file.path.ends_with("src/run/function.rs")
         // A backend reads its own settings.
         || from.file.path.ends_with("src/run/settings.rs") && backend.ends_with("/settings.rs")

@@ -115,6 +115,10 @@ pub(crate) async fn build_site<S: Stores>(
         progress(BuildStep::Rendered(path));
     }
     if !failures.is_empty() {
+        // Otherwise the next visitors of these pages would wait until the leases end.
+        for (key, record, _) in &records {
+            let _ = renderer.process.stores.pages().release(key, record.generation).await;
+        }
         failures.sort();
         return Err(BuildError::Pages(failures));
     }

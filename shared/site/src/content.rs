@@ -117,6 +117,7 @@ const COMPILED: &[(&str, &str)] = compiled![
     "on-demand-revalidation",
     "webhooks",
     "error-handling",
+    "testing",
     "self-hosting",
     "deploying",
     "settings",

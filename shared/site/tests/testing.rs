@@ -1,7 +1,8 @@
 //! The tests of the guide Testing: a house rule compares them.
 
-use perennial::testing::TestSite;
 use std::time::Duration;
+
+use perennial::testing::TestSite;
 
 #[tokio::test]
 async fn a_post_is_shown_and_renewed() {
