@@ -434,9 +434,11 @@ impl From<&serde_json::Value> for Revalidate {
     }
 }
 
-/// The failure of a render. The operator `?` makes it of any error.
+/// The failure of a render. The operator `?` makes it of any error that may go from thread to thread: one of the standard
+/// library or of a crate, a boxed one, an `anyhow::Error`, a text.
 ///
 /// ```
+/// use std::error::Error;
 /// use std::time::Duration;
 ///
 /// use perennial::Failure;
@@ -445,7 +447,12 @@ impl From<&serde_json::Value> for Revalidate {
 ///     Ok(text.parse()?)
 /// }
 ///
+/// fn boxed(error: Box<dyn Error + Send + Sync>) -> Result<(), Failure> {
+///     Err(error)?
+/// }
+///
 /// assert_eq!(price("?").unwrap_err().message(), "invalid digit found in string");
+/// assert_eq!(boxed("no price".into()).unwrap_err().message(), "no price");
 /// let busy = Failure::new("the shop answered 429").retry_after(Duration::from_secs(30));
 /// assert_eq!(busy.message(), "the shop answered 429");
 /// ```
@@ -474,8 +481,9 @@ impl Failure {
     }
 }
 
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Failure {
     fn from(error: E) -> Self {
+        let error = error.into();
         let mut message = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
@@ -508,5 +516,22 @@ mod tests {
         let inner = std::io::Error::other("refused");
         let failure: Failure = std::io::Error::new(std::io::ErrorKind::NotConnected, inner).into();
         assert!(failure.message().contains("refused"));
+    }
+
+    #[test]
+    fn a_failure_is_made_of_boxed_errors_and_texts_and_passes_on_itself() {
+        type Boxed = Box<dyn std::error::Error + Send + Sync>;
+        fn fail<T>(error: T) -> Result<(), Failure>
+        where
+            Failure: From<T>,
+        {
+            Err(error)?
+        }
+        let message = |result: Result<(), Failure>| result.unwrap_err().message().to_owned();
+        assert_eq!(message(fail(Boxed::from("boxed"))), "boxed");
+        assert_eq!(message(fail("text")), "text");
+        assert_eq!(message(fail(format!("{}", 5))), "5");
+        assert_eq!(message(fail(Failure::new("itself"))), "itself");
+        assert_eq!(message(fail(std::fmt::Error)), std::fmt::Error.to_string());
     }
 }
