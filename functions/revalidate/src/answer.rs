@@ -9,7 +9,7 @@ use perennial_core::publish::outcome::PublishError;
 use serde_json::{Value, json};
 
 /// Where publishers call.
-pub const ENDPOINT: &str = "/api/revalidate";
+pub const ENDPOINT: &str = perennial_core::site::addresses::ENDPOINT;
 
 /// Below the endpoint: what was published.
 pub(crate) const LOG: &str = "log";

@@ -28,7 +28,7 @@ use crate::answer::Done;
 use crate::console::query::{PagesQuery, listing};
 
 /// The path of the publishing page.
-pub const CONSOLE: &str = "/api/publish";
+pub const CONSOLE: &str = perennial_core::site::addresses::CONSOLE;
 
 /// The path of its list of pages, as JSON.
 pub const CONSOLE_PAGES: &str = "/api/publish/pages";

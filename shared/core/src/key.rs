@@ -4,5 +4,7 @@ pub mod encode;
 pub mod page_key;
 pub mod params;
 pub mod pattern;
+pub(crate) mod segment;
+pub(crate) mod spelling;
 pub mod tags;
 pub mod url;

@@ -17,6 +17,7 @@ use crate::base::panics::guarded;
 use crate::key::page_key::PageKey;
 use crate::key::params::Params;
 use crate::key::pattern::Pattern;
+use crate::key::spelling;
 use crate::key::url::Urls;
 use crate::site::addresses::CLOSE_DRAFT;
 use crate::site::bots::DEFAULT_BOTS;
@@ -287,7 +288,8 @@ impl Site {
         }
         let mut routes: Vec<Arc<ReadyRoute>> = Vec::new();
         for route in self.routes {
-            match Pattern::parse(&route.pattern_text) {
+            let spelling = spelling::mistake(&route.pattern_text);
+            match spelling.map_or_else(|| Pattern::parse(&route.pattern_text), Err) {
                 Err(error) => errors.push(error),
                 Ok(pattern) => {
                     let route = ready_route(pattern, route, &routes, &mut errors);
@@ -337,8 +339,19 @@ fn ready_route(
     others: &[Arc<ReadyRoute>],
     errors: &mut Vec<String>,
 ) -> ReadyRoute {
-    if let Some(other) = others.iter().find(|r| r.pattern.shape() == pattern.shape()) {
-        errors.push(format!("routes {} and {} match the same paths", other.id(), pattern.as_str()));
+    if let Some((other, path)) = others.iter().find_map(|other| Some((other, other.pattern.clash(&pattern)?)))
+    {
+        errors.push(format!(
+            "routes {} and {} match the same paths, such as `{path}`, and neither is more exact: change one of them",
+            other.id(),
+            pattern.as_str()
+        ));
+    }
+    if let Some(owned) = addresses::owned(pattern.as_str()) {
+        errors.push(format!(
+            "route {} is never reached: Perennial itself answers {owned}. Give the route another path",
+            pattern.as_str()
+        ));
     }
     errors.extend(mistakes(&pattern, &route.options));
     let shell = match route.options.fallback {
@@ -616,10 +629,53 @@ mod tests {
     }
 
     #[test]
+    fn the_longer_literal_beside_a_parameter_is_the_more_specific() {
+        let patterns =
+            ["/{*rest}", "/{slug}", "/{slug}.xml", "/post-{id}", "/post-{id}.xml", "/post-1.xml", "/p{x}"];
+        let site = site(&patterns).unwrap();
+        let segments = decode_path("/post-1.xml").unwrap();
+        let ids: Vec<_> = site.candidates(&segments, None).map(|p| p.route.id().to_owned()).collect();
+        assert_eq!(
+            ids,
+            ["/post-1.xml", "/post-{id}.xml", "/post-{id}", "/{slug}.xml", "/p{x}", "/{slug}", "/{*rest}"]
+        );
+    }
+
+    #[test]
+    fn a_route_that_nobody_could_reach_is_refused_with_the_cure() {
+        for (pattern, cure) in [
+            ("/blog/:slug", "write `/blog/{slug}`"),
+            ("/*", "write `/{*rest}`"),
+            ("/blog/{slug?}", "a second route"),
+            ("/{a}/{a}", "give each its own name"),
+            ("/{}", "needs a name"),
+            ("/v{major}.{minor}", "a segment of its own"),
+            ("/api/revalidate", "`/api/revalidate` and all paths below it"),
+            ("/api/revalidate/{id}", "another path"),
+            ("/api/publish", "another path"),
+            ("/api/publish/x", "another path"),
+            ("/api/draft", "never reached"),
+            ("/api/draft/clear", "never reached"),
+            ("/_perennial/metrics", "kept for Perennial"),
+        ] {
+            let error = site(&[pattern]).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains(pattern) && error.contains(cure), "{error}");
+        }
+        for pattern in ["/api/{x}", "/api/revalidated", "/api/drafts", "/{*rest}", "/api/published/x"] {
+            assert!(site(&[pattern]).is_ok(), "{pattern}");
+        }
+        let Err(error) = site(&["/post-{id}", "/{slug}.html"]) else { panic!("accepted") };
+        assert!(error.to_string().contains("such as `/post-a.html`"), "{error}");
+    }
+
+    #[test]
     fn all_mistakes_are_reported_at_once() {
         let Err(error) = site(&["/a/{x}", "/a/{y}", "b"]) else { panic!("accepted") };
         let text = error.to_string();
-        assert!(text.contains("/a/{x} and /a/{y}") && text.contains("`b` must begin"), "{text}");
+        assert!(
+            text.contains("/a/{x} and /a/{y} match the same paths") && text.contains("`b` must begin"),
+            "{text}"
+        );
         assert!(Site::new().ready(Some("/docs/"), None).is_err());
         assert!(Site::new().ready(Some("docs"), None).is_err());
         for bad in ["/", "//", "/é", "/a b", "/a;b", "/{x}", "/a/../b", "/_perennial"] {

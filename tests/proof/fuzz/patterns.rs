@@ -58,9 +58,22 @@ fn texts() -> impl Strategy<Value = String> {
         "{}",
         "{*}",
         "{_}",
+        "-{a}",
+        "{b}.",
+        "_{d}",
+        ".{d}",
+        "[a]",
+        "<a>",
     ];
     let built = vec(select(pieces), 0..8).prop_map(|pieces| format!("/{}", pieces.concat()));
     prop_oneof![6 => built, 1 => any::<String>(), 1 => any::<String>().prop_map(|text| format!("/{text}"))]
+}
+
+/// A parameter's name, and the literals around it.
+fn around(part: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = part.split_once('{')?;
+    let (name, after) = rest.split_once('}')?;
+    Some((before, name, after))
 }
 
 /// What a page of this route gives for its parameters, out of these values.
@@ -68,12 +81,12 @@ fn fill(pattern: &str, values: &[String]) -> (Params, Vec<String>) {
     let mut path = Vec::new();
     let mut params = Params::new();
     for (part, value) in pattern.split('/').filter(|part| !part.is_empty()).zip(values.iter().cycle()) {
-        match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+        match around(part) {
             None => path.push(part.to_owned()),
-            Some(name) => match name.strip_prefix('*') {
+            Some((before, name, after)) => match name.strip_prefix('*') {
                 None => {
                     params = params.with(name, value.clone());
-                    path.push(value.clone());
+                    path.push(format!("{before}{value}{after}"));
                 }
                 Some(name) => {
                     params = params.with(name, values.to_vec());
@@ -85,36 +98,47 @@ fn fill(pattern: &str, values: &[String]) -> (Params, Vec<String>) {
     (params, path)
 }
 
+/// Patterns that are wrong, or nearly.
+const CORPUS: [&str; 33] = [
+    "",
+    "/",
+    "//",
+    "/a/",
+    "/{}",
+    "/{*}",
+    "/{a}{b}",
+    "/{*a}/b",
+    "/{a}/{a}",
+    "/{a}/{*a}",
+    "/_perennial",
+    "/%61",
+    "/.",
+    "/a\0",
+    "/a\nb",
+    "/\u{7f}",
+    "/a b/{x}",
+    "/é/{x}",
+    "/{é}",
+    "/_perennial/{x}",
+    "/{x}",
+    "/{*x}",
+    "/|",
+    "/a?b",
+    "/og/{a}.png",
+    "/post-{a}",
+    "/{a}-{b}",
+    "/_{a}",
+    "/.{a}",
+    "/{a}.",
+    "/x{*a}",
+    "/:a",
+    "/[a]",
+];
+
 /// A pattern is refused with a reason, or every page of it can be asked for, under the key that names it.
 #[test]
 fn a_pattern_is_refused_or_its_pages_can_be_asked_for() {
-    let corpus = [
-        "",
-        "/",
-        "//",
-        "/a/",
-        "/{}",
-        "/{*}",
-        "/{a}{b}",
-        "/{*a}/b",
-        "/{a}/{a}",
-        "/{a}/{*a}",
-        "/_perennial",
-        "/%61",
-        "/.",
-        "/a\0",
-        "/a\nb",
-        "/\u{7f}",
-        "/a b/{x}",
-        "/é/{x}",
-        "/{é}",
-        "/_perennial/{x}",
-        "/{x}",
-        "/{*x}",
-        "/|",
-        "/a?b",
-    ];
-    let corpus = corpus.map(|text| (text.to_owned(), vec!["_perennial".to_owned()]));
+    let corpus = CORPUS.map(|text| (text.to_owned(), vec!["_perennial".to_owned()]));
     hold("patterns", 16, corpus, (texts(), vec(segment(), 1..4)), |(text, values)| {
         let pattern = match Pattern::parse(&text) {
             Err(reason) => return assert!(reason.contains(&text) && reason.len() > text.len()),
@@ -134,7 +158,11 @@ fn a_pattern_is_refused_or_its_pages_can_be_asked_for() {
         assert_eq!(pattern.matches(&decoded).as_ref(), Some(&arranged), "{url}");
         assert_eq!(pattern.is_dynamic(), text.contains('{'));
 
-        let site = site(&[text]).expect("one route alone");
+        let site = match site(std::slice::from_ref(&text)) {
+            Ok(site) => site,
+            // Spelt as other routers have it.
+            Err(error) => return assert!(error.contains("write `/") && error.contains(&text), "{error}"),
+        };
         let parts = request(url.as_bytes()).expect("a target");
         match target(&parts, &site, BUILD, &LIMITS) {
             Target::Page(_, segments) => {
@@ -148,19 +176,23 @@ fn a_pattern_is_refused_or_its_pages_can_be_asked_for() {
     });
 }
 
-/// Segment by segment: literal before `{name}` before `{*name}`.
-fn ranks(pattern: &str) -> Vec<u8> {
-    let rank = |part: &str| u8::from(part.starts_with('{')) + u8::from(part.starts_with("{*"));
+/// Segment by segment: literal, `a{name}` (the more letters, the more exact), `{name}`, `{*name}`.
+fn ranks(pattern: &str) -> Vec<usize> {
+    let rank = |part: &str| match around(part) {
+        None => 0,
+        Some((before, name, after)) if !name.starts_with('*') => 10 - before.len() - after.len(),
+        Some(_) => 11,
+    };
     pattern.split('/').filter(|part| !part.is_empty()).map(rank).collect()
 }
 
 #[test]
 fn the_most_exact_route_wins_in_whatever_order_they_are_declared() {
-    let part = select(vec!["a", "b", "{x}", "{y}", "é"]);
+    let part = select(vec!["a", "b", "{x}", "{y}", "é", "a{x}", "{x}b", "a{y}b", "aa{y}"]);
     let pattern = (vec(part, 0..4), any::<bool>()).prop_map(|(mut parts, rest)| {
         // A name may come once.
         let mut seen = HashSet::new();
-        parts.retain(|part| !part.starts_with('{') || seen.insert(*part));
+        parts.retain(|part| around(part).is_none_or(|(_, name, _)| seen.insert(name)));
         if rest {
             parts.push("{*z}");
         }
@@ -168,7 +200,7 @@ fn the_most_exact_route_wins_in_whatever_order_they_are_declared() {
     });
     let patterns =
         vec(pattern, 1..8).prop_flat_map(|patterns| (Just(patterns.clone()), Just(patterns).prop_shuffle()));
-    let path = vec(select(vec!["a", "b", "c", "é"]), 0..5)
+    let path = vec(select(vec!["a", "b", "c", "é", "ab", "aab", "acb", "bb"]), 0..5)
         .prop_map(|path| path.into_iter().map(str::to_owned).collect());
     let nasty = ["/{x}/a", "/a/{x}", "/{x}/{y}", "/{*z}", "/a/{*z}", "/{x}/{*z}"].map(str::to_owned).to_vec();
     let reversed: Vec<_> = nasty.iter().rev().cloned().collect();

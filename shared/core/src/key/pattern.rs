@@ -1,20 +1,13 @@
-//! Route patterns: `/blog/{slug}`, `/docs/{*path}`. Pure.
+//! Route patterns: `/blog/{slug}`, `/og/{slug}.png`, `/docs/{*path}`. Pure.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::key::encode::{RESERVED_SEGMENT, decode_segment, encode_into};
 use crate::key::params::{Param, Params, push_param};
+use crate::key::segment::{Rank, Segment};
 
-/// One segment of a route pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Segment {
-    Literal(String),
-    One(String),
-    Rest(String),
-}
-
-/// A route's pattern: literal segments, `{name}` for one segment, `{*name}` for all remaining segments.
+/// A route's pattern: literal segments, `{name}` for one segment or a part of it, `{*name}` for all remaining segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: Arc<str>,
@@ -22,49 +15,24 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Parses `/blog/{slug}`, `/docs/{*path}` or `/`.
+    /// Parses `/blog/{slug}`, `/og/{slug}.png`, `/docs/{*path}` or `/`.
     ///
     /// # Errors
     /// A sentence that names the mistake and its correction.
     pub fn parse(text: &str) -> Result<Self, String> {
         let rest =
             text.strip_prefix('/').ok_or_else(|| format!("route pattern `{text}` must begin with `/`"))?;
-        let mut segments = Vec::new();
-        let mut names: Vec<&str> = Vec::new();
+        let mut segments: Vec<Segment> = Vec::new();
         let parts: Vec<&str> = if rest.is_empty() { Vec::new() } else { rest.split('/').collect() };
         for (i, part) in parts.iter().enumerate() {
-            let inner = part.strip_prefix('{').and_then(|p| p.strip_suffix('}'));
-            let segment = match inner {
-                Some(name) => {
-                    let (name, is_rest) = name.strip_prefix('*').map_or((name, false), |n| (n, true));
-                    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-                        return Err(format!(
-                            "parameter `{part}` of route `{text}` needs a name of letters, digits and `_`"
-                        ));
-                    }
-                    if names.contains(&name) {
-                        return Err(format!("route `{text}` names parameter `{name}` twice"));
-                    }
-                    names.push(name);
-                    if is_rest && i + 1 != parts.len() {
-                        return Err(format!("catch-all `{part}` must be the last segment of route `{text}`"));
-                    }
-                    if is_rest { Segment::Rest(name.to_owned()) } else { Segment::One(name.to_owned()) }
-                }
-                None if part.is_empty() => {
-                    return Err(format!("route pattern `{text}` has an empty segment"));
-                }
-                None if *part == "."
-                    || *part == ".."
-                    || part.contains(|c: char| c.is_control() || "{}|?#%\\".contains(c)) =>
-                {
-                    return Err(format!(
-                        "segment `{part}` of route `{text}`: write literal segments decoded, without {{ }} | ? # % \\ \
-                         and control characters"
-                    ));
-                }
-                None => Segment::Literal((*part).to_owned()),
-            };
+            let segment = Segment::parse(part, text)?;
+            if let Some(name) = segment.name().filter(|name| segments.iter().any(|s| s.name() == Some(*name)))
+            {
+                return Err(format!("route `{text}` names parameter `{name}` twice: give each its own name"));
+            }
+            if matches!(segment, Segment::Rest(_)) && i + 1 != parts.len() {
+                return Err(format!("catch-all `{part}` must be the last segment of route `{text}`"));
+            }
             segments.push(segment);
         }
         if matches!(segments.first(), Some(Segment::Literal(s)) if s == RESERVED_SEGMENT) {
@@ -99,8 +67,8 @@ impl Pattern {
             match segment {
                 Segment::Literal(literal) if path.get(i)? == literal => {}
                 Segment::Literal(_) => return None,
-                Segment::One(name) => {
-                    params.push((name.clone(), Param::One(path.get(i)?.clone().into_owned())));
+                Segment::One(one) => {
+                    params.push((one.name.clone(), Param::One(one.value(path.get(i)?)?.to_owned())));
                 }
                 Segment::Rest(name) => {
                     let rest = path.get(i..).filter(|rest| !rest.is_empty())?;
@@ -117,16 +85,21 @@ impl Pattern {
     /// Browsers resolve a dot segment, encoded or not, to another path (RFC 3986 sections 5.2.4 and 6.2.2.2), so they
     /// never send one.
     fn is_reachable(&self, params: &Params) -> bool {
-        let mut values = params.0.iter().flat_map(|(_, param)| match param {
-            Param::One(value) => std::slice::from_ref(value),
-            Param::Rest(values) => values,
-        });
-        let begins_dynamic = !matches!(self.segments.first(), Some(Segment::Literal(_)));
-        let is_reserved =
-            begins_dynamic && values.clone().next().is_some_and(|value| value == RESERVED_SEGMENT);
-        let is_segment =
-            |value: &String| !value.is_empty() && value != "." && value != ".." && !value.contains('\0');
-        !is_reserved && values.all(is_segment)
+        let mut values = params.0.iter().map(|(_, value)| value);
+        self.segments.iter().enumerate().all(|(i, segment)| {
+            let is_segment = |text: &str, at: usize| {
+                !matches!(text, "" | "." | "..") && !text.contains('\0') && (at > 0 || text != RESERVED_SEGMENT)
+            };
+            match segment {
+                Segment::Literal(_) => true,
+                Segment::One(one) => matches!(
+                    values.next(), Some(Param::One(value)) if !value.is_empty() && is_segment(&one.spelt(value), i)
+                ),
+                Segment::Rest(_) => matches!(
+                    values.next(), Some(Param::Rest(rest)) if rest.iter().zip(i..).all(|(text, at)| is_segment(text, at))
+                ),
+            }
+        })
     }
 
     /// Whether some path of this route consists of these segments, where `None` stands for any text. With `more`,
@@ -136,6 +109,7 @@ impl Pattern {
             match (segment, path.get(i)) {
                 (_, None) => return more,
                 (Segment::Literal(literal), Some(Some(text))) if literal != text => return false,
+                (Segment::One(one), Some(Some(text))) if one.value(text).is_none() => return false,
                 (Segment::Rest(_), Some(_)) => return true,
                 (Segment::Literal(_) | Segment::One(_), Some(_)) => {}
             }
@@ -143,15 +117,20 @@ impl Pattern {
         path.len() == self.segments.len()
     }
 
-    /// The sort key that puts the most specific route first: literal before `{name}` before `{*name}`, segment by
-    /// segment.
-    pub(crate) fn specificity(&self) -> Vec<u8> {
-        let rank = |s: &Segment| match s {
-            Segment::Literal(_) => 0,
-            Segment::One(_) => 1,
-            Segment::Rest(_) => 2,
-        };
-        self.segments.iter().map(rank).collect()
+    /// The sort key that puts the most specific route first, segment by segment: literal, parameter with literals around
+    /// it, `{name}`, `{*name}`.
+    pub(crate) fn specificity(&self) -> Vec<Rank> {
+        self.segments.iter().map(Segment::rank).collect()
+    }
+
+    /// A path that both routes match although neither is more specific; `None` if there is none.
+    pub(crate) fn clash(&self, other: &Self) -> Option<String> {
+        if self.specificity() != other.specificity() {
+            return None;
+        }
+        let segments = self.segments.iter().zip(&other.segments);
+        let common = segments.map(|(one, other)| one.common(other)).collect::<Option<Vec<_>>>()?;
+        Some(format!("/{}", common.join("/")))
     }
 
     /// The prefix of the keys of all pages whose path starts with these decoded segments; the last segment may be
@@ -165,9 +144,9 @@ impl Pattern {
                 Segment::Literal(literal) if is_last && literal.starts_with(&**text) => {}
                 Segment::Literal(literal) if literal == text => {}
                 Segment::Literal(_) => return None,
-                Segment::One(_) => {
+                Segment::One(one) => {
                     key.push('|');
-                    encode_into(&mut key, text);
+                    encode_into(&mut key, if is_last { one.value_start(text) } else { one.value(text) }?);
                 }
                 Segment::Rest(_) => {
                     key.push('|');
@@ -183,18 +162,6 @@ impl Pattern {
         path.iter().skip(self.segments.len()).all(|rest| rest.is_empty()).then_some(key)
     }
 
-    /// The pattern without parameter names: two patterns of equal shape match the same paths.
-    pub(crate) fn shape(&self) -> Vec<Option<&str>> {
-        self.segments
-            .iter()
-            .map(|s| match s {
-                Segment::Literal(literal) => Some(literal.as_str()),
-                Segment::One(_) => None,
-                Segment::Rest(_) => Some("*/"),
-            })
-            .collect()
-    }
-
     /// Checks parameters that a page or a publisher gave, and puts them into the pattern's order.
     ///
     /// # Errors
@@ -204,7 +171,7 @@ impl Pattern {
         for segment in &self.segments {
             let (name, is_rest) = match segment {
                 Segment::Literal(_) => continue,
-                Segment::One(name) => (name, false),
+                Segment::One(one) => (&one.name, false),
                 Segment::Rest(name) => (name, true),
             };
             let value = match (given.get(name), is_rest) {
@@ -247,7 +214,12 @@ impl Pattern {
             path.push('/');
             match segment {
                 Segment::Literal(literal) => encode_into(&mut path, literal),
-                Segment::One(name) | Segment::Rest(name) => {
+                Segment::One(one) => {
+                    if let Some(Param::One(value)) = params.get(&one.name) {
+                        encode_into(&mut path, &one.spelt(value));
+                    }
+                }
+                Segment::Rest(name) => {
                     if let Some(param) = params.get(name) {
                         push_param(&mut path, param);
                     }
@@ -275,7 +247,9 @@ impl Pattern {
         for segment in &self.segments {
             let (name, param) = match segment {
                 Segment::Literal(_) => continue,
-                Segment::One(name) => (name, Param::One(decode_segment(values.next()?).ok()?.into_owned())),
+                Segment::One(one) => {
+                    (&one.name, Param::One(decode_segment(values.next()?).ok()?.into_owned()))
+                }
                 Segment::Rest(name) => {
                     let segments = values.next()?.split('/');
                     let segments =
@@ -343,6 +317,13 @@ mod tests {
             ("/blog/{slug}", "/blo/", None),
             ("/blog/{slug}", "/blog/", Some("/blog/{slug}|")),
             ("/blog/{slug}", "/blog/caf%C3%A9 b", Some("/blog/{slug}|caf%C3%A9%20b")),
+            ("/og/{slug}.png", "/og/a.p", Some("/og/{slug}.png|a")),
+            ("/og/{slug}.png", "/og/a.png", Some("/og/{slug}.png|a")),
+            ("/og/{slug}.png", "/og/a.jpg/", None),
+            ("/post-{id}", "/po", Some("/post-{id}|")),
+            ("/post-{id}", "/post-%207", Some("/post-{id}|%207")),
+            ("/post-{id}", "/page", None),
+            ("/v{n}/{*path}", "/v2/a", Some("/v{n}/{*path}|2|a")),
             ("/{lang}/docs/{*path}", "/de/do", Some("/{lang}/docs/{*path}|de")),
             ("/{lang}/docs/{*path}", "/de/docs/a%2Fb/c", Some("/{lang}/docs/{*path}|de|a%2Fb")),
             ("/{lang}/docs/{*path}", "/de/blog", None),
@@ -353,6 +334,43 @@ mod tests {
                 expected,
                 "{text} {prefix}"
             );
+        }
+    }
+
+    #[test]
+    fn literals_around_a_parameter_are_no_part_of_its_value() {
+        let pattern = Pattern::parse("/og/{slug}.png").unwrap();
+        let params = pattern.matches(&["og".into(), "größe.png".into()]).unwrap();
+        assert_eq!(params.to_json(), r#"{"slug":"größe"}"#);
+        assert_eq!(pattern.path(&params), "/og/gr%C3%B6%C3%9Fe.png");
+        assert_eq!(pattern.parse_key("/og/{slug}.png|gr%C3%B6%C3%9Fe"), Some((params, Vec::new())));
+        assert_eq!(pattern.matches(&["og".into(), ".png".into()]), None);
+        // Dots that the literals complete to a dot segment, and Perennial's own segment in two pieces.
+        let dots = Pattern::parse("/.{x}").unwrap();
+        assert_eq!(dots.matches(&["..".into()]), None);
+        assert!(dots.arrange(&Params::new().with("x", ".")).unwrap_err().contains("no URL"));
+        assert!(dots.matches(&["...".into()]).is_some());
+        let own = Pattern::parse("/_{x}").unwrap();
+        assert!(own.arrange(&Params::new().with("x", "perennial")).is_err());
+        let suffixed = Pattern::parse("/{x}.html").unwrap();
+        assert!(suffixed.matches(&["..html".into()]).is_some(), "a value may be a dot beside a literal");
+    }
+
+    #[test]
+    fn routes_of_equal_rank_clash_where_they_meet() {
+        for (a, b, common) in [
+            ("/{a}", "/{b}", Some("/a")),
+            ("/x/{*a}", "/x/{*b}", Some("/x/a")),
+            ("/og/{a}.png", "/og/{b}.png", Some("/og/a.png")),
+            ("/post-{a}", "/{b}.html", Some("/post-a.html")),
+            ("/{a}.png", "/{b}.jpg", None),
+            ("/post-{a}", "/{b}.xml", None),
+            ("/{a}.xml", "/{b}", None),
+            ("/{a}.xml/b", "/a-{b}/{c}", None),
+            ("/a", "/b", None),
+        ] {
+            let [a, b] = [a, b].map(|text| Pattern::parse(text).unwrap());
+            assert_eq!((a.clash(&b).as_deref(), b.clash(&a).as_deref()), (common, common));
         }
     }
 

@@ -1,7 +1,23 @@
-//! Paths of Perennial's own endpoints for drafts, below the site's base path.
+//! Paths of Perennial's own endpoints, below the site's base path.
+
+/// The endpoint that publishers call. The addresses of publishes are below it.
+pub const ENDPOINT: &str = "/api/revalidate";
+
+/// The publishing page. The addresses of its script are below it.
+pub const CONSOLE: &str = "/api/publish";
 
 /// The endpoint that turns an editor's draft mode on; a call carries a secret.
 pub const OPEN_DRAFT: &str = "/api/draft";
 
 /// The endpoint that turns draft mode off.
 pub const CLOSE_DRAFT: &str = "/api/draft/clear";
+
+/// What Perennial answers itself of all paths of a route with this pattern: such a route is never reached. The functions
+/// on AWS answer all paths below the endpoint and the publishing page, so no other server may give them to a page.
+pub(crate) fn owned(pattern: &str) -> Option<String> {
+    let is_below = |own: &&str| pattern.strip_prefix(*own).is_some_and(|rest| rest.starts_with('/'));
+    if let Some(own) = [ENDPOINT, CONSOLE].iter().find(|own| pattern == **own || is_below(own)) {
+        return Some(format!("`{own}` and all paths below it"));
+    }
+    [OPEN_DRAFT, CLOSE_DRAFT].contains(&pattern).then(|| format!("`{pattern}`"))
+}
