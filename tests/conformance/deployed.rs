@@ -31,6 +31,7 @@ mod on_demand;
 mod operations;
 mod paths_and_keys;
 mod payloads;
+mod resources;
 mod security;
 mod tables;
 mod webhooks;

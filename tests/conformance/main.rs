@@ -24,6 +24,7 @@ mod on_demand;
 mod operations;
 mod paths_and_keys;
 mod payloads;
+mod resources;
 mod security;
 mod tables;
 mod webhooks;

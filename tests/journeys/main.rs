@@ -25,6 +25,7 @@ mod other_builds;
 mod publish_answers;
 mod publishing_page;
 mod renewals;
+mod resources;
 mod route_options;
 mod scheduled;
 mod shared_caches;

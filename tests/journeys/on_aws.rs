@@ -18,6 +18,7 @@ mod on_demand;
 mod other_builds;
 mod publishing_page;
 mod renewals;
+mod resources;
 mod route_options;
 mod scheduled;
 mod shared_caches;

@@ -142,10 +142,11 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON.
+    /// The body as JSON, behind the signature of a PNG if it has one.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("not JSON ({e}): {self}"))
+        serde_json::from_slice(self.body.strip_prefix(crate::conformance::PNG).unwrap_or(&self.body))
+            .unwrap_or_else(|e| panic!("not JSON ({e}): {self}"))
     }
 
     /// Whether the body is a conformance page: HTML with its `<main>`.

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::uri::{Authority, PathAndQuery};
@@ -13,7 +15,8 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use perennial::{
-    Context, Failure, Fallback, Outcome, Page, Params, Query, Redirect, Revalidate, Route, Site, escape,
+    Blob, Context, Failure, Fallback, Outcome, Page, Params, Query, Redirect, Resource, Revalidate, Route,
+    Site, escape,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -24,6 +27,17 @@ use tokio_util::task::AbortOnDropHandle;
 /// the conformance site has.
 pub fn route(pattern: &'static str, upstream_url: &str, period: Option<u32>) -> Route {
     Route::new(pattern, Controlled { upstream: Upstream::new(upstream_url), pattern, period })
+}
+
+/// The same for a resource. `content_type` is what the upstream need not say.
+pub fn resource(
+    pattern: &'static str,
+    content_type: &'static str,
+    upstream_url: &str,
+    period: Option<u32>,
+) -> Route {
+    let page = Controlled { upstream: Upstream::new(upstream_url), pattern, period };
+    Route::resource(pattern, ControlledBlob { page, content_type })
 }
 
 /// The conformance site on the upstream of that base URL.
@@ -50,6 +64,8 @@ pub fn site(upstream_url: String) -> Site {
         .rewrite("/alias/{slug}", "/blog/{slug}")
         .headers("/{*path}", [("x-site", "yes")])
         .headers("/blog/{slug}", [("x-blog", "yes")])
+        .route(resource("/file/{name}", "application/json", &upstream_url, Some(2)))
+        .route(resource("/img/{name}.png", "image/png", &upstream_url, Some(2)))
         .not_found(|cx| error_page("custom-404", cx.path, None))
         .error(|cx| error_page("custom-500", cx.path, cx.error))
 }
@@ -68,6 +84,70 @@ struct Controlled {
     pattern: &'static str,
     /// Seconds, unless the upstream says otherwise; `None` is for ever.
     period: Option<u32>,
+}
+
+impl Controlled {
+    async fn listed(&self) -> Result<Vec<Params>, Failure> {
+        let answer = self.upstream.get("paths", &[("route", self.pattern)]).await?;
+        panic_if_asked(&answer)?;
+        let listed = answer.get("params").and_then(Value::as_array);
+        let listed =
+            listed.ok_or_else(|| Failure::new(format!("paths of {}: no list `params`", self.pattern)))?;
+        listed.iter().map(|params| Params::from_json(params).map_err(Failure::new)).collect()
+    }
+
+    /// What the upstream says of one render.
+    async fn asked(&self, cx: &Context) -> Result<Value, Failure> {
+        let query: serde_json::Map<String, Value> =
+            cx.queries().iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+        let question = [
+            ("route", cx.pattern()),
+            ("path", cx.path()),
+            ("params", &cx.params().to_json()),
+            ("reason", cx.reason().as_str()),
+            ("query", &Value::from(query).to_string()),
+        ];
+        self.upstream.get("props", &question).await
+    }
+}
+
+/// A resource that does what the upstream says: bytes in base64, or the signature of a PNG and the data JSON of a page.
+struct ControlledBlob {
+    page: Controlled,
+    /// Unless the upstream says otherwise.
+    content_type: &'static str,
+}
+
+/// The signature at the start of every PNG: no UTF-8, and no text of one line (PNG specification section 5.2).
+pub const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+impl Resource for ControlledBlob {
+    async fn paths(&self) -> Result<Vec<Params>, Failure> {
+        self.page.listed().await
+    }
+
+    async fn blob(&self, cx: &Context) -> Result<Outcome<Blob>, Failure> {
+        outcome(&self.page.asked(cx).await?, cx, self.page.period, |answer, cx| self.made(answer, cx))
+    }
+}
+
+impl ControlledBlob {
+    fn made(&self, answer: &Value, cx: &Context) -> Result<Blob, Failure> {
+        let content_type = text(answer, "content_type")?.unwrap_or_else(|| self.content_type.to_owned());
+        let (base64, props) = (text(answer, "base64")?, props(answer, cx)?);
+        let signature = if self.content_type == "image/png" { PNG } else { b"" };
+        let make = move || match (base64, &props.template) {
+            (_, Template { throw: Some(message), .. }) => Err(Failure::new(message.clone())),
+            (_, Template { empty: true, .. }) => Ok(Vec::new()),
+            (Some(base64), _) => Ok(STANDARD.decode(base64)?),
+            (None, template) => {
+                let pad = pad(&props.id, template.pad_bytes);
+                let json = serde_json::json!({ "props": props, "pad": pad }).to_string();
+                Ok([signature, json.as_bytes()].concat())
+            }
+        };
+        Ok(Blob::made_by(content_type, make))
+    }
 }
 
 /// What the page shows, and what its template is to do.
@@ -94,31 +174,11 @@ impl Page for Controlled {
     type Props = Props;
 
     async fn paths(&self) -> Result<Vec<Params>, Failure> {
-        let answer = self.upstream.get("paths", &[("route", self.pattern)]).await?;
-        panic_if_asked(&answer)?;
-        let listed = answer.get("params").and_then(Value::as_array);
-        let listed =
-            listed.ok_or_else(|| Failure::new(format!("paths of {}: no list `params`", self.pattern)))?;
-        listed.iter().map(|params| Params::from_json(params).map_err(Failure::new)).collect()
+        self.listed().await
     }
 
     async fn props(&self, cx: &Context) -> Result<Outcome<Props>, Failure> {
-        let query: serde_json::Map<String, Value> =
-            cx.queries().iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-        let answer = self
-            .upstream
-            .get(
-                "props",
-                &[
-                    ("route", cx.pattern()),
-                    ("path", cx.path()),
-                    ("params", &cx.params().to_json()),
-                    ("reason", cx.reason().as_str()),
-                    ("query", &Value::from(query).to_string()),
-                ],
-            )
-            .await?;
-        outcome(&answer, cx, self.period)
+        outcome(&self.asked(cx).await?, cx, self.period, props)
     }
 
     fn render(&self, props: &Props, cx: &Context) -> Result<String, Failure> {
@@ -151,7 +211,12 @@ impl Page for Controlled {
 }
 
 /// Does what one answer of the upstream says.
-fn outcome(answer: &Value, cx: &Context, period: Option<u32>) -> Result<Outcome<Props>, Failure> {
+fn outcome<P>(
+    answer: &Value,
+    cx: &Context,
+    period: Option<u32>,
+    page: impl Fn(&Value, &Context) -> Result<P, Failure>,
+) -> Result<Outcome<P>, Failure> {
     if !answer.is_object() {
         return Err(Failure::new(format!("the upstream answered {answer}, which is not an object")));
     }
@@ -168,7 +233,7 @@ fn outcome(answer: &Value, cx: &Context, period: Option<u32>) -> Result<Outcome<
         ([true, _, _], _) => Outcome::not_found(),
         ([_, _, true], _) => Outcome::keep_stale(None),
         (_, Some(to)) => Outcome::redirect(redirect_to(to)?),
-        _ => Outcome::page(props(answer, cx)?),
+        _ => Outcome::page(page(answer, cx)?),
     };
     match (answer.get("revalidate"), period) {
         (Some(given), _) => outcome = outcome.revalidate(Revalidate::from(given)),

@@ -19,11 +19,11 @@ use perennial_core::base::log_limits::Line;
 use perennial_core::engine::Engine;
 use perennial_core::freshness::{State, state};
 use perennial_core::look::body::Body;
-use perennial_core::look::view::PageView;
+use perennial_core::look::view::{BodyWanted, PageView};
 use perennial_core::memory::Entry;
 use perennial_core::ports::edge::Edge as _;
 use perennial_core::ports::stores::Stores;
-use perennial_core::record::page_record::{BodyRef, Form};
+use perennial_core::record::page_record::{BodyRef, Coding, Form};
 use perennial_core::record::reason::Reason;
 use perennial_core::render::outcome::VisitError;
 use perennial_core::render::pool::NOT_FOUND_DATA;
@@ -140,7 +140,9 @@ impl<S: Stores> Serve<S> {
         };
         let segments = rewritten.as_deref().unwrap_or(segments);
         for page in self.engine.site().candidates(segments, request.uri.query()) {
-            let reply = if draft || self.engine.is_dev() || page.route().is_dynamic() {
+            let reply = if form == Form::Data && page.route().is_resource() {
+                Box::pin(self.no_data(request, &page, draft)).await
+            } else if draft || self.engine.is_dev() || page.route().is_dynamic() {
                 Box::pin(self.answer_from_render(request, &page, form, draft)).await
             } else {
                 self.engine.visiting(self.answer_from_store(request, &page, form)).await
@@ -150,6 +152,24 @@ impl<S: Stores> Serve<S> {
             }
         }
         self.not_found(request, form)
+    }
+
+    /// Answers a request for the data JSON of a resource, which has none: 404. `None` if the resource does not exist on
+    /// this route: a less specific route may have a page there.
+    async fn no_data(&self, request: &Parts, page: &Resolved, draft: bool) -> Option<Reply> {
+        let is_here = if draft || page.route().fallback() != Fallback::NotFound {
+            true
+        } else if self.engine.is_dev() {
+            page.is_listed().await.unwrap_or(true)
+        } else {
+            let wants =
+                |_: &BodyRef| BodyWanted { coding: Coding::Identity, is_not_modified: true, is_head: true };
+            match self.engine.visiting(self.engine.look(page, Form::Html, wants)).await {
+                Ok(view) => self.decide(request, page, Form::Html, &view) != Action::NotHere,
+                Err(error) => return Some(self.error(request, Form::Data, 503, &error.to_string())),
+            }
+        };
+        is_here.then(|| self.not_found(request, Form::Data))
     }
 
     /// Looks the page up, decides and acts. `None` if the page does not exist on this route.
@@ -303,12 +323,14 @@ impl<S: Stores> Serve<S> {
         };
         let state = state(&entry.record, entry.snapshot.epochs, now, false);
         let base_path = self.engine.site().base_path();
+        let is_resource = page.route().is_resource();
         page.route().counters().count(label.event());
         let (page, tag_header) = (page.key(), self.engine.stores().edge().tag_header());
         let limits = self.engine.limits();
         let page_answer = PageAnswer {
             entry,
             form,
+            is_resource,
             state,
             label,
             collapsed,

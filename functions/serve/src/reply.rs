@@ -20,6 +20,7 @@ use perennial_core::memory::Entry;
 use perennial_core::ports::edge::cache_tags;
 use perennial_core::record::content::HeadKey;
 use perennial_core::record::headers::{data_fields, fields};
+use perennial_core::record::media_type::is_compressible;
 use perennial_core::record::page_record::{BodyRef, Coding, Form, Record, Stored};
 use perennial_core::site::ReadySite;
 use perennial_core::site::page::Redirect;
@@ -88,6 +89,8 @@ pub struct PageAnswer<'a> {
     pub entry: &'a Entry,
     /// The requested form.
     pub form: Form,
+    /// Whether the page is a resource: its content type decides whether it has several codings.
+    pub is_resource: bool,
     /// The page's state now.
     pub state: State,
     /// The answer's origin.
@@ -125,7 +128,7 @@ pub fn page(request: &Parts, answer: &PageAnswer<'_>, stream: Option<Body>) -> R
     let BodyWanted { coding, is_not_modified, is_head } = wants(request, body, answer.limits);
     let head_key = head_key(answer);
     let make = || {
-        let mut head = fixed_head(body, coding, answer.form, record);
+        let mut head = fixed_head(body, coding, answer);
         let bytes =
             content.map_or_else(|| body.bytes_in(coding), |content| content.coded(coding).len() as u64);
         head.insert(CONTENT_LENGTH, bytes.into());
@@ -171,14 +174,22 @@ fn remove_representation_fields(head: &mut HeaderMap) {
 }
 
 /// The header fields that do not depend on the page's freshness.
-fn fixed_head(body: &BodyRef, coding: Coding, form: Form, record: &Record) -> HeaderMap {
+fn fixed_head(body: &BodyRef, coding: Coding, answer: &PageAnswer<'_>) -> HeaderMap {
+    let (form, record) = (answer.form, &answer.entry.record);
     let mut head = HeaderMap::with_capacity(16);
     head.insert(CONTENT_TYPE, if form == Form::Html { HTML } else { JSON });
     add_page_fields(&mut head, form, record);
     if coding != Coding::Identity {
         head.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
     }
-    head.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    // An image is never sent compressed, so a shared cache needs no entry per coding. A short text will perhaps be longer
+    // after its next render.
+    let has_codings = !answer.is_resource
+        || head[CONTENT_TYPE].to_str().is_ok_and(is_compressible)
+        || body.coding != Coding::Identity;
+    if has_codings {
+        head.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    }
     head.insert(ETAG, field(body.etag(coding)));
     let modified_at = record.modified_at.min(HTTP_DATE_MAX);
     head.insert(LAST_MODIFIED, field(httpdate::fmt_http_date(modified_at.to_system())));

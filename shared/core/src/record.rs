@@ -2,6 +2,7 @@
 
 pub mod content;
 pub mod headers;
+pub mod media_type;
 pub mod page_record;
 pub mod publish_request;
 pub mod reason;

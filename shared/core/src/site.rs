@@ -4,6 +4,7 @@ pub mod addresses;
 pub mod bots;
 pub(crate) mod destination;
 pub mod page;
+pub mod resource;
 pub mod route;
 pub mod tables;
 
@@ -354,6 +355,13 @@ fn ready_route(
         ));
     }
     errors.extend(mistakes(&pattern, &route.options));
+    if route.page.is_resource() && route.options.fallback == Fallback::Shell {
+        errors.push(format!(
+            "route {} has bytes for an answer, and no page that a shell could load: take `Fallback::Blocking` or \
+             `Fallback::NotFound`",
+            pattern.as_str()
+        ));
+    }
     let shell = match route.options.fallback {
         Fallback::Shell => guarded(|| route.page.shell()).unwrap_or_else(|panic| {
             errors.push(format!("the shell of route {}: {}", pattern.as_str(), panic.escape_debug()));
@@ -364,7 +372,8 @@ fn ready_route(
     let has_one_page = !pattern.is_dynamic() && route.options.query.is_empty();
     let only_key = has_one_page.then(|| PageKey::new(&pattern, &Params::new(), &[]));
     let Route { page, options, .. } = route;
-    ReadyRoute { pattern, only_key, page, options, shell, counters: Default::default() }
+    let is_resource = page.is_resource();
+    ReadyRoute { pattern, only_key, page, is_resource, options, shell, counters: Default::default() }
 }
 
 /// The mistakes in a route's options.
@@ -598,6 +607,7 @@ mod tests {
     use super::*;
     use crate::key::encode::decode_path;
     use crate::site::page::{Context, Failure, Outcome, Page};
+    use crate::site::resource::{Blob, Resource};
     use crate::site::route::Query;
 
     struct Text;
@@ -695,6 +705,22 @@ mod tests {
         assert!(site.page_of_key("/vary/{slug}|x?page=2").is_none());
         assert!(site.page_of_key("/gone/{slug}|x").is_none());
         assert!(site.page_of_key("/vary/{slug}|%61").is_none(), "not canonical");
+    }
+
+    #[test]
+    fn a_resource_with_a_shell_is_refused() {
+        struct Feed;
+        impl Resource for Feed {
+            async fn blob(&self, _: &Context) -> Result<Outcome<Blob>, Failure> {
+                Ok(Outcome::page(Blob::text("x")))
+            }
+        }
+        let with = |fallback| {
+            let site = Site::new().route(Route::resource("/{x}.xml", Feed).fallback(fallback));
+            site.ready(None, None).map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert!(with(Fallback::Shell).unwrap_err().contains("/{x}.xml has bytes"));
+        assert_eq!((with(Fallback::Blocking), with(Fallback::NotFound)), (Ok(()), Ok(())));
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub use perennial_core::site::bots::DEFAULT_BOTS;
 #[doc(inline)]
 pub use perennial_core::site::page::{Context, Failure, Outcome, Page, Redirect, Revalidate, SHELL_DATA_URL};
 #[doc(inline)]
+pub use perennial_core::site::resource::{Blob, Resource};
+#[doc(inline)]
 pub use perennial_core::site::route::{Fallback, Query, Route};
 #[doc(inline)]
 pub use perennial_core::site::{DraftContext, ErrorContext, ReadySite, Site, SiteError, escape, json_string};
@@ -67,3 +69,8 @@ pub use perennial_core as parts;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The recipes of a guide, which are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../site/content/guides/feeds-and-files.md")]
+struct FeedsAndFiles;

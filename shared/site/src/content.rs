@@ -114,6 +114,7 @@ const COMPILED: &[(&str, &str)] = compiled![
     "getting-started",
     "how-isr-works",
     "routes-and-pages",
+    "feeds-and-files",
     "on-demand-revalidation",
     "webhooks",
     "error-handling",

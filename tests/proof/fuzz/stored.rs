@@ -258,6 +258,7 @@ fn answer(entry: &Entry, now: Millis, style: u8) -> Reply {
     let request =
         Request::builder().method(method).header("accept-encoding", accept).header("if-none-match", "\"a\"");
     let shown = PageAnswer {
+        is_resource: style & 8 == 0,
         entry,
         form: if style & 4 == 0 { Form::Html } else { Form::Data },
         state: state(&entry.record, 0, now, false),

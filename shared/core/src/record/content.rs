@@ -1,4 +1,5 @@
-//! The bytes of one form of a page in each content coding. Brotli runs once per render, gzip once per process.
+//! The bytes of one form of a page in each content coding. Brotli runs once per render, gzip once per process. Content
+//! that is compressed by itself has no coding.
 
 use std::io::{Read, Write};
 use std::sync::{OnceLock, PoisonError, RwLock};
@@ -42,8 +43,21 @@ pub struct HeadKey {
 impl Content {
     /// Makes content of a render's text: compresses and hashes it. Large content takes milliseconds of CPU.
     pub fn render(text: String) -> Self {
-        let identity = Bytes::from(text);
+        Self::render_bytes(text.into())
+    }
+
+    /// The same for bytes.
+    pub fn render_bytes(identity: Bytes) -> Self {
         let compressed = (identity.len() >= COMPRESS_BYTES_MIN).then(|| compress(&identity));
+        Self::of(identity, compressed)
+    }
+
+    /// Makes content that is stored and sent as it is, because compressing would gain nothing.
+    pub fn render_uncoded(bytes: Bytes) -> Self {
+        Self::of(bytes, None)
+    }
+
+    fn of(identity: Bytes, compressed: Option<Bytes>) -> Self {
         let (coding, stored) = match compressed {
             Some(br) if br.len() < identity.len() => (Coding::Br, br),
             _ => (Coding::Identity, identity.clone()),
@@ -199,6 +213,18 @@ mod tests {
             (Coding::Identity, Coding::Identity)
         );
         assert_eq!(short.coded(Coding::Br), "short");
+    }
+
+    #[test]
+    fn uncoded_content_stays_as_it_is_whatever_its_length() {
+        let bytes = Bytes::from(vec![b'x'; 10_000]);
+        let content = Content::render_uncoded(bytes.clone());
+        assert_eq!((content.body().coding, content.stored()), (Coding::Identity, &bytes));
+        let loaded = Content::load(content.body().clone(), bytes.clone()).unwrap();
+        for coding in [Coding::Identity, Coding::Br, Coding::Gzip] {
+            assert_eq!(content.body().sent_as(coding), Coding::Identity);
+        }
+        assert_eq!(loaded.coded(Coding::Identity), bytes);
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Coding {
 /// A form of a page: the representation that a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// The HTML document.
+    /// The HTML document, or the bytes of a resource.
     Html,
     /// The data JSON: the page's properties, as its script fetches them.
     Data,
@@ -100,7 +100,7 @@ pub enum Form {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Stored {
-    /// A page: HTML and data JSON, made from one value by one render.
+    /// A page: HTML and data JSON, made from one value by one render. A resource has one body, which both fields name.
     Page {
         /// The HTML.
         html: BodyRef,
@@ -128,9 +128,11 @@ pub enum Stored {
 }
 
 impl Stored {
-    /// The bodies that the result refers to.
+    /// The bodies that the result refers to, each once.
     pub fn bodies(&self) -> impl Iterator<Item = &BodyRef> {
-        [Form::Html, Form::Data].into_iter().filter_map(|form| self.body(form))
+        let html = self.body(Form::Html);
+        let data = self.body(Form::Data).filter(|data| html.is_none_or(|html| html.sha256 != data.sha256));
+        html.into_iter().chain(data)
     }
 
     /// Whether the result refers to the body with this name.

@@ -28,11 +28,12 @@ pub(crate) async fn put_bodies<S: Stores>(
     if let (
         Stored::Page { html: html_ref, data: data_ref } | Stored::NotFound { html: html_ref, data: data_ref },
         Some(html),
-        Some(data),
-    ) = (&mut output.record.stored, &output.html, &output.data)
+    ) = (&mut output.record.stored, &output.html)
     {
-        (*html_ref, *data_ref) = (html.body().clone(), data.body().clone());
-        for content in [html, data] {
+        // A resource has one body.
+        let data = output.data.as_ref();
+        (*html_ref, *data_ref) = (html.body().clone(), data.unwrap_or(html).body().clone());
+        for content in [Some(html), data].into_iter().flatten() {
             let (name, bytes) = (&content.body().sha256, content.stored().clone());
             process.stores.bodies().put(&page.key, name, bytes, process.clock.now()).await?;
         }

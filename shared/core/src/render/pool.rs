@@ -11,17 +11,20 @@ use crate::base::clock::{Clock, Millis, within};
 use crate::base::limits::Limits;
 use crate::base::panics::panic_text;
 use crate::record::content::Content;
+use crate::record::media_type::is_compressible;
 use crate::record::page_record::{Epoch, Record, Stored, Ticket};
 use crate::record::reason::Reason;
 use crate::render::validate::{Rejected, ValidContent, ValidRender, validate};
 use crate::site::ReadySite;
 use crate::site::page::{Context, Failure};
+use crate::site::resource::ReadyBlob;
 use crate::site::route::{Documents, Resolved};
 
 /// A valid render: a record, and the content that the record refers to.
 #[derive(Debug)]
 pub(crate) struct RenderOutput {
     pub(crate) record: Record,
+    /// The HTML, or the bytes of a resource.
     pub(crate) html: Option<Arc<Content>>,
     pub(crate) data: Option<Arc<Content>>,
 }
@@ -207,6 +210,12 @@ impl RenderPool {
                     Some(data),
                 )
             }
+            ValidContent::Resource(blob) => {
+                let content = blob_content(blob).await?;
+                // The record has two fields for bodies. Both name the one body of a resource.
+                let [html, data] = [content.body().clone(), content.body().clone()];
+                (Stored::Page { html, data }, Some(content), None)
+            }
             ValidContent::NotFound => {
                 let mut html =
                     self.site.not_found_html(&request.page.decoded_path()).map_err(RenderError::new)?;
@@ -233,6 +242,17 @@ impl RenderPool {
         };
         Ok(RenderOutput { record, html, data })
     }
+}
+
+/// Hashes the bytes of a resource, and compresses them if that is worth while, on a thread for blocking work.
+async fn blob_content(blob: ReadyBlob) -> Result<Arc<Content>, RenderError> {
+    let make = move || {
+        Arc::new(match is_compressible(&blob.content_type) {
+            true => Content::render_bytes(blob.bytes),
+            false => Content::render_uncoded(blob.bytes),
+        })
+    };
+    run_blocking(make).await.map_err(|e| RenderError::new(format!("compressing was interrupted: {e}")))
 }
 
 /// The data JSON of a page that does not exist.

@@ -7,9 +7,11 @@ use crate::base::limits::Limits;
 use crate::key::tags::{BROAD_TAG, EMPTY_TAG, stored_tag};
 use crate::record::headers;
 use crate::record::headers::Headers;
+use crate::record::media_type;
 use crate::site::destination::checked;
 use crate::site::page::{Kind, Meta, Redirect, Revalidate};
-use crate::site::route::{Documents, Rendered};
+use crate::site::resource::ReadyBlob;
+use crate::site::route::{Documents, Forms, Rendered};
 
 /// A valid result, which may be stored.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub(crate) struct ValidRender {
 #[derive(Debug)]
 pub(crate) enum ValidContent {
     Page(Documents),
+    Resource(ReadyBlob),
     NotFound,
     Redirect(Redirect),
 }
@@ -44,9 +47,13 @@ pub(crate) fn validate(rendered: Rendered, limits: &Limits) -> Result<ValidRende
         Kind::KeepStale { retry_after } => return Err(Rejected::KeepStale { retry_after }),
         Kind::NotFound => ValidContent::NotFound,
         Kind::Redirect(redirect) => ValidContent::Redirect(checked(&redirect).map_err(Rejected::Invalid)?),
-        Kind::Page(documents) => {
+        Kind::Page(Forms::Documents(documents)) => {
             check_documents(&documents, limits).map_err(Rejected::Invalid)?;
             ValidContent::Page(documents)
+        }
+        Kind::Page(Forms::Blob(blob)) => {
+            check_blob(&blob, &meta, limits).map_err(Rejected::Invalid)?;
+            ValidContent::Resource(blob)
         }
     };
     check_meta(content, meta, limits).map_err(Rejected::Invalid)
@@ -56,14 +63,28 @@ fn check_documents(documents: &Documents, limits: &Limits) -> Result<(), String>
     if documents.html.is_empty() {
         return Err("the page rendered to nothing: return a document, or `Outcome::not_found()`".into());
     }
-    let largest = documents.html.len().max(documents.data.len());
-    if largest > limits.max_body_bytes {
+    check_length(documents.html.len().max(documents.data.len()), limits)
+}
+
+fn check_length(bytes: usize, limits: &Limits) -> Result<(), String> {
+    if bytes > limits.max_body_bytes {
         return Err(format!(
-            "the page has {largest} bytes, the limit is {} (PERENNIAL_MAX_BODY_BYTES)",
+            "the page has {bytes} bytes, the limit is {} (PERENNIAL_MAX_BODY_BYTES)",
             limits.max_body_bytes
         ));
     }
     Ok(())
+}
+
+fn check_blob(blob: &ReadyBlob, meta: &Meta, limits: &Limits) -> Result<(), String> {
+    media_type::check(&blob.content_type)?;
+    if meta.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        return Err("the resource sets the header `content-type`: give the content type to its `Blob`".into());
+    }
+    if blob.bytes.is_empty() {
+        return Err("the resource has no bytes: return some, or `Outcome::not_found()`".into());
+    }
+    check_length(blob.bytes.len(), limits)
 }
 
 fn check_meta(content: ValidContent, meta: Meta, limits: &Limits) -> Result<ValidRender, String> {
@@ -77,11 +98,15 @@ fn check_meta(content: ValidContent, meta: Meta, limits: &Limits) -> Result<Vali
         }
     };
     let tags = check_tags(meta.tags, limits)?;
-    let location_bytes = match &content {
+    let own_bytes = match &content {
         ValidContent::Redirect(to) => "location: \r\n".len() + to.destination.len(),
+        ValidContent::Resource(blob) => "content-type: \r\n".len() + blob.content_type.len(),
         ValidContent::Page(_) | ValidContent::NotFound => 0,
     };
-    let headers = headers::check(meta.headers, location_bytes, limits)?;
+    let mut headers = headers::check(meta.headers, own_bytes, limits)?;
+    if let ValidContent::Resource(blob) = &content {
+        headers.insert("content-type".to_owned(), vec![blob.content_type.clone().into_owned()]);
+    }
     Ok(ValidRender { content, period_s, expires_at: meta.expires_at.map(Into::into), tags, headers })
 }
 
@@ -103,18 +128,25 @@ fn check_tags(given: Vec<String>, limits: &Limits) -> Result<Vec<String>, String
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::key::tags::check_tag;
     use crate::key::tags::user_tag;
     use crate::run::settings::Settings;
     use crate::site::page::Outcome;
 
-    fn validated(outcome: Outcome<Documents>) -> Result<ValidRender, Rejected> {
+    fn validated(outcome: Outcome<Forms>) -> Result<ValidRender, Rejected> {
         validate(Rendered { kind: outcome.kind, meta: outcome.meta }, &Settings::default().limits)
     }
 
-    fn page(html: &str) -> Outcome<Documents> {
-        Outcome::page(Documents { html: html.into(), data: "{}".into() })
+    fn page(html: &str) -> Outcome<Forms> {
+        Outcome::page(Forms::Documents(Documents { html: html.into(), data: "{}".into() }))
+    }
+
+    fn blob(content_type: &str, bytes: impl Into<Bytes>) -> Outcome<Forms> {
+        let blob = ReadyBlob { content_type: content_type.to_owned().into(), bytes: bytes.into() };
+        Outcome::page(Forms::Blob(blob))
     }
 
     fn redirect(to: &str) -> Result<ValidRender, Rejected> {
@@ -127,6 +159,14 @@ mod tests {
         for (outcome, part) in [
             (page(""), "rendered to nothing"),
             (page(&"x".repeat(limits.max_body_bytes + 1)), "PERENNIAL_MAX_BODY_BYTES"),
+            (blob("image/png", ""), "no bytes"),
+            (blob("image/png", vec![0; limits.max_body_bytes + 1]), "PERENNIAL_MAX_BODY_BYTES"),
+            (blob("png", "x"), "the content type `png` is no media type"),
+            (blob("image/png", "x").header("Content-Type", "image/png"), "to its `Blob`"),
+            (
+                blob(&format!("text/plain; a={}", "x".repeat(limits.max_page_header_bytes)), "x"),
+                "PERENNIAL_MAX_PAGE_HEADER_BYTES",
+            ),
             (page("x").revalidate(0), "at least 1"),
             (page("x").tag(""), "a tag is empty"),
             (page("x").header("Set-Cookie", "a=b"), "set-cookie"),
@@ -145,6 +185,15 @@ mod tests {
                 other => panic!("{part}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_blobs_content_type_is_stored_as_a_header_field_beyond_the_pages_own() {
+        let fields_max = Settings::default().limits.max_page_headers;
+        let outcome = (0..fields_max).fold(blob("image/png", "x"), |o, n| o.header(format!("x-{n}"), "y"));
+        let headers = validated(outcome).unwrap().headers;
+        assert_eq!(headers["content-type"], ["image/png"]);
+        assert_eq!(headers.len(), usize::from(fields_max) + 1);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A route: a pattern, its page, and its options.
+//! A route: a pattern, its page or resource, and its options.
 
 use std::future::Future;
 use std::ops::RangeInclusive;
@@ -13,6 +13,7 @@ use crate::key::page_key::PageKey;
 use crate::key::params::Params;
 use crate::key::pattern::Pattern;
 use crate::site::page::{Context, Failure, Kind, Meta, Page};
+use crate::site::resource::{ReadyBlob, Resource};
 
 /// The answer to a request for a path that was never generated: `fallback` of Next.js's `getStaticPaths`.
 ///
@@ -91,7 +92,7 @@ impl Query {
     }
 }
 
-/// A pattern, its page, and its options.
+/// A pattern, its page or resource, and its options.
 ///
 /// ```
 /// # use perennial::{Context, Failure, Outcome, Page};
@@ -132,11 +133,36 @@ pub(crate) struct RouteOptions {
 
 impl Route {
     /// A route for the paths that match `pattern`: literal segments, `{name}` for one segment, `{*name}` for all
-    /// remaining segments. If several routes match, the most specific one wins: literal before `{name}` before
-    /// `{*name}`.
+    /// remaining segments. A segment may have literals before and behind `{name}`: `/post-{id}`, `/{slug}.html`. If
+    /// several routes match, the most specific one wins, segment by segment: a literal, `{name}` with the longest
+    /// literals, `{name}`, `{*name}`.
     pub fn new(pattern: impl Into<String>, page: impl Page) -> Self {
+        Self::of(pattern.into(), Arc::new(OfPage(page)))
+    }
+
+    /// A route whose answers are bytes with a content type instead of HTML. Such a route has no data URLs and cannot
+    /// have [`Fallback::Shell`]. For the pattern see [`Route::new`].
+    ///
+    /// ```
+    /// use perennial::{Blob, Context, Failure, Outcome, Resource, Route, Site};
+    ///
+    /// struct Robots;
+    ///
+    /// impl Resource for Robots {
+    ///     async fn blob(&self, _: &Context) -> Result<Outcome<Blob>, Failure> {
+    ///         Ok(Outcome::page(Blob::text("User-agent: *\nAllow: /\n")))
+    ///     }
+    /// }
+    ///
+    /// Site::new().route(Route::resource("/robots.txt", Robots)).ready(None, None).unwrap();
+    /// ```
+    pub fn resource(pattern: impl Into<String>, resource: impl Resource) -> Self {
+        Self::of(pattern.into(), Arc::new(OfResource(resource)))
+    }
+
+    fn of(pattern_text: String, page: Arc<dyn AnyPage>) -> Self {
         let options = RouteOptions { stale_on_error: true, ..RouteOptions::default() };
-        Self { pattern_text: pattern.into(), page: Arc::new(page), options }
+        Self { pattern_text, page, options }
     }
 
     /// Sets the answer for paths that were never generated. Default: [`Fallback::Blocking`]. If a route with
@@ -206,6 +232,7 @@ pub struct ReadyRoute {
     /// The key of the route's only page, if the route has neither parameters nor declared query parameters.
     pub(crate) only_key: Option<PageKey>,
     pub(crate) page: Arc<dyn AnyPage>,
+    pub(crate) is_resource: bool,
     pub(crate) options: RouteOptions,
     pub(crate) shell: String,
     pub(crate) counters: Counters,
@@ -225,6 +252,11 @@ impl ReadyRoute {
     /// Whether the route's pages are rendered for every request and never stored.
     pub fn is_dynamic(&self) -> bool {
         self.options.dynamic
+    }
+
+    /// Whether the route's answers are bytes with a content type, without a data form.
+    pub fn is_resource(&self) -> bool {
+        self.is_resource
     }
 
     /// Whether a page is missing once its `expires_at` has passed.
@@ -351,11 +383,20 @@ impl Resolved {
     }
 }
 
-/// The result of a page's `props` and `render`, before validation: properties have become HTML and JSON.
+/// The result of a page's `props` and `render`, or of a resource's `blob`, before validation.
 #[derive(Debug)]
 pub(crate) struct Rendered {
-    pub(crate) kind: Kind<Documents>,
+    pub(crate) kind: Kind<Forms>,
     pub(crate) meta: Meta,
+}
+
+/// All forms of one answer.
+#[derive(Debug)]
+pub(crate) enum Forms {
+    /// A page's: properties have become HTML and JSON.
+    Documents(Documents),
+    /// A resource's only form.
+    Blob(ReadyBlob),
 }
 
 /// The two forms of one page, made of one `Props` value.
@@ -367,33 +408,47 @@ pub(crate) struct Documents {
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// [`Page`] with its `Props` type erased.
+/// A [`Page`] with its `Props` type erased, or a [`Resource`].
 pub(crate) trait AnyPage: Send + Sync + 'static {
+    fn is_resource(&self) -> bool;
     fn paths(&self) -> BoxFuture<'_, Result<Vec<Params>, Failure>>;
     fn render(self: Arc<Self>, cx: Context) -> BoxFuture<'static, Result<Rendered, Failure>>;
     fn shell(&self) -> String;
 }
 
-impl<P: Page> AnyPage for P {
+struct OfPage<P>(P);
+
+struct OfResource<R>(R);
+
+/// Runs a template or another synchronous function, which may be slow and must not delay other requests.
+async fn made<T: Send + 'static>(
+    make: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match run_blocking(make).await {
+        Ok(made) => made,
+        Err(joined) => std::panic::resume_unwind(joined.into_panic()),
+    }
+}
+
+impl<P: Page> AnyPage for OfPage<P> {
+    fn is_resource(&self) -> bool {
+        false
+    }
+
     fn paths(&self) -> BoxFuture<'_, Result<Vec<Params>, Failure>> {
         // The call is inside the future, so that a panic before its first await is caught with the future's panics.
-        Box::pin(async { Page::paths(self).await })
+        Box::pin(async { self.0.paths().await })
     }
 
     fn render(self: Arc<Self>, cx: Context) -> BoxFuture<'static, Result<Rendered, Failure>> {
         Box::pin(async move {
-            let outcome = self.props(&cx).await?;
+            let outcome = self.0.props(&cx).await?;
             let kind = match outcome.kind {
                 Kind::NotFound => Kind::NotFound,
                 Kind::Redirect(to) => Kind::Redirect(to),
                 Kind::KeepStale { retry_after } => Kind::KeepStale { retry_after },
                 Kind::Page(props) => {
-                    // A template is synchronous and may be slow. It must not delay other requests.
-                    let documents = run_blocking(move || documents(&*self, &props, &cx));
-                    match documents.await {
-                        Ok(documents) => Kind::Page(documents?),
-                        Err(joined) => std::panic::resume_unwind(joined.into_panic()),
-                    }
+                    Kind::Page(Forms::Documents(made(move || documents(&self.0, &props, &cx)).await?))
                 }
             };
             Ok(Rendered { kind, meta: outcome.meta })
@@ -401,7 +456,37 @@ impl<P: Page> AnyPage for P {
     }
 
     fn shell(&self) -> String {
-        Page::shell(self)
+        self.0.shell()
+    }
+}
+
+impl<R: Resource> AnyPage for OfResource<R> {
+    fn is_resource(&self) -> bool {
+        true
+    }
+
+    fn paths(&self) -> BoxFuture<'_, Result<Vec<Params>, Failure>> {
+        Box::pin(async { self.0.paths().await })
+    }
+
+    fn render(self: Arc<Self>, cx: Context) -> BoxFuture<'static, Result<Rendered, Failure>> {
+        Box::pin(async move {
+            let outcome = self.0.blob(&cx).await?;
+            let kind = match outcome.kind {
+                Kind::NotFound => Kind::NotFound,
+                Kind::Redirect(to) => Kind::Redirect(to),
+                Kind::KeepStale { retry_after } => Kind::KeepStale { retry_after },
+                Kind::Page(blob) if blob.is_to_be_made() => {
+                    Kind::Page(Forms::Blob(made(move || blob.ready()).await?))
+                }
+                Kind::Page(blob) => Kind::Page(Forms::Blob(blob.ready()?)),
+            };
+            Ok(Rendered { kind, meta: outcome.meta })
+        })
+    }
+
+    fn shell(&self) -> String {
+        String::new()
     }
 }
 

@@ -129,7 +129,7 @@ fn parsed(
             return None;
         }
     };
-    if let Some((other, of)) = seen.iter().find(|(other, _)| other.shape() == pattern.shape()) {
+    if let Some((other, of)) = seen.iter().find(|(other, _)| other.clash(&pattern).is_some()) {
         errors.push(format!("{table} {from} and {of} {} match the same paths", other.as_str()));
     }
     seen.push((pattern.clone(), table));
@@ -183,11 +183,9 @@ fn rewrite_mistake(from: &Pattern, to: &Pattern, routes: &[&Pattern]) -> Option<
 
 /// Whether some path of the destination may be one of the route's.
 fn leads_to(to: &Pattern, route: &Pattern) -> bool {
-    let mut segments: Vec<_> = to.shape().into_iter().map(|segment| segment.map(str::to_owned)).collect();
-    let more = segments.last().is_some_and(|last| last.as_deref() == Some("*/"));
-    if more && let Some(last) = segments.last_mut() {
-        *last = None;
-    }
+    let parts = to.as_str().split('/').filter(|part| !part.is_empty());
+    let segments: Vec<_> = parts.map(|part| (!part.contains('{')).then(|| part.to_owned())).collect();
+    let more = to.as_str().contains("{*");
     route.may_be(&segments, more)
 }
 

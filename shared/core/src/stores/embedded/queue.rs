@@ -194,7 +194,7 @@ impl Queue for SqliteQueue {
         self.db.write(Durable::No, finish).await.map(drop)
     }
 
-    /// Resets the count of deliveries towards [`TRIES_MAX`]: the job's worker has not died.
+    /// Resets the count of deliveries towards `TRIES_MAX`: the job's worker has not died.
     async fn give_back(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
         let id = id_of(receipt)?;
         let due = self.clock.now().plus(delay);
