@@ -100,12 +100,19 @@ fn code<'a>(kind: &CodeBlockKind<'_>, events: &mut Parser<'a>) -> Event<'a> {
         CodeBlockKind::Fenced(info) => info.split([' ', ',']).next().unwrap_or_default(),
         CodeBlockKind::Indented => "",
     };
+    let code = if language == "rust" { shown(&code) } else { code };
     // Focusable, so that keyboard users can scroll long lines.
     html(format!(
         "<pre tabindex=\"0\"><code class=\"language-{}\">{}</code></pre>\n",
         escape(language),
         highlight::html(&code, language)
     ))
+}
+
+/// An example without the lines that only its test needs: `rustdoc` hides lines that begin with `# `.
+fn shown(code: &str) -> String {
+    let is_shown = |line: &&str| !(line.trim() == "#" || line.starts_with("# "));
+    code.split_inclusive('\n').filter(is_shown).collect()
 }
 
 #[cfg(test)]
@@ -157,6 +164,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn lines_of_an_example_that_only_its_test_needs_are_not_shown() {
+        let shown = render("```rust\n#[derive(Debug)]\n# use hidden::Hidden;\n#\nlet x = 1;\n```\n", "").html;
+        assert!(shown.contains("derive") && !shown.contains("idden") && !shown.contains("\n#\n"), "{shown}");
+        assert!(render("```sh\n# A comment\n```\n", "").html.contains("# A comment"));
     }
 
     #[test]
