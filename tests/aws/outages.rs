@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use perennial::Millis;
 use perennial::parts::base::limits::Limits;
 use perennial::parts::ports::bodies::Bodies as _;
 use perennial::parts::ports::stores::Stores as _;
 use perennial::parts::ports::suite::pages::kit::page;
 use perennial::parts::run::settings::Settings;
+use perennial::{Millis, RequestBody};
+use perennial_serve::front::Front;
+use perennial_serve::{Renewal, Serve};
 use serde_json::json;
 use tests::between::{Between, Fault};
-use tests::{Ask, Aws, Reply, Upstream};
+use tests::{Answer, Ask, Aws, Reply, Upstream};
 
 use crate::requests::{Function, large};
 use crate::{settings, stores};
@@ -259,4 +261,28 @@ async fn a_renewal_that_cannot_be_stored_is_given_back_to_the_queue_or_shown_unt
     w.up.on("/blog/s", Reply::value("new"));
     assert!(!function.engine.work_or_retry(&job).await);
     assert_eq!(w.cold().ask(Ask::get("/blog/s")).await.expect(200, "HIT").value(), "new");
+}
+
+/// A probe sees at once that the table fails, asks it once a second at most, and sees when the table is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_is_not_ready_while_the_table_fails() {
+    let w = World::with(|limits| limits.max_store_retries = 0).await;
+    let serve = w.cold();
+    let front = Front::new(serve.engine.clone(), Serve::new(serve.engine.clone(), Renewal::Before), true);
+    let probe = async |target: &str| {
+        let mut request = http::Request::get(target).body(()).expect("a request").into_parts().0;
+        let (head, body) = front.answer(&mut request, RequestBody::default).await.into_parts();
+        let body = http_body_util::BodyExt::collect(body).await.expect("a body in memory").to_bytes();
+        Answer { status: head.status.as_u16(), headers: head.headers, body }
+    };
+    probe("/_perennial/ready").await.expect(200, "");
+    w.down.only(&TABLE);
+    probe("/_perennial/ready").await.expect(200, "");
+    w.clock.advance(Duration::from_secs(1));
+    let down = probe("/_perennial/ready").await.expect(503, "").nostore();
+    assert_eq!(down.json(), json!({ "ready": false, "reason": "the store cannot be read" }));
+    probe("/_perennial/live").await.expect(200, "");
+    w.down.only(&[]);
+    w.clock.advance(Duration::from_secs(1));
+    probe("/_perennial/ready").await.expect(200, "");
 }

@@ -33,6 +33,7 @@ mod paths_and_keys;
 mod payloads;
 mod resources;
 mod security;
+mod services;
 mod tables;
 mod webhooks;
 

@@ -10,6 +10,7 @@
 
 mod alone_process;
 mod alone_resources;
+mod alone_services;
 mod alone_sockets;
 mod base_path;
 mod bots;
@@ -26,6 +27,7 @@ mod paths_and_keys;
 mod payloads;
 mod resources;
 mod security;
+mod services;
 mod tables;
 mod webhooks;
 

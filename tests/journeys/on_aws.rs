@@ -21,6 +21,7 @@ mod renewals;
 mod resources;
 mod route_options;
 mod scheduled;
+mod services;
 mod shared_caches;
 mod tags;
 mod upstream_failures;

@@ -20,6 +20,7 @@ use perennial::parts::run::settings::Settings;
 use perennial::{Clock, Millis, ReadySite, Site};
 use perennial_revalidate::Revalidate;
 use perennial_revalidate::auth::Secrets;
+use perennial_serve::front::Front;
 use perennial_serve::{Renewal, Serve};
 use tests::until::soon;
 use tests::{Answer, Ask, Asks, Upstream};
@@ -57,7 +58,7 @@ pub(crate) struct World {
 
 struct Node {
     engine: Arc<Engine<Behind<TestStores>>>,
-    serve: Serve<Behind<TestStores>>,
+    front: Front<Behind<TestStores>>,
     revalidate: Revalidate<Behind<TestStores>>,
 }
 
@@ -79,18 +80,19 @@ impl Node {
             LiveSecrets::given(secrets.to_vec(), |secrets| Ok(Drafts::new(secrets))).expect("drafts"),
         );
         let secrets = LiveSecrets::given(secrets.to_vec(), Secrets::new).expect("one secret");
-        Arc::new(Self { revalidate: Revalidate::new(engine.clone(), secrets), engine, serve })
+        let front = Front::new(engine.clone(), serve, false);
+        Arc::new(Self { revalidate: Revalidate::new(engine.clone(), secrets), engine, front })
     }
 
     async fn answer(&self, ask: Ask) -> Answer {
         let request =
             ask.headers.iter().fold(http::Request::builder(), |r, (name, value)| r.header(name, value));
         let request = request.method(ask.method).uri(ask.target).header("host", "site.example").body(());
-        let parts = request.expect("a request").into_parts().0;
+        let mut parts = request.expect("a request").into_parts().0;
         let response = match parts.uri.path() {
             path if self.revalidate.owns(path) => self.revalidate.handle(&parts, &ask.body).await,
             _ => {
-                let answer = self.serve.handle(&parts);
+                let answer = self.front.answer(&mut parts, || ask.body.into());
                 // A hit pays for the room of the rarest way, unless that is boxed.
                 assert!(size_of_val(&answer) <= ANSWER_BYTES_MAX, "{} bytes", size_of_val(&answer));
                 answer.await
@@ -218,6 +220,11 @@ impl World {
     /// Stops as a process does that has no time left: what it renders goes on, which gives it time to do harm.
     pub(crate) async fn shut_down(&self) {
         self.node.engine.shut_down(Duration::ZERO).await;
+    }
+
+    /// Tells probes that it stops.
+    pub(crate) fn stop(&self) {
+        self.node.front.health().stop();
     }
 
     /// Lets every task go as far as it can by itself: before something is said not to have happened.

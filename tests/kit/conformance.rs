@@ -23,6 +23,8 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::echo::{Echo, PREFIX};
+
 /// A route whose pages the upstream decides; `period` in seconds, `None` is for ever. For sites that need more than
 /// the conformance site has.
 pub fn route(pattern: &'static str, upstream_url: &str, period: Option<u32>) -> Route {
@@ -66,6 +68,7 @@ pub fn site(upstream_url: String) -> Site {
         .headers("/blog/{slug}", [("x-blog", "yes")])
         .route(resource("/file/{name}", "application/json", &upstream_url, Some(2)))
         .route(resource("/img/{name}.png", "image/png", &upstream_url, Some(2)))
+        .service(PREFIX, Echo::default())
         .not_found(|cx| error_page("custom-404", cx.path, None))
         .error(|cx| error_page("custom-500", cx.path, cx.error))
 }

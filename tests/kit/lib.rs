@@ -4,6 +4,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`conformance`] | the site under test, the same for every harness (`CONFORMANCE.md`) |
+//! | [`echo`] | the site's service, which tells what it was asked |
 //! | [`upstream`] | the HTTP server its data functions ask, scripted by the test |
 //! | [`answer`] | one HTTP answer, and the [`answer::Ask`] that gets it |
 //! | [`client`] | asks over a socket, also with malformed bytes |
@@ -31,6 +32,7 @@ pub mod clock;
 pub mod conformance;
 pub mod crowd;
 pub mod deployed;
+pub mod echo;
 pub mod events;
 pub mod front;
 pub mod process;

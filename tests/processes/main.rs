@@ -9,6 +9,7 @@
 mod builds;
 mod damaged_stores;
 mod elsewhere;
+mod in_a_router;
 mod kills;
 mod messages;
 mod moved_stores;

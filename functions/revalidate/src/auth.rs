@@ -145,7 +145,7 @@ impl Secrets {
 }
 
 /// The secret in `Bearer secret` or `Basic base64(anybody:secret)`.
-fn credentials(value: &str) -> Option<String> {
+pub(crate) fn credentials(value: &str) -> Option<String> {
     let (scheme, given) = value.split_once(' ')?;
     let given = given.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -184,7 +184,7 @@ fn advice(secrets: &[Secret]) -> Vec<String> {
     advice
 }
 
-fn digest(secret: &str) -> [u8; 32] {
+pub(crate) fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 

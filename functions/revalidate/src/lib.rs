@@ -14,6 +14,7 @@ mod layers;
 pub mod paths;
 pub mod payload_plans;
 pub mod plan;
+pub mod tokens;
 
 pub use answer::ENDPOINT;
 pub use endpoint::Revalidate;

@@ -8,7 +8,9 @@ use perennial_core::run::function::{FunctionError, OnStores, SecretSource};
 use perennial_core::run::lambda;
 use perennial_core::run::preview::Drafts;
 use perennial_core::site::Site;
+use perennial_core::site::service::RequestBody;
 
+use crate::front::Front;
 use crate::{Renewal, Serve};
 
 struct Visitors;
@@ -23,10 +25,11 @@ impl OnStores for Visitors {
     ) -> Result<(), FunctionError> {
         let stream = engine.limits().stream_body_bytes.is_some();
         let drafts = secrets.live(|secrets| Ok(Drafts::new(secrets)))?;
-        let serve = Arc::new(Serve::new(engine, Renewal::Before).with_drafts(drafts));
-        lambda::run(stream, move |request, _| {
-            let serve = serve.clone();
-            async move { serve.handle(&request).await }
+        let serve = Serve::new(engine.clone(), Renewal::Before).with_drafts(drafts);
+        let front = Arc::new(Front::new(engine, serve, !stream));
+        lambda::run(stream, move |mut request, body| {
+            let front = front.clone();
+            async move { front.answer(&mut request, || RequestBody::from(lambda::bytes(body))).await }
         })
         .await
     }

@@ -2,10 +2,13 @@
 //! `Serve::answer_from_store`, which looks the page up, decides and acts.
 
 pub mod decide;
+pub mod front;
 #[cfg(feature = "lambda")]
 pub mod function;
+pub mod health;
 pub mod reply;
 pub mod request;
+mod services;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -121,12 +124,8 @@ impl<S: Stores> Serve<S> {
             Target::Nothing => self.not_found(request, Form::Html),
             Target::Method => reply::method_not_allowed(request),
             Target::Malformed(bad) => self.malformed(request, *bad),
-            Target::PathTooLong => reply::plain(request, StatusCode::URI_TOO_LONG, "The path is too long.\n"),
-            Target::HeadTooLong => reply::plain(
-                request,
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "The request's header fields are too large.\n",
-            ),
+            Target::PathTooLong => reply::path_too_long(request),
+            Target::HeadTooLong => reply::head_too_large(request),
         }
     }
 

@@ -70,7 +70,7 @@ impl Label {
 
 const X_PERENNIAL_CACHE: HeaderName = HeaderName::from_static("x-perennial-cache");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -340,7 +340,7 @@ pub fn html(request: &Parts, status: StatusCode, html: String, label: Option<Lab
     no_store(whole(request, status, html.into(), HTML), label)
 }
 
-/// A JSON answer that no cache may store: for data requests.
+/// A JSON answer that no cache may store: for data requests and probes.
 pub fn json(request: &Parts, status: StatusCode, json: &'static str) -> Reply {
     no_store(whole(request, status, json.into(), JSON), None)
 }
@@ -365,6 +365,17 @@ pub fn text(request: &Parts, status: StatusCode, body: String) -> Reply {
 
 fn text_reply(request: &Parts, status: StatusCode, body: Bytes) -> Reply {
     no_store(whole(request, status, body, HeaderValue::from_static("text/plain; charset=utf-8")), None)
+}
+
+/// 414: the path is longer than `PERENNIAL_MAX_PATH_BYTES`.
+pub(crate) fn path_too_long(request: &Parts) -> Reply {
+    plain(request, StatusCode::URI_TOO_LONG, "The path is too long.\n")
+}
+
+/// 431: the header fields are larger than `PERENNIAL_MAX_HEADER_BYTES`.
+pub(crate) fn head_too_large(request: &Parts) -> Reply {
+    let what = "The request's header fields are too large.\n";
+    plain(request, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, what)
 }
 
 /// 405 with the allowed methods.

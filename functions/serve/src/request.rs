@@ -34,19 +34,24 @@ pub fn target<'a>(request: &'a Parts, site: &ReadySite, build: &str, limits: &Li
     if request.method != Method::GET && request.method != Method::HEAD {
         return Target::Method;
     }
+    if let Some(refused) = too_large(request, limits) {
+        return refused;
+    }
     let path = request.uri.path();
-    if path.len() > limits.max_path_bytes {
-        return Target::PathTooLong;
-    }
-    let field_bytes: usize =
-        request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if field_bytes > limits.max_header_bytes {
-        return Target::HeadTooLong;
-    }
     if !path.starts_with('/') {
         return Target::Nothing;
     }
     page_target(path, request.uri.query(), site, build)
+}
+
+/// What is too large of a request's path and fields, if anything is.
+pub(crate) fn too_large(request: &Parts, limits: &Limits) -> Option<Target<'static>> {
+    if request.uri.path().len() > limits.max_path_bytes {
+        return Some(Target::PathTooLong);
+    }
+    let field_bytes: usize =
+        request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    (field_bytes > limits.max_header_bytes).then_some(Target::HeadTooLong)
 }
 
 fn page_target<'a>(path: &'a str, query: Option<&str>, site: &ReadySite, build: &str) -> Target<'a> {

@@ -5,6 +5,7 @@
 //! or for the next read of an answer.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use perennial_core::base::budget::STANDS_STILL_AFTER;
 use perennial_core::base::clock::{Clock, Millis};
 use perennial_core::look::body::Body;
@@ -54,7 +55,7 @@ pub(crate) struct Connection {
     /// Since when a request is waited for, if none is being answered.
     idle_since: AtomicU64,
     is_answering: AtomicBool,
-    /// When the client stopped reading.
+    /// When the client stopped reading an answer, or sending a body.
     stuck_since: AtomicU64,
     /// It takes no further request.
     is_to_end: AtomicBool,
@@ -149,7 +150,7 @@ impl Connection {
         self.is_answering.store(false, Ordering::Relaxed);
     }
 
-    /// Its client takes nothing from now on, or takes something again.
+    /// Its client takes nothing, or sends nothing of a body, from now on; or does so again.
     pub(crate) fn set_stuck(&self, is_stuck: bool) {
         let since = if is_stuck { self.clock.now().0 } else { NOT };
         self.stuck_since.store(since, Ordering::Relaxed);
@@ -226,6 +227,53 @@ impl HttpBody for Answering {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// A request's body that tells its connection when its client lets the server wait for more.
+pub(crate) struct Arriving {
+    body: Incoming,
+    connection: Arc<Connection>,
+    is_awaited: bool,
+}
+
+impl Arriving {
+    pub(crate) fn new(body: Incoming, connection: Arc<Connection>) -> Self {
+        Self { body, connection, is_awaited: false }
+    }
+
+    fn set_awaited(&mut self, is_awaited: bool) {
+        if mem::replace(&mut self.is_awaited, is_awaited) != is_awaited {
+            self.connection.set_stuck(is_awaited);
+        }
+    }
+}
+
+impl HttpBody for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.set_awaited(frame.is_pending());
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.set_awaited(false);
     }
 }
 

@@ -6,6 +6,7 @@ mod build;
 mod choice;
 mod connections;
 mod events;
+mod handlers;
 mod head_timer;
 mod heads;
 mod pages;
@@ -13,7 +14,9 @@ mod program;
 mod publishes;
 mod remote;
 mod revalidate;
+mod running;
 mod server;
+mod service;
 mod start;
 mod webhook;
 mod wire;
@@ -35,6 +38,8 @@ use perennial_core::site::Site;
 
 use crate::choice::{Choice, NamedStores, OwnStores};
 use crate::program::Program;
+
+pub use crate::service::{SiteService, SiteSetup, service};
 
 /// A site with Incremental Static Regeneration. Settings are environment variables; the guide on settings lists them.
 #[derive(Parser)]

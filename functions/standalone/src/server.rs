@@ -1,4 +1,4 @@
-//! The HTTP server: connections to requests, requests to the two handlers.
+//! The HTTP server: connections to requests, requests to the handlers.
 
 use std::future::poll_fn;
 use std::mem;
@@ -8,31 +8,27 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::Result;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, RETRY_AFTER, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use http::{HeaderName, HeaderValue, Request, Version};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
-use perennial_core::base::budget::{Budget, Part, STANDS_STILL_AFTER};
+use perennial_core::base::budget::Budget;
 use perennial_core::base::clock::Millis;
 use perennial_core::base::log_limits::Line;
-use perennial_core::engine::Engine;
-use perennial_core::look::body::Body;
 use perennial_core::ports::stores::Stores;
-use perennial_core::run::metrics::prometheus;
-use perennial_revalidate::Revalidate;
+use perennial_core::site::service::RequestBody;
 use perennial_revalidate::console::Peer;
-use perennial_serve::{Serve, reply};
+use perennial_serve::reply;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connections::{Answering, Connections, Place};
-use crate::events::Listeners;
+use crate::connections::{Answering, Arriving, Connection, Connections, Place};
+use crate::handlers::{Answer, Handlers};
 use crate::head_timer::HeadTimer;
 use crate::wire::{Shared, Wire};
 
@@ -45,17 +41,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The fields of a request with a body.
 const FRAMING: [HeaderName; 2] = [CONTENT_LENGTH, TRANSFER_ENCODING];
-
-/// What the server answers with.
-pub(crate) struct Handlers<S: Stores> {
-    pub(crate) serve: Serve<S>,
-    pub(crate) revalidate: Revalidate<S>,
-    pub(crate) listeners: Listeners,
-    pub(crate) metrics: String,
-    /// The memory of bodies whose signature has not been judged.
-    pub(crate) unverified: Arc<Budget>,
-    pub(crate) engine: Arc<Engine<S>>,
-}
 
 /// Answers at most so many connections at once until `stop`, then lets running requests end, at most as long as the grace
 /// allows. Tells when it was stopped.
@@ -101,11 +86,10 @@ pub(crate) async fn run<S: Stores>(
         let (handlers, connection) = (handlers.clone(), place.connection.clone());
         let answer = service_fn(move |request: Request<Incoming>| {
             let (handlers, connection) = (handlers.clone(), connection.clone());
-            let (mut request, body) = request.into_parts();
             connection.begin();
             async move {
                 // Boxed, because a connection keeps room for this future all the time, also while it asks for nothing.
-                let answer = Box::pin(handlers.answer(&mut request, body, Peer(peer.ip()))).await;
+                let answer = Box::pin(answer(&handlers, request, &connection, Peer(peer.ip()))).await;
                 Ok::<_, std::convert::Infallible>(answer.map(|body| Answering { body, connection }))
             }
         });
@@ -160,113 +144,24 @@ fn has_one_host(request: &Parts) -> bool {
     }
 }
 
-/// An answer that is there, or one that goes on.
-type Answer = Response<Body>;
-
-impl<S: Stores> Handlers<S> {
-    async fn answer(&self, request: &mut Parts, body: Incoming, peer: Peer) -> Answer {
-        if self.engine.is_dev() {
-            // Only these requests need the peer, so no other request pays for the extension.
-            request.extensions.insert(peer);
-        }
-        let mut response = if !has_one_host(request) {
-            reply::bad_request(request, "HTTP/1.1 needs one Host.\n")
-        } else if self.revalidate.is_for_events(request) {
-            // Boxed like the other rare ways: every request's future is as large as its largest way.
-            Box::pin(self.events(request)).await
-        } else if self.revalidate.owns(request.uri.path()) {
-            Box::pin(self.revalidate(request, body)).await
-        } else if request.uri.path() == self.metrics {
-            self.metrics(request).await
-        } else {
-            self.serve.handle(request).await
-        };
-        // As `Heads` counts on: a request with a body is its connection's last.
-        if FRAMING.iter().any(|name| request.headers.contains_key(name)) {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+/// Answers a request of a connection.
+async fn answer<S: Stores>(
+    handlers: &Handlers<S>,
+    request: Request<Incoming>,
+    connection: &Arc<Connection>,
+    peer: Peer,
+) -> Answer {
+    let (mut request, body) = request.into_parts();
+    let has_body = FRAMING.iter().any(|name| request.headers.contains_key(name));
+    let mut response = if has_one_host(&request) {
+        let body = || RequestBody::new(Arriving::new(body, connection.clone()));
+        handlers.answer(&mut request, body, Some(peer)).await
+    } else {
+        reply::bad_request(&request, "HTTP/1.1 needs one Host.\n")
+    };
+    // As `Heads` counts on: a request with a body is its connection's last.
+    if has_body {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-
-    /// Answers the publishing page's request for events.
-    async fn events(&self, request: &Parts) -> Answer {
-        let watch = match self.revalidate.watch(request).await {
-            Ok(watch) => watch,
-            Err(refused) => return refused,
-        };
-        match self.listeners.listen(watch, &self.engine) {
-            Some(stream) => stream,
-            None => {
-                let text = "Too many listen already (PERENNIAL_MAX_LISTENERS): ask for the pages every few seconds.\n";
-                let mut refused = reply::plain(request, StatusCode::SERVICE_UNAVAILABLE, text);
-                refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("30"));
-                refused
-            }
-        }
-    }
-
-    /// Answers with the metrics, for callers with a secret of the revalidate endpoint.
-    async fn metrics(&self, request: &Parts) -> Answer {
-        if ![Method::GET, Method::HEAD].contains(&request.method) {
-            reply::method_not_allowed(request)
-        } else if self.revalidate.admits(request).await {
-            let (site, breakers) =
-                (self.engine.site(), perennial_core::guard::breakers(self.engine.stores()));
-            let text = prometheus(site, self.engine.memory_usage(), &breakers);
-            reply::text(request, StatusCode::OK, text)
-        } else {
-            reply::plain(request, StatusCode::UNAUTHORIZED, "Invalid token\n")
-        }
-    }
-
-    async fn revalidate(&self, request: &Parts, body: Incoming) -> Answer {
-        // A body without a secret or a signature is not waited for.
-        if !self.revalidate.reads_body(request).await {
-            return self.revalidate.handle(request, b"").await;
-        }
-        let max_bytes = self.engine.limits().max_webhook_bytes;
-        // The caller has authenticated by its secret.
-        let part = if self.revalidate.admits(request).await {
-            None
-        } else {
-            let length = body.size_hint().upper().unwrap_or(u64::MAX).min(max_bytes as u64);
-            // As it comes, and in one piece.
-            match self.unverified.take(2 * length, &**self.engine.clock()).await {
-                None => return self.is_used_up(request),
-                part => part,
-            }
-        };
-        let body = Limited::new(body, max_bytes).collect();
-        let body = tokio::select! {
-            body = body => body,
-            () = self.gives_way(part.as_ref()) => return self.is_used_up(request),
-            () = self.engine.clock().sleep(self.engine.limits().head_timeout) => {
-                return reply::plain(request, StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time.\n");
-            }
-        };
-        match body {
-            Ok(body) => self.revalidate.handle(request, &body.to_bytes()).await,
-            Err(error) if error.is::<LengthLimitError>() => {
-                reply::plain(request, StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.\n")
-            }
-            Err(_) => reply::bad_request(request, "The body is malformed.\n"),
-        }
-    }
-
-    /// Completes when others need the memory of a body that does not arrive.
-    async fn gives_way(&self, part: Option<&Part>) {
-        loop {
-            self.engine.clock().sleep(STANDS_STILL_AFTER).await;
-            if part.is_some() && self.unverified.is_wanted() {
-                return;
-            }
-        }
-    }
-
-    fn is_used_up(&self, request: &Parts) -> Answer {
-        self.engine.log(Line::UsedUp, |left_out| {
-            tracing::warn!(left_out, "a delivery gets 503: as many signed bodies arrive as PERENNIAL_UNVERIFIED_MEMORY_BYTES allows");
-        });
-        reply::plain(request, StatusCode::SERVICE_UNAVAILABLE, "Too many deliveries arrive: try again.\n")
-    }
+    response
 }

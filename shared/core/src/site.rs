@@ -3,9 +3,11 @@
 pub mod addresses;
 pub mod bots;
 pub(crate) mod destination;
+mod mount;
 pub mod page;
 pub mod resource;
 pub mod route;
+pub mod service;
 pub mod tables;
 
 use std::borrow::Cow;
@@ -24,6 +26,7 @@ use crate::site::addresses::CLOSE_DRAFT;
 use crate::site::bots::DEFAULT_BOTS;
 use crate::site::page::Redirect;
 use crate::site::route::{Fallback, ReadyRoute, Resolved, Route, RouteOptions};
+use crate::site::service::{Mounted, Services};
 use crate::site::tables::{DraftTables, Tables};
 use crate::webhooks::rules::Rules;
 
@@ -75,6 +78,7 @@ type DraftBanner = Box<dyn Fn(&DraftContext<'_>) -> String + Send + Sync>;
 /// A site under construction: routes and options. See the [crate]'s example.
 pub struct Site {
     routes: Vec<Route>,
+    services: Vec<Mounted>,
     not_found: ErrorPage,
     error: ErrorPage,
     draft_banner: DraftBanner,
@@ -99,6 +103,7 @@ impl Site {
     pub fn new() -> Self {
         Self {
             routes: Vec::new(),
+            services: Vec::new(),
             not_found: Box::new(plain_error_page),
             error: Box::new(plain_error_page),
             draft_banner: Box::new(plain_draft_banner),
@@ -300,6 +305,8 @@ impl Site {
         }
         routes.sort_by_cached_key(|route| route.pattern.specificity());
         let patterns: Vec<&Pattern> = routes.iter().map(|route| &route.pattern).collect();
+        let ids = patterns.iter().map(|pattern| pattern.as_str());
+        let services = Services::ready(self.services, &base_path, ids, &mut errors);
         let rules =
             self.webhooks.as_deref().map_or(Ok(Rules::default()), |text| Rules::parse(text, &patterns));
         let webhooks = rules.unwrap_or_else(|mistakes| {
@@ -317,6 +324,7 @@ impl Site {
             let Self { not_found, error, draft_banner, bots, clock, .. } = self;
             Ok(ReadySite {
                 routes,
+                services,
                 not_found,
                 error,
                 draft_banner,
@@ -434,6 +442,7 @@ pub struct SiteError(Vec<String>);
 /// A checked site: its patterns are parsed, and its routes are sorted, the most specific first.
 pub struct ReadySite {
     routes: Vec<Arc<ReadyRoute>>,
+    services: Services,
     not_found: ErrorPage,
     error: ErrorPage,
     draft_banner: DraftBanner,
@@ -453,6 +462,11 @@ impl ReadySite {
     /// All routes, the most specific first.
     pub fn routes(&self) -> &[Arc<ReadyRoute>] {
         &self.routes
+    }
+
+    /// The service that answers a request's path, and what follows the service's prefix there.
+    pub fn service_of<'s, 'p>(&'s self, path: &'p str) -> Option<(&'s Mounted, &'p str)> {
+        self.services.of_path(path)
     }
 
     /// The prefix of every page's path, without a slash at its end; empty for none.

@@ -43,7 +43,7 @@ pub mod testing;
 
 #[cfg(feature = "cli")]
 #[doc(inline)]
-pub use perennial_standalone::{run, run_on, run_with};
+pub use perennial_standalone::{SiteService, SiteSetup, run, run_on, run_with, service};
 
 #[doc(inline)]
 pub use perennial_core::base::clock::{Clock, Millis, SystemClock};
@@ -59,6 +59,8 @@ pub use perennial_core::site::page::{Context, Failure, Outcome, Page, Redirect, 
 pub use perennial_core::site::resource::{Blob, Resource};
 #[doc(inline)]
 pub use perennial_core::site::route::{Fallback, Query, Route};
+#[doc(inline)]
+pub use perennial_core::site::service::{BoxError, OriginalUri, RequestBody};
 #[doc(inline)]
 pub use perennial_core::site::{DraftContext, ErrorContext, ReadySite, Site, SiteError, escape, json_string};
 

@@ -117,6 +117,7 @@ const COMPILED: &[(&str, &str)] = compiled![
     "feeds-and-files",
     "on-demand-revalidation",
     "webhooks",
+    "axum",
     "error-handling",
     "testing",
     "self-hosting",

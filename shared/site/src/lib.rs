@@ -24,6 +24,11 @@ use pages::{error, guide::GuidePage, index::IndexPage, posts::PostsPage, tag::Ta
 #[doc = include_str!("../content/guides/getting-started.md")]
 struct GettingStarted;
 
+/// The guide whose examples are whole programs. They are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../content/guides/axum.md")]
+struct Axum;
+
 /// What the site reads from its environment, once.
 #[derive(Clone, Debug, Default)]
 pub struct Options {

@@ -27,22 +27,31 @@ pub(crate) struct Lambda {
 impl Lambda {
     /// Starts the emulator and the functions on a new store.
     pub(crate) async fn start() -> Self {
-        Self::of(["serve", "regenerate", "revalidate"].map(|name| (name, None))).await
+        Self::of(["serve", "regenerate", "revalidate"].map(|name| (name, None)), &[]).await
     }
 
     /// The same with one function: the test program [`TEST_PROGRAM`], told what to be.
     pub(crate) async fn of_test_program(told: &str) -> Self {
-        Self::of([(TEST_PROGRAM, Some(told))]).await
+        Self::of([(TEST_PROGRAM, Some(told))], &[]).await
     }
 
-    async fn of(functions: impl IntoIterator<Item = (&'static str, Option<&str>)>) -> Self {
+    /// The serve function of the conformance site, without an upstream, with these settings.
+    pub(crate) async fn of_conformance_site(settings: &[(&str, &str)]) -> Self {
+        let settings = [&[("UPSTREAM_URL", "http://127.0.0.1:1")], settings].concat();
+        Self::of([(TEST_PROGRAM, Some("serve"))], &settings).await
+    }
+
+    async fn of(
+        functions: impl IntoIterator<Item = (&'static str, Option<&str>)>,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let addr = free_address();
         let store = tempfile::tempdir().expect("a temporary folder");
         let mut processes = vec![emulator(addr)];
         let client = Client { addr };
         until("the emulator listens", async || tokio::net::TcpStream::connect(addr).await.ok()).await;
         for (name, told) in functions {
-            processes.push(function(name, told, addr, store.path()));
+            processes.push(function(name, told, addr, store.path(), settings));
         }
         Self { client, _processes: processes, store }
     }
@@ -85,7 +94,13 @@ fn emulator(addr: SocketAddr) -> Child {
 }
 
 /// The program of that name, which may be told what to be.
-fn function(name: &str, told: Option<&str>, addr: SocketAddr, store: &Path) -> Child {
+fn function(
+    name: &str,
+    told: Option<&str>,
+    addr: SocketAddr,
+    store: &Path,
+    settings: &[(&str, &str)],
+) -> Child {
     let program = programs().join(name);
     assert!(
         program.exists(),
@@ -107,6 +122,7 @@ fn function(name: &str, told: Option<&str>, addr: SocketAddr, store: &Path) -> C
         ("PERENNIAL_STORE", store.join("store").display().to_string()),
         ("PERENNIAL_REVALIDATE_SECRETS", SECRET.to_owned()),
     ]);
+    command.envs(settings.iter().copied());
     command.spawn().expect("the function starts")
 }
 

@@ -3,6 +3,7 @@
 
 mod emulator;
 mod events;
+mod services;
 
 use emulator::{Lambda, SECRET};
 use serde_json::{Value, json};

@@ -18,7 +18,7 @@ pub struct Limits {
     /// waits for the lease to expire.
     pub lease: Duration,
     /// `PERENNIAL_MAX_WAIT_MS` (60000): how long a visitor waits for a render, including the wait for a render to
-    /// start.
+    /// start; and for the beginning of a service's answer.
     pub max_wait: Duration,
     /// `PERENNIAL_MAX_WAITING_VISITORS` (1000): visitors of one process who wait for renders; further visitors get 503.
     pub max_waiting_visitors: usize,
@@ -36,6 +36,8 @@ pub struct Limits {
     pub max_path_bytes: usize,
     /// `PERENNIAL_MAX_HEADER_BYTES` (16384): size of all header fields of a request; larger requests get 431.
     pub max_header_bytes: usize,
+    /// `PERENNIAL_MAX_SERVICE_BODY_BYTES` (2097152): body of a request for a service of the site; a larger one gets 413.
+    pub max_service_body_bytes: usize,
     /// `PERENNIAL_MAX_CONNECTIONS` (10000): connections to the standalone server at once; above this number the
     /// server closes the connection that has been idle longest.
     pub max_connections: usize,
@@ -49,7 +51,8 @@ pub struct Limits {
     /// `PERENNIAL_UNVERIFIED_MEMORY_BYTES` (8388608): memory of all bodies that the standalone server reads before it
     /// verifies their signatures. Further calls wait for two seconds, and then get 503.
     pub unverified_memory_bytes: u64,
-    /// `PERENNIAL_HEAD_TIMEOUT_MS` (10000): time for a request's head to arrive, and for a webhook's body.
+    /// `PERENNIAL_HEAD_TIMEOUT_MS` (10000): time for a request's head to arrive, and for a webhook's body; and how long the
+    /// body of a request for a service may stand still.
     pub head_timeout: Duration,
     /// `PERENNIAL_SEND_TIMEOUT_MS` (30000): the server closes a connection whose client has read no byte of its answer
     /// for this long.
@@ -92,6 +95,8 @@ pub struct Limits {
     /// `PERENNIAL_STORE_WAIT_MS` (3000): how long all store calls of one visit may take together on AWS, apart from the
     /// render. After that the page is answered from memory, or rendered.
     pub store_wait: Duration,
+    /// `PERENNIAL_READY_WAIT_MS` (500): how long a probe of readiness waits for the store.
+    pub ready_wait: Duration,
     /// `PERENNIAL_STORE_FAILURES` (3): failures in a row (no answer, no connection, throttling, a server error) after
     /// which the circuit breaker opens: pages are answered from memory, or rendered and not stored.
     pub store_failures: u32,
@@ -128,6 +133,7 @@ impl Limits {
             inline_body_bytes: r.or("PERENNIAL_INLINE_BODY_BYTES", 8 << 10),
             max_path_bytes: r.above_zero("PERENNIAL_MAX_PATH_BYTES", 4096),
             max_header_bytes: r.above_zero("PERENNIAL_MAX_HEADER_BYTES", 16 << 10),
+            max_service_body_bytes: r.above_zero("PERENNIAL_MAX_SERVICE_BODY_BYTES", 2 << 20),
             max_connections: r.above_zero("PERENNIAL_MAX_CONNECTIONS", 10_000),
             stream_memory_bytes: r.above_zero("PERENNIAL_STREAM_MEMORY_BYTES", 40 << 20),
             head_memory_bytes: r.above_zero("PERENNIAL_HEAD_MEMORY_BYTES", 8 << 20),
@@ -149,6 +155,7 @@ impl Limits {
             max_listeners: r.or("PERENNIAL_MAX_LISTENERS", 32),
             edge_stale_s: r.or("PERENNIAL_EDGE_STALE_SECONDS", 86_400),
             store_wait: r.millis("PERENNIAL_STORE_WAIT_MS", 3_000),
+            ready_wait: r.millis("PERENNIAL_READY_WAIT_MS", 500),
             store_failures: r.above_zero("PERENNIAL_STORE_FAILURES", 3),
             store_pause: r.millis("PERENNIAL_STORE_PAUSE_MS", 2_000),
             store_trial_wait: r.millis("PERENNIAL_STORE_TRIAL_WAIT_MS", 200),

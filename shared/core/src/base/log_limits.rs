@@ -37,10 +37,12 @@ pub enum Line {
     FailedFirstRender,
     /// A page panicked.
     Panic,
+    /// A service of the site gave no answer, or not all of it.
+    ServiceFails,
 }
 
 /// Every kind, its name in the metrics, and the lines that it may write in one burst.
-const LINES: [(Line, &str, u64); 13] = [
+const LINES: [(Line, &str, u64); 14] = [
     (Line::RefusedCall, "refused_call", 1),
     (Line::BadSignature, "bad_signature", 1),
     (Line::UntimelySignature, "untimely_signature", 1),
@@ -55,6 +57,7 @@ const LINES: [(Line, &str, u64); 13] = [
     (Line::FirstRender, "first_render", 100),
     (Line::FailedFirstRender, "failed_first_render", 100),
     (Line::Panic, "panic", 100),
+    (Line::ServiceFails, "service_fails", 20),
 ];
 
 /// The pause between two lines of a kind after its burst.

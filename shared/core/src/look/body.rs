@@ -1,5 +1,6 @@
 //! The body of an answer: complete, or a stream.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -17,6 +18,17 @@ pub enum Body {
     /// A stream of parts, which ends when the sender is dropped. After an error the server closes the connection, so
     /// that no client takes the incomplete body for a complete one (RFC 9112 section 8).
     Stream(mpsc::Receiver<Result<Bytes, StoreError>>),
+    /// What a service of the site answers, passed on as it comes.
+    Passed(Passed),
+}
+
+/// A body that another one makes.
+pub struct Passed(pub Pin<Box<dyn HttpBody<Data = Bytes, Error = StoreError> + Send>>);
+
+impl fmt::Debug for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passed")
+    }
 }
 
 impl Default for Body {
@@ -43,17 +55,23 @@ impl HttpBody for Body {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Stream(parts) => parts.poll_recv(cx).map(|part| part.map(|part| part.map(Frame::data))),
+            Self::Passed(body) => body.0.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(bytes) if bytes.is_empty())
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Stream(_) => false,
+            Self::Passed(body) => body.0.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(_) => SizeHint::default(),
+            Self::Passed(body) => body.0.size_hint(),
         }
     }
 }

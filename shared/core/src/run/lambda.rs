@@ -6,8 +6,9 @@ use std::future::Future;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::Response;
-use http::header::HOST;
+use http::header::{HOST, HeaderMap, HeaderName};
 use http::request::Parts;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::request::LambdaRequest;
@@ -36,6 +37,7 @@ where
         let target = as_sent(request.raw_http_path(), request.uri());
         let (mut parts, body) = request.into_parts();
         parts.uri = target;
+        give_back_host(&mut parts.headers);
         answer(parts, body)
     };
     if stream {
@@ -61,6 +63,25 @@ where
     }
 }
 
+/// The bytes of an event's body.
+pub fn bytes(body: Body) -> Bytes {
+    match body {
+        Body::Text(text) => text.into(),
+        Body::Binary(bytes) => bytes.into(),
+        _ => Bytes::new(),
+    }
+}
+
+/// Where the host stands while an event becomes a request.
+const SET_ASIDE: HeaderName = HeaderName::from_static("x-perennial-host");
+
+/// The host is back in its place for the services of a site; no other field has its name.
+fn give_back_host(headers: &mut HeaderMap) {
+    if let Some(host) = headers.remove(SET_ASIDE) {
+        headers.insert(HOST, host);
+    }
+}
+
 fn sanitized(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
     if let LambdaRequest::ApiGatewayV2(event) = &mut event.payload {
         sanitize(event);
@@ -71,8 +92,11 @@ fn sanitized(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest
 /// Replaces values at which the conversion of an event to a request would panic: the visitor would get 502, and the alarm on
 /// errors would go off.
 fn sanitize(event: &mut ApiGatewayV2httpRequest) {
-    // Nothing depends on the host.
-    event.headers.remove(HOST);
+    // The conversion would make a URL of the host. A field of that name that a visitor has sent does not count.
+    event.headers.remove(SET_ASIDE);
+    if let Some(host) = event.headers.remove(HOST) {
+        event.headers.insert(SET_ASIDE, host);
+    }
     event.request_context.domain_name = None;
     if event.raw_path.as_ref().is_some_and(|path| !path.starts_with('/')) {
         // A path that no URL has. `/%` is malformed, too, and gets the same answer.

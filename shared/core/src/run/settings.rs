@@ -31,6 +31,8 @@ pub struct Settings {
     /// `PERENNIAL_REVALIDATE_SECRETS_FROM` (none): ARN of the Secrets Manager secret, or of the SSM parameter, that holds
     /// those secrets instead, all live, comma-separated.
     pub revalidate_secrets_from: Option<String>,
+    /// `PERENNIAL_METRICS_TOKENS` (none): what may read the metrics, and nothing else; comma-separated, all live.
+    pub metrics_tokens: Vec<String>,
     /// `PERENNIAL_WEBHOOKS` (the site's own): file of the rules that say which pages change with a publisher's payload.
     pub webhooks: Option<PathBuf>,
     /// The stores of an AWS account; none: the embedded store.
@@ -105,6 +107,7 @@ impl Settings {
         if revalidate_secrets.iter().any(String::is_empty) {
             r.errors.push("PERENNIAL_REVALIDATE_SECRETS holds an empty secret: give them separated by single commas, or unset it".into());
         }
+        let metrics_tokens = metrics_tokens(&mut r, &revalidate_secrets);
         let on_lambda = r.text("AWS_LAMBDA_INITIALIZATION_TYPE").is_some();
         let is_function = r.text("AWS_LAMBDA_RUNTIME_API").is_some();
         let revalidate_secrets_from = r.text("PERENNIAL_REVALIDATE_SECRETS_FROM");
@@ -125,6 +128,7 @@ impl Settings {
             trailing_slash,
             revalidate_secrets,
             revalidate_secrets_from,
+            metrics_tokens,
             webhooks,
             aws,
             cloudfront,
@@ -141,6 +145,22 @@ fn read_listen(r: &mut Reader) -> SocketAddr {
         return r.or("PERENNIAL_LISTEN", default);
     }
     r.optional("PORT").map_or(default, |port: u16| SocketAddr::from(([0, 0, 0, 0], port)))
+}
+
+/// The tokens of the metrics, none of which may be a publisher's secret.
+fn metrics_tokens(r: &mut Reader, secrets: &[String]) -> Vec<String> {
+    let given = r.text("PERENNIAL_METRICS_TOKENS");
+    let tokens: Vec<_> = given.iter().flat_map(|t| t.split(',')).map(|t| t.trim().to_owned()).collect();
+    if tokens.iter().any(String::is_empty) {
+        r.errors.push("PERENNIAL_METRICS_TOKENS holds an empty token: give them separated by single commas, or unset it".into());
+    }
+    let is_token = |secret: &String| {
+        tokens.iter().any(|token| secret == token || secret.ends_with(&format!(":{token}")))
+    };
+    if secrets.iter().any(is_token) {
+        r.errors.push("PERENNIAL_METRICS_TOKENS holds a secret of PERENNIAL_REVALIDATE_SECRETS: give the metrics a token of their own, which opens nothing else".into());
+    }
+    tokens
 }
 
 #[cfg(test)]
@@ -178,7 +198,8 @@ mod tests {
             ("PERENNIAL_MAX_CONCURRENT_RENDERS", "0"),
             ("PERENNIAL_TRAILING_SLASH", "yes"),
             ("PERENNIAL_LISTEN", "localhost"),
-            ("PERENNIAL_REVALIDATE_SECRETS", "a,,b"),
+            ("PERENNIAL_REVALIDATE_SECRETS", "a,,b,secret:t"),
+            ("PERENNIAL_METRICS_TOKENS", "t,,u"),
             ("PERENNIAL_MEMORY_CASH_BYTES", "1"),
             ("PERENNIAL_SECRET", "s"),
             ("PERENNIAL_COLOUR", "green"),
@@ -197,6 +218,8 @@ mod tests {
             "PERENNIAL_TRAILING_SLASH is `yes`: it must be `true` or `false`",
             "PERENNIAL_LISTEN is `localhost`: it must be a port, or an IP address and a port, like 3000, ",
             "empty secret",
+            "empty token",
+            "PERENNIAL_METRICS_TOKENS holds a secret of",
             "PERENNIAL_MEMORY_CASH_BYTES is no setting; did you mean PERENNIAL_MEMORY_CACHE_BYTES?",
             "PERENNIAL_SECRET is no setting; did you mean PERENNIAL_REVALIDATE_SECRETS?",
             "PERENNIAL_COLOUR is no setting; the guide on settings lists all",

@@ -1,5 +1,7 @@
 //! Paths of Perennial's own endpoints, below the site's base path.
 
+use crate::key::encode::RESERVED_SEGMENT;
+
 /// The endpoint that publishers call. The addresses of publishes are below it.
 pub const ENDPOINT: &str = "/api/revalidate";
 
@@ -20,4 +22,12 @@ pub(crate) fn owned(pattern: &str) -> Option<String> {
         return Some(format!("`{own}` and all paths below it"));
     }
     [OPEN_DRAFT, CLOSE_DRAFT].contains(&pattern).then(|| format!("`{pattern}`"))
+}
+
+/// Whether Perennial itself answers a path without the base path, so that no service of the site gets it.
+pub(crate) fn is_own(path: &str) -> bool {
+    let is_at =
+        |own: &str| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    [ENDPOINT, OPEN_DRAFT, CONSOLE].into_iter().any(is_at)
+        || path.strip_prefix('/').is_some_and(|path| path.split('/').next() == Some(RESERVED_SEGMENT))
 }

@@ -27,7 +27,7 @@ impl Answer {
         let (head, body) = answer.into_parts();
         let body = match body {
             crate::look::body::Body::Whole(bytes) => bytes,
-            stream @ crate::look::body::Body::Stream(_) => stream.collect().await?.to_bytes(),
+            stream => stream.collect().await?.to_bytes(),
         };
         Ok(Self { status: head.status, headers: head.headers, body })
     }
