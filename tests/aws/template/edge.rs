@@ -19,6 +19,7 @@ const ALL_VIEWER_EXCEPT_HOST_HEADER: &str = "b689b0a8-53d0-40ab-baf2-68738e2966a
 pub(crate) fn broken(template: &Template, workspace: &Value) -> Vec<String> {
     let config = &template.properties("Distribution")["DistributionConfig"];
     let mut complaints = routes(config, workspace);
+    complaints.extend(services(config));
     complaints.extend(origins(template, config));
     complaints.extend(what_is_kept(template, config));
     complaints.extend(draft_cookies(template, config));
@@ -117,6 +118,32 @@ fn the_edge_takes_away_what_cannot_be_a_drafts_cookie() {
     assert_eq!(left(code, &among), [Value::Null, json!({ "value": right }), Value::Null]);
 }
 
+/// A service's paths go to serve with everything, if there is a service, and publishers' paths come first.
+fn services(config: &Value) -> Vec<String> {
+    let all = config["CacheBehaviors"].as_array().map_or(&[][..], Vec::as_slice);
+    let of_services = &all[all.len().saturating_sub(2)..];
+    let paths = ["${BasePath}${ServicePath}", "${BasePath}${ServicePath}/*"];
+    let are_right = of_services.iter().zip(paths).all(|(behaviour, path)| {
+        let [condition, with, without] = [0, 1, 2].map(|n| &behaviour["Fn::If"][n]);
+        *condition == "HasService"
+            && *without == json!({ "Ref": "AWS::NoValue" })
+            && with["PathPattern"]["Fn::Sub"] == path
+            && is_of_service(with)
+            && with["AllowedMethods"].as_array().is_some_and(|methods| methods.len() == 7)
+    });
+    let others = &all[..all.len().saturating_sub(2)];
+    let are_last = !others.iter().any(|one| is_of_service(one["Fn::If"].get(1).unwrap_or(one)));
+    let wrong = !are_right || !are_last;
+    wrong
+        .then(|| "the last two behaviours are those of a service, which serve answers".to_owned())
+        .into_iter()
+        .collect()
+}
+
+fn is_of_service(behaviour: &Value) -> bool {
+    behaviour["TargetOriginId"] == "serve"
+}
+
 /// The emulator and CloudFront send the same paths to the same functions.
 fn routes(config: &Value, workspace: &Value) -> Vec<String> {
     let router = workspace["metadata"]["lambda"]["watch"]["router"].as_object();
@@ -127,7 +154,7 @@ fn routes(config: &Value, workspace: &Value) -> Vec<String> {
         .map(|(path, function)| (path.replace("{id}", "*").replace("{part}", "*"), text(function)))
         .collect();
     let [mut deployed, mut under_base_path] = [BTreeMap::new(), BTreeMap::new()];
-    for behaviour in behaviours(config) {
+    for behaviour in behaviours(config).filter(|behaviour| !is_of_service(behaviour)) {
         let (path, origin) = (&behaviour["PathPattern"], text(&behaviour["TargetOriginId"]));
         match path["Fn::Sub"].as_str().and_then(|text| text.strip_prefix("${BasePath}")) {
             Some(path) => under_base_path.insert(path.to_owned(), origin),
@@ -215,9 +242,12 @@ fn what_is_kept(template: &Template, config: &Value) -> Vec<String> {
     let tags = json!({ "Fn::If": ["PurgesByTag", { "HeaderName": "cache-tag" }, { "Ref": "AWS::NoValue" }] });
     rule(config["CacheTagConfig"] == tags, "cache tags are in another field than serve's");
     for behaviour in behaviours(config) {
-        rule(behaviour["CachePolicyId"] == CACHING_DISABLED, "a publisher's answer is kept");
+        rule(
+            behaviour["CachePolicyId"] == CACHING_DISABLED,
+            "an answer for a publisher, or of a service, is kept",
+        );
         let post = behaviour["AllowedMethods"].as_array().is_some_and(|m| m.contains(&json!("POST")));
-        rule(post, "a publisher cannot POST");
+        rule(post, "a publisher, or a service's visitor, cannot POST");
     }
     for behaviour in behaviours(config).chain([pages]) {
         rule(

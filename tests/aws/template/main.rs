@@ -78,6 +78,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("PublishersMayPurge//Roles", "[]", "may not cloudfront:CreateInvalidation"),
     ("Distribution//DistributionConfig/CacheBehaviors/3/PathPattern", r#""/api/*""#, "CloudFront"),
     ("Distribution//DistributionConfig/CacheBehaviors/0/AllowedMethods", r#"["GET", "HEAD"]"#, "cannot POST"),
+    (
+        "Distribution//DistributionConfig/CacheBehaviors/12/Fn::If/1/AllowedMethods",
+        r#"["GET", "HEAD"]"#,
+        "cannot POST",
+    ),
+    (
+        "Distribution//DistributionConfig/CacheBehaviors/13/Fn::If/1/PathPattern",
+        r#""/api/*""#,
+        "those of a service",
+    ),
     ("Distribution//DistributionConfig/CustomErrorResponses", "[]", "10 s"),
     ("Distribution//DistributionConfig/CacheTagConfig", r#"{ "HeaderName": "x" }"#, "cache tags"),
     ("CachePolicy//CachePolicyConfig/MinTTL", "1", "longer than they say"),
