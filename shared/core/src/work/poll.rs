@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::base::clock::Millis;
 use crate::base::log_limits::Line;
 use crate::base::panics::guarded_async;
 use crate::ports::error::StoreError;
@@ -18,23 +19,31 @@ use crate::work::worker::Worker;
 /// How long one call waits for a job: as long as SQS waits at most, since each call is billed.
 const WAIT: Duration = Duration::from_secs(20);
 
-/// A queue that could not be read is asked again after so long.
+/// A queue that could not be read is asked again after so long, and after twice as long each further time.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// The longest pause between two tries to read the queue: a queue that is back is worked at once, for people.
+const ASK_AGAIN_AFTER_MAX: Duration = Duration::from_secs(4);
+
+/// How often a queue that cannot be read is told again.
+const TELL_AGAIN_AFTER: Duration = Duration::from_secs(600);
 
 /// Starts as many workers as may render at once. They stop taking jobs when `stop` is cancelled; those under way are among
 /// the process's tasks.
 pub(crate) fn start_workers<S: Stores>(worker: &Arc<Worker<S>>, stop: &CancellationToken) {
     // One of them waits at the queue, and the others for their turn: an idle process makes one call at a time.
-    let turn = Arc::new(Mutex::new(()));
+    let turn = Arc::new(Mutex::new(Turn::default()));
     for _ in 0..worker.process.limits.max_concurrent_renders {
         let (worker, stop, turn) = (worker.clone(), stop.clone(), turn.clone());
         worker.process.clone().tasks.spawn(async move {
             while !stop.is_cancelled() {
                 match guarded_async(work_when_due(&worker, &turn, &stop)).await {
                     Ok(Ok(())) => continue,
-                    // Each worker meets it, again and again.
                     Ok(Err(error)) => worker.process.log(Line::StoreFails, |left_out| {
-                        tracing::error!(left_out, "the queue cannot be read: {error}");
+                        tracing::error!(
+                            left_out,
+                            "a job could not be given back or ended in the queue: {error}"
+                        );
                     }),
                     // Without its worker the queue would stand still in the end.
                     Err(panic) => tracing::error!("a job comes again once its lease has ended: {panic}"),
@@ -48,20 +57,62 @@ pub(crate) fn start_workers<S: Stores>(worker: &Arc<Worker<S>>, stop: &Cancellat
     }
 }
 
+/// What the worker knows that waits at the queue: how often in a row the queue could not be read.
+#[derive(Default)]
+struct Turn {
+    failures: u32,
+    told_at: Option<Millis>,
+}
+
+impl Turn {
+    /// The queue could not be read, which is told once, and then now and then. Returns the pause before the next try.
+    fn failed(&mut self, error: &StoreError, now: Millis) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        let is_due = |told_at: Millis| told_at > now || now.since(told_at) >= TELL_AGAIN_AFTER;
+        if self.told_at.is_none_or(is_due) {
+            self.told_at = Some(now);
+            tracing::error!(
+                failures = self.failures,
+                "the queue cannot be read, so nothing is renewed in the background: {error}"
+            );
+        }
+        ASK_AGAIN_AFTER.saturating_mul(1 << (self.failures - 1).min(16)).min(ASK_AGAIN_AFTER_MAX)
+    }
+
+    fn succeeded(&mut self) {
+        if self.told_at.take().is_some() {
+            tracing::info!(failures = self.failures, "the queue can be read again");
+        }
+        self.failures = 0;
+    }
+}
+
 /// Waits for a job, and carries it out.
 async fn work_when_due<S: Stores>(
     worker: &Worker<S>,
-    turn: &Mutex<()>,
+    turn: &Mutex<Turn>,
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {
     let take = async {
-        let _turn = turn.lock().await;
-        worker.queue().take(worker.process.limits.lease, WAIT).await
+        let mut turn = turn.lock().await;
+        loop {
+            match worker.queue().take(worker.process.limits.lease, WAIT).await {
+                Ok(taken) => {
+                    turn.succeeded();
+                    return taken;
+                }
+                // The others wait for their turn meanwhile.
+                Err(error) => {
+                    let pause = turn.failed(&error, worker.process.now());
+                    worker.process.clock.sleep(pause).await;
+                }
+            }
+        }
     };
     let taken = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
-        taken = take => taken?,
+        taken = take => taken,
     };
     match taken {
         Some(delivery) => work_delivery(worker, delivery).await,
@@ -111,5 +162,28 @@ async fn keep<S: Stores>(worker: &Worker<S>, delivery: &Delivery) -> Infallible 
         if let Err(error) = worker.queue().keep(delivery, lease).await {
             tracing::warn!("a job cannot be kept, another worker may take it as well: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_cannot_be_read_is_asked_ever_more_seldom() {
+        let (mut turn, mut now, mut told) = (Turn::default(), Millis(1_000_000), Vec::new());
+        let error = StoreError::unsure("read-only");
+        for n in 0..400_u32 {
+            let pause = turn.failed(&error, now);
+            if turn.told_at == Some(now) {
+                told.push(n);
+            }
+            assert!(pause <= ASK_AGAIN_AFTER_MAX && pause >= ASK_AGAIN_AFTER, "{pause:?}");
+            now = now.plus(pause);
+        }
+        assert!(told.len() == 3 && told[0] == 0, "told once, and again every ten minutes: {told:?}");
+        assert_eq!(turn.failed(&error, now), ASK_AGAIN_AFTER_MAX);
+        turn.succeeded();
+        assert_eq!(turn.failed(&error, now), ASK_AGAIN_AFTER);
     }
 }
