@@ -69,6 +69,7 @@ async fn header_fields_come_with_every_answer_of_their_pattern() {
         }
     }
     assert_eq!(f.data("/blog/a").await.header("x-blog"), "yes");
+    assert_eq!(f.get("/svc/a").await.expect(200, "").header("x-site"), "yes");
     assert_eq!(f.get("/blog/own").await.expect(200, "MISS").header("x-site"), "own");
     let page = f.get("/blog/a").await;
     let same =

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use perennial_core::engine::Engine;
-use perennial_core::key::encode::RESERVED_SEGMENT;
+use perennial_core::key::encode::{RESERVED_SEGMENT, decode_path};
 use perennial_core::ports::stores::Stores;
 use perennial_core::site::service::RequestBody;
 
@@ -41,7 +41,11 @@ impl<S: Stores> Front<S> {
         }
         if let Some((service, rest)) = self.engine.site().service_of(path) {
             let prefix_bytes = path.len() - rest.len();
-            return Box::pin(self.services.answer(service, prefix_bytes, request, body())).await;
+            let below = path.strip_prefix(self.engine.site().base_path()).unwrap_or(path).to_owned();
+            let mut reply = Box::pin(self.services.answer(service, prefix_bytes, request, body())).await;
+            let segments = decode_path(&below).ok();
+            self.engine.site().tables().add_headers(segments.as_deref(), reply.headers_mut());
+            return reply;
         }
         self.serve.handle(request).await
     }

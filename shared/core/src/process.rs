@@ -66,7 +66,7 @@ impl<S: Stores> Process<S> {
     /// Logs a failed call of a store, within the rate limit of [`Line::StoreFails`].
     pub(crate) fn complain(&self, page: &Resolved, what: &str, error: &dyn Display) {
         self.log(Line::StoreFails, |left_out| {
-            tracing::error!(page = %page.key.path(), left_out, "{what}: {error}");
+            tracing::error!(page = %page.key.address(), left_out, "{what}: {error}");
         });
     }
 

@@ -64,6 +64,14 @@ impl PageKey {
         &self.path
     }
 
+    /// The path with the declared query parameters that tell the page from its variants: `/list?page=2`. For logs.
+    pub fn address(&self) -> String {
+        match self.text.split_once('?') {
+            Some((_, query)) => format!("{}?{query}", self.path),
+            None => self.path.as_ref().to_owned(),
+        }
+    }
+
     /// The page's name in a body store: the first 128 bits of the text's SHA-256, in hexadecimal.
     pub fn hash(&self) -> String {
         hex(&Sha256::digest(self.text.as_bytes())[..16])
@@ -107,6 +115,8 @@ mod tests {
         let params = pattern.matches(&decode_path("/vary/x").unwrap()).unwrap();
         let query = [("page".to_owned(), "2".to_owned())];
         assert_eq!(PageKey::new(&pattern, &params, &query).as_str(), "/vary/{slug}|x?page=2");
+        assert_eq!(PageKey::new(&pattern, &params, &query).address(), "/vary/x?page=2");
+        assert_eq!(key("/c/{*all}", "/c/a/b%3Fc").address(), "/c/a/b%3Fc");
         assert_eq!(key("/blog/{slug}", "/blog/a").hash(), "a46889e0fbb322eaaf00e809cad082dd");
     }
 

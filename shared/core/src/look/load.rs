@@ -74,7 +74,7 @@ pub(crate) async fn contents<S: Stores>(
         }
         let Some(part) = stream_budget.take(streaming_bytes(body, coding), &*process.clock).await else {
             process.log(Line::UsedUp, |left_out| {
-                tracing::warn!(page = %page.key.path(), left_out, "a visitor gets 503, because PERENNIAL_STREAM_MEMORY_BYTES is used up by streams of large bodies");
+                tracing::warn!(page = %page.key.address(), left_out, "a visitor gets 503, because PERENNIAL_STREAM_MEMORY_BYTES is used up by streams of large bodies");
             });
             contents.is_over_budget = true;
             return Some(contents);
@@ -104,7 +104,7 @@ fn readable<S: Stores, T>(
 ) -> Option<T> {
     result.unwrap_or_else(|error| {
         process.log(Line::BadBody, |left_out| {
-            tracing::error!(page = %page.key.path(), left_out, "a stored body cannot be read: {error}");
+            tracing::error!(page = %page.key.address(), left_out, "a stored body cannot be read: {error}");
         });
         None
     })

@@ -167,7 +167,7 @@ impl<S: Stores> Lookup<S> {
     fn log_bad_body(&self, page: &Resolved) {
         self.process.log(Line::BadBody, |left_out| {
             tracing::error!(
-                page = %page.key.path(),
+                page = %page.key.address(),
                 left_out,
                 "the stored body is gone or damaged; the page is rendered again"
             );

@@ -89,13 +89,13 @@ pub(crate) fn stream_body<S: Stores, C: Chunks>(
             Ok(()) | Err(Stop::VisitorGone) => return,
             Err(Stop::Store(error)) => {
                 process.log(Line::BadBody, |left_out| {
-                    tracing::error!(page = %page.key.path(), sha256, left_out, "an answer breaks off, because the rest of a stored body cannot be read: {error}");
+                    tracing::error!(page = %page.key.address(), sha256, left_out, "an answer breaks off, because the rest of a stored body cannot be read: {error}");
                 });
                 error
             }
             Err(Stop::Damaged(how)) => {
                 process.log(Line::BadBody, |left_out| {
-                    tracing::error!(page = %page.key.path(), sha256, left_out, "an answer breaks off, because a stored body {how}; the page is rendered again");
+                    tracing::error!(page = %page.key.address(), sha256, left_out, "an answer breaks off, because a stored body {how}; the page is rendered again");
                 });
                 // The render comes before the error: before the visitor can retry, and before Lambda freezes the
                 // function. The render logs its own result.

@@ -107,7 +107,7 @@ impl<S: Stores> PathCalls<S> {
         let purged = self.purger.purge(&page_tags(&page.key)[..1]).await;
         if let (Err(_), Err(error)) = (&rendered, &purged) {
             tracing::error!(
-                page = page.key.path(),
+                page = page.key.address(),
                 "after a failed render, the purge of the shared cache failed too: {error}"
             );
         }

@@ -93,7 +93,7 @@ pub(crate) async fn send_second_look<S: Stores>(process: &Process<S>, page: &Res
     let task = Task::SecondLook { due: process.now().plus(after) };
     if let Err(error) = process.stores.queue().send(&process.job(page, task), after).await {
         tracing::error!(
-            page = page.key.path(),
+            page = page.key.address(),
             "the queue did not take the second look at the page: {error}"
         );
     }

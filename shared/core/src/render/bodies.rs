@@ -58,7 +58,7 @@ pub(crate) async fn put_again<S: Stores>(process: &Process<S>, page: &Resolved, 
             process.clock.now(),
         );
         if let Err(error) = put.await {
-            tracing::warn!(page = %page.key.path(), sha256 = body.sha256, "a body may be missing; then the page is rendered again: {error}");
+            tracing::warn!(page = %page.key.address(), sha256 = body.sha256, "a body may be missing; then the page is rendered again: {error}");
         }
     }
 }
@@ -92,7 +92,7 @@ pub(crate) async fn schedule_removal<S: Stores>(
         }
         let task = Task::RemoveBody { sha256: body.sha256.clone(), replaced_at: process.clock.now() };
         if let Err(error) = process.stores.queue().send(&process.job(page, task), REPLACED_BODY_GRACE).await {
-            tracing::warn!(page = %page.key.path(), sha256 = body.sha256, "an unused body will not be removed: {error}");
+            tracing::warn!(page = %page.key.address(), sha256 = body.sha256, "an unused body will not be removed: {error}");
         }
     }
 }

@@ -56,7 +56,7 @@ impl<S: Stores> ManyTags<S> {
                 "the shared cache takes"
             };
             tracing::warn!(
-                page = page.key.path(),
+                page = page.key.address(),
                 "the page has more tags than {limit}: every publish of a tag also invalidates this page and all others with too many tags. Give the page fewer, broader tags"
             );
         }

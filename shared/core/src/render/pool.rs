@@ -189,8 +189,8 @@ impl RenderPool {
     ) -> Result<RenderOutput, RenderError> {
         let ValidRender { content, period_s, expires_at, tags, headers } = valid;
         if let Some(seconds) = period_s.filter(|s| *s > YEAR_S) {
-            let path = request.page.decoded_path();
-            tracing::warn!(page = %path.escape_debug(), "the page's period of {seconds} s is more than a year; were milliseconds given?");
+            let shown = request.page.shown();
+            tracing::warn!(page = %shown.escape_debug(), "the page's period of {seconds} s is more than a year; were milliseconds given?");
         }
         let (stored, html, data) = match content {
             ValidContent::Redirect(to) => {

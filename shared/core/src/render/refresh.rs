@@ -55,10 +55,10 @@ impl<S: Stores> Renderer<S> {
         for (page, ticket) in self.leases.give_back() {
             match self.process.stores.pages().release(&page, ticket).await {
                 Ok(()) => {
-                    tracing::warn!(page = %page.path(), "the process stops during the page's render; the lease is given back");
+                    tracing::warn!(page = %page.address(), "the process stops during the page's render; the lease is given back");
                 }
                 Err(error) => {
-                    tracing::error!(page = %page.path(), "the page's lease cannot be given back and will expire: {error}");
+                    tracing::error!(page = %page.address(), "the page's lease cannot be given back and will expire: {error}");
                 }
             }
         }
@@ -157,7 +157,7 @@ impl<S: Stores> Renderer<S> {
                 // The lease is to expire, or a newer ticket was granted. The commit decides which render counts.
                 Ok(false) => std::future::pending().await,
                 Err(error) => {
-                    tracing::warn!(page = %page.key.path(), "the page's lease cannot be extended: {error}")
+                    tracing::warn!(page = %page.key.address(), "the page's lease cannot be extended: {error}")
                 }
             }
         }
@@ -302,7 +302,7 @@ impl<S: Stores> Renderer<S> {
     }
 
     fn log_render(&self, page: &Resolved, reason: Reason, generation: Ticket, unchanged: bool) {
-        let write = |left_out: Option<u64>| tracing::info!(page = %page.decoded_path().escape_debug(), reason = %reason, generation, unchanged, left_out, "rendered");
+        let write = |left_out: Option<u64>| tracing::info!(page = %page.shown().escape_debug(), reason = %reason, generation, unchanged, left_out, "rendered");
         // Any client can cause this line with a made-up path.
         if reason == Reason::First { self.process.log(Line::FirstRender, write) } else { write(None) }
     }
@@ -317,8 +317,8 @@ impl<S: Stores> Renderer<S> {
         next: Option<(u32, Duration)>,
     ) {
         page.route.counters.count(if failed.keeps_stored { Event::KeptStale } else { Event::Failed });
-        let path = page.decoded_path();
-        let (page, error) = (path.escape_debug(), failed.message.escape_debug());
+        let shown = page.shown();
+        let (page, error) = (shown.escape_debug(), failed.message.escape_debug());
         let (attempt, retry_in_ms) = next
             .map_or((1, 0), |(count, delay)| (count, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
         let write = |left_out: Option<u64>| {

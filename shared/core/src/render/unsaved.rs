@@ -29,7 +29,7 @@ pub(crate) async fn not_stored<S: Stores>(
     let in_memory = reason == Reason::First || nothing_stored;
     let then = if in_memory { "it is kept in memory only" } else { "what is stored stays" };
     process.log(Line::NotStored, |left_out| {
-        tracing::error!(page = %page.key.path(), reason = %reason, left_out, "the page was rendered but cannot be stored; {then}: {error}");
+        tracing::error!(page = %page.key.address(), reason = %reason, left_out, "the page was rendered but cannot be stored; {then}: {error}");
     });
     // A failure makes the renewal of a stale page back off. A missing page gets no failure: other processes, which have
     // nothing to serve, must be able to render at once.

@@ -373,6 +373,12 @@ impl Resolved {
         crate::key::encode::readable_path(self.key.path())
     }
 
+    /// The decoded path with the query that tells the page from its variants, for logs: `/blog/café?page=2`.
+    pub(crate) fn shown(&self) -> String {
+        let (path, address) = (self.key.path(), self.key.address());
+        format!("{}{}", self.decoded_path(), &address[path.len()..])
+    }
+
     /// Whether the route lists the page now. This is for `dev`, where no build has stored the listing.
     ///
     /// # Errors

@@ -164,7 +164,7 @@ impl Pages for DynamoPages {
         };
         // From here on the record is shown, even if the next write fails.
         if let Err(error) = note_commit(&self.0, page, record.generation).await {
-            tracing::warn!(page = %page.path(), "the page's lease cannot be given back and will expire: {error}");
+            tracing::warn!(page = %page.address(), "the page's lease cannot be given back and will expire: {error}");
         }
         if let Some(replaced) = &replaced {
             tidy_bodies(&self.0, page, replaced, record, inline).await;

@@ -102,7 +102,7 @@ pub(super) async fn tidy_bodies(
         let (old, new) = (replaced.stored.body(form), record.stored.body(form));
         let gone = kept.is_none() && old.is_some() && old.map(|b| &b.sha256) != new.map(|b| &b.sha256);
         if gone && let Err(error) = remove_body(table, page, form, record.generation).await {
-            tracing::warn!(page = %page.path(), "an inline body that is no longer shown cannot be removed: {error}");
+            tracing::warn!(page = %page.address(), "an inline body that is no longer shown cannot be removed: {error}");
         }
     }
 }
