@@ -98,17 +98,7 @@ impl<S: Stores> Serve<S> {
     pub async fn handle(&self, request: &Parts) -> Reply {
         let (site, limits) = (self.engine.site(), self.engine.limits());
         let target = request::target(request, site, self.engine.build(), limits);
-        let mut reply = self.answer(request, &target).await;
-        let segments = match &target {
-            Target::Page(_, segments) => Some(&segments[..]),
-            _ => None,
-        };
-        site.tables().add_headers(segments, reply.headers_mut());
-        reply
-    }
-
-    async fn answer(&self, request: &Parts, target: &Target<'_>) -> Reply {
-        match target {
+        let mut reply = match &target {
             // This arm comes first because most requests have no cookies.
             Target::Page(form, segments) if !has_draft_cookie(&request.headers) => {
                 self.page(request, *form, segments, false).await
@@ -126,18 +116,25 @@ impl<S: Stores> Serve<S> {
             Target::Malformed(bad) => self.malformed(request, *bad),
             Target::PathTooLong => reply::path_too_long(request),
             Target::HeadTooLong => reply::head_too_large(request),
-        }
+        };
+        let segments = match &target {
+            Target::Page(_, segments) => Some(&segments[..]),
+            _ => None,
+        };
+        site.tables().add_headers(segments, reply.headers_mut());
+        reply
     }
 
     async fn page(&self, request: &Parts, form: Form, segments: &[Cow<'_, str>], draft: bool) -> Reply {
-        let rewritten = match self.engine.site().tables().send(segments) {
-            Some(Sent::Elsewhere(to)) => {
-                return reply::redirect_of_table(request, form, to, self.engine.site());
-            }
-            Some(Sent::To(segments)) => Some(segments),
-            None => None,
-        };
-        let segments = rewritten.as_deref().unwrap_or(segments);
+        match self.engine.site().tables().send(segments) {
+            None => self.page_at(request, form, segments, draft).await,
+            Some(Sent::Elsewhere(to)) => reply::redirect_of_table(request, form, to, self.engine.site()),
+            // Boxed like the other rare ways: a hit needs no room for them.
+            Some(Sent::To(segments)) => Box::pin(self.page_at(request, form, &segments, draft)).await,
+        }
+    }
+
+    async fn page_at(&self, request: &Parts, form: Form, segments: &[Cow<'_, str>], draft: bool) -> Reply {
         for page in self.engine.site().candidates(segments, request.uri.query()) {
             let reply = if form == Form::Data && page.route().is_resource() {
                 Box::pin(self.no_data(request, &page, draft)).await
