@@ -59,6 +59,8 @@ pub struct Serve<S: Stores> {
     engine: Arc<Engine<S>>,
     renewal: Renewal,
     drafts: Option<LiveSecrets<Drafts>>,
+    /// How long a shared cache may keep a page without a period, in seconds.
+    endless_s: u64,
     /// Keys of pages whose data a shell or a bot has requested in `dev`.
     requested_in_dev: Mutex<HashSet<Arc<str>>>,
 }
@@ -67,7 +69,11 @@ impl<S: Stores> Serve<S> {
     /// Answers from the engine's store. An engine in `dev` renders every request, stores nothing, and shows errors in
     /// the page.
     pub fn new(engine: Arc<Engine<S>>, renewal: Renewal) -> Self {
-        Self { engine, renewal, drafts: None, requested_in_dev: Mutex::default() }
+        let endless_s = match engine.stores().edge().exists() {
+            true => reply::YEAR_S,
+            false => engine.limits().edge_max_age_s.into(),
+        };
+        Self { engine, renewal, drafts: None, endless_s, requested_in_dev: Mutex::default() }
     }
 
     /// Serves drafts to editors whose cookie is signed with one of these secrets.
@@ -332,6 +338,7 @@ impl<S: Stores> Serve<S> {
             collapsed,
             now,
             edge_stale_s,
+            endless_s: self.endless_s,
             base_path,
             page,
             limits,

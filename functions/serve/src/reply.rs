@@ -74,8 +74,8 @@ pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-s
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// `s-maxage` of a page that is fresh until it is invalidated: a year.
-const NEVER_S: u64 = 31_536_000;
+/// The longest `s-maxage`, and that of a page which is fresh until it is invalidated, where a shared cache is told so.
+pub(crate) const YEAR_S: u64 = 31_536_000;
 
 /// The end of the year 9999, the last instant of an HTTP date (RFC 9110 section 5.6.7).
 const HTTP_DATE_MAX: Millis = Millis(253_402_300_799_999);
@@ -101,6 +101,8 @@ pub struct PageAnswer<'a> {
     pub now: Millis,
     /// Seconds for which a shared cache may serve the page stale while it revalidates.
     pub edge_stale_s: u64,
+    /// Seconds for which a shared cache may keep a page that is fresh until it is invalidated.
+    pub endless_s: u64,
     /// The prefix of internal redirects.
     pub base_path: &'a str,
     /// The page's key.
@@ -315,7 +317,7 @@ fn cache_head(head: &mut HeaderMap, answer: &PageAnswer<'_>, head_key: HeadKey) 
     }
     let (fresh_s, edge_stale_s) = match head_key {
         HeadKey { stale: false, seconds, edge_stale_s } => {
-            (seconds.map_or(NEVER_S, |seconds| seconds.clamp(1, NEVER_S)), edge_stale_s)
+            (seconds.map_or(answer.endless_s, |seconds| seconds.clamp(1, YEAR_S)), edge_stale_s)
         }
         HeadKey { stale: true, edge_stale_s, .. } => (1, STALE_EDGE_S.min(edge_stale_s)),
     };

@@ -15,5 +15,10 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let site = tests::clock::by_given_clock(tests::conformance::site(upstream_url));
-    perennial::run_with(site, &[("PERENNIAL_REVALIDATE_SECRETS", "test-secret")])
+    let defaults = [
+        ("PERENNIAL_REVALIDATE_SECRETS", "test-secret"),
+        // As before a shared cache that is told what changes.
+        ("PERENNIAL_EDGE_MAX_AGE_SECONDS", "31536000"),
+    ];
+    perennial::run_with(site, &defaults)
 }

@@ -266,6 +266,7 @@ fn answer(entry: &Entry, now: Millis, style: u8) -> Reply {
         collapsed: style & 32 == 0,
         now,
         edge_stale_s: 60,
+        endless_s: 60,
         base_path: spelt.site.base_path(),
         page: page.key(),
         limits: &LIMITS,

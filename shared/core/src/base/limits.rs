@@ -92,6 +92,10 @@ pub struct Limits {
     pub max_listeners: usize,
     /// `PERENNIAL_EDGE_STALE_SECONDS` (86400): `stale-while-revalidate` (RFC 5861) for routes without `max_stale`.
     pub edge_stale_s: u32,
+    /// `PERENNIAL_EDGE_MAX_AGE_SECONDS` (3600): `s-maxage` of a page without a period where no shared cache is told what
+    /// changes: one that keeps such a page shows it for so long after a change. A cache that is told may keep it for a
+    /// year.
+    pub edge_max_age_s: u32,
     /// `PERENNIAL_STORE_WAIT_MS` (3000): how long all store calls of one visit may take together on AWS, apart from the
     /// render. After that the page is answered from memory, or rendered.
     pub store_wait: Duration,
@@ -154,6 +158,7 @@ impl Limits {
             ),
             max_listeners: r.or("PERENNIAL_MAX_LISTENERS", 32),
             edge_stale_s: r.or("PERENNIAL_EDGE_STALE_SECONDS", 86_400),
+            edge_max_age_s: r.above_zero("PERENNIAL_EDGE_MAX_AGE_SECONDS", 3_600),
             store_wait: r.millis("PERENNIAL_STORE_WAIT_MS", 3_000),
             ready_wait: r.millis("PERENNIAL_READY_WAIT_MS", 500),
             store_failures: r.above_zero("PERENNIAL_STORE_FAILURES", 3),

@@ -198,6 +198,10 @@ impl<E: Edge> Edge for Guarded<E> {
     fn window(&self) -> Duration {
         self.port.window()
     }
+
+    fn exists(&self) -> bool {
+        self.port.exists()
+    }
 }
 
 impl<J: Journal> Journal for Guarded<J> {

@@ -25,6 +25,11 @@ pub trait Edge: Send + Sync + 'static {
         None
     }
 
+    /// Whether there is such a cache, so that purges reach whoever keeps an answer. Asked once, at the start.
+    fn exists(&self) -> bool {
+        true
+    }
+
     /// The most tags in one purge. Waiting purges are merged up to this number of tags.
     fn items_max(&self) -> usize {
         usize::MAX
@@ -54,6 +59,10 @@ impl Edge for NoEdge {
     async fn purge(&self, _: &[String]) -> Result<Purged, StoreError> {
         Ok(Purged::NoCache)
     }
+
+    fn exists(&self) -> bool {
+        false
+    }
 }
 
 /// A shared cache whose type is erased. The settings choose the cache at the start, so that a program is not compiled for each
@@ -63,6 +72,7 @@ pub struct AnyEdge {
     tag_header: Option<&'static str>,
     items_max: usize,
     window: Duration,
+    exists: bool,
     edge: Arc<dyn Purge>,
 }
 
@@ -83,7 +93,8 @@ impl AnyEdge {
     /// Erases the type of a shared cache.
     pub fn new(edge: impl Edge) -> Self {
         let (tag_header, items_max, window) = (edge.tag_header(), edge.items_max(), edge.window());
-        Self { tag_header, items_max, window, edge: Arc::new(edge) }
+        let exists = edge.exists();
+        Self { tag_header, items_max, window, exists, edge: Arc::new(edge) }
     }
 }
 
@@ -102,6 +113,10 @@ impl Edge for AnyEdge {
 
     fn window(&self) -> Duration {
         self.window
+    }
+
+    fn exists(&self) -> bool {
+        self.exists
     }
 }
 
