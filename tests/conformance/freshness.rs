@@ -142,18 +142,3 @@ async fn declared_query_parameters_are_an_allow_list() {
     }
     assert_eq!(f.up.count("/vary/x"), 2);
 }
-
-/// Nobody tells a shared cache what changes here: it is not to keep a page without a period for a year.
-#[tokio::test]
-async fn a_cache_that_is_told_nothing_keeps_no_page_for_long() {
-    for (given, lifetime) in [("3600", 3_600), ("60", 60)] {
-        let f = Fixture::with(&[("PERENNIAL_EDGE_MAX_AGE_SECONDS", given)]).await;
-        for label in ["MISS", "HIT"] {
-            let answer = f.get("/never").await.expect(200, label);
-            assert_eq!(answer.s_maxage(), Some(lifetime), "{answer}");
-        }
-        f.up.on("/blog/long", json!({ "revalidate": 86_400 }));
-        let answer = f.get("/blog/long").await.expect(200, "MISS");
-        assert!(answer.s_maxage().is_some_and(|s| s > 86_300), "a period counts: {answer}");
-    }
-}

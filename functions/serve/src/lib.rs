@@ -104,6 +104,14 @@ impl<S: Stores> Serve<S> {
     pub async fn handle(&self, request: &Parts) -> Reply {
         let (site, limits) = (self.engine.site(), self.engine.limits());
         let target = request::target(request, site, self.engine.build(), limits);
+        if let Target::Page(form, segments) = &target
+            && let Some(sent) = site.tables().send(segments)
+        {
+            // Boxed like the other rare ways: a hit needs no room for them.
+            let mut reply = Box::pin(self.answer_sent(request, *form, sent)).await;
+            site.tables().add_headers(Some(segments), reply.headers_mut());
+            return reply;
+        }
         let mut reply = match &target {
             // This arm comes first because most requests have no cookies.
             Target::Page(form, segments) if !has_draft_cookie(&request.headers) => {
@@ -131,16 +139,20 @@ impl<S: Stores> Serve<S> {
         reply
     }
 
-    async fn page(&self, request: &Parts, form: Form, segments: &[Cow<'_, str>], draft: bool) -> Reply {
-        match self.engine.site().tables().send(segments) {
-            None => self.page_at(request, form, segments, draft).await,
-            Some(Sent::Elsewhere(to)) => reply::redirect_of_table(request, form, to, self.engine.site()),
-            // Boxed like the other rare ways: a hit needs no room for them.
-            Some(Sent::To(segments)) => Box::pin(self.page_at(request, form, &segments, draft)).await,
-        }
+    /// Answers a request whose path one of the site's tables sends to another one.
+    async fn answer_sent(&self, request: &Parts, form: Form, sent: Sent) -> Reply {
+        let segments = match sent {
+            Sent::Elsewhere(to) => return reply::redirect_of_table(request, form, to, self.engine.site()),
+            Sent::To(segments) => segments,
+        };
+        let has_cookie = has_draft_cookie(&request.headers);
+        let draft = has_cookie && self.is_draft(request).await;
+        let reply = self.page(request, form, &segments, draft).await;
+        // As for a page under its own path.
+        if has_cookie && !draft { reply::uncacheable(reply) } else { reply }
     }
 
-    async fn page_at(&self, request: &Parts, form: Form, segments: &[Cow<'_, str>], draft: bool) -> Reply {
+    async fn page(&self, request: &Parts, form: Form, segments: &[Cow<'_, str>], draft: bool) -> Reply {
         for page in self.engine.site().candidates(segments, request.uri.query()) {
             let reply = if form == Form::Data && page.route().is_resource() {
                 Box::pin(self.no_data(request, &page, draft)).await
