@@ -174,6 +174,7 @@ async fn what_is_no_content_is_refused() {
 #[tokio::test]
 async fn a_parameter_has_literals_around_it() {
     let f = Fixture::start().await;
+    f.up.otherwise(|_| json!({ "revalidate": 600 }).into());
     for (target, name) in [
         ("/img/a.png", "a"),
         ("/img/a.png.png", "a.png"),

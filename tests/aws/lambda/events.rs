@@ -164,6 +164,18 @@ async fn nothing_that_a_handler_does_ends_the_process() {
     }
 }
 
+/// Bytes that are no text, such as an image's: in base64 in a whole answer, as they are in a stream.
+#[tokio::test]
+async fn bytes_reach_a_visitor_as_they_are() {
+    let all: Vec<u8> = (0..=255).collect();
+    let whole = Lambda::of_test_program("odd").await;
+    let answer = whole.invoke(TEST_PROGRAM, &with("/rawPath", "/bytes")).await.json();
+    assert_eq!((&answer["isBase64Encoded"], &answer["body"]), (&json!(true), &json!(STANDARD.encode(&all))));
+    let stream = Lambda::of_test_program("odd-stream").await;
+    let answer = stream.invoke(TEST_PROGRAM, &with("/rawPath", "/bytes")).await;
+    assert!(answer.body == all, "{answer}");
+}
+
 /// Rules 5.1 to 5.4 as events: who has no secret, or says something that cannot be read, changes nothing.
 #[tokio::test]
 async fn publishers_events_may_say_anything() {

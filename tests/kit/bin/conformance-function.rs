@@ -27,7 +27,7 @@ async fn run(name: &str) -> Result<(), FunctionError> {
     }
 }
 
-/// Gives the answer that the path names. The body holds the id of the process.
+/// Gives the answer that the path names; for any other path, the id of the process.
 async fn odd(request: http::request::Parts) -> http::Response<perennial::parts::look::body::Body> {
     let (say, coming) = tokio::sync::mpsc::channel(1);
     let mut answer = http::Response::new(perennial::parts::look::body::Body::from(format!(
@@ -40,6 +40,7 @@ async fn odd(request: http::request::Parts) -> http::Response<perennial::parts::
         "/field" => drop(answer.headers_mut().insert("x-topic", field("café".as_bytes()))),
         "/location" => drop(answer.headers_mut().insert("location", field(b"/caf\xe9"))),
         "/cookie" => drop(answer.headers_mut().insert("set-cookie", field(b"a=\xe9"))),
+        "/bytes" => *answer.body_mut() = (0..=255).collect::<Vec<u8>>().into(),
         "/broken" => {
             let broken = perennial::parts::ports::error::StoreError::refused("as the path says");
             say.send(Err(broken)).await.expect("the channel has room");

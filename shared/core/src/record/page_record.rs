@@ -290,6 +290,7 @@ pub(crate) mod tests {
     const GOLDEN_PAGE: &str = include_str!("v1_page.json");
     const GOLDEN_HEADERS: &str = include_str!("v1_headers.json");
     const GOLDEN_SEVERAL: &str = include_str!("v2_headers.json");
+    const GOLDEN_RESOURCE: &str = include_str!("v1_resource.json");
     const GOLDEN_REDIRECT: &str = include_str!("v1_redirect.json");
 
     #[test]
@@ -315,6 +316,18 @@ pub(crate) mod tests {
             assert_eq!(Record::from_bytes(golden.as_bytes()).unwrap(), record);
             assert_eq!(String::from_utf8(record.to_bytes()).unwrap(), golden.trim_end());
         }
+    }
+
+    #[test]
+    fn a_resource_is_a_page_of_version_1_with_one_body() {
+        let resource = Record {
+            headers: [("content-type".into(), vec!["image/png".into()])].into(),
+            stored: Stored::Page { html: body("a"), data: body("a") },
+            ..record()
+        };
+        assert_eq!(String::from_utf8(resource.to_bytes()).unwrap(), GOLDEN_RESOURCE.trim_end());
+        assert_eq!(Record::from_bytes(GOLDEN_RESOURCE.as_bytes()).unwrap(), resource);
+        assert_eq!(resource.stored.bodies().count(), 1);
     }
 
     #[test]

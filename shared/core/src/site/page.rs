@@ -234,7 +234,7 @@ impl<P> Outcome<P> {
         Self { kind, meta: Meta::default() }
     }
 
-    /// A page with these properties.
+    /// A page with these properties, or a resource with this [`Blob`](crate::site::resource::Blob).
     pub fn page(props: P) -> Self {
         Self::new(Kind::Page(props))
     }
