@@ -65,6 +65,8 @@ impl World {
             &[
                 ("PERENNIAL_LEASE_MS", &LEASE.as_millis().to_string()),
                 ("PERENNIAL_STORE_PAUSE_MS", &STORE_PAUSE.as_millis().to_string()),
+                // However slow the machine is: a visitor waits for the table.
+                ("PERENNIAL_STORE_WAIT_MS", "60000"),
                 // However slow the machine is: who tries the store is answered by it.
                 ("PERENNIAL_STORE_TRIAL_WAIT_MS", "10000"),
                 ("AWS_ENDPOINT_URL", &between.url()),
