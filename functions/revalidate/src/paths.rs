@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use perennial_core::base::limits::Limits;
 use perennial_core::key::encode::decode_path;
+use perennial_core::key::url::below;
 use perennial_core::site::ReadySite;
 use perennial_core::site::route::Resolved;
 use perennial_core::site::tables::Sent;
@@ -33,9 +34,7 @@ pub fn pages(path: &str, site: &ReadySite, limits: &Limits) -> Result<Vec<Resolv
         }
         Ok(site.candidates(&segments, None).collect())
     };
-    let below =
-        trimmed.strip_prefix(site.base_path()).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-    let mut pages = match below {
+    let mut pages = match below(site.base_path(), trimmed) {
         Some(below) => candidates(below)?,
         None => Vec::new(),
     };

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use http::HeaderMap;
 use perennial_core::base::limits::Limits;
 use perennial_core::key::tags::{SITE_TAG, route_tag, user_tag};
+use perennial_core::key::url::below;
 use perennial_core::record::publish_request::Mode;
 use perennial_core::site::ReadySite;
 use perennial_core::webhooks::changes::Changes;
@@ -143,13 +144,11 @@ fn add(
     let is_last = |name: &str| !others.iter().any(|other| changed.is_superseded_by(other, name));
     for path in changed.paths.iter().filter(|path| is_last(path)) {
         // Below the base path, whatever the payload's own path looks like; but a whole URL has the base path in it.
-        let below = format!("{}{path}", site.base_path());
-        let found = pages(&below, site, limits).map(|_| below);
-        let found = found.or_else(|why| match path.strip_prefix(site.base_path()) {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-                pages(path, site, limits).map(|_| path.clone())
-            }
-            _ => Err(why),
+        let whole = format!("{}{path}", site.base_path());
+        let found = pages(&whole, site, limits).map(|_| whole);
+        let found = found.or_else(|why| match below(site.base_path(), path) {
+            Some(_) => pages(path, site, limits).map(|_| path.clone()),
+            None => Err(why),
         });
         match found {
             Ok(path) if plan.paths.contains(&path) => {}

@@ -12,6 +12,7 @@ mod services;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::StatusCode;
@@ -117,13 +118,7 @@ impl<S: Stores> Serve<S> {
             Target::Page(form, segments) if !has_draft_cookie(&request.headers) => {
                 self.page(request, *form, segments, false).await
             }
-            Target::Page(form, segments) => {
-                let draft = self.is_draft(request).await;
-                let reply = self.page(request, *form, segments, draft).await;
-                // A shared cache has an entry per value of the cookie. It must not store the published page for an
-                // invalid cookie, which may become valid once this process has read a new secret.
-                if draft { reply } else { reply::uncacheable(reply) }
-            }
+            Target::Page(form, segments) => self.page_for_cookie(request, *form, segments).await,
             Target::Elsewhere(path) => reply::canonical_redirect(request, path.clone()),
             Target::Nothing => self.not_found(request, Form::Html),
             Target::Method => reply::method_not_allowed(request),
@@ -145,11 +140,27 @@ impl<S: Stores> Serve<S> {
             Sent::Elsewhere(to) => return reply::redirect_of_table(request, form, to, self.engine.site()),
             Sent::To(segments) => segments,
         };
-        let has_cookie = has_draft_cookie(&request.headers);
-        let draft = has_cookie && self.is_draft(request).await;
-        let reply = self.page(request, form, &segments, draft).await;
-        // As for a page under its own path.
-        if has_cookie && !draft { reply::uncacheable(reply) } else { reply }
+        match has_draft_cookie(&request.headers) {
+            true => self.page_for_cookie(request, form, &segments).await,
+            false => self.page(request, form, &segments, false).await,
+        }
+    }
+
+    /// Answers a request that has a draft cookie, valid or not. Without a type of its own, because the compiler limits how
+    /// deeply futures nest.
+    fn page_for_cookie<'a>(
+        &'a self,
+        request: &'a Parts,
+        form: Form,
+        segments: &'a [Cow<'_, str>],
+    ) -> Pin<Box<dyn Future<Output = Reply> + Send + 'a>> {
+        Box::pin(async move {
+            let draft = self.is_draft(request).await;
+            let reply = self.page(request, form, segments, draft).await;
+            // A shared cache has an entry per value of the cookie. It must not store the published page for an invalid
+            // cookie, which may become valid once this process has read a new secret.
+            if draft { reply } else { reply::uncacheable(reply) }
+        })
     }
 
     async fn page(&self, request: &Parts, form: Form, segments: &[Cow<'_, str>], draft: bool) -> Reply {

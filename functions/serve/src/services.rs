@@ -20,7 +20,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use perennial_core::base::clock::{Clock, Millis, Sleep};
 use perennial_core::base::log_limits::{Line, LogLimits};
 use perennial_core::engine::Engine;
-use perennial_core::look::body::{Body, Passed};
+use perennial_core::look::body::Body;
 use perennial_core::ports::error::StoreError;
 use perennial_core::ports::stores::Stores;
 use perennial_core::site::service::{AnswerBody, BoxError, Mounted, OriginalUri, RequestBody, ServiceError};
@@ -76,8 +76,13 @@ impl<S: Stores> Services<S> {
                 Err(why) => self.failed(service, asked, StatusCode::INTERNAL_SERVER_ERROR, &why),
             };
         }
-        let passing = Passing { body, prefix: service.prefix().into(), clock: self.engine.clock().clone() };
-        Response::from_parts(head, Body::Passed(Passed(Box::pin(passing))))
+        let (prefix, clock) = (Box::<str>::from(service.prefix()), self.engine.clock().clone());
+        let passing = body.map_err(move |error| {
+            let what = format!("its answer breaks off: {error}");
+            log(&*clock, &prefix, &what);
+            StoreError::refused(what)
+        });
+        Response::from_parts(head, Body::Passed(passing.boxed_unsync()))
     }
 
     /// What the service answers, as the visitor gets it; or the answer in its place.
@@ -232,40 +237,6 @@ impl HttpBody for Upload {
         Poll::Ready(Some(Err(
             "the rest of the body did not arrive in time (PERENNIAL_HEAD_TIMEOUT_MS)".into()
         )))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// An answer's body on its way to the visitor.
-struct Passing {
-    body: AnswerBody,
-    prefix: Box<str>,
-    clock: Arc<dyn Clock>,
-}
-
-impl HttpBody for Passing {
-    type Data = Bytes;
-    type Error = StoreError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, StoreError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| {
-            frame.map_err(|error| {
-                let what = format!("its answer breaks off: {error}");
-                log(&*self.clock, &self.prefix, &what);
-                StoreError::refused(what)
-            })
-        }))
     }
 
     fn is_end_stream(&self) -> bool {

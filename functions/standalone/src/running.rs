@@ -26,16 +26,16 @@ use tokio_util::sync::CancellationToken;
 use crate::events::Listeners;
 use crate::handlers::Handlers;
 
-/// The handlers of a site. Streams to listeners end with `stop`.
+/// The handlers of a site. Streams to listeners end with `stop`. Secrets that were given, and not made here, are judged.
 pub(crate) async fn handlers<S: Stores>(
     engine: &Arc<Engine<S>>,
     secrets: &SecretSource,
+    own_secret: Option<&str>,
     settings: &Settings,
     stop: &CancellationToken,
 ) -> Result<Arc<Handlers<S>>> {
     let revalidate_secrets = secrets.live(Secrets::new).map_err(anyhow::Error::from_boxed)?;
-    let makes_its_own = settings.revalidate_secrets.is_empty() && matches!(secrets, SecretSource::Here(_));
-    if !makes_its_own {
+    if own_secret.is_none() {
         revalidate_secrets.get(engine.now()).await?.warn();
     }
     let drafts = secrets.live(|secrets| Ok(Drafts::new(secrets))).map_err(anyhow::Error::from_boxed)?;

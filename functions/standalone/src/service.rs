@@ -107,7 +107,7 @@ impl OnStores for Open {
     ) -> Result<(), FunctionError> {
         let own = own_secret(&secrets)?;
         let stop = CancellationToken::new();
-        let handlers = handlers(&engine, &secrets, &self.settings, &stop).await?;
+        let handlers = handlers(&engine, &secrets, own.as_deref(), &self.settings, &stop).await?;
         set_to_work(&engine, &self.settings, own, &stop).await;
         let service = SiteService(Arc::new(Opened { handlers, stop }));
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(service);

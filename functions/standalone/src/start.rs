@@ -48,7 +48,7 @@ async fn start<S: Stores>(start: &Start, engine: Arc<Engine<S>>, secrets: &Secre
     let listener = listen(settings.listen)
         .with_context(|| format!("cannot listen on {} (PERENNIAL_LISTEN, PORT)", settings.listen))?;
     let stop = CancellationToken::new();
-    let handlers = handlers(&engine, secrets, settings, &stop).await?;
+    let handlers = handlers(&engine, secrets, own.as_deref(), settings, &stop).await?;
     let address = listener.local_addr()?;
     let base = engine.site().base_path().to_owned();
     set_to_work(&engine, settings, own.clone(), &stop).await;

@@ -17,6 +17,7 @@ use memchr::memmem;
 
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::panics::guarded;
+use crate::key::encode::has_one_spelling;
 use crate::key::page_key::PageKey;
 use crate::key::params::Params;
 use crate::key::pattern::Pattern;
@@ -413,11 +414,6 @@ fn checked_origin(text: &str) -> Result<Arc<str>, String> {
     is_right
         .then(|| text.trim_end_matches('/').into())
         .ok_or_else(|| format!("the origin `{}` (PERENNIAL_ORIGIN) {advice}", text.escape_debug()))
-}
-
-/// Whether a text has unreserved characters alone, which need no encoding in URLs (RFC 3986 section 2.3).
-fn has_one_spelling(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
 }
 
 /// The mistakes that keep a site from being served.

@@ -34,15 +34,14 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, Method, Request, StatusCode};
-use http_body::Body as _;
-use perennial_core::base::clock::{Clock, Millis};
+use http_body_util::BodyExt as _;
+use perennial_core::base::clock::{Clock, Millis, SystemClock};
 use perennial_core::base::manual_clock::ManualClock;
 use perennial_core::engine::Engine;
 use perennial_core::ports::pages::Pages as _;
@@ -54,6 +53,7 @@ use perennial_core::site::Site;
 use perennial_core::stores::embedded::{self, EmbeddedStores};
 use perennial_revalidate::Revalidate;
 use perennial_revalidate::auth::Secrets;
+use perennial_serve::front::Front;
 use perennial_serve::{Renewal, Serve};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -61,13 +61,16 @@ use tempfile::TempDir;
 /// The secret of the site's publishers under test.
 const SECRET: &str = "the-secret-of-a-site-under-test";
 
+/// How long a request may take, in real time.
+const ANSWER_WAIT: Duration = Duration::from_secs(60);
+
 /// How long [`TestSite::check`] lets pass between two renders of a page: longer than any date that a page should show.
 const CHECK_AFTER: Duration = Duration::from_secs(400 * 86_400);
 
 /// A site on an empty store of its own, which is removed with it. See the [module](self).
 pub struct TestSite {
     engine: Arc<Engine<EmbeddedStores>>,
-    serve: Serve<EmbeddedStores>,
+    front: Front<EmbeddedStores>,
     revalidate: Revalidate<EmbeddedStores>,
     clock: ManualClock,
     _folder: TempDir,
@@ -91,13 +94,9 @@ impl TestSite {
         // Before the answer, so that a renewal's job is in the queue when the test goes on.
         let serve = Serve::new(engine.clone(), Renewal::Before).with_drafts(drafts.expect("a good secret"));
         let publishers = LiveSecrets::given(secrets, Secrets::new).expect("a good secret");
-        Self {
-            revalidate: Revalidate::new(engine.clone(), publishers),
-            engine,
-            serve,
-            clock,
-            _folder: folder,
-        }
+        let front = Front::new(engine.clone(), serve, false);
+        let revalidate = Revalidate::new(engine.clone(), publishers);
+        Self { engine, front, revalidate, clock, _folder: folder }
     }
 
     /// A visitor's GET of a path, with its query.
@@ -119,17 +118,22 @@ impl TestSite {
     pub async fn send(&self, request: Request<Bytes>) -> TestAnswer {
         let (mut parts, body) = request.into_parts();
         parts.headers.entry(HOST).or_insert_with(|| http::HeaderValue::from_static("site.example"));
+        let asked = format!("{} {}", parts.method, parts.uri);
         let answer = async {
             let answer = if self.revalidate.owns(parts.uri.path()) {
                 self.revalidate.handle(&parts, &body).await
             } else {
-                self.serve.handle(&parts).await
+                self.front.answer(&mut parts, || body.into()).await
             };
             let (head, body) = answer.into_parts();
-            TestAnswer { status: head.status, headers: head.headers, body: collected(body).await }
+            let body = body.collect().await.unwrap_or_else(|error| panic!("the answer broke off: {error}"));
+            TestAnswer { status: head.status, headers: head.headers, body: body.to_bytes() }
         };
-        let answer = tokio::time::timeout(Duration::from_secs(60), answer).await;
-        answer.unwrap_or_else(|_| panic!("no answer to {} {} within a minute", parts.method, parts.uri))
+        tokio::select! {
+            answer = answer => answer,
+            // The site's own clock stands still.
+            () = SystemClock.sleep(ANSWER_WAIT) => panic!("no answer to {asked} within {ANSWER_WAIT:?}"),
+        }
     }
 
     /// Publishes a page, as `POST /api/revalidate?path=…` does: the page is rendered anew before this returns.
@@ -223,16 +227,6 @@ impl TestSite {
         }
         contents
     }
-}
-
-/// The whole of a body.
-async fn collected(body: perennial_core::look::body::Body) -> Bytes {
-    let (mut body, mut whole) = (pin!(body), Vec::new());
-    while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        let frame = frame.unwrap_or_else(|error| panic!("the answer broke off: {error}"));
-        whole.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes));
-    }
-    whole.into()
 }
 
 /// An answer of a [`TestSite`].
@@ -365,6 +359,14 @@ mod tests {
         assert_eq!(site.get("/same").await.cache(), "STALE");
         let none = site.get("/none/at/all").await;
         assert_eq!((none.status(), none.cache(), none.shared_max_age()), (404, "", None));
+    }
+
+    #[tokio::test]
+    async fn a_service_of_the_site_answers_as_well() {
+        let hello = axum::Router::new().route("/hello", axum::routing::get(|| async { "Hello" }));
+        let site = TestSite::new(Site::new().service("/api", hello));
+        assert_eq!(site.get("/api/hello").await.text(), "Hello");
+        assert_eq!(site.get("/_perennial/ready").await.status(), 200);
     }
 
     #[tokio::test]

@@ -63,10 +63,20 @@ pub fn decode_segment(segment: &str) -> Result<Cow<'_, str>, BadPath> {
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| BadPath::Utf8)
 }
 
+/// Whether a byte needs no encoding in URLs (RFC 3986 section 2.3).
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Whether a text has unreserved characters alone, and so is spelt alike wherever it stands in a URL.
+pub(crate) fn has_one_spelling(text: &str) -> bool {
+    text.bytes().all(is_unreserved)
+}
+
 /// Percent-encodes everything but unreserved characters (RFC 3986 section 2.3), with upper-case digits.
 pub(crate) fn encode_into(out: &mut String, text: &str) {
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+        if is_unreserved(byte) {
             out.push(byte as char);
         } else {
             let _ = write!(out, "%{byte:02X}");

@@ -1,6 +1,8 @@
 //! Patterns that are spelt as other routers have them, and how Perennial spells the same. Such a pattern would be literal
 //! text that no visitor asks for. Only a site's start refuses them: keys of earlier versions may have such literals. Pure.
 
+use crate::key::encode::has_one_spelling;
+
 /// The mistake in a pattern's spelling: a sentence with the right one. `None` if there is none.
 pub(crate) fn mistake(pattern: &str) -> Option<String> {
     let parts: Vec<&str> = pattern.split('/').collect();
@@ -59,8 +61,7 @@ fn segment(part: &str, is_last: bool) -> Option<Right> {
             meant.is_optional |= mark == '?';
             after = &after[1..];
         }
-        let is_literal = after.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
-        return Some(meant.spelt("", if is_literal { after } else { "" }, is_last));
+        return Some(meant.spelt("", if has_one_spelling(after) { after } else { "" }, is_last));
     }
     if let Some((before, inside, after)) = within(part, '[', ']') {
         let is_optional = inside.starts_with('[');

@@ -27,6 +27,12 @@ pub fn query_as_sent(raw: &str) -> String {
     })
 }
 
+/// What follows `base` in a path that is `base` or lies below it: empty, or from a slash on. `None` for any other path,
+/// also for one like `/docsx` beside `/docs`.
+pub fn below<'a>(base: &str, path: &'a str) -> Option<&'a str> {
+    path.strip_prefix(base).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// The parts of a site's configuration that decide how its URLs are spelt.
 #[derive(Clone, Debug)]
 pub struct Urls {

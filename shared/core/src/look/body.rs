@@ -1,11 +1,11 @@
 //! The body of an answer: complete, or a stream.
 
-use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::mpsc;
 
 use crate::ports::error::StoreError;
@@ -19,16 +19,7 @@ pub enum Body {
     /// that no client takes the incomplete body for a complete one (RFC 9112 section 8).
     Stream(mpsc::Receiver<Result<Bytes, StoreError>>),
     /// What a service of the site answers, passed on as it comes.
-    Passed(Passed),
-}
-
-/// A body that another one makes.
-pub struct Passed(pub Pin<Box<dyn HttpBody<Data = Bytes, Error = StoreError> + Send>>);
-
-impl fmt::Debug for Passed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Passed")
-    }
+    Passed(UnsyncBoxBody<Bytes, StoreError>),
 }
 
 impl Default for Body {
@@ -55,7 +46,7 @@ impl HttpBody for Body {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Stream(parts) => parts.poll_recv(cx).map(|part| part.map(|part| part.map(Frame::data))),
-            Self::Passed(body) => body.0.as_mut().poll_frame(cx),
+            Self::Passed(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
@@ -63,7 +54,7 @@ impl HttpBody for Body {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Stream(_) => false,
-            Self::Passed(body) => body.0.is_end_stream(),
+            Self::Passed(body) => body.is_end_stream(),
         }
     }
 
@@ -71,7 +62,7 @@ impl HttpBody for Body {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(_) => SizeHint::default(),
-            Self::Passed(body) => body.0.size_hint(),
+            Self::Passed(body) => body.size_hint(),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! How a site gets a service.
 
+use std::future::poll_fn;
+
 use bytes::Buf;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
 use crate::site::Site;
-use crate::site::service::{BoxError, Mounted, RequestBody};
+use crate::site::service::{AnswerBody, Answered, BoxError, Mounted, RequestBody};
 
 impl Site {
     /// Has a `tower` service answer every path below a prefix, such as `/api`, with all methods: an axum `Router`, for
@@ -42,7 +44,15 @@ impl Site {
             + 'static,
         B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        self.services.push(Mounted::new(prefix.into(), service));
+        let call = move |request| -> Answered {
+            let mut service = service.clone();
+            Box::pin(async move {
+                poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
+                let answer = service.call(request).await.map_err(Into::into)?;
+                Ok(answer.map(AnswerBody::new))
+            })
+        };
+        self.services.push(Mounted::new(prefix.into(), call));
         self
     }
 }

@@ -1,8 +1,7 @@
 //! Services mounted in a site: a `tower` service of HTTP, such as an axum router, answers everything below a prefix.
 
 use std::error::Error;
-use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,24 +9,24 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use http::{Request, Response, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tower_service::Service;
+use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::base::clock::{Clock, within};
 use crate::base::panics::{guarded, guarded_async};
+use crate::key::encode::has_one_spelling;
+use crate::key::url::below;
 use crate::site::addresses::is_own;
 
 /// Any error.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
+/// A body of any type, with data in [`Bytes`] and any error.
+type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
+
 /// The body of a request for a mounted service: complete, or read as it arrives.
-pub struct RequestBody(Inner);
-
-enum Inner {
-    Whole(Bytes),
-    Comes(AnyBody),
-}
-
-type AnyBody = Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>;
+#[derive(Debug, Default)]
+pub struct RequestBody(AnyBody);
 
 impl RequestBody {
     /// A body that is read as it arrives.
@@ -35,26 +34,13 @@ impl RequestBody {
     where
         B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        Self(Inner::Comes(Box::pin(InBytes(Box::pin(body)))))
-    }
-}
-
-impl Default for RequestBody {
-    /// No body.
-    fn default() -> Self {
-        Self(Inner::Whole(Bytes::new()))
+        Self(in_bytes(body))
     }
 }
 
 impl From<Bytes> for RequestBody {
     fn from(bytes: Bytes) -> Self {
-        Self(Inner::Whole(bytes))
-    }
-}
-
-impl fmt::Debug for RequestBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RequestBody")
+        Self::new(Full::new(bytes))
     }
 }
 
@@ -66,29 +52,23 @@ impl HttpBody for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.0 {
-            Inner::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Inner::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Inner::Comes(body) => body.as_mut().poll_frame(cx),
-        }
+        Pin::new(&mut self.0).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Inner::Whole(bytes) => bytes.is_empty(),
-            Inner::Comes(body) => body.is_end_stream(),
-        }
+        self.0.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Inner::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Comes(body) => body.size_hint(),
-        }
+        self.0.size_hint()
     }
 }
 
-/// A body of any type, with data in [`Bytes`] and any error.
+fn in_bytes<B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static>(body: B) -> AnyBody {
+    UnsyncBoxBody::new(InBytes(Box::pin(body)))
+}
+
+/// A body that passes its data on in [`Bytes`]. Unlike `map_frame` of `http-body-util`, it knows its length.
 struct InBytes<B>(Pin<Box<B>>);
 
 impl<B: HttpBody<Data: Buf, Error: Into<BoxError>>> HttpBody for InBytes<B> {
@@ -116,6 +96,12 @@ impl<B: HttpBody<Data: Buf, Error: Into<BoxError>>> HttpBody for InBytes<B> {
 /// The body of a service's answer. A panic of the service's own body is an error of this one.
 pub struct AnswerBody(AnyBody);
 
+impl AnswerBody {
+    pub(crate) fn new<B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static>(body: B) -> Self {
+        Self(in_bytes(body))
+    }
+}
+
 impl HttpBody for AnswerBody {
     type Data = Bytes;
     type Error = BoxError;
@@ -124,7 +110,7 @@ impl HttpBody for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        guarded(|| self.0.as_mut().poll_frame(cx))
+        guarded(|| Pin::new(&mut self.0).poll_frame(cx))
             .unwrap_or_else(|panic| Poll::Ready(Some(Err(panic.into()))))
     }
 
@@ -156,7 +142,7 @@ pub enum ServiceError {
     TooSlow(Duration),
 }
 
-type Answered = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, BoxError>> + Send>>;
+pub(crate) type Answered = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, BoxError>> + Send>>;
 
 /// A service and the paths that it answers.
 pub struct Mounted {
@@ -167,27 +153,10 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    pub(crate) fn new<S, B>(prefix: String, service: S) -> Self
-    where
-        S: Service<
-                Request<RequestBody>,
-                Response = Response<B>,
-                Error: Into<BoxError>,
-                Future: Send + 'static,
-            > + Clone
-            + Send
-            + Sync
-            + 'static,
-        B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,
-    {
-        let call = move |request| -> Answered {
-            let mut service = service.clone();
-            Box::pin(async move {
-                poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
-                let answer = service.call(request).await.map_err(Into::into)?;
-                Ok(answer.map(|body| AnswerBody(Box::pin(InBytes(Box::pin(body))))))
-            })
-        };
+    pub(crate) fn new(
+        prefix: String,
+        call: impl Fn(Request<RequestBody>) -> Answered + Send + Sync + 'static,
+    ) -> Self {
         Self { prefix, path: String::new(), call: Box::new(call) }
     }
 
@@ -217,7 +186,7 @@ impl Mounted {
 
     /// What follows the prefix in a path, if the service answers the path: empty, or from a slash on.
     fn rest<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let rest = path.strip_prefix(&*self.path).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+        let rest = below(&self.path, path)?;
         (!is_own(&path[self.path.len() - self.prefix.len()..])).then_some(rest)
     }
 }
@@ -249,9 +218,7 @@ impl Services {
                     "two services have the prefix `{prefix}`: put both into one, or give one another prefix"
                 ));
             }
-            let is_below = |route: &&str| {
-                route.strip_prefix(&**prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
+            let is_below = |route: &&str| below(prefix, route).is_some();
             errors.extend(routes.clone().filter(is_below).map(|route| {
                 format!(
                     "nobody would reach route {route}: service `{prefix}` answers every path below its prefix"
@@ -269,10 +236,7 @@ impl Services {
 
 /// What is wrong with a prefix.
 fn mistake(prefix: &str) -> Option<String> {
-    let is_segment = |segment: &str| {
-        !matches!(segment, "" | "." | "..")
-            && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
-    };
+    let is_segment = |segment: &str| !matches!(segment, "" | "." | "..") && has_one_spelling(segment);
     let segments = prefix.strip_prefix('/').unwrap_or_default();
     if prefix == "/" {
         Some("a service at `/` would leave no path to the site's pages: mount the site in your router with `perennial::service` instead".to_owned())
@@ -296,7 +260,7 @@ mod tests {
     fn services(prefixes: &[&str], base: &str, routes: &[&str]) -> Result<Services, Vec<String>> {
         let mounted = prefixes.iter().map(|prefix| {
             let call = |_| -> Answered { Box::pin(async { Err("nobody asks".into()) }) };
-            Mounted { prefix: (*prefix).to_owned(), path: String::new(), call: Box::new(call) }
+            Mounted::new((*prefix).to_owned(), call)
         });
         let mut errors = Vec::new();
         let services = Services::ready(mounted.collect(), base, routes.iter().copied(), &mut errors);

@@ -30,11 +30,10 @@ pub struct Tables {
 }
 
 struct HeaderRule {
-    pattern: Pattern,
+    /// The pattern; and, if it ends in a catch-all, the one of the path before that.
+    patterns: Vec<Pattern>,
     /// Whether the pattern is `/{*name}`, which matches every request, even one that has no path.
     matches_all: bool,
-    /// Whether the pattern ends in a catch-all.
-    has_rest: bool,
     fields: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -82,7 +81,7 @@ impl Tables {
     pub fn send(&self, segments: &[Cow<'_, str>]) -> Option<Sent> {
         for (from, to) in &self.redirects {
             if let Some(params) = from.matches(segments) {
-                let to = Redirect { destination: filled(&to.destination, &params), ..to.clone() };
+                let to = with_values(to, &params);
                 return Some(Sent::Elsewhere(checked(&to).unwrap_or(to)));
             }
         }
@@ -109,9 +108,7 @@ impl Tables {
 impl HeaderRule {
     fn matches(&self, segments: Option<&[Cow<'_, str>]>) -> bool {
         let Some(segments) = segments.filter(|_| !self.matches_all) else { return self.matches_all };
-        self.pattern.matches(segments).is_some()
-            // The catch-all matches nothing, too.
-            || self.has_rest && self.pattern.matches(&[segments, &[Cow::Borrowed("x")]].concat()).is_some()
+        self.patterns.iter().any(|pattern| pattern.matches(segments).is_some())
     }
 }
 
@@ -144,9 +141,12 @@ fn header_rule(pattern: Pattern, fields: &[(String, String)], errors: &mut Vec<S
             Err(error) => errors.push(format!("headers of {}: {error}", pattern.as_str())),
         }
     }
-    let has_rest = pattern.as_str().rsplit('/').next().is_some_and(|last| last.starts_with("{*"));
-    let matches_all = has_rest && pattern.as_str().matches('/').count() == 1;
-    HeaderRule { pattern, matches_all, has_rest, fields: checked }
+    let (before, last) = pattern.as_str().rsplit_once('/').unwrap_or_default();
+    let before = last.starts_with("{*").then_some(before);
+    let matches_all = before == Some("");
+    let shorter = before.and_then(|before| Pattern::parse(before).ok());
+    let patterns = [Some(pattern), shorter].into_iter().flatten().collect();
+    HeaderRule { patterns, matches_all, fields: checked }
 }
 
 /// Values for all parameters of a pattern.
@@ -164,7 +164,7 @@ fn redirect_mistake(from: &Pattern, to: &Redirect) -> Option<String> {
         Some(name) => {
             Err(format!("its destination `{}` names `{{{name}}}`, and its pattern does not", to.destination))
         }
-        None => checked(&Redirect { destination: filled(&to.destination, &params), ..to.clone() }).map(drop),
+        None => checked(&with_values(to, &params)).map(drop),
     };
     mistake.err().map(|what| format!("redirect {}: {what}", from.as_str()))
 }
@@ -192,6 +192,12 @@ fn leads_to(to: &Pattern, route: &Pattern) -> bool {
 /// The names of `{name}` and `{*name}` in a destination.
 fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.trim_start_matches('*')))
+}
+
+/// A redirect whose destination has percent-encoded values in the place of its placeholders.
+fn with_values(to: &Redirect, params: &Params) -> Redirect {
+    let Redirect { destination, status, base_path } = to;
+    Redirect { destination: filled(destination, params), status: *status, base_path: *base_path }
 }
 
 /// A destination with percent-encoded values in the place of its placeholders.
