@@ -56,13 +56,23 @@ async fn a_service_sets_cookies() {
 /// A panic is one answer, and a body over the limit is none of the service's.
 #[tokio::test]
 async fn a_service_that_fails_is_one_answer() {
-    let f = Fixture::start().await;
+    // A body that nobody reads comes with its head: the client of a longer one may still write when the answer is there.
+    let f = Fixture::with(&[("PERENNIAL_MAX_SERVICE_BODY_BYTES", "1000")]).await;
     f.get("/svc/panic").await.expect(500, "").nostore();
     f.site.log.wait_for(&["/svc", "as the path says"]).await;
     let post = |bytes: usize| f.ask(Ask::new(Method::POST, "/svc/unread").body(vec![b'a'; bytes]));
-    post(2 << 20).await.expect(200, "").holds("without the body");
-    post((2 << 20) + 1).await.expect(413, "").nostore();
+    post(1_000).await.expect(200, "").holds("without the body");
+    post(1_001).await.expect(413, "").nostore();
     f.get("/never").await.expect(200, "MISS");
+}
+
+/// The limit that a site has by itself.
+#[tokio::test]
+async fn a_body_of_two_megabytes_reaches_a_service() {
+    let f = Fixture::start().await;
+    let body = vec![b'a'; 2 << 20];
+    let told = f.ask(Ask::new(Method::POST, "/svc/large").body(body.clone())).await.expect(200, "").json();
+    assert_eq!(told["body"], json!(STANDARD.encode(&body)));
 }
 
 /// The base path is taken off before the prefix, and the whole path is told beside.
